@@ -1,8 +1,10 @@
-//! Embeds what the pages are served with: our styles and scripts, and from npm htmx, its SSE extension and the typeface.
+//! Embeds the assets of the pages: our styles and scripts, and from npm htmx, its SSE extension and
+//! the typeface.
 //!
-//! The packages named by `assets/package-lock.json` are installed into `OUT_DIR`, and again only when the lock changes. Every file gets
-//! its content's hash into its name, so that browsers may keep it for ever, and stands with that name in a Rust table
-//! (`OUT_DIR/assets.rs`, read by `web::assets`). Nothing is written outside `OUT_DIR`.
+//! `npm ci` installs the packages of `assets/package-lock.json` into `OUT_DIR`, again only when the
+//! lock file changes. The name of each file contains a hash of its content, so that browsers can
+//! cache it forever. A generated Rust table (`OUT_DIR/assets.rs`, included by
+//! `web::shared::assets`) lists the files. The script writes only below `OUT_DIR`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,11 +17,12 @@ use anyhow::{Context as _, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-/// Names a `node_modules` folder in which the packages are already, for builds without a network.
+/// Environment variable with the path of an installed `node_modules` folder, for builds without a
+/// network.
 const NODE_MODULES_VARIABLE: &str = "CHAT_APP_NODE_MODULES";
-/// How many hexadecimal digits of the SHA-256 stand in a file's name.
+/// Hexadecimal digits of the SHA-256 in a file name.
 const HASH_DIGITS: usize = 16;
-/// Our styles, in the order in which they apply.
+/// Our stylesheets, in cascade order.
 const STYLES: [&str; 6] = [
     "tokens.css",
     "base.css",
@@ -40,7 +43,7 @@ fn main() -> anyhow::Result<()> {
         sources.join("package-lock.json").display()
     ));
     rerun_if(&format!("env-changed={NODE_MODULES_VARIABLE}"));
-    // A migration that is new is embedded by a macro, which cannot see that it came.
+    // The macro that embeds the migrations does not notice new files.
     rerun_if(&format!(
         "changed={}",
         manifest.join("migrations").display()
@@ -65,18 +68,17 @@ fn main() -> anyhow::Result<()> {
     )?;
     bundle.add("favicon.svg", &read(&sources.join("favicon.svg"))?)?;
     bundle.add("licences.txt", licences(&packages)?.as_bytes())?;
-    fs::write(out.join("assets.rs"), bundle.table()).context("the table of assets is not written")
+    fs::write(out.join("assets.rs"), bundle.table()).context("failed to write the table of assets")
 }
 
-/// Tells Cargo when this has to run again.
 fn rerun_if(condition: &str) {
     println!("cargo::rerun-if-{condition}");
 }
 
-/// The `node_modules` of the lock file, installed below `folder` unless they already are.
+/// Installs the packages of the lock file below `folder`, unless they are already installed.
 fn install(sources: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let lock = fs::read(sources.join("package-lock.json"))
-        .context("assets/package-lock.json cannot be read")?;
+        .context("failed to read assets/package-lock.json")?;
     let installed = folder.join("installed-lock.json");
     if fs::read(&installed).is_ok_and(|before| before == lock) {
         return Ok(folder.join("node_modules"));
@@ -91,13 +93,13 @@ fn install(sources: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let output = match run {
         Ok(output) => output,
         Err(error) => bail!(
-            "npm cannot be run ({error}). Building the chat app takes its scripts and its typeface from npm: install Node.js with npm, or \
-             set {NODE_MODULES_VARIABLE} to a node_modules folder in which `npm ci` has been run with app/assets/package-lock.json"
+            "failed to run npm: {error}. The build takes scripts and fonts from npm: install Node.js with npm, or set \
+             {NODE_MODULES_VARIABLE} to a node_modules folder in which `npm ci` was run with app/assets/package-lock.json"
         ),
     };
     if !output.status.success() {
         bail!(
-            "npm ci failed ({}). Without a network, set {NODE_MODULES_VARIABLE} to a node_modules folder made elsewhere. It said:\n{}",
+            "npm ci failed ({}). Without a network, set {NODE_MODULES_VARIABLE} to a prepared node_modules folder. Output:\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
@@ -108,16 +110,16 @@ fn install(sources: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     rerun_if(&format!("changed={}", path.display()));
-    fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+    fs::read(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// One stylesheet of all, with the typeface's files, each for the scripts it covers, under their hashed names.
+/// Concatenates all stylesheets, and adds the font files that they reference.
 fn styles(bundle: &mut Bundle, sources: &Path, packages: &Path) -> anyhow::Result<()> {
     let typeface = packages.join("@fontsource-variable/inter");
     let mut css = String::from_utf8(read(&typeface.join("wght.css"))?)?;
     for part in css.clone().split("url(./").skip(1) {
         let Some((file, _)) = part.split_once(')') else {
-            bail!("the typeface's wght.css has a url() without an end");
+            bail!("wght.css of the typeface has an unterminated url()");
         };
         let name = file.rsplit('/').next().unwrap_or(file);
         let hashed = bundle.add(name, &read(&typeface.join(file))?)?;
@@ -130,7 +132,7 @@ fn styles(bundle: &mut Bundle, sources: &Path, packages: &Path) -> anyhow::Resul
     Ok(())
 }
 
-/// The licences of what is not ours: they ask to go wherever the files go.
+/// The licences of the embedded packages, which must be distributed with their files.
 fn licences(packages: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     for package in PACKAGES {
@@ -140,13 +142,13 @@ fn licences(packages: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Files under their hashed names, and what the table says of each.
+/// The embedded files by name.
 struct Bundle {
     folder: PathBuf,
-    files: BTreeMap<String, Embedded>,
+    files: BTreeMap<String, EmbeddedFile>,
 }
 
-struct Embedded {
+struct EmbeddedFile {
     hashed: String,
     media_type: &'static str,
     gzipped: bool,
@@ -164,10 +166,10 @@ impl Bundle {
         })
     }
 
-    /// Puts a file into the bundle and says under which name.
+    /// Adds a file and returns its hashed name.
     fn add(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
         let Some((stem, extension)) = name.rsplit_once('.') else {
-            bail!("{name} has no extension to tell its type from");
+            bail!("{name} has no file extension");
         };
         let media_type = match extension {
             "css" => "text/css; charset=utf-8",
@@ -175,7 +177,7 @@ impl Bundle {
             "svg" => "image/svg+xml",
             "txt" => "text/plain; charset=utf-8",
             "woff2" => "font/woff2",
-            other => bail!("no media type is known for .{other}"),
+            other => bail!("unknown media type of .{other}"),
         };
         let digest = hex::encode(Sha256::digest(bytes));
         let hashed = format!("{stem}.{}.{extension}", &digest[..HASH_DIGITS]);
@@ -188,7 +190,7 @@ impl Bundle {
         }
         self.files.insert(
             name.to_owned(),
-            Embedded {
+            EmbeddedFile {
                 hashed: hashed.clone(),
                 media_type,
                 gzipped,
@@ -197,7 +199,7 @@ impl Bundle {
         Ok(hashed)
     }
 
-    /// The Rust table, to be included where the type `Asset` is known.
+    /// The Rust source of the table, which refers to the type `Asset`.
     fn table(&self) -> String {
         let mut constants = String::new();
         let mut rows = String::new();
@@ -213,12 +215,12 @@ impl Bundle {
             } else {
                 "None".to_owned()
             };
-            // Fonts are asked for by the stylesheet alone: no page names them.
+            // Only the stylesheet references fonts, so they need no constants.
             if file.media_type != "font/woff2" {
                 let constant = name.replace(['.', '-'], "_").to_uppercase();
                 let _ = writeln!(
                     constants,
-                    "/// Where `{name}` is served.\npub const {constant}: &str = \"/assets/{}\";",
+                    "/// The path of `{name}`.\npub const {constant}: &str = \"/assets/{}\";",
                     file.hashed
                 );
             }

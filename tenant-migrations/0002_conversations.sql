@@ -1,11 +1,12 @@
--- Questions and their answers, and what retrieval needs to spend nothing twice.
+-- Questions and answers, and data that saves repeated calls to the embedding model.
 
--- Of the chunk's text: vectors that some chunk of the same text already has are taken from there. Filled by whoever writes the chunk.
+-- SHA-256 of the chunk's text, set by the application. Vectors of a chunk with the same text are
+-- reused.
 ALTER TABLE chunks ADD COLUMN content_sha256 bytea CHECK (octet_length(content_sha256) = 32);
 CREATE INDEX chunks_content ON chunks (content_sha256);
 
--- Vectors of a document that is still being read, so that a worker that dies pays for none of them again. They go when the
--- document is stored, and when it is removed.
+-- Vectors of documents that are still being processed, so that a retry does not pay for them again.
+-- Deleted when the document is stored or deleted.
 CREATE TABLE embedding_drafts (
     document_id    uuid        NOT NULL,
     model          text        NOT NULL CHECK (model <> ''),
@@ -17,14 +18,15 @@ CREATE TABLE embedding_drafts (
 
 CREATE TABLE threads (
     id         uuid        PRIMARY KEY,
-    -- The first question, shortened, until somebody renames it.
+    -- The first question, shortened, unless it was renamed.
     title      text        NOT NULL CHECK (char_length(title) BETWEEN 1 AND 200),
-    -- The user who began it, as the application knows them.
+    -- The application's id of the user who started it.
     created_by uuid        NOT NULL,
-    -- Questions go to this document alone; NULL: to all. No reference: a document that is removed leaves the thread to be read, and
-    -- what was asked of it is not asked of all others from then on.
+    -- Limits questions to this document; NULL means all documents. Not a foreign key: when the
+    -- document is deleted, the conversation is kept, and its questions must not be extended to all
+    -- other documents.
     document_id uuid,
-    -- What it was called when the thread began, for when it is gone.
+    -- The document's title when the conversation was started, shown after the document was deleted.
     document_title text    CHECK (char_length(document_title) BETWEEN 1 AND 500),
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
@@ -34,30 +36,32 @@ CREATE INDEX threads_newest ON threads (updated_at DESC, id);
 CREATE TABLE messages (
     id         uuid        PRIMARY KEY,
     thread_id  uuid        NOT NULL REFERENCES threads ON DELETE CASCADE,
-    -- From 0 within the thread: a question, its answer, the next question.
+    -- Position in the conversation, from 0: a question, its answer, the next question.
     ordinal    integer     NOT NULL CHECK (ordinal >= 0),
     author     text        NOT NULL CHECK (author IN ('person', 'model', 'extracts')),
-    -- 'pending' is an answer that was asked for and has not begun or not ended: whoever opens its stream takes it up.
+    -- 'pending' is an answer that has not started or not ended. A client that opens its stream
+    -- triggers it.
     state      text        NOT NULL CHECK (state IN ('pending', 'complete', 'stopped', 'failed', 'not_found')),
     text       text        NOT NULL DEFAULT '',
-    -- What the answer was given to read, and which of it it cites:
+    -- The passages given to the model, and which of them the answer cites:
     -- [{"number": 1, "document": "...", "title": "...", "page": 3, "page_from": 3, "page_to": 4, "cited": true, "quote": "..."}, ...]
     citations  jsonb       NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(citations) = 'array'),
-    -- The model that wrote it; NULL for people and extracts.
+    -- The model that generated the answer; NULL for questions and excerpts.
     model      text,
-    -- Why it 'failed': one of the reasons that the product knows words for.
+    -- Code of the error, while 'failed'.
     failure    text,
     created_by uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
-    -- Who writes a pending answer, and until when that is believed without a new sign of life. One writer at a time.
+    -- The process that generates a pending answer, and until when its claim is valid without a
+    -- renewal. One process at a time.
     claimed_by uuid,
     claimed_until timestamptz,
-    -- How often somebody began to write it.
+    -- Number of attempts to generate the answer.
     takes      integer     NOT NULL DEFAULT 0,
     CHECK ((state = 'failed') = (failure IS NOT NULL)),
     UNIQUE (thread_id, ordinal)
 );
--- How many are being written now.
+-- For counting the answers in progress.
 CREATE INDEX messages_pending ON messages (thread_id) WHERE state = 'pending';
--- Whose quotes go when a document is removed.
+-- For removing quotes when a document is deleted.
 CREATE INDEX messages_citations ON messages USING gin (citations jsonb_path_ops);

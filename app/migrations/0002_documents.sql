@@ -1,7 +1,7 @@
--- Files on their way into a workspace's database: what was promised, what arrived, how far reading it came. Their text, chunks and
--- vectors are in the tenant's database and nowhere else.
+-- Documents: upload, ingestion state and metadata. Their text, chunks and vectors are stored only
+-- in the tenant's database.
 
-CREATE TYPE document_state AS ENUM ('uploading', 'queued', 'working', 'ready', 'failed', 'removing');
+CREATE TYPE document_state AS ENUM ('uploading', 'queued', 'working', 'ready', 'failed', 'deleting');
 
 CREATE TABLE documents (
     id              uuid           PRIMARY KEY,
@@ -12,28 +12,29 @@ CREATE TABLE documents (
     byte_count      bigint         NOT NULL CHECK (byte_count > 0),
     content_sha256  bytea          NOT NULL CHECK (octet_length(content_sha256) = 32),
     state           document_state NOT NULL,
-    -- Until when the file has to have arrived.
+    -- Uploads that have not arrived by this time fail.
     upload_deadline timestamptz    NOT NULL,
     uploaded_by     uuid           REFERENCES users ON DELETE SET NULL,
-    -- Counts the readings that were asked for; work for an older one stops.
-    reading         integer        NOT NULL DEFAULT 1,
-    -- Of the worker that reads it now: what an earlier one, taken for dead, still writes is refused.
+    -- Incremented when the document is processed again; jobs for an older revision stop.
+    revision        integer        NOT NULL DEFAULT 1,
+    -- Identifies the worker that processes the document. Writes with an older claim, from a worker
+    -- that was considered dead, are rejected.
     claim           uuid,
-    -- While 'working': which step, and how much of it.
+    -- Progress while 'working': the step and its percentage.
     step            text           CHECK (step IN ('fetch', 'extract', 'chunk', 'embed', 'store')),
     percent         smallint       CHECK (percent BETWEEN 0 AND 100),
-    -- While waiting to try again: what went wrong, and when it goes on.
-    trouble         text,
+    -- While waiting for a retry: the transient error and the time of the retry.
+    blocked_on      text,
     retry_at        timestamptz,
-    -- Why it 'failed': one of the reasons that the product knows words for.
+    -- Code of the error, while 'failed'.
     failure         text,
     page_count      integer,
     chunk_count     integer,
     created_at      timestamptz    NOT NULL DEFAULT now(),
     updated_at      timestamptz    NOT NULL DEFAULT now(),
-    -- The same file is kept once; while it is being removed it can be brought anew.
+    -- A file can be uploaded again while its previous document is being deleted.
     CHECK ((state = 'failed') = (failure IS NOT NULL))
 );
-CREATE UNIQUE INDEX documents_content ON documents (workspace_id, content_sha256) WHERE state <> 'removing';
+CREATE UNIQUE INDEX documents_content ON documents (workspace_id, content_sha256) WHERE state <> 'deleting';
 CREATE INDEX documents_newest ON documents (workspace_id, created_at DESC, id);
 CREATE INDEX documents_deadline ON documents (upload_deadline) WHERE state = 'uploading';

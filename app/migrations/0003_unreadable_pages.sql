@@ -1,2 +1,3 @@
--- A document that was read in part: the numbers of its damaged pages, in order. Bounded by the pages that a document may have.
+-- Numbers of the damaged pages of a document, in order. At most as many as a document may have
+-- pages.
 ALTER TABLE documents ADD COLUMN unreadable_pages integer[] NOT NULL DEFAULT '{}';

@@ -1,16 +1,18 @@
-//! Questions to a workspace's documents: asked, searched, answered while somebody reads along, and kept in the tenant's database.
+//! Questions and answers: stores questions, retrieves passages, streams answers and keeps them in
+//! the tenant's database.
 //!
-//! In the order of the data: `threads` keeps questions and their answers; an answer that is `pending` is written by whoever holds its
-//! `claim`, one writer at a time in all processes; `write` is the writer's way from the question over `retrieve` to the last word;
-//! `live` lets those who read along in this process see every piece of it; `follow` shows an answer to one reader, and takes it up
-//! if nobody writes it.
+//! In the order of the data: `threads` stores questions and answers; `claim` gives a `pending`
+//! answer exactly one writer across all processes; `write` takes an answer from the question over
+//! `retrieve` to its end; `in_flight` shares every piece of it with the readers in this process;
+//! `follow` streams an answer to one reader, and starts it if it has no writer.
 //!
-//! An answer does not belong to the page that asked: a tab that closes ends nothing, and a process that ends leaves the answer to be
-//! taken up by whoever opens it next. Nothing of what is asked or answered is ever logged.
+//! An answer does not depend on the page that asked for it: closing the tab does not end it, and
+//! when a process ends, the next reader's process starts the answer again. Questions and answers
+//! are never logged.
 
 mod claim;
 mod follow;
-mod live;
+mod in_flight;
 mod retrieve;
 pub mod threads;
 mod write;
@@ -25,158 +27,130 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::domain::Workspace;
 use crate::ids::MessageId;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
-use crate::workspaces::Workspace;
-use claim::Claim;
-pub use follow::Followed;
-use live::Live;
-pub use live::Progress;
+use claim::AnswerClaim;
+pub use follow::AnswerUpdate;
+pub use in_flight::AnswerProgress;
+use in_flight::InFlightAnswers;
 pub use threads::{Author, Citation, Message, MessageState, Thread};
 
-/// Characters of a question at most.
-pub const QUESTION_CHARS_MAX: usize = 2_000;
-/// Chunks that a search returns; their neighbours come with them.
+pub const MAX_QUESTION_CHARS: usize = 2_000;
+/// Chunks that a search returns, not counting their neighbours.
 pub const NEAREST_CHUNKS: i64 = 12;
-/// Tokens of passages that a model is given to read.
-pub const PASSAGE_TOKENS_MAX: usize = 3_000;
-/// Tokens of an answer at most.
-pub const ANSWER_TOKENS_MAX: u32 = 1_000;
-/// An answer that is not whole by then is ended.
-pub const ANSWER_LIMIT: Duration = Duration::from_mins(2);
-/// Answers of one workspace under way at once.
-pub const ANSWERS_PER_WORKSPACE_MAX: i64 = 4;
-/// Answers that one process writes at once; others wait.
-pub const ANSWERS_PER_PROCESS_MAX: usize = 64;
+/// Tokens of passages in a prompt.
+pub const MAX_PASSAGE_TOKENS: usize = 3_000;
+pub const MAX_ANSWER_TOKENS: u32 = 1_000;
+/// An answer that takes longer is ended as failed.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+/// Answers in progress per workspace.
+pub const MAX_ANSWERS_PER_WORKSPACE: i64 = 4;
+/// Answers that one process writes at the same time; others wait.
+pub const MAX_ANSWERS_PER_PROCESS: usize = 64;
 
-/// What somebody wants to know: 1 to [`QUESTION_CHARS_MAX`] characters, without space around them.
+/// A question of 1 to [`MAX_QUESTION_CHARS`] characters, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question(String);
 
-/// A text is no question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAQuestion {
-    /// There is nothing in it.
-    #[error("there is nothing to ask")]
+pub enum InvalidQuestion {
+    #[error("a question must not be empty")]
     Empty,
-    /// It does not fit.
-    #[error("a question has at most {QUESTION_CHARS_MAX} characters")]
+    #[error("a question must have at most {MAX_QUESTION_CHARS} characters")]
     TooLong,
 }
 
 impl Question {
-    /// As it was typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for Question {
-    type Err = NotAQuestion;
+    type Err = InvalidQuestion;
 
-    fn from_str(text: &str) -> Result<Self, NotAQuestion> {
-        // A NUL is no character to PostgreSQL.
+    fn from_str(text: &str) -> Result<Self, InvalidQuestion> {
+        // PostgreSQL does not store NUL characters.
         let text = text.replace('\0', " ");
         let text = text.trim();
         match text.chars().count() {
-            0 => Err(NotAQuestion::Empty),
-            1..=QUESTION_CHARS_MAX => Ok(Self(text.to_owned())),
-            _ => Err(NotAQuestion::TooLong),
+            0 => Err(InvalidQuestion::Empty),
+            1..=MAX_QUESTION_CHARS => Ok(Self(text.to_owned())),
+            _ => Err(InvalidQuestion::TooLong),
         }
     }
 }
 
-/// Why an answer failed, as its row keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The model's endpoint is away, slow or has too much to do.
+/// Why an answer failed, as stored in its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum AnswerFailure {
+    /// The model's endpoint is unavailable, slow or overloaded.
     ModelBusy,
-    /// The account at the model's endpoint is used up.
-    ModelAccount,
-    /// Key, model or request are refused: whoever runs the app has to look.
-    ModelRefused,
-    /// The answer broke off on its way.
-    BrokenOff,
-    /// It took longer than [`ANSWER_LIMIT`].
-    TooSlow,
+    /// The account at the model's endpoint has no quota left.
+    ModelQuotaExhausted,
+    /// The endpoint rejected the API key, the model or the request; an operator has to fix the
+    /// settings.
+    ModelRejected,
+    /// The model's response ended early.
+    Interrupted,
+    /// The answer took longer than [`ANSWER_TIMEOUT`].
+    Timeout,
     /// The workspace's database could not be used.
     Database,
-    /// It was begun again and again and never came to its end.
+    /// The answer was started repeatedly and never finished.
     Abandoned,
 }
 
-impl Failure {
-    const ALL: [Self; 7] = [
-        Self::ModelBusy,
-        Self::ModelAccount,
-        Self::ModelRefused,
-        Self::BrokenOff,
-        Self::TooSlow,
-        Self::Database,
-        Self::Abandoned,
-    ];
-
-    /// As its row has it.
+impl AnswerFailure {
+    /// As stored, and as a metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ModelBusy => "model_busy",
-            Self::ModelAccount => "model_account",
-            Self::ModelRefused => "model_refused",
-            Self::BrokenOff => "broken_off",
-            Self::TooSlow => "too_slow",
+            Self::ModelQuotaExhausted => "model_quota_exhausted",
+            Self::ModelRejected => "model_rejected",
+            Self::Interrupted => "interrupted",
+            Self::Timeout => "timeout",
             Self::Database => "database",
             Self::Abandoned => "abandoned",
         }
     }
-
-    /// Of its row. A reason of a newer version is a broken-off answer to this one.
-    pub fn of(text: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|failure| failure.as_str() == text)
-            .unwrap_or(Self::BrokenOff)
-    }
 }
 
-/// A question could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The workspace's database cannot be used now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The workspace's database failed.
-    #[error("the workspace's database failed")]
+    #[error("query on the workspace's database failed")]
     Database(#[source] sqlx::Error),
-    /// There is no such conversation.
-    #[error("there is no such conversation")]
-    NoSuchThread,
-    /// There is no such document to ask, or it is not ready.
-    #[error("there is no such document")]
-    NoSuchDocument,
-    /// [`ANSWERS_PER_WORKSPACE_MAX`] are under way.
-    #[error("{ANSWERS_PER_WORKSPACE_MAX} answers are being written in this workspace")]
+    #[error("the conversation does not exist")]
+    ThreadNotFound,
+    #[error("the document does not exist or is not ready")]
+    DocumentNotFound,
+    #[error("the workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress")]
     TooManyAnswers,
 }
 
-/// Answers questions. Cloning it is cheap.
+/// Answers questions in the background. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Ask(Arc<Inner>);
+pub struct AnswerService(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     pools: Pools,
     models: Arc<Models>,
     metrics: Arc<Metrics>,
-    live: Live,
-    /// Bounds the answers that are being written.
+    in_flight: InFlightAnswers,
+    /// Limits the number of answers being written.
     writers: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Ask {
-    /// Answers until `stop`; what is being written then is left to be taken up elsewhere.
+impl AnswerService {
+    /// Runs until `stop`. Answers in progress at that time are released for other processes.
     pub fn start(
         pools: Pools,
         models: Arc<Models>,
@@ -188,15 +162,15 @@ impl Ask {
             pools,
             models,
             metrics,
-            live: Live::default(),
-            writers: Arc::new(Semaphore::new(ANSWERS_PER_PROCESS_MAX)),
+            in_flight: InFlightAnswers::default(),
+            writers: Arc::new(Semaphore::new(MAX_ANSWERS_PER_PROCESS)),
             tasks,
             stop,
         }))
     }
 
-    /// Whether answers are extracts, since there is no model to write any.
-    pub fn extracts_only(&self) -> bool {
+    /// Whether answers consist of excerpts because no chat model is configured.
+    pub fn is_extractive(&self) -> bool {
         self.0.models.chat_model().is_none()
     }
 
@@ -205,17 +179,18 @@ impl Ask {
         self.0.pools.get(workspace).await
     }
 
-    /// What went wrong with a query: told to the pools, and made an error to show.
-    pub async fn failed(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
-        if self.0.pools.failed(workspace, &error).await {
+    /// Reports a failed query to the pools and maps it to an error for the user.
+    pub async fn report_error(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
+        if self.0.pools.report_error(workspace, &error).await {
             let retry_after = Duration::from_secs(3);
             return AskError::Unavailable(Unavailable::Unreachable { retry_after });
         }
         AskError::Database(error)
     }
 
-    /// Begins to write this answer in the background if it is pending and nobody writes it. Returns whether it was begun.
-    pub async fn take_up(
+    /// Starts writing this answer in the background if it is pending and has no writer. Returns
+    /// whether it did.
+    pub async fn start_answer(
         &self,
         workspace: &Workspace,
         message: MessageId,
@@ -224,37 +199,38 @@ impl Ask {
             return Ok(false);
         }
         let database = self.database(workspace).await?;
-        let taken = Claim::take(
+        let claim = AnswerClaim::take(
             &database,
             message,
             Uuid::new_v4(),
             self.0.models.chat_model().map(llm::ChatModel::name),
         )
         .await;
-        let claim = match taken {
+        let claim = match claim {
             Ok(claim) => claim,
-            Err(error) => return Err(self.failed(workspace, error).await),
+            Err(error) => return Err(self.report_error(workspace, error).await),
         };
         let Some(claim) = claim else {
             return Ok(false);
         };
-        let live = self.0.live.begin(&workspace.id, message);
-        let (ask, workspace) = (self.clone(), workspace.clone());
+        let writer = self.0.in_flight.register(&workspace.id, message);
+        let (service, workspace) = (self.clone(), workspace.clone());
         self.0.tasks.spawn(async move {
-            write::write(&ask.0, &workspace, claim, live).await;
+            write::write(&service.0, &workspace, claim, writer).await;
         });
         Ok(true)
     }
 
-    /// Ends a pending answer where it is. What was written of it stays. Returns whether there was one.
-    pub async fn end(
+    /// Stops a pending answer and keeps the text written so far. Returns whether the answer was
+    /// pending.
+    pub async fn stop(
         &self,
         workspace: &Workspace,
         database: &TenantDatabase,
         message: &Message,
     ) -> Result<bool, sqlx::Error> {
-        let ended = claim::stop(database, message.thread, message.id).await?;
-        self.0.live.stop(&workspace.id, message.id);
-        Ok(ended)
+        let stopped = claim::stop(database, message.thread, message.id).await?;
+        self.0.in_flight.stop(&workspace.id, message.id);
+        Ok(stopped)
     }
 }

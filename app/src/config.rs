@@ -92,7 +92,7 @@ pub struct Config {
     #[command(flatten)]
     pub tenants: Tenants,
     #[command(flatten)]
-    pub limits: WorkspaceLimits,
+    pub quota: WorkspaceQuota,
     #[command(flatten)]
     pub pools: TenantPools,
     #[command(flatten)]
@@ -172,7 +172,7 @@ pub struct Tenants {
 
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits of a workspace")]
-pub struct WorkspaceLimits {
+pub struct WorkspaceQuota {
     /// Largest file, from 1KB to 1GB
     #[arg(long, value_name = "BYTES", default_value = "25MB", value_parser = values::byte_size(1_000..=1_000_000_000))]
     pub max_upload_bytes: ByteSize,

@@ -1,7 +1,8 @@
-//! The app's own database: its pool, and its schema.
+//! The main database: its connection pool and its schema.
 //!
-//! Whoever starts brings the schema up to date, one process at a time: a lock of the app's own is held around sqlx's migrations and the
-//! queue's. What a newer version has added is left alone, so a roll-back still starts.
+//! Each process migrates the schema when it starts. An advisory lock around the migrations of the
+//! app and of the job queue ensures that one process migrates at a time. Migrations of a newer
+//! version are ignored, so an older version can start after a rollback.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -14,55 +15,51 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::config;
-use crate::ingestion::queue::{self, QueueError};
+use crate::jobs::{self, QueueError};
 
-/// The advisory lock that one migrating process holds; a number of the app's own.
+/// The key of the advisory lock: "chat-app" in ASCII.
 pub const MIGRATION_LOCK: i64 = 0x6368_6174_2d61_7070;
-/// Limit on all migrations together, once the lock is held.
+/// Covers all migrations, without the wait for the lock.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(30);
-/// How long a connection may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
-/// Limit on one statement of a page or a job: what takes longer is a defect, and holds locks.
+/// Upper bound of a statement. A slower one is a bug and holds locks.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Limit on an idle transaction: its process hangs, and holds locks.
+/// Upper bound of an idle transaction. Its process hangs and holds locks.
 const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The schema was not brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The database is away, or lets nobody in.
-    #[error("the main database of `database-url` ({at}) cannot be reached")]
+    #[error("failed to connect to the main database at {at} (setting `database-url`)")]
     Unreachable {
-        /// Its host and port.
+        /// Host and port.
         at: String,
-        /// What went wrong.
         source: sqlx::Error,
     },
-    /// Its URL is none.
-    #[error("`database-url` is no URL of a PostgreSQL database")]
+    #[error("`database-url` must be the URL of a PostgreSQL database")]
     Url(#[source] sqlx::Error),
-    /// Another process migrates for too long.
-    #[error("another process holds the migrations' lock for more than {} s", .0.as_secs())]
+    #[error("another process has held the migration lock for more than {} s", .0.as_secs())]
     Locked(Duration),
-    /// A migration of the app failed.
-    #[error("the main database's schema cannot be brought up to date")]
+    #[error("failed to migrate the main database")]
     Migrations(#[from] MigrateError),
-    /// One of the queue's failed.
-    #[error("the queue's schema cannot be brought up to date")]
+    #[error("failed to migrate the job queue")]
     Queue(#[from] QueueError),
-    /// They took too long.
-    #[error("the migrations took more than {} s", .0.as_secs())]
+    #[error("migrations did not finish within {} s", .0.as_secs())]
     TooSlow(Duration),
 }
 
 impl MigrationError {
-    /// Whether it may pass by itself.
-    pub fn is_passing(&self) -> bool {
+    /// Whether a retry can succeed.
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Locked(_))
     }
 }
 
-/// The pool. Nothing is sent yet.
+/// Limit on acquiring a connection to the main database.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a process waits for another one that migrates the main database.
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Creates the pool. It connects on first use.
 pub fn pool(settings: &config::Database) -> Result<PgPool, sqlx::Error> {
     let options = options(settings)?.options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
@@ -72,14 +69,14 @@ pub fn pool(settings: &config::Database) -> Result<PgPool, sqlx::Error> {
         ),
     ]);
     Ok(PgPoolOptions::new()
-        .max_connections(settings.connections_max.get())
-        .acquire_timeout(settings.acquire_timeout)
+        .max_connections(settings.max_connections.get())
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options))
 }
 
 fn options(settings: &config::Database) -> Result<PgConnectOptions, sqlx::Error> {
-    // Slow statements are told by their metrics; their text would come with values of people's.
+    // Logged statements could contain user data. Metrics cover slow statements.
     Ok(PgConnectOptions::from_str(settings.url.expose_secret())?
         .application_name("chat-app")
         .disable_statement_logging())
@@ -89,36 +86,44 @@ fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// Brings the schema up to date: the app's tables, then the queue's.
+/// Migrates the tables of the app, then those of the job queue.
 pub async fn migrate(settings: &config::Database) -> Result<(), MigrationError> {
+    migrate_within(settings, MIGRATION_LOCK_TIMEOUT).await
+}
+
+/// As [`migrate`], with this limit on waiting for another process that migrates.
+pub async fn migrate_within(
+    settings: &config::Database,
+    lock_timeout: Duration,
+) -> Result<(), MigrationError> {
     let connecting = options(settings).map_err(MigrationError::Url)?;
     let unreachable = |source| MigrationError::Unreachable {
         at: format!("{}:{}", connecting.get_host(), connecting.get_port()),
         source,
     };
-    let mut connection = timeout(settings.acquire_timeout, connecting.connect())
+    let mut connection = timeout(ACQUIRE_TIMEOUT, connecting.connect())
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map_err(unreachable)?;
-    if !lock(&mut connection, settings.migration_lock_timeout)
+    if !lock(&mut connection, lock_timeout)
         .await
         .map_err(unreachable)?
     {
-        return Err(MigrationError::Locked(settings.migration_lock_timeout));
+        return Err(MigrationError::Locked(lock_timeout));
     }
     let migrating = timeout(MIGRATION_TIMEOUT, run(&mut connection, connecting.clone()));
     let outcome = migrating
         .await
         .unwrap_or(Err(MigrationError::TooSlow(MIGRATION_TIMEOUT)));
-    // The lock goes with the connection.
+    // Closing the connection releases the lock.
     let _ = connection.close().await;
     outcome
 }
 
-/// Waits for the lock, and no longer than allowed; says whether it was had.
-async fn lock(connection: &mut PgConnection, patience: Duration) -> sqlx::Result<bool> {
+/// Waits for the lock up to `wait`. Returns whether it was acquired.
+async fn lock(connection: &mut PgConnection, wait: Duration) -> sqlx::Result<bool> {
     sqlx::query("SELECT set_config('lock_timeout', $1, false)")
-        .bind(milliseconds(patience))
+        .bind(milliseconds(wait))
         .execute(&mut *connection)
         .await?;
     let locked = sqlx::query("SELECT pg_advisory_lock($1)")
@@ -143,9 +148,9 @@ async fn run(
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_lazy_with(options);
-    let queued = queue::migrate(&pool).await;
+    let queue = jobs::migrate(&pool).await;
     pool.close().await;
-    queued?;
-    info!("The main database has this version's schema");
+    queue?;
+    info!("main database migrated");
     Ok(())
 }

@@ -1,32 +1,41 @@
-//! Documents as rows of the main database: what was promised, what arrived, and how far reading it came. What they say is in the
-//! tenant's database and nowhere else.
+//! Documents as rows of the main database: upload, ingestion state and results. A document's text
+//! is stored only in the tenant's database.
 //!
-//! A document's way: [`begin()`] (row and quota at once, a URL to send the file with) -> [`complete()`] (what arrived is looked at,
-//! the job is added) -> ingestion -> `ready`, or `failed` with words. [`cancel`], [`retry`], [`rename`] and [`remove`] change the
-//! row and add the job that carries it out, in one transaction; whatever dies in between, the job goes on. Every query names
-//! the workspace beside the document.
+//! Lifecycle: [`create_upload()`] reserves a row within the quota and returns a presigned URL;
+//! [`complete_upload()`] verifies the uploaded file and enqueues the job; ingestion ends in
+//! `ready`, or in `failed` with a reason. [`cancel`], [`retry`], [`rename`] and [`delete`] change
+//! the row and enqueue the job that carries the change out in one transaction, so a crash in
+//! between loses nothing. Every query filters by workspace as well as by document.
 
-mod begin;
 mod change;
-mod complete;
-mod failure;
+mod complete_upload;
+mod create_upload;
+mod error;
+mod jobs;
 mod names;
 mod row;
 mod search;
 mod sweep;
 mod text;
 
-pub use begin::{BeginError, Begun, NewUpload, UPLOAD_LIMIT, UPLOAD_URL_TTL, begin};
-pub use change::{ChangeError, cancel, remove, rename, retry};
-pub use complete::{CompleteError, Completed, MAGIC_WINDOW_BYTES, complete};
-pub use failure::{Failure, OwnFailure, Trouble};
-pub use names::{FileName, NotATitle, TITLE_CHARS_MAX, Title};
-pub use row::{Document, State, Step, find, list};
-pub use search::{HITS_MAX, Hit, Piece, QUERY_CHARS_MAX, SearchError, SearchQuery, search};
-pub use sweep::{Swept, sweep_uploads};
-pub use text::{PASSAGES_A_PAGE, Passage, passages};
+pub use change::{ChangeError, cancel, delete, rename, retry};
+pub use complete_upload::{
+    CompleteUploadError, MAGIC_WINDOW_BYTES, UploadOutcome, complete_upload,
+};
+pub use create_upload::{
+    CreateUploadError, NewUpload, PendingUpload, UPLOAD_TIMEOUT, UPLOAD_URL_TTL, create_upload,
+};
+pub use error::{BlockedOn, IngestError, SystemFailure};
+pub use jobs::{DeleteDocument, Ingest, RenameDocument};
+pub use names::{FileName, InvalidTitle, MAX_TITLE_CHARS, Title};
+pub use row::{Document, DocumentPhase, DocumentStatus, IngestStep, find, list};
+pub use search::{
+    Hit, InvalidSearchQuery, MAX_HITS, MAX_QUERY_CHARS, SearchQuery, SnippetPart, search,
+};
+pub use sweep::fail_overdue_uploads;
+pub use text::{PASSAGES_PER_PAGE, Passage, passages};
 
-pub(crate) use row::note_event;
+pub(crate) use row::publish_change;
 
-/// The type that every file is stored and sent as.
+/// The media type under which every file is stored and served.
 pub const MEDIA_TYPE: &str = "application/pdf";

@@ -1,9 +1,11 @@
-//! Who somebody is: users, what their issuer calls them, and the sessions that remember them.
+//! Users, their identities and their sessions.
 //!
-//! An identity is `(issuer, subject)` and nothing else: an e-mail address is shown, and trusted for nothing.
+//! An identity is the pair `(issuer, subject)`. E-mail addresses are displayed only; no decision
+//! depends on them.
 
 pub mod local;
 pub mod oidc;
+pub mod return_to;
 pub mod sessions;
 pub mod token;
 pub mod users;

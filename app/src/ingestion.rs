@@ -1,58 +1,63 @@
-//! From an uploaded file to text that can be searched.
+//! Ingestion: from an uploaded file to searchable text.
 //!
-//! [`queue`] keeps the jobs. [`Ingest`] reads one document: fetch -> extract (in a child process) -> chunk -> embed -> store, each step
-//! told to whoever watches. Every effect can be repeated: vectors are kept as drafts as soon as they are made, chunks have
-//! ids made of what they are, and all rows of a document change in one transaction. So a job that ran twice, or died anywhere and
-//! ran again, leaves the same rows and pays for no vector twice.
+//! [`Ingest`] processes one document: fetch -> extract (in a child process) -> chunk -> embed ->
+//! store, and reports the progress of each step. Every effect is idempotent: embeddings are saved
+//! as drafts as soon as they are created, chunk ids are derived from the document, and all rows of
+//! a document change in one transaction. A job that runs twice, or crashes anywhere and runs again,
+//! leaves the same rows and never pays for the same embedding twice.
 //!
-//! A worker that was taken for dead may still be at it. Two things keep it harmless: the row's claim (what it writes about a
-//! document that another works on is refused), and a lock on the document in the tenant's database, under which it is looked at again
-//! whether the document is still wanted: removal takes the same lock.
+//! A worker that was declared dead may still be running. Two mechanisms make it harmless: writes to
+//! the document's row require its current claim, and writes to the tenant's database happen under a
+//! per-document lock, under which the claim is checked again. Deleting a document takes the same
+//! lock.
 //!
-//! What it costs: pages and chunks of a document are held at once, its file and its vectors never are. R's reference manual (6.5 MB, 2,415
-//! pages, 9,497 chunks, vectors of 1,536 dimensions) adds some 75 MB to the worker's memory, beside the child's own limit.
+//! Memory: the pages and chunks of a document are held in memory; its file and its embeddings never
+//! are as a whole. R's reference manual (6.5 MB, 2,415 pages, 9,497 chunks, embeddings of 1,536
+//! dimensions) adds about 75 MB to the worker, plus the child's own limit.
 //!
-//! Text passes through here and is never logged: ids only.
+//! Document text is never logged, only ids.
 
 mod claim;
+mod context;
+mod delete;
 mod embed;
+mod embedding_models;
+mod error;
 mod extract;
 mod ingest;
-pub mod queue;
+mod lock;
 mod reembed;
-mod remove;
 mod rename;
 mod store;
 mod sweep;
-mod vectors;
-pub mod wanted_model;
-mod workshop;
+pub mod target_model;
 
-pub use ingest::{ATTEMPTS_MAX, Ingest};
-pub use reembed::{Reembed, VECTORS_KEPT_AFTER_FLIP};
-pub use remove::{RemoveDocument, RemoveStrayFile};
-pub use rename::RenameDocument;
-pub use sweep::{Sweep, SweepState};
-pub use vectors::{Embedders, Embeds, VectorsError};
-pub use workshop::{Checkpoint, Checkpoints, Lease, TenantDatabases, Workshop};
+pub use context::{Checkpoint, Checkpoints, IngestContext, TenantConnection, TenantDatabases};
+pub use delete::DeleteOrphanedFile;
+pub use embedding_models::{DocumentEmbedder, EmbedError, EmbeddingModels};
+pub use ingest::MAX_ATTEMPTS;
+pub use reembed::{OLD_VECTOR_RETENTION, Reembed};
+pub use sweep::{Sweep, SweepContext};
 
 use crate::config;
+use crate::documents::{DeleteDocument, Ingest, RenameDocument};
+use crate::jobs::JobRegistry;
 
-/// The jobs of this folder, to be done with `workshop`.
+/// Registers the jobs of this module.
 pub fn jobs(
-    workshop: &Workshop,
-    sessions: config::Sessions,
-    registry: queue::Registry,
-) -> queue::Registry {
-    let sweep = SweepState {
-        workshop: workshop.clone(),
+    context: &IngestContext,
+    sessions: config::SessionLifetimes,
+    registry: JobRegistry,
+) -> JobRegistry {
+    let sweep = SweepContext {
+        context: context.clone(),
         sessions,
     };
     registry
-        .with::<Ingest>(workshop.clone())
-        .with::<RemoveDocument>(workshop.clone())
-        .with::<RemoveStrayFile>(workshop.clone())
-        .with::<RenameDocument>(workshop.clone())
-        .with::<Reembed>(workshop.clone())
+        .with::<Ingest>(context.clone())
+        .with::<DeleteDocument>(context.clone())
+        .with::<DeleteOrphanedFile>(context.clone())
+        .with::<RenameDocument>(context.clone())
+        .with::<Reembed>(context.clone())
         .with_every_minute::<Sweep>(sweep, Sweep::KEY)
 }

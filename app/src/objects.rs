@@ -1,16 +1,17 @@
-//! The files themselves, in S3 or what speaks like it.
+//! The object store: uploaded files in S3 or an S3-compatible service.
 //!
-//! Browsers send a file straight to its place with a URL that is signed for exactly its length, type and checksum ([`Objects::presign_put`]),
-//! and read it back by one that is good for minutes. This process looks at what arrived, streams it to the reader of PDFs, and
-//! takes it away with all its versions ([`Objects::remove`]). A workspace's files lie under one prefix, in the bucket of its
-//! region; a place is made from ids alone, never from a file's name.
+//! Browsers upload a file directly to its key with a URL that is signed for exactly its length,
+//! media type and checksum ([`ObjectStore::presign_put`]), and download it with a URL that is valid
+//! for minutes. This process verifies uploads, streams files to the PDF extractor, and deletes
+//! files with all their versions ([`ObjectStore::delete`]). A workspace's files share one prefix in
+//! the bucket of the workspace's region. Keys consist of ids only and never contain a file name.
 
 mod client;
 mod cors;
+mod delete;
 mod error;
-mod place;
+mod key;
 mod presign;
-mod remove;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,141 +27,148 @@ use tokio::io::AsyncRead;
 use crate::config;
 
 pub use client::{
-    ATTEMPT_LIMIT, ATTEMPTS_MAX, CONNECT_LIMIT, OPERATION_LIMIT, READ_LIMIT, StartError,
+    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, MAX_ATTEMPTS, MissingCredentials, OPERATION_TIMEOUT,
+    READ_TIMEOUT,
 };
-pub use cors::{CORS_MAX_AGE_SECONDS, Cors};
-pub use error::{ObjectsError, Trouble};
-pub use place::{Place, Prefix};
-pub use presign::{Disposition, PresignedPut, PutTerms};
-pub use remove::Removed;
+pub use cors::{CORS_MAX_AGE_SECONDS, CorsStatus};
+pub use delete::DeletedObjects;
+pub use error::{ObjectStoreError, TransientError};
+pub use key::{KeyPrefix, ObjectKey};
+pub use presign::{Disposition, PresignedPut, UploadConstraints};
 
-/// The SHA-256 of a file's bytes.
 pub type Sha256Digest = [u8; 32];
 
-/// The store of files; clones share its connections.
+/// The client of the object store. Cheap to clone.
 #[derive(Clone)]
-pub struct Objects {
-    /// As this process reaches the server.
+pub struct ObjectStore {
+    /// Uses the endpoint that this process connects to.
     client: Client,
-    /// As browsers do: it signs URLs and sends nothing.
+    /// Uses the endpoint that browsers connect to. It only signs URLs.
     public: Client,
-    buckets: Arc<config::Buckets>,
+    settings: Arc<config::Objects>,
 }
 
-/// What lies at a place, as the server says.
+/// An object's metadata, as reported by the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its length.
+pub struct ObjectMetadata {
     pub byte_count: u64,
-    /// Of its bytes, if the server checked and kept it.
+    /// `None` if the store did not verify and keep a checksum.
     pub sha256: Option<Sha256Digest>,
 }
 
-impl Objects {
-    /// Clients for the servers of the configuration; keys come from the standard AWS environment. Nothing is sent yet.
-    pub async fn start(config: &config::Objects) -> Result<Self, StartError> {
-        Self::of(config, None).await
+impl ObjectStore {
+    /// Creates the clients. Credentials come from the standard AWS environment. Sends no request.
+    pub async fn start(config: &config::Objects) -> Result<Self, MissingCredentials> {
+        Self::connect(config, None).await
     }
 
-    /// As [`Objects::start`], with these keys.
-    pub async fn with_keys(
+    /// Like [`ObjectStore::start`], with these credentials.
+    pub async fn with_credentials(
         config: &config::Objects,
         access_key: &str,
         secret_key: &str,
-    ) -> Result<Self, StartError> {
-        let keys = Credentials::new(access_key, secret_key, None, None, "given");
-        Self::of(config, Some(keys)).await
+    ) -> Result<Self, MissingCredentials> {
+        let credentials = Credentials::new(access_key, secret_key, None, None, "static");
+        Self::connect(config, Some(credentials)).await
     }
 
-    async fn of(config: &config::Objects, keys: Option<Credentials>) -> Result<Self, StartError> {
-        let (client, public) = client::clients(config, keys).await?;
+    async fn connect(
+        config: &config::Objects,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, MissingCredentials> {
+        let (client, public) = client::clients(config, credentials).await?;
         Ok(Self {
             client,
             public,
-            buckets: Arc::new(config.buckets.clone()),
+            settings: Arc::new(config.clone()),
         })
     }
 
-    /// Where a workspace's files are; `region` is the workspace's.
-    pub fn prefix(&self, region: Option<&str>, workspace: &crate::ids::WorkspaceId) -> Prefix {
-        Prefix::new(self.buckets.of(region), workspace)
+    /// The prefix of a workspace's files; `region` is the workspace's.
+    pub fn prefix(&self, region: Option<&str>, workspace: &crate::ids::WorkspaceId) -> KeyPrefix {
+        KeyPrefix::new(self.settings.bucket(region), workspace)
     }
 
-    /// What lies at the place, if anything does.
-    pub async fn head(&self, place: &Place) -> Result<Option<Stored>, ObjectsError> {
-        let answer = self
+    /// The object's metadata; `None` if there is no object.
+    pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectMetadata>, ObjectStoreError> {
+        let response = self
             .client
             .head_object()
-            .bucket(place.bucket())
-            .key(place.key())
+            .bucket(key.bucket())
+            .key(key.key())
             .checksum_mode(ChecksumMode::Enabled)
             .send()
             .await;
-        match answer {
-            Ok(head) => Ok(Some(Stored {
+        match response {
+            Ok(head) => Ok(Some(ObjectMetadata {
                 byte_count: head
                     .content_length()
                     .and_then(|count| u64::try_from(count).ok())
                     .unwrap_or(0),
-                // The checksum of a multipart upload is one of parts ("...-3") and no digest of the bytes.
+                // The checksum of a multipart upload ("...-3") is computed from its parts and is no
+                // digest of the bytes.
                 sha256: head
                     .checksum_sha256()
                     .and_then(|text| BASE64.decode(text).ok())
                     .and_then(|bytes| bytes.try_into().ok()),
             })),
-            Err(error) => match ObjectsError::from_sdk(error) {
-                ObjectsError::Missing => Ok(None),
+            Err(error) => match ObjectStoreError::from_sdk(error) {
+                ObjectStoreError::NotFound => Ok(None),
                 error => Err(error),
             },
         }
     }
 
-    /// The file's bytes as they come.
+    /// Streams the file.
     pub async fn read(
         &self,
-        place: &Place,
-    ) -> Result<impl AsyncRead + Send + Unpin + use<>, ObjectsError> {
-        Ok(self.get(place, None).await?.into_async_read())
+        key: &ObjectKey,
+    ) -> Result<impl AsyncRead + Send + Unpin + use<>, ObjectStoreError> {
+        Ok(self.get(key, None).await?.into_async_read())
     }
 
-    /// The first bytes of the file, at most this many.
+    /// The first `byte_count` bytes of the file, or fewer if it is shorter.
     pub async fn read_start(
         &self,
-        place: &Place,
+        key: &ObjectKey,
         byte_count: u16,
-    ) -> Result<Vec<u8>, ObjectsError> {
+    ) -> Result<Vec<u8>, ObjectStoreError> {
         let range = format!("bytes=0-{}", byte_count.saturating_sub(1));
-        let body = self.get(place, Some(range)).await?;
+        let body = self.get(key, Some(range)).await?;
         let bytes = body
             .collect()
             .await
-            .map_err(|_| ObjectsError::Away(Trouble::CutOff))?
+            .map_err(|_| ObjectStoreError::Unavailable(TransientError::Interrupted))?
             .into_bytes();
-        // A server that knows no ranges sends the whole.
+        // A server without range support sends the whole file.
         Ok(bytes
             .get(..usize::from(byte_count))
             .unwrap_or(&bytes)
             .to_vec())
     }
 
-    async fn get(&self, place: &Place, range: Option<String>) -> Result<ByteStream, ObjectsError> {
-        let answer = self
+    async fn get(
+        &self,
+        key: &ObjectKey,
+        range: Option<String>,
+    ) -> Result<ByteStream, ObjectStoreError> {
+        let response = self
             .client
             .get_object()
-            .bucket(place.bucket())
-            .key(place.key())
+            .bucket(key.bucket())
+            .key(key.key())
             .set_range(range)
             .send()
             .await
-            .map_err(ObjectsError::from_sdk)?;
-        Ok(answer.body)
+            .map_err(ObjectStoreError::from_sdk)?;
+        Ok(response.body)
     }
 }
 
-impl fmt::Debug for Objects {
+impl fmt::Debug for ObjectStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Objects")
-            .field("buckets", &self.buckets)
+        f.debug_struct("ObjectStore")
+            .field("buckets", &self.settings.all_buckets())
             .finish_non_exhaustive()
     }
 }

@@ -1,73 +1,66 @@
-//! The app's parts, started in order, and ended in the other.
+//! Starts the components of the process in order, and shuts them down in reverse order.
 //!
-//! A process comes up whatever is away: it waits for the main database, migrates it, then serves; the cluster, S3, models and Redis are
-//! found missing when they are needed, and the page says so. Asked to stop, it takes nothing new, ends streams (browsers connect to
-//! another process), lets requests and jobs finish, and closes what is open.
+//! A process starts even if its dependencies are unavailable. It waits for the main database and
+//! migrates it, then serves requests; failures of the cluster, S3, models and Redis surface when
+//! they are used. On shutdown, it accepts nothing new, ends event streams (browsers reconnect to
+//! another process), lets requests and jobs finish, and closes its connections.
 
-mod parts;
+mod components;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::http::{Bounds, Server, operations};
+use service_kit::http::{Server, ServerLimits, operations};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::{Config, Work};
+use crate::config::{Config, Role};
 use crate::database::{self, MigrationError};
-use crate::telemetry::{Health, Metrics, State};
+use crate::telemetry::{Health, Metrics, ProcessState};
 use crate::tenants::connect;
 use crate::web;
 
-pub use parts::{StartError, compose};
+pub use components::{StartError, compose};
 
-/// Wait between attempts to reach the main database at the start.
-const START_RETRY: Duration = Duration::from_secs(2);
-/// Limit on ending what is left once requests and jobs are over.
+/// Delay between attempts to migrate the main database.
+const MIGRATION_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// How long the process waits for each remaining component once requests and jobs are done.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of browsers and proxies.
-const PAGES: Bounds = Bounds {
-    connections_max: 8192,
-    head_bytes_max: 32 * 1024,
+/// Limits of connections from browsers and proxies.
+const SERVER_LIMITS: ServerLimits = ServerLimits {
+    max_connections: 8192,
+    max_head_bytes: 32 * 1024,
     head_timeout: Duration::from_secs(30),
-    // Events and archives last; browsers connect again.
-    connection_life_max: Duration::from_hours(1),
+    // Covers event streams and archives. Browsers reconnect.
+    max_connection_age: Duration::from_hours(1),
     drain_timeout: Duration::from_secs(20),
 };
 
-/// Why the app could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A port cannot be opened.
-    #[error("{setting} is {address}, which cannot be opened")]
+    #[error("failed to bind {address} (setting `{setting}`)")]
     Port {
-        /// The setting that names it.
         setting: &'static str,
-        /// The address.
         address: std::net::SocketAddr,
-        /// Why not.
         #[source]
         source: std::io::Error,
     },
-    /// Signals cannot be received.
-    #[error("signals cannot be received")]
+    #[error("failed to install signal handlers")]
     Signals(#[source] std::io::Error),
-    /// The main database's schema cannot be brought up to date.
     #[error(transparent)]
     Migration(#[from] MigrationError),
-    /// A part cannot be made from its settings.
     #[error(transparent)]
-    Part(#[from] StartError),
+    Start(#[from] StartError),
 }
 
-/// Does what was asked for until it is done, or until SIGTERM or SIGINT.
-pub async fn run(work: Work) -> Result<(), RunError> {
-    let (config, serves) = match work {
-        Work::Serve(config) => (config, true),
-        Work::Worker(config) => (config, false),
-        Work::Migrate(database) => return Ok(database::migrate(&database).await?),
+/// Runs the given role until it is done, or until SIGTERM or SIGINT.
+pub async fn run(role: Role) -> Result<(), RunError> {
+    let (config, has_server) = match role {
+        Role::Serve(config) => (config, true),
+        Role::Worker(config) => (config, false),
+        Role::Migrate(settings) => return Ok(database::migrate(&settings.database).await?),
     };
     let (config, health, metrics) = (
         Arc::<Config>::from(config),
@@ -76,71 +69,71 @@ pub async fn run(work: Work) -> Result<(), RunError> {
     );
     let operations = bind("operations-listen", config.http.operations_listen).await?;
     let address = operations.address();
-    info!(operations.address = %address, "Serving /livez, /readyz and /metrics on {address}");
-    let pages = if serves {
+    info!(operations.address = %address, "serving /livez, /readyz and /metrics");
+    let server = if has_server {
         Some(bind("http-listen", config.http.listen).await?)
     } else {
         None
     };
-    let end_of_operations = CancellationToken::new();
-    let vitals = Vitals {
+    let operations_stop = CancellationToken::new();
+    let vitals = Probes {
         health: health.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let telling = tokio::spawn(operations.serve(
+    let operations_task = tokio::spawn(operations.serve(
         operations::router(Arc::new(vitals)),
-        operations::BOUNDS,
-        end_of_operations.clone(),
+        operations::LIMITS,
+        operations_stop.clone(),
     ));
     let stopping = health.clone();
-    let stop = service_kit::stop::on_signal(move || stopping.set(State::Stopping))
+    let stop = service_kit::shutdown_signal(move || stopping.set(ProcessState::Stopping))
         .map_err(RunError::Signals)?;
-    let ended = live(pages, config, &health, metrics, &stop).await;
-    end_of_operations.cancel();
-    if timeout(CLOSE_TIMEOUT, telling).await.is_err() {
-        warn!("The operations port did not end in time");
+    let result = serve(server, config, &health, metrics, &stop).await;
+    operations_stop.cancel();
+    if timeout(CLOSE_TIMEOUT, operations_task).await.is_err() {
+        warn!("operations server did not shut down in time");
     }
-    ended
+    result
 }
 
-/// From the first look at the main database to the last job.
-async fn live(
-    pages: Option<Server>,
+/// Migrates the database, then serves requests and runs jobs until shutdown.
+async fn serve(
+    server: Option<Server>,
     config: Arc<Config>,
     health: &Health,
     metrics: Arc<Metrics>,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    if !migrated(&config, stop).await? {
+    if !migrate(&config, stop).await? {
         return Ok(());
     }
-    health.set(State::Filling);
+    health.set(ProcessState::Syncing);
     let tasks = TaskTracker::new();
-    let does_jobs = pages.is_none() || config.workers > 0;
+    let runs_jobs = server.is_none() || config.process.workers > 0;
     let cluster = connect::client().await.map_err(StartError::Cluster)?;
-    let grace = config.shutdown_grace;
+    let grace = config.process.shutdown_grace;
     let app = compose(config, cluster, metrics, &tasks, stop).await?;
-    let filling = (app.tenants.clone(), health.clone());
+    let sync = (app.tenants.clone(), health.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-        let (tenants, health) = filling;
-        tenants.filled().await;
-        health.set(State::Ready);
+        let (tenants, health) = sync;
+        tenants.wait_until_synced().await;
+        health.set(ProcessState::Ready);
     }));
-    if does_jobs {
-        parts::work(&app, &tasks, stop)?;
+    if runs_jobs {
+        components::start_workers(&app, &tasks, stop)?;
     }
-    parts::observe(&app, &tasks, stop);
-    match pages {
-        Some(pages) => {
-            let address = pages.address();
+    components::start_metrics(&app, &tasks, stop);
+    match server {
+        Some(server) => {
+            let address = server.address();
             let public_url = &app.config.http.public_url;
-            info!(http.address = %address, "Serving pages on {address}; browsers reach them at {public_url}");
-            let bounds = Bounds {
+            info!(http.address = %address, %public_url, "serving the app");
+            let limits = ServerLimits {
                 drain_timeout: grace,
-                ..PAGES
+                ..SERVER_LIMITS
             };
-            pages
-                .serve(web::router::router(&app), bounds, stop.clone())
+            server
+                .serve(web::router::router(&app), limits, stop.clone())
                 .await;
         }
         None => stop.cancelled().await,
@@ -149,29 +142,34 @@ async fn live(
     if timeout(grace + CLOSE_TIMEOUT, tasks.wait()).await.is_err() {
         warn!(
             tasks = tasks.len(),
-            "Tasks were still running and were abandoned; what they did is done again elsewhere"
+            "cancelled tasks that were still running; another process repeats their work"
         );
     }
     if timeout(CLOSE_TIMEOUT, app.database.close()).await.is_err() {
-        warn!("Connections to the main database were cut off");
+        warn!("main database connections did not close in time");
     }
-    info!("Stopped");
+    info!("shut down");
     Ok(())
 }
 
-/// Brings the schema up to date, however long the database takes to come up; `false` if asked to stop before.
-async fn migrated(config: &Config, stop: &CancellationToken) -> Result<bool, RunError> {
+/// Migrates the main database, and waits until it is available. Returns false if the process shuts
+/// down first.
+async fn migrate(config: &Config, stop: &CancellationToken) -> Result<bool, RunError> {
     loop {
         let migrating = stop.run_until_cancelled(database::migrate(&config.database));
         match migrating.await {
             None => return Ok(false),
             Some(Ok(())) => return Ok(true),
-            Some(Err(error)) if error.is_passing() => {
-                warn!(error = %service_kit::error_chain(&error), "Waiting for the main database");
+            Some(Err(error)) if error.is_transient() => {
+                warn!(error = %service_kit::error_chain(&error), "waiting for the main database");
             }
             Some(Err(error)) => return Err(error.into()),
         }
-        if stop.run_until_cancelled(sleep(START_RETRY)).await.is_none() {
+        if stop
+            .run_until_cancelled(sleep(MIGRATION_RETRY_DELAY))
+            .await
+            .is_none()
+        {
             return Ok(false);
         }
     }
@@ -187,13 +185,13 @@ async fn bind(setting: &'static str, address: std::net::SocketAddr) -> Result<Se
         })
 }
 
-/// What the operations port says of this process.
-struct Vitals {
+/// The health and the metrics that the operations server exposes.
+struct Probes {
     health: Health,
     metrics: Arc<Metrics>,
 }
 
-impl operations::Vitals for Vitals {
+impl operations::Probes for Probes {
     fn live(&self) -> Result<&'static str, String> {
         Ok("alive")
     }

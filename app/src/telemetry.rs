@@ -1,5 +1,5 @@
-//! What the app tells of itself: who it is in traces, its metrics, and whether it is alive and ready. Never content: no file's name, no
-//! text, no question.
+//! Telemetry: the app's identity in traces, its metrics, and its liveness and readiness. Never
+//! contains content: no file names, document text or questions.
 
 mod health;
 mod metrics;
@@ -7,10 +7,10 @@ mod metrics;
 use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
-pub use health::{Health, State};
-pub use metrics::{Answers, Asking, Metrics, Refusal, Voice};
+pub use health::{Health, ProcessState};
+pub use metrics::{AnswerSource, Answers, Metrics, QuestionOutcome, RejectionReason};
 
-/// The app in its traces.
+/// The app's identity in traces.
 pub const PROGRAM: Program = Program {
     name: "chat-app",
     version: env!("CARGO_PKG_VERSION"),

@@ -1,9 +1,12 @@
-//! The cluster as the app sees it: a Tenant a workspace, in a namespace of their own.
+//! The app's view of the cluster: one Tenant per workspace, in a namespace of their own.
 //!
-//! Two watches keep what the app has to know in memory ([`Tenants::view`] makes no call), so ten thousand Tenants cost some megabytes
-//! and an API server that is away costs nothing but news. [`pools`] is the only place that opens tenants' databases.
+//! Two watches keep the Tenants and the versions of their Secrets in memory, so [`Tenants::view`]
+//! makes no API call. Ten thousand Tenants take a few megabytes. During an outage of the API server
+//! the app keeps working with the last known state. [`pools`] is the only module that opens tenant
+//! databases.
 //!
-//! The app never makes a Tenant again whose uid it once knew, and never changes one that is not its own.
+//! The app never recreates a Tenant whose UID it has recorded, and never changes a Tenant that does
+//! not belong to one of its workspaces.
 
 mod availability;
 mod cache;
@@ -20,54 +23,65 @@ use std::time::Duration;
 use futures::Stream;
 use jiff::Timestamp;
 use kube::Client;
+use service_kit::error_chain;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub use availability::Unavailable;
-pub use cluster::{Applied, CALL_DEADLINE, ClusterError, Deletion, FIELD_MANAGER, Renaming, Seen};
+pub use cluster::{
+    AppliedTenant, CALL_TIMEOUT, ClusterError, DeleteOutcome, FIELD_MANAGER, ObservedTenant,
+    RenameOutcome,
+};
 pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase};
-pub use view::{Note, Project, SCHEMA_NEEDED, TenantName, TenantView, Took, WORKSPACE_LABEL};
+pub use view::{
+    ConditionSummary, MIN_SCHEMA_VERSION, ProjectRef, ProvisioningTimings, TenantName, TenantView,
+    WORKSPACE_LABEL,
+};
 
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 use cache::Cache;
 use cluster::{Cluster, ReadSecret};
 use throttle::Throttle;
-use watches::Health;
+use watches::WatchHealth;
 
-/// Tenants that one process applies at once. Each holds its workspace's row and so a connection to the main database, for as long as the
-/// API server takes: while it does not answer, the others are left to pages and jobs.
-pub const APPLIED_AT_ONCE_MAX: usize = 4;
-/// How long a place among them is waited for. Nothing is held meanwhile.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// Maximum number of Tenants that one process applies concurrently. Each apply holds its
+/// workspace's row, and so one connection to the main database, until the API server answers. The
+/// limit leaves the other connections to pages and jobs while the API server does not respond.
+pub const MAX_CONCURRENT_APPLIES: usize = 4;
+/// How long [`Tenants::acquire_apply_permit`] waits. The caller holds no row or connection
+/// meanwhile.
+const APPLY_PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The Tenants of the app's namespace. Cloning it is cheap.
+/// The Tenants of the app's namespace. Cheap to clone.
 #[derive(Clone)]
 pub struct Tenants(Arc<Inner>);
 
 struct Inner {
     cluster: Cluster,
     cache: Cache,
-    tenants: Health,
-    secrets: Health,
+    tenants: WatchHealth,
+    secrets: WatchHealth,
     reconciles: Throttle,
-    applying: Semaphore,
+    apply_permits: Semaphore,
 }
 
-/// How the watches are doing, for `/readyz`.
+/// State of the watches, for `/readyz` and the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchState {
-    /// Whether everything was listed once: before that, a Tenant that is not known may still be there.
-    pub is_filled: bool,
-    /// Since when there has been no news from the API server; what was known still serves.
-    pub interrupted_since: Option<Timestamp>,
-    /// Tenants known.
+pub struct WatchStatus {
+    /// Whether both initial lists are complete. Until then, a Tenant missing from the cache may
+    /// still exist.
+    pub is_synced: bool,
+    /// When the connection to the API server was lost. The cached state keeps serving.
+    pub disconnected_since: Option<Timestamp>,
+    /// Number of Tenants in the cache.
     pub tenants: usize,
 }
 
 impl Tenants {
-    /// Begins to watch, until `stop`. Returns at once: [`Self::filled`] says when the first lists are complete.
+    /// Starts the watches, which run until `stop` is cancelled. Returns immediately; await
+    /// [`Self::wait_until_synced`] for the initial lists.
     pub fn start(
         client: Client,
         namespace: &str,
@@ -77,10 +91,10 @@ impl Tenants {
         let tenants = Self(Arc::new(Inner {
             cluster: Cluster::new(client.clone(), namespace),
             cache: Cache::default(),
-            tenants: Health::default(),
-            secrets: Health::default(),
+            tenants: WatchHealth::default(),
+            secrets: WatchHealth::default(),
             reconciles: Throttle::default(),
-            applying: Semaphore::new(APPLIED_AT_ONCE_MAX),
+            apply_permits: Semaphore::new(MAX_CONCURRENT_APPLIES),
         }));
         let watching = (tenants.0.clone(), client.clone(), namespace.to_owned());
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -95,18 +109,17 @@ impl Tenants {
         tenants
     }
 
-    /// Waits until both first lists are complete.
-    pub async fn filled(&self) {
-        self.0.tenants.filled.cancelled().await;
-        self.0.secrets.filled.cancelled().await;
+    /// Waits until both initial lists are complete.
+    pub async fn wait_until_synced(&self) {
+        self.0.tenants.synced.cancelled().await;
+        self.0.secrets.synced.cancelled().await;
     }
 
-    /// How the watches are doing.
-    pub fn watch_state(&self) -> WatchState {
+    pub fn watch_status(&self) -> WatchStatus {
         let (tenants, secrets) = (&self.0.tenants, &self.0.secrets);
-        WatchState {
-            is_filled: tenants.filled.is_cancelled() && secrets.filled.is_cancelled(),
-            interrupted_since: match (tenants.interrupted_since(), secrets.interrupted_since()) {
+        WatchStatus {
+            is_synced: tenants.synced.is_cancelled() && secrets.synced.is_cancelled(),
+            disconnected_since: match (tenants.disconnected_since(), secrets.disconnected_since()) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
@@ -114,64 +127,77 @@ impl Tenants {
         }
     }
 
-    /// The Tenant as the watch last saw it. `None`: there is none of that name, or the first list is not complete.
+    /// The Tenant from the cache. `None` if no Tenant has this name or the initial list is
+    /// incomplete.
     pub fn view(&self, name: &TenantName) -> Option<Arc<TenantView>> {
         self.0.cache.tenant(name)
     }
 
-    /// All of them, in no order.
+    /// All cached Tenants, in no particular order.
     pub fn all(&self) -> Vec<Arc<TenantView>> {
         self.0.cache.tenants()
     }
 
-    /// The Tenant as it is now, and again whenever it changes. Whoever is slow misses versions in between, never the newest.
+    /// The Tenant's current state, followed by every change. A slow subscriber may miss
+    /// intermediate versions, but always gets the newest.
     pub fn changes(
         &self,
         name: &TenantName,
     ) -> impl Stream<Item = Option<Arc<TenantView>>> + Send + use<> {
-        self.0.cache.follow(name)
+        self.0.cache.subscribe(name)
     }
 
-    /// Whether the workspace's database can be used now, and why not.
+    /// Checks whether the workspace's database can be used now.
     pub fn available(&self, workspace: &Workspace) -> Result<Arc<TenantView>, Unavailable> {
         let view = self.view(&TenantName::of(&workspace.id));
-        let is_filled = self.0.tenants.filled.is_cancelled();
-        availability::of(workspace, view, is_filled, Timestamp::now())
+        let is_synced = self.0.tenants.synced.is_cancelled();
+        availability::check(workspace, view, is_synced, Timestamp::now())
     }
 
-    /// Makes the workspace's Tenant if there is none, and returns it. Call it only while the workspace is `creating`.
-    pub async fn apply(&self, workspace: &Workspace) -> Result<Applied, ClusterError> {
+    /// Creates the workspace's Tenant unless it exists, and returns it. Call this only while the
+    /// workspace's state is `creating`.
+    pub async fn apply(&self, workspace: &Workspace) -> Result<AppliedTenant, ClusterError> {
         self.0.cluster.apply(workspace).await
     }
 
-    /// Waits for the right to apply a Tenant while a row of the main database is held, until it is dropped: [`APPLIED_AT_ONCE_MAX`] of
-    /// this process do. `None`: the others take too long, as they do while the API server does not answer.
-    pub async fn place_to_apply(&self) -> Option<SemaphorePermit<'_>> {
-        let place = self.0.applying.acquire();
-        tokio::time::timeout(PLACE_WAIT, place).await.ok()?.ok()
+    /// Waits for permission to apply a Tenant while holding a row of the main database. At most
+    /// [`MAX_CONCURRENT_APPLIES`] permits exist per process. Returns `None` if none becomes free in
+    /// time, for example because the API server does not respond.
+    pub async fn acquire_apply_permit(&self) -> Option<SemaphorePermit<'_>> {
+        let permit = self.0.apply_permits.acquire();
+        tokio::time::timeout(APPLY_PERMIT_TIMEOUT, permit)
+            .await
+            .ok()?
+            .ok()
     }
 
-    /// The Tenant as the API server has it now, to be changed only if it still is so.
-    pub async fn see(&self, name: &TenantName) -> Result<Option<Seen>, ClusterError> {
-        self.0.cluster.see(name).await
+    /// Reads the Tenant from the API server, for a conditional update with [`Self::rename`].
+    pub async fn observe(&self, name: &TenantName) -> Result<Option<ObservedTenant>, ClusterError> {
+        self.0.cluster.observe(name).await
     }
 
-    /// Gives the Tenant that was seen its workspace's name.
+    /// Sets the Tenant's display name to the workspace's name, unless the Tenant has changed since
+    /// it was observed.
     pub async fn rename(
         &self,
         workspace: &Workspace,
-        seen: Seen,
-    ) -> Result<Renaming, ClusterError> {
-        self.0.cluster.rename(workspace, seen).await
+        observed: ObservedTenant,
+    ) -> Result<RenameOutcome, ClusterError> {
+        self.0.cluster.rename(workspace, observed).await
     }
 
-    /// The Tenant as the API server has it now.
-    pub async fn look(&self, name: &TenantName) -> Result<Option<TenantView>, ClusterError> {
+    /// Reads the Tenant from the API server.
+    pub async fn get(&self, name: &TenantName) -> Result<Option<TenantView>, ClusterError> {
         self.0.cluster.tenant(name).await
     }
 
-    /// Asks for the deletion of the Tenant with this uid, and of no other of its name. It goes when its database is gone.
-    pub async fn delete(&self, name: &TenantName, uid: &str) -> Result<Deletion, ClusterError> {
+    /// Requests deletion of the Tenant with this UID; a Tenant of the same name with another UID is
+    /// left alone. The Tenant disappears once its database is deleted.
+    pub async fn delete(
+        &self,
+        name: &TenantName,
+        uid: &str,
+    ) -> Result<DeleteOutcome, ClusterError> {
         self.0.cluster.delete(name, uid).await
     }
 
@@ -183,20 +209,21 @@ impl Tenants {
         self.0.cluster.secret(name).await
     }
 
-    /// Asks the controller to look at the database itself, after a login that failed. Asking again within a minute does nothing.
-    pub async fn ask_for_reconcile(&self, tenant: &TenantView) {
-        if !self.0.reconciles.may(&tenant.name) {
+    /// Asks the controller to check the database after a failed login. Does nothing if it was
+    /// already asked for this Tenant within the last minute.
+    pub async fn request_reconcile(&self, tenant: &TenantView) {
+        if !self.0.reconciles.try_acquire(&tenant.name) {
             return;
         }
-        let asked = self
+        let request = self
             .0
             .cluster
-            .ask_for_reconcile(&tenant.name, &tenant.uid, Timestamp::now());
-        if let Err(error) = asked.await {
+            .request_reconcile(&tenant.name, &tenant.uid, Timestamp::now());
+        if let Err(error) = request.await {
             warn!(
                 tenant.name = %tenant.name,
-                error = &error as &dyn std::error::Error,
-                "The controller could not be asked to look at the database"
+                error = %error_chain(&error),
+                "failed to request a reconcile of the Tenant"
             );
         }
     }
@@ -206,7 +233,7 @@ impl std::fmt::Debug for Tenants {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Tenants")
-            .field("state", &self.watch_state())
+            .field("state", &self.watch_status())
             .finish_non_exhaustive()
     }
 }

@@ -1,22 +1,14 @@
-//! The pages' HTTP: one table of routes, one guard before every one of them, thin handlers behind it.
+//! Pages and API: one folder per area of the product, each with its routes, handlers and pages.
 //!
-//! A request's way: `service_kit::http` (connections) -> `outer` (its id, span, metrics, headers, how errors look) -> `guard` (limits,
-//! session, CSRF, access, body) -> a handler in [`handlers`], which takes what the guard found through [`extract`].
+//! [`shared`] holds what all requests share: the application state, route policies, middleware, extractors, errors, rate limits and the
+//! page layout. The areas import from `shared` and from the domain modules, never from each other. [`router`] assembles the areas' routes.
 
-pub mod assets;
-pub mod cookies;
-pub mod error;
-pub mod events;
-pub mod extract;
-mod guard;
-pub mod handlers;
-pub mod limits;
-mod outer;
-pub mod return_to;
+pub mod shared;
+
+pub mod chat;
+pub mod documents;
+pub mod home;
+pub mod identity;
+pub mod workspaces;
+
 pub mod router;
-pub mod security;
-pub mod state;
-pub mod streams;
-
-pub use error::Problem;
-pub use state::App;

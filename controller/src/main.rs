@@ -19,13 +19,11 @@ use controller::leadership::LeaderElection;
 use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
-use service_kit::settings::LoadError;
 use service_kit::http::operations;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-const EXIT_INVALID_SETTINGS: u8 = 2;
 const EXIT_LEASE_LOST: i32 = 3;
 /// Threads for blocking calls (name resolution, files). Each thread uses memory.
 const MAX_BLOCKING_THREADS: usize = 32;
@@ -71,17 +69,8 @@ fn load_settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
             .map(|name| name.trim().to_owned()),
         nonce: rand::random(),
     };
-    config::load(std::env::args_os(), &env, &host).map_err(|error| match error {
-        LoadError::CommandLine(error) => {
-            // Without a place to print to, the exit code has to do.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_INVALID_SETTINGS))
-        }
-        error => {
-            eprintln!("{error}");
-            ExitCode::from(EXIT_INVALID_SETTINGS)
-        }
-    })
+    config::load(std::env::args_os(), &env, &host)
+        .map_err(|error| ExitCode::from(error.print("tenant-controller")))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -20,7 +20,9 @@ pub use class::{
     Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, Migrations, MigrationsSource,
     NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults,
 };
-pub use conditions::{ConditionType, Reason, find_condition, is_true, set_condition};
+pub use conditions::{
+    ConditionType, Reason, UnknownReason, find_condition, is_true, set_condition,
+};
 pub use manifest::{tenant_class_crd, tenant_crd};
 pub use meta::{FIELD_MANAGER, GROUP, annotations, finalizers, labels};
 pub use secret::{ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys};

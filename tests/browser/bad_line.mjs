@@ -127,7 +127,7 @@ await tell(async ({ person }) => {
   ensure((await dialog.getByLabel('Title').inputValue()) === 'nothing wrong', 'the dialog does not know the title');
   await page.keyboard.type('<b>renamed</b>');
   await page.keyboard.press('Enter');
-  await page.getByText('The new name is saved.').waitFor();
+  await page.getByText('Name saved.').waitFor();
   await rows.filter({ hasText: '<b>renamed</b>' }).waitFor();
 
   // --- The theme comes with the page, not after it ---
@@ -136,17 +136,17 @@ await tell(async ({ person }) => {
   const again = await page.reload();
   ensure((await again.text()).includes('data-theme="dark"'), 'the server does not know the theme');
   await page.locator('.person-menu summary').click();
-  await page.getByRole('button', { name: 'As the device' }).click();
+  await page.getByRole('button', { name: 'Use device setting' }).click();
   ensure(!(await (await page.reload()).text()).includes('data-theme='), 'the theme cannot be given back to the device');
 
   // --- A removal wants the right words ---
   await page.goto(`${APP}/account`);
-  const confirm = page.locator('#confirm-remove');
-  await confirm.fill('remove my acount');
-  await page.getByRole('button', { name: 'Remove account' }).click();
+  const confirm = page.locator('#confirm-delete');
+  await confirm.fill('delete my acount');
+  await page.getByRole('button', { name: 'Delete account' }).click();
   ensure(new URL(page.url()).pathname === '/account', 'other words remove the account');
-  await confirm.fill('remove my account');
-  await page.getByRole('button', { name: 'Remove account' }).click();
-  await page.getByRole('heading', { name: 'Receipt of removal' }).waitFor({ timeout: 2 * WAIT_MS });
+  await confirm.fill('delete my account');
+  await page.getByRole('button', { name: 'Delete account' }).click();
+  await page.getByRole('heading', { name: 'Deletion receipt' }).waitFor({ timeout: 2 * WAIT_MS });
   return { puts: Object.fromEntries(puts), most };
 });

@@ -27,7 +27,7 @@ await tell(async ({ person, findings }) => {
   await page.goto(`${APP}/w/${workspace}/provisioning`);
   await available.waitFor();
   const ready = await page.locator('.ready-line').innerText();
-  ensure(/Ready in .+ in .+ schema \d+/s.test(ready), `the page does not say how long it took: ${ready}`);
+  ensure(/Ready in .+ in .+ schema version \d+/s.test(ready), `the page does not say how long it took: ${ready}`);
   await ada.shoot('provisioning-ready');
 
   // --- Documents ---
@@ -93,7 +93,7 @@ await tell(async ({ person, findings }) => {
 
   // --- What goes wrong far down a page is said where the reader is, and what was typed is kept ---
   await page.setViewportSize({ width: 390, height: 420 });
-  await page.evaluate(() => fetch(`${location.pathname}/remove`, {
+  await page.evaluate(() => fetch(`${location.pathname}/delete`, {
     method: 'POST',
     body: new URLSearchParams({ csrf: document.querySelector('[name=csrf]').value }),
   }));
@@ -116,7 +116,7 @@ await tell(async ({ person, findings }) => {
 
   // --- Members ---
   await page.goto(`${APP}/w/${workspace}/members`);
-  await page.getByRole('button', { name: 'Make a link' }).click();
+  await page.getByRole('button', { name: 'Create invitation link' }).click();
   const link = await page.locator('#invitation-link').inputValue();
   await ada.shoot('members-invitation');
   const grace = await person('grace');
@@ -125,7 +125,7 @@ await tell(async ({ person, findings }) => {
   await grace.signIn();
   await grace.page.goto(link);
   await grace.shoot('invitation-open');
-  await grace.page.getByRole('button', { name: 'Join' }).click();
+  await grace.page.getByRole('button', { name: 'Join workspace' }).click();
   await grace.page.waitForURL(`**/w/${workspace}**`);
   await grace.page.goto(`${APP}/w/${workspace}/documents`);
   ensure((await grace.page.locator('#document-list li.row').count()) === manuals.length + 1, 'a member sees other documents');
@@ -133,12 +133,12 @@ await tell(async ({ person, findings }) => {
   const mallory = await person('mallory');
   await mallory.signIn();
   const closed = await mallory.page.goto(link);
-  ensure(/not good/.test(await mallory.page.innerText('main')), `a used link lets somebody in: ${closed.status()}`);
+  ensure(/no longer valid/.test(await mallory.page.innerText('main')), `a used link lets somebody in: ${closed.status()}`);
   const stranger = await mallory.page.goto(`${APP}/w/${workspace}/documents`);
   ensure(stranger.status() === 404, `a stranger gets ${stranger.status()}`);
   await mallory.shoot('not-found');
   await page.reload();
-  ensure((await page.locator('section[aria-labelledby=people] li.row').count()) === 2, 'the members are not two');
+  ensure((await page.locator('section[aria-labelledby=members] li.row').count()) === 2, 'the members are not two');
   await ada.shoot('members');
 
   await page.goto(`${APP}/w/${workspace}/settings`);
@@ -163,8 +163,8 @@ await tell(async ({ person, findings }) => {
 /** Types the word that confirms it, and waits for the receipt. */
 async function removeAccount(page) {
   await page.goto(`${APP}/account`);
-  const form = page.locator('#remove form');
+  const form = page.locator('#delete form');
   await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());
   await form.getByRole('button').click();
-  await page.getByRole('heading', { name: 'Receipt of removal' }).waitFor({ timeout: 2 * WAIT_MS });
+  await page.getByRole('heading', { name: 'Deletion receipt' }).waitFor({ timeout: 2 * WAIT_MS });
 }

@@ -192,7 +192,7 @@ fn refused_to(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
 
 /// What must not be shown: every password that the emulator ever gave, and the account's key.
 pub async fn secrets(cluster: &Cluster) -> Result<Vec<String>> {
-    let mut secrets = cluster.passwords_ever_given().await?;
+    let mut secrets = cluster.issued_passwords().await?;
     secrets.push(cluster.emulator().api_key().to_owned());
     secrets.retain(|secret| secret.len() >= PASSWORD_BYTES_MIN);
     Ok(secrets)

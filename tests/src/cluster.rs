@@ -158,7 +158,7 @@ impl Cluster {
     /// Notes what counts of a further emulator before it goes: its passwords must not be shown either.
     pub async fn note(&self, emulator: &Emulator) -> Result<()> {
         let tally = Tally::of(emulator).await?;
-        let given = emulator.passwords_ever_given().await?;
+        let given = emulator.issued_passwords().await?;
         let mut gone = self.gone();
         gone.passwords.extend(given);
         gone.tally += tally;
@@ -166,8 +166,8 @@ impl Cluster {
     }
 
     /// Every password that any emulator ever gave.
-    pub async fn passwords_ever_given(&self) -> Result<Vec<String>> {
-        let mut given = self.emulator().passwords_ever_given().await?;
+    pub async fn issued_passwords(&self) -> Result<Vec<String>> {
+        let mut given = self.emulator().issued_passwords().await?;
         given.extend(self.gone().passwords.iter().cloned());
         Ok(given)
     }

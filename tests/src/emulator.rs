@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use neon_emulator::document::Document;
+use neon_emulator::openapi::Document;
 use neon_emulator::{Builder, Emulator, Latency, Limits};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
@@ -110,7 +110,7 @@ async fn hurry(emulator: Weak<Emulator>) {
         let Some(emulator) = emulator.upgrade() else {
             return;
         };
-        if let Err(error) = emulator.turn_clock(STEP).await {
+        if let Err(error) = emulator.advance_clock(STEP).await {
             tracing::warn!(%error, "The emulator's clock was not turned");
         }
     }

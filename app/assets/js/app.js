@@ -1,29 +1,30 @@
-// What every page needs beside htmx: the theme, menus, dialogs, forms that are sent once, ages that stay true.
-// Pages work without it where that is sensible; it is loaded deferred, so the document is there when it runs.
+// Behaviour that every page needs in addition to htmx: theme, menus, dialogs, single submission of
+// forms, relative times. Pages work without it where possible. It is loaded deferred, so the
+// document is complete when it runs.
 "use strict";
 
 (() => {
   const AGE_REFRESH_MS = 30_000;
   const ELAPSED_REFRESH_MS = 100;
-  const COPIED_SHOWN_MS = 2_000;
-  const THEME_KEPT_SECONDS = 365 * 24 * 60 * 60;
-  // How near the end of the page, in pixels, counts as reading along.
-  const READING_ALONG_PX = 160;
+  const COPIED_LABEL_MS = 2_000;
+  const THEME_MAX_AGE_SECONDS = 365 * 24 * 60 * 60;
+  // Within this distance from the end of the page, the view follows new text.
+  const FOLLOW_DISTANCE_PX = 160;
 
   const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
 
-  /** Runs now, and on everything that htmx brings in later. */
+  /** Runs now, and for all content that htmx loads later. */
   const onContent = (act) => {
     act(document);
     document.addEventListener("htmx:load", (event) => act(event.detail.elt));
   };
-  /** Elements of a new part of the page that match, the part itself included. */
+  /** Matching elements below root, including root itself. */
   const within = (root, selector) => [
     ...(root instanceof Element && root.matches(selector) ? [root] : []),
     ...root.querySelectorAll(selector),
   ];
 
-  // Theme. The server reads the cookie, so that the next page comes in the right colours from its first paint.
+  // Theme. The server reads the cookie, so that pages have the right colours from the first paint.
   const root = document.documentElement;
   const showTheme = (theme) => {
     if (theme === "device") root.removeAttribute("data-theme");
@@ -37,13 +38,13 @@
       const button = event.target.closest("button");
       if (!button) return;
       const secure = location.protocol === "https:" ? "; Secure" : "";
-      const age = button.value === "device" ? 0 : THEME_KEPT_SECONDS;
+      const age = button.value === "device" ? 0 : THEME_MAX_AGE_SECONDS;
       document.cookie = `theme=${button.value}; Path=/; Max-Age=${age}; SameSite=Lax${secure}`;
       showTheme(button.value);
     });
   });
 
-  // Menus: one open at a time; Escape and a click elsewhere close them.
+  // Menus: only one is open at a time. Escape and a click elsewhere close it.
   const closeMenus = (except) => each("details[data-menu][open]", (menu) => { if (menu !== except) menu.open = false; });
   document.addEventListener("click", (event) => closeMenus(event.target.closest("details[data-menu]")));
   document.addEventListener("focusin", (event) => closeMenus(event.target.closest("details[data-menu]")));
@@ -54,7 +55,8 @@
     menu.open = false;
     menu.querySelector("summary").focus();
   });
-  // A menu that is open stays open when what it stands in is replaced by something newer; htmx gives the focus back by id.
+  // An open menu stays open when htmx replaces the element that contains it. htmx restores the
+  // focus by id.
   let openMenu = "";
   document.addEventListener("toggle", (event) => {
     if (!event.target.matches("details[data-menu]")) return;
@@ -69,7 +71,8 @@
   document.addEventListener("htmx:afterSwap", reopen);
   document.addEventListener("htmx:oobAfterSwap", reopen);
 
-  // Dialogs: one serves all rows; the link that opens it says where its form goes and what stands in it.
+  // Dialogs: one dialog serves all rows. The link that opens it provides the action and the texts
+  // of its form.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
     const dialog = opener && document.getElementById(opener.dataset.dialog);
@@ -82,8 +85,8 @@
       if (slot instanceof HTMLInputElement) slot.value = text;
       else slot.textContent = text;
     }, dialog);
-    const back = opener.closest("details")?.querySelector("summary") ?? opener;
-    dialog.addEventListener("close", () => back.isConnected && back.focus(), { once: true });
+    const returnFocusTo = opener.closest("details")?.querySelector("summary") ?? opener;
+    dialog.addEventListener("close", () => returnFocusTo.isConnected && returnFocusTo.focus(), { once: true });
     dialog.showModal();
     dialog.querySelector("input[type=text]")?.select();
   });
@@ -91,8 +94,9 @@
     if (event.target.closest("[data-close]") || event.target instanceof HTMLDialogElement) event.target.closest("dialog")?.close();
   });
 
-  // Forms are sent once, however often the button is pressed. Coming back to the page makes them usable again.
-  const rest = (form) => {
+  // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page
+  // enables them again.
+  const enable = (form) => {
     delete form.dataset.sent;
     each('button[aria-busy="true"]', (button) => button.removeAttribute("aria-busy"), form);
   };
@@ -103,10 +107,10 @@
     form.dataset.sent = "yes";
     (event.submitter ?? form.querySelector("button[type=submit]"))?.setAttribute("aria-busy", "true");
   }, true);
-  document.addEventListener("htmx:afterRequest", (event) => { if (event.target instanceof HTMLFormElement) rest(event.target); });
-  window.addEventListener("pageshow", (event) => { if (event.persisted) each("form[data-sent]", rest); });
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.target instanceof HTMLFormElement) enable(event.target); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) each("form[data-sent]", enable); });
 
-  // A removal is sent only when what is typed is what was asked for.
+  // A deletion is submitted only if the typed text matches.
   onContent((part) => within(part, "[data-confirm]").forEach((input) => {
     const check = () => input.setCustomValidity(
       input.value.trim() === input.dataset.confirm.trim() ? "" : `Type \u201c${input.dataset.confirm}\u201d to confirm.`,
@@ -115,11 +119,11 @@
     check();
   }));
 
-  // Links to copy.
+  // Buttons that copy a link.
   onContent((part) => within(part, "[data-copy]").forEach((button) => {
     const field = document.getElementById(button.dataset.copy);
     const label = button.querySelector("span");
-    const words = label.textContent;
+    const original = label.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
       field.select();
@@ -129,12 +133,12 @@
       } catch {
         label.textContent = "Press Ctrl+C";
       }
-      setTimeout(() => { label.textContent = words; }, COPIED_SHOWN_MS);
+      setTimeout(() => { label.textContent = original; }, COPIED_LABEL_MS);
     });
   }));
   document.addEventListener("focusin", (event) => { if (event.target.matches?.("[data-select]")) event.target.select(); });
 
-  // What was said is said once: not again when the page is reloaded.
+  // Removes the notice from the URL, so that a reload does not show it again.
   if (document.querySelector("[data-toast]")) {
     const url = new URL(location.href);
     url.searchParams.delete("notice");
@@ -142,8 +146,8 @@
   }
   document.addEventListener("click", (event) => event.target.closest("[data-dismiss]")?.closest(".dismissable")?.remove());
 
-  // Ages stay true while the page is open.
-  const ageWords = (seconds) => {
+  // Updates relative times while the page is open.
+  const relativeTime = (seconds) => {
     const ago = (count, unit) => `${count} ${unit}${count === 1 ? "" : "s"} ago`;
     if (seconds < 60) return "just now";
     if (seconds < 3_600) return ago(Math.floor(seconds / 60), "minute");
@@ -151,14 +155,15 @@
     if (seconds < 30 * 86_400) return ago(Math.floor(seconds / 86_400), "day");
     return null;
   };
-  // The browser's clock may be wrong; the page says what the server's was when it was made.
-  const clockAheadMs = Date.now() - Number(document.body.dataset.now);
+  // The browser's clock may be wrong. The page contains the server's time at which it was rendered.
+  const clockOffsetMs = Date.now() - Number(document.body.dataset.now);
   setInterval(() => each("time[data-age]", (time) => {
-    const words = ageWords((Date.now() - clockAheadMs - Date.parse(time.dateTime)) / 1_000);
-    if (words && words !== time.textContent) time.textContent = words;
+    const text = relativeTime((Date.now() - clockOffsetMs - Date.parse(time.dateTime)) / 1_000);
+    if (text && text !== time.textContent) time.textContent = text;
   }), AGE_REFRESH_MS);
 
-  // Seconds run while something is being made. The clock of the browser may differ from the server's: only the time passed here is added.
+  // Counts elapsed seconds during provisioning. Only the time that passed in the browser is added,
+  // because clocks may differ.
   const startedAt = performance.now();
   setInterval(() => each("[data-elapsed]", (element) => {
     const before = Number(element.dataset.elapsed);
@@ -169,46 +174,48 @@
     element.dataset.seenAt = String(performance.now());
   }));
 
-  // What changed in a live part is read out: the words that it carries for that, and only when they are others than before.
+  // Announces changes of live regions to screen readers, if their announcement text has changed.
   const announcer = document.getElementById("announcer");
-  const told = new Map();
-  const tell = () => {
-    const news = [];
+  const announced = new Map();
+  const announceChanges = () => {
+    const changes = [];
     each("[data-announce]", ({ id, dataset }) => {
-      if (told.has(id) && told.get(id) !== dataset.announce) news.push(dataset.announce);
-      told.set(id, dataset.announce);
+      if (announced.has(id) && announced.get(id) !== dataset.announce) changes.push(dataset.announce);
+      announced.set(id, dataset.announce);
     });
-    if (news.length > 0) announcer.textContent = news.join(" ");
+    if (changes.length > 0) announcer.textContent = changes.join(" ");
   };
-  tell();
-  document.addEventListener("htmx:afterSettle", tell);
+  announceChanges();
+  document.addEventListener("htmx:afterSettle", announceChanges);
 
-  // Live updates: say so when they stop, and when they go on.
+  // Shows a message while live updates are interrupted.
   const connection = document.getElementById("connection");
   document.addEventListener("htmx:sseError", () => { connection.hidden = false; });
   document.addEventListener("htmx:sseOpen", () => { connection.hidden = true; });
   document.addEventListener("htmx:sseMessage", () => { connection.hidden = true; });
 
-  // Conversations: Enter sends, Shift and Enter begins a new line; what is being written stays in view while it is read along.
+  // Conversations: Enter sends, Shift+Enter starts a new line. The view follows the answer while
+  // its end is visible.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches?.("[data-submit-on-enter]")) return;
     event.preventDefault();
     event.target.form.requestSubmit();
   });
-  // Where there is a keyboard the question can be typed at once; on a phone one would pop up.
+  // Focuses the question field if there is a hardware keyboard. On a phone, focus would open the
+  // on-screen keyboard.
   if (!location.hash && matchMedia("(hover: hover) and (pointer: fine)").matches) document.querySelector("[data-submit-on-enter]")?.focus({ preventScroll: true });
   const messages = document.getElementById("messages");
   if (messages) {
     const page = document.scrollingElement;
     const toEnd = () => page.scrollTo({ top: page.scrollHeight });
-    let along = true;
-    document.addEventListener("scroll", () => { along = page.scrollHeight - page.scrollTop - page.clientHeight < READING_ALONG_PX; }, { passive: true });
-    new ResizeObserver(() => { if (along) toEnd(); }).observe(messages);
+    let follow = true;
+    document.addEventListener("scroll", () => { follow = page.scrollHeight - page.scrollTop - page.clientHeight < FOLLOW_DISTANCE_PX; }, { passive: true });
+    new ResizeObserver(() => { if (follow) toEnd(); }).observe(messages);
     if (!location.hash && messages.querySelector(".message")) toEnd();
     document.addEventListener("htmx:afterRequest", (event) => {
       if (!event.detail.successful || !event.target.matches("[data-composer]")) return;
       event.target.reset();
-      along = true;
+      follow = true;
       toEnd();
     });
   }

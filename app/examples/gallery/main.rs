@@ -1,5 +1,5 @@
-//! Writes every page, in every state worth seeing, to a folder of static files: something to look at while styles are changed, and what
-//! screenshots and accessibility checks are made from.
+//! Writes every page in its notable states to a folder of static files, for previewing style
+//! changes, screenshots and accessibility checks.
 //!
 //! ```sh
 //! cargo run -p app --example gallery -- target/gallery
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use anyhow::Context as _;
-use app::web::assets;
+use app::web::shared::assets;
 
 mod samples;
 
@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     if served.exists() {
         fs::remove_dir_all(&served)?;
     }
-    fs::create_dir_all(&served).context("the folder cannot be made")?;
+    fs::create_dir_all(&served).context("failed to create the output folder")?;
     for asset in assets::ALL {
         fs::write(served.join(asset.file), asset.bytes)?;
     }
@@ -29,6 +29,6 @@ fn main() -> anyhow::Result<()> {
     for (name, page) in &pages {
         fs::write(folder.join(format!("{name}.html")), page.0.as_bytes())?;
     }
-    eprintln!("{} pages are in {}", pages.len(), folder.display());
+    eprintln!("wrote {} pages to {}", pages.len(), folder.display());
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Every page with values to look at: ordinary ones, long ones, and such as somebody hostile would choose.
+//! All pages with sample content: typical, long and hostile.
 
 use app::ids::WorkspaceId;
-use app::pages::{Chrome, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{PageContext, PersonView, RoleView, Theme, WorkspaceLink};
 use jiff::{SignedDuration, Timestamp};
 use maud::Markup;
 use uuid::Uuid;
@@ -9,28 +9,28 @@ use uuid::Uuid;
 mod chats;
 mod entry;
 mod files;
-mod people;
+mod members;
 mod states;
 
-/// A name as somebody would choose it who wants to break pages.
+/// Text that tries to break out of HTML.
 pub(crate) const HOSTILE: &str =
     "\"><script>alert(1)</script><img src=x onerror=alert(2)>' onmouseover='alert(3)";
 
-/// All of them by name.
+/// All pages, by name.
 pub(crate) fn all() -> Vec<(&'static str, Markup)> {
     let mut pages = entry::entry();
     pages.extend(entry::invitations());
     pages.extend(states::provisioning_pages());
     pages.extend(files::pages());
     pages.extend(chats::pages());
-    pages.extend(people::people());
-    pages.extend(people::settings_and_account());
-    pages.extend(states::leaving());
+    pages.extend(members::members());
+    pages.extend(members::settings_and_account());
+    pages.extend(states::deletions());
     pages.extend(states::problems());
     pages
 }
 
-/// When all samples are looked at.
+/// The current time in all samples.
 fn now() -> Timestamp {
     Timestamp::from_second(1_795_432_800).unwrap_or_default()
 }
@@ -47,12 +47,12 @@ fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(0x1f2e_3d4c_5b6a_7988_0000_0000_0000_0000 + number)
 }
 
-/// The same workspace in every sample.
+/// The workspace of all samples.
 fn workspace() -> WorkspaceId {
     WorkspaceId::try_from("k3v9x2m7q0za".to_owned()).unwrap_or_else(|_| WorkspaceId::random())
 }
 
-fn link(name: &str, role: Role) -> WorkspaceLink {
+fn link(name: &str, role: RoleView) -> WorkspaceLink {
     WorkspaceLink {
         id: workspace(),
         name: name.to_owned(),
@@ -60,44 +60,44 @@ fn link(name: &str, role: Role) -> WorkspaceLink {
     }
 }
 
-fn stranger() -> Chrome {
-    Chrome::anonymous(Theme::Device, "sample-token".to_owned(), now())
+fn anonymous() -> PageContext {
+    PageContext::anonymous(Theme::Device, "sample-token".to_owned(), now())
 }
 
-fn signed_in() -> Chrome {
-    Chrome {
+fn signed_in() -> PageContext {
+    PageContext {
         user: Some(PersonView {
             name: "Mira Halvorsen".to_owned(),
             email: Some("mira@halvorsen.example".to_owned()),
         }),
         workspaces: vec![
-            link("House purchase", Role::Owner),
+            link("House purchase", RoleView::Owner),
             WorkspaceLink {
                 id: WorkspaceId::random(),
                 name: "Reading group on the philosophy of physics".to_owned(),
-                role: Role::Member,
+                role: RoleView::Member,
             },
         ],
-        ..stranger()
+        ..anonymous()
     }
 }
 
-fn inside() -> Chrome {
-    Chrome {
-        workspace: Some(link("House purchase", Role::Owner)),
+fn inside() -> PageContext {
+    PageContext {
+        workspace: Some(link("House purchase", RoleView::Owner)),
         ..signed_in()
     }
 }
 
-fn hostile_inside() -> Chrome {
-    Chrome {
+fn hostile_inside() -> PageContext {
+    PageContext {
         user: Some(PersonView {
             name: HOSTILE.to_owned(),
             email: Some(HOSTILE.to_owned()),
         }),
         csrf: HOSTILE.to_owned(),
-        workspace: Some(link(HOSTILE, Role::Owner)),
-        workspaces: vec![link(HOSTILE, Role::Owner)],
-        ..stranger()
+        workspace: Some(link(HOSTILE, RoleView::Owner)),
+        workspaces: vec![link(HOSTILE, RoleView::Owner)],
+        ..anonymous()
     }
 }

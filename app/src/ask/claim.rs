@@ -1,7 +1,9 @@
-//! Who writes an answer: one writer at a time in all processes, by a lease in the answer's row.
+//! A writer's claim on an answer: one writer at a time across all processes, by a lease in the
+//! answer's row.
 //!
-//! A writer renews its lease while it writes. One that is killed does not, and the next reader takes the answer up from its beginning.
-//! Every write names the claim, so that a writer that was frozen and taken for dead changes nothing any more.
+//! A writer renews its claim while it writes. If it is killed the claim expires, and the next
+//! reader starts the answer from the beginning. Every write requires the claim, so a writer that
+//! was suspended and replaced changes nothing.
 
 use std::time::Duration;
 
@@ -9,56 +11,63 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Failure;
-use super::threads::Citation;
+use super::AnswerFailure;
+use super::threads::{Citation, StoredAuthor, StoredState};
 use crate::ids::{MessageId, ThreadId};
 
-/// A writer that gave no sign of life for so long is taken for dead.
-pub(super) const LEASE: Duration = Duration::from_secs(15);
-/// An answer that was begun so often and never ended is given up.
-const TAKES_MAX: i32 = 5;
+/// A claim expires this long after its last renewal.
+pub(super) const CLAIM_TTL: Duration = Duration::from_secs(15);
+/// An answer that was started this often without finishing is given up.
+const MAX_STARTS: i32 = 5;
 
 /// The right to write an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claim {
+pub(super) struct AnswerClaim {
     pub(super) message: MessageId,
     writer: Uuid,
 }
 
 /// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum AnswerOutcome {
     Complete,
     NotFound,
-    Failed(Failure),
+    Failed(AnswerFailure),
 }
 
-impl Claim {
-    /// Takes the answer if it is pending and nobody writes it. `model` is who will answer; `None`: extracts.
+impl AnswerClaim {
+    /// Claims the answer if it is pending and has no writer. `model` is the chat model that will
+    /// answer; `None` if the answer will consist of excerpts.
     pub(super) async fn take(
         database: &PgPool,
         message: MessageId,
         writer: Uuid,
         model: Option<&str>,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let takes: Option<i32> = sqlx::query_scalar(
+        let starts: Option<i32> = sqlx::query_scalar(
             "UPDATE messages SET claimed_by = $2, claimed_until = now() + $3 * interval '1 second', takes = takes + 1,
-                 text = '', citations = '[]', author = CASE WHEN $4::text IS NULL THEN 'extracts' ELSE 'model' END, model = $4
+                 text = '', citations = '[]', author = $5, model = $4
              WHERE id = $1 AND state = 'pending' AND (claimed_until IS NULL OR claimed_until <= now())
              RETURNING takes",
         )
         .bind(message.0)
         .bind(writer)
-        .bind(LEASE.as_secs_f64())
+        .bind(CLAIM_TTL.as_secs_f64())
         .bind(model)
+        .bind(StoredAuthor::of_answer(model))
         .fetch_optional(database)
         .await?;
         let claim = Self { message, writer };
-        match takes {
+        match starts {
             None => Ok(None),
-            Some(takes) if takes > TAKES_MAX => {
+            Some(starts) if starts > MAX_STARTS => {
                 claim
-                    .end(database, End::Failed(Failure::Abandoned), "", &[])
+                    .finish(
+                        database,
+                        AnswerOutcome::Failed(AnswerFailure::Abandoned),
+                        "",
+                        &[],
+                    )
                     .await?;
                 Ok(None)
             }
@@ -66,15 +75,16 @@ impl Claim {
         }
     }
 
-    /// Keeps what has been written so far, and renews the lease. `false`: the answer is no longer this writer's.
-    pub(super) async fn keep(
+    /// Saves what has been written so far and renews the claim. Returns `false` if the claim is
+    /// lost.
+    pub(super) async fn save(
         &self,
         database: &PgPool,
         text: &str,
         citations: &[Citation],
     ) -> Result<bool, sqlx::Error> {
         let mut transaction = database.begin().await?;
-        let citations = without_gone(&mut transaction, citations).await?;
+        let citations = without_removed_quotes(&mut transaction, citations).await?;
         let done = sqlx::query(
             "UPDATE messages SET text = $3, citations = $4, claimed_until = now() + $5 * interval '1 second'
              WHERE id = $1 AND claimed_by = $2 AND state = 'pending'",
@@ -83,28 +93,29 @@ impl Claim {
         .bind(self.writer)
         .bind(text)
         .bind(Json(citations))
-        .bind(LEASE.as_secs_f64())
+        .bind(CLAIM_TTL.as_secs_f64())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
-    /// The answer's last word. Does nothing if it is no longer this writer's; if it was stopped meanwhile, what was written till then is kept.
-    pub(super) async fn end(
+    /// Saves the end of the answer. Does nothing if the claim is lost. If the answer was stopped in
+    /// the meantime, keeps that state and the text written until then.
+    pub(super) async fn finish(
         &self,
         database: &PgPool,
-        end: End,
+        outcome: AnswerOutcome,
         text: &str,
         citations: &[Citation],
     ) -> Result<(), sqlx::Error> {
-        let (state, failure) = match end {
-            End::Complete => ("complete", None),
-            End::NotFound => ("not_found", None),
-            End::Failed(failure) => ("failed", Some(failure.as_str())),
+        let (state, failure) = match outcome {
+            AnswerOutcome::Complete => (StoredState::Complete, None),
+            AnswerOutcome::NotFound => (StoredState::NotFound, None),
+            AnswerOutcome::Failed(failure) => (StoredState::Failed, Some(failure)),
         };
         let mut transaction = database.begin().await?;
-        let citations = without_gone(&mut transaction, citations).await?;
+        let citations = without_removed_quotes(&mut transaction, citations).await?;
         sqlx::query(
             "UPDATE messages SET text = $3, citations = $4, claimed_until = NULL,
                  state = CASE WHEN state = 'stopped' THEN state ELSE $5 END, failure = CASE WHEN state = 'stopped' THEN NULL ELSE $6 END
@@ -121,7 +132,7 @@ impl Claim {
         transaction.commit().await
     }
 
-    /// Leaves the answer to whoever takes it up next, at once.
+    /// Releases the claim, so that another process can start the answer immediately.
     pub(super) async fn release(&self, database: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE messages SET claimed_until = NULL, takes = takes - 1 WHERE id = $1 AND claimed_by = $2 AND state = 'pending'",
@@ -134,10 +145,11 @@ impl Claim {
     }
 }
 
-/// The citations without what they quote of documents that were removed since they were found: the removal has taken the quotes out of
-/// the row once, and they must not come back. A document that is still there is held till the transaction ends, so that one that is
-/// removed at the same time is removed after what is written here.
-async fn without_gone(
+/// Returns the citations without the quotes of documents that have been deleted since the search:
+/// the deletion cleared the quotes in the row, and they must not reappear. Locks the rows of the
+/// other documents until the transaction ends, so that a concurrent deletion runs after this write
+/// and clears it.
+async fn without_removed_quotes(
     transaction: &mut PgConnection,
     citations: &[Citation],
 ) -> Result<Vec<Citation>, sqlx::Error> {
@@ -149,20 +161,20 @@ async fn without_gone(
         .iter()
         .map(|citation| citation.document.0)
         .collect();
-    let there: Vec<Uuid> =
+    let existing: Vec<Uuid> =
         sqlx::query_scalar("SELECT id FROM documents WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
             .bind(&cited)
             .fetch_all(transaction)
             .await?;
     for citation in &mut citations {
-        if !there.contains(&citation.document.0) {
+        if !existing.contains(&citation.document.0) {
             citation.quote.clear();
         }
     }
     Ok(citations)
 }
 
-/// Ends a pending answer where it is, whoever writes it. Returns whether it was pending.
+/// Stops a pending answer, whichever process writes it. Returns whether the answer was pending.
 pub(super) async fn stop(
     database: &PgPool,
     thread: ThreadId,

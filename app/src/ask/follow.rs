@@ -1,6 +1,7 @@
-//! An answer as one reader sees it, from wherever it is to its end.
+//! Streams an answer to one reader until its end.
 //!
-//! In the process that writes it every piece is seen at once; in another one, what its row says. If nobody writes it, this reader takes it up.
+//! In the process that writes the answer, the reader receives every piece immediately; in other
+//! processes, whatever its row holds. If the answer has no writer, following it starts one.
 
 use std::time::Duration;
 
@@ -9,45 +10,45 @@ use futures::stream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::live::{Draft, Progress};
+use super::in_flight::{AnswerProgress, PartialAnswer};
 use super::threads::{self, Message, MessageState};
-use super::{ANSWER_LIMIT, Ask, AskError};
+use super::{ANSWER_TIMEOUT, AnswerService, AskError};
+use crate::domain::Workspace;
 use crate::ids::{MessageId, ThreadId};
 use crate::tenants::TenantDatabase;
-use crate::workspaces::Workspace;
 
-/// Text is shown no more often than this: each time all of it is sent.
-const SHOW_INTERVAL: Duration = Duration::from_millis(60);
-/// A row that another process writes is looked at so often.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// A reader is followed no longer than an answer can take, with being taken up once; the page then asks again.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(2 * ANSWER_LIMIT.as_secs());
-/// What a slow reader may be behind.
-const BACKLOG: usize = 2;
+/// The minimum interval between updates, because each one sends the whole text.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(60);
+/// How often to poll the row of an answer that another process writes.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a reader is served: as long as an answer can take if it is restarted once. The page
+/// then reconnects.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(2 * ANSWER_TIMEOUT.as_secs());
+/// Updates buffered for a slow reader.
+const UPDATE_BUFFER: usize = 2;
 
-/// What a reader sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Followed {
-    /// Something is being done, and there is no text yet.
-    Progress(Progress),
-    /// All text so far.
+pub enum AnswerUpdate {
+    /// There is no text yet.
+    Progress(AnswerProgress),
+    /// The text so far.
     Text(Box<Message>),
-    /// The end. Nothing comes behind it.
+    /// The final state; the last update of the stream.
     Ended(Box<Message>),
 }
 
-impl Ask {
-    /// Shows the answer from here to its end. The stream ends without [`Followed::Ended`] if the answer is removed or cannot be followed any
-    /// longer; asking again then tells.
+impl AnswerService {
+    /// Streams the answer from now to its end. The stream ends without [`AnswerUpdate::Ended`] if
+    /// the answer is deleted or can no longer be followed; a new request then tells which.
     pub fn follow(
         &self,
         workspace: &Workspace,
         thread: ThreadId,
         message: MessageId,
-    ) -> impl Stream<Item = Followed> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(BACKLOG);
-        let reader = Reader {
-            ask: self.clone(),
+    ) -> impl Stream<Item = AnswerUpdate> + Send + use<> {
+        let (sender, receiver) = mpsc::channel(UPDATE_BUFFER);
+        let follower = Follower {
+            service: self.clone(),
             workspace: workspace.clone(),
             thread,
             message,
@@ -55,106 +56,124 @@ impl Ask {
         };
         let (stop, tasks) = (self.0.stop.clone(), self.0.tasks.clone());
         tasks.spawn(async move {
-            let gone = reader.sender.clone();
+            let receiver_gone = follower.sender.clone();
             tokio::select! {
-                _ = timeout(FOLLOW_LIMIT, reader.read()) => {}
-                () = gone.closed() => {}
+                _ = timeout(FOLLOW_TIMEOUT, follower.run()) => {}
+                () = receiver_gone.closed() => {}
                 () = stop.cancelled() => {}
             }
         });
         stream::unfold(receiver, |mut receiver| async move {
-            let followed = receiver.recv().await?;
-            Some((followed, receiver))
+            let update = receiver.recv().await?;
+            Some((update, receiver))
         })
     }
 }
 
-struct Reader {
-    ask: Ask,
+struct Follower {
+    service: AnswerService,
     workspace: Workspace,
     thread: ThreadId,
     message: MessageId,
-    sender: mpsc::Sender<Followed>,
+    sender: mpsc::Sender<AnswerUpdate>,
 }
 
-/// The reader has left.
-struct Left;
+/// The reader disconnected.
+struct Disconnected;
 
-impl Reader {
-    async fn read(&self) {
-        let mut shown = String::new();
+impl Follower {
+    async fn run(&self) {
+        let mut sent = String::new();
         loop {
-            let message = match self.look().await {
+            let message = match self.load().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::debug!(%error, "An answer cannot be followed");
+                    tracing::debug!(error = %service_kit::error_chain(&error), "cannot follow an answer");
                     return;
                 }
             };
             if message.state != MessageState::Pending {
-                // The reader may have left, and then nobody is told.
-                let _ = self.tell(Followed::Ended(Box::new(message))).await;
+                // The reader may have disconnected already.
+                let _ = self.send(AnswerUpdate::Ended(Box::new(message))).await;
                 return;
             }
-            if self.along(&message).await.is_err() {
+            if self.stream_in_flight(&message).await.is_err() {
                 return;
             }
-            // Not written here, or no longer: take it up if nobody writes it, else wait for news of it.
-            match self.ask.take_up(&self.workspace, self.message).await {
+            // This process does not write the answer (any more): start it if it has no writer,
+            // otherwise poll its row.
+            match self
+                .service
+                .start_answer(&self.workspace, self.message)
+                .await
+            {
                 Ok(true) => {}
                 Ok(false) => {
-                    if message.text != shown {
-                        shown.clone_from(&message.text);
-                        if self.tell(Followed::Text(Box::new(message))).await.is_err() {
+                    if message.text != sent {
+                        sent.clone_from(&message.text);
+                        if self
+                            .send(AnswerUpdate::Text(Box::new(message)))
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                     }
-                    sleep(LOOK_INTERVAL).await;
+                    sleep(POLL_INTERVAL).await;
                 }
                 Err(_) => return,
             }
         }
     }
 
-    async fn look(&self) -> Result<Option<Message>, AskError> {
-        let database: TenantDatabase = self.ask.database(&self.workspace).await?;
+    async fn load(&self) -> Result<Option<Message>, AskError> {
+        let database: TenantDatabase = self.service.database(&self.workspace).await?;
         match threads::message(&database, self.thread, self.message).await {
             Ok(message) => Ok(message),
-            Err(error) => Err(self.ask.failed(&self.workspace, error).await),
+            Err(error) => Err(self.service.report_error(&self.workspace, error).await),
         }
     }
 
-    /// Reads along while this process writes the answer.
-    async fn along(&self, message: &Message) -> Result<(), Left> {
-        let Some(mut drafts) = self.ask.0.live.read(&self.workspace.id, self.message) else {
+    /// Streams the pieces while this process writes the answer.
+    async fn stream_in_flight(&self, message: &Message) -> Result<(), Disconnected> {
+        let Some(mut partials) = self
+            .service
+            .0
+            .in_flight
+            .subscribe(&self.workspace.id, self.message)
+        else {
             return Ok(());
         };
         loop {
-            let draft = drafts.borrow_and_update().clone();
-            let shown_at = Instant::now();
-            self.show(message, draft).await?;
-            if drafts.changed().await.is_err() {
+            let partial = partials.borrow_and_update().clone();
+            let sent_at = Instant::now();
+            self.send_partial(message, partial).await?;
+            if partials.changed().await.is_err() {
                 return Ok(());
             }
-            sleep(SHOW_INTERVAL.saturating_sub(shown_at.elapsed())).await;
+            sleep(UPDATE_INTERVAL.saturating_sub(sent_at.elapsed())).await;
         }
     }
 
-    async fn show(&self, message: &Message, draft: Draft) -> Result<(), Left> {
-        self.tell(Followed::Progress(draft.progress)).await?;
-        if draft.text.is_empty() {
+    async fn send_partial(
+        &self,
+        message: &Message,
+        partial: PartialAnswer,
+    ) -> Result<(), Disconnected> {
+        self.send(AnswerUpdate::Progress(partial.progress)).await?;
+        if partial.text.is_empty() {
             return Ok(());
         }
         let so_far = Message {
-            text: draft.text,
-            citations: draft.citations.to_vec(),
+            text: partial.text,
+            citations: partial.citations.to_vec(),
             ..message.clone()
         };
-        self.tell(Followed::Text(Box::new(so_far))).await
+        self.send(AnswerUpdate::Text(Box::new(so_far))).await
     }
 
-    async fn tell(&self, followed: Followed) -> Result<(), Left> {
-        self.sender.send(followed).await.map_err(|_| Left)
+    async fn send(&self, update: AnswerUpdate) -> Result<(), Disconnected> {
+        self.sender.send(update).await.map_err(|_| Disconnected)
     }
 }

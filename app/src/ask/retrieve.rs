@@ -1,7 +1,8 @@
-//! A question -> passages, in the tenant's database.
+//! Retrieval: from a question to passages, in the tenant's database.
 //!
-//! By meaning where the model that made the workspace's vectors can be had: exact cosine over the vectors of that model, which is right as
-//! long as a workspace's chunks are counted in ten thousands. By words where it cannot: PostgreSQL's full text.
+//! By meaning if the model of the workspace's embeddings is available: an exact cosine search,
+//! which is fast enough up to tens of thousands of chunks per workspace. Otherwise by PostgreSQL's
+//! full-text search.
 
 use std::collections::HashMap;
 
@@ -12,46 +13,48 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{NEAREST_CHUNKS, PASSAGE_TOKENS_MAX};
+use super::{MAX_PASSAGE_TOKENS, NEAREST_CHUNKS};
 use crate::ids::DocumentId;
 
-/// Words of a question that full text looks for at most.
-const TERMS_MAX: usize = 16;
-/// Shorter words are articles and the like, unless they have digits.
-const TERM_CHARS_MIN: usize = 4;
+/// Terms of a question used for full-text search.
+const MAX_TERMS: usize = 16;
+/// Shorter words are mostly articles and the like; words with digits and words outside ASCII are
+/// kept at any length.
+const MIN_TERM_CHARS: usize = 4;
 
-/// What was found: the nearest first, none of them too far. Empty: nothing is near enough.
-pub(super) struct Found {
+/// The retrieved passages, best first. Empty if nothing is relevant enough.
+pub(super) struct Retrieved {
     pub(super) passages: Vec<Passage>,
-    /// What each passage's document is called, in the order of the passages.
+    /// The title of each passage's document, in the order of the passages.
     pub(super) titles: Vec<String>,
-    /// Whether the words were looked for, for want of the model.
-    pub(super) by_words: bool,
+    /// Whether full-text search was used because the model is unavailable.
+    pub(super) is_full_text: bool,
 }
 
-/// Looks for passages that may answer the question. `model`: whose vectors the workspace has.
+/// Retrieves passages that may answer the question. `model` is the model of the workspace's
+/// embeddings.
 pub(super) async fn passages(
     database: &PgPool,
     models: &Models,
     model: Option<&str>,
     question: &str,
     document: Option<DocumentId>,
-) -> Result<Found, sqlx::Error> {
+) -> Result<Retrieved, sqlx::Error> {
     let mut candidates = Vec::new();
-    let embedded = vector(models, model, question).await;
-    let by_words = embedded.is_none();
+    let embedded = embed(models, model, question).await;
+    let is_full_text = embedded.is_none();
     if let Some((model, vector)) = embedded {
         let relevance = Relevance::of_model(&model);
         for row in &nearest(database, &model, vector, document).await? {
-            candidates.extend(found(row)?.filter(|(candidate, _)| {
+            candidates.extend(candidate(row)?.filter(|(candidate, _)| {
                 candidate
                     .score
                     .is_none_or(|cosine| relevance.is_near(cosine))
             }));
         }
     } else {
-        for row in &with_words(database, question, document).await? {
-            candidates.extend(found(row)?);
+        for row in &full_text(database, question, document).await? {
+            candidates.extend(candidate(row)?);
         }
     }
     let titles_by_document: HashMap<Uuid, String> = candidates
@@ -63,7 +66,7 @@ pub(super) async fn passages(
             .into_iter()
             .map(|(candidate, _)| candidate)
             .collect(),
-        PASSAGE_TOKENS_MAX,
+        MAX_PASSAGE_TOKENS,
     );
     let titles = passages
         .iter()
@@ -74,15 +77,16 @@ pub(super) async fn passages(
                 .unwrap_or_default()
         })
         .collect();
-    Ok(Found {
+    Ok(Retrieved {
         passages,
         titles,
-        by_words,
+        is_full_text,
     })
 }
 
-/// The question's vector by the model whose vectors serve; `None`: that model cannot be had now.
-async fn vector(models: &Models, model: Option<&str>, question: &str) -> Option<(String, Vector)> {
+/// Embeds the question with the model of the workspace's embeddings; `None` if the model is
+/// unavailable.
+async fn embed(models: &Models, model: Option<&str>, question: &str) -> Option<(String, Vector)> {
     let embedder = models.embedder_named(model?)?;
     match embedder
         .embed(&[question.to_owned()], Purpose::Question)
@@ -95,8 +99,8 @@ async fn vector(models: &Models, model: Option<&str>, question: &str) -> Option<
         Err(error) => {
             tracing::warn!(
                 error.kind = error.kind(),
-                %error,
-                "A question could not be embedded; its words are looked for instead"
+                error = %service_kit::error_chain(&error),
+                "failed to embed a question, falling back to full-text search"
             );
             None
         }
@@ -105,7 +109,7 @@ async fn vector(models: &Models, model: Option<&str>, question: &str) -> Option<
 
 const CHUNK_COLUMNS: &str = "c.document_id, c.ordinal, c.page_from, c.char_offset, c.text, d.title";
 
-/// The neighbours of what was found, behind it.
+/// Extends a query for matching chunks by the chunks next to them.
 fn with_neighbours(hits: &str) -> String {
     format!(
         "WITH hits AS MATERIALIZED ({hits})
@@ -124,13 +128,13 @@ async fn nearest(
     vector: Vector,
     document: Option<DocumentId>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let of_document = match document {
+    let document_filter = match document {
         Some(_) => "AND e.chunk_id IN (SELECT id FROM chunks WHERE document_id = $4)",
         None => "AND $4::uuid IS NULL",
     };
     let query = with_neighbours(&format!(
         "SELECT e.chunk_id, (1 - (e.embedding <=> $1))::real AS score FROM chunk_embeddings e
-         WHERE e.model = $2 {of_document} ORDER BY e.embedding <=> $1, e.chunk_id LIMIT $3"
+         WHERE e.model = $2 {document_filter} ORDER BY e.embedding <=> $1, e.chunk_id LIMIT $3"
     ));
     sqlx::query(sqlx::AssertSqlSafe(query))
         .bind(vector)
@@ -141,8 +145,8 @@ async fn nearest(
         .await
 }
 
-/// Chunks with at least half of the question's words, those with most of them first.
-async fn with_words(
+/// Chunks that contain at least half of the question's terms, most terms first.
+async fn full_text(
     database: &PgPool,
     question: &str,
     document: Option<DocumentId>,
@@ -173,7 +177,7 @@ fn terms(question: &str) -> Vec<String> {
     let mut terms: Vec<String> = question
         .split(|character: char| !character.is_alphanumeric())
         .filter(|word| {
-            word.chars().count() >= TERM_CHARS_MIN
+            word.chars().count() >= MIN_TERM_CHARS
                 || word.chars().any(char::is_numeric)
                 || (!word.is_empty() && !word.is_ascii())
         })
@@ -181,19 +185,19 @@ fn terms(question: &str) -> Vec<String> {
         .collect();
     terms.sort_unstable();
     terms.dedup();
-    // The longest say most.
+    // Longer terms are more specific.
     terms.sort_by_key(|term| std::cmp::Reverse(term.chars().count()));
-    terms.truncate(TERMS_MAX);
+    terms.truncate(MAX_TERMS);
     terms
 }
 
-fn found(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
+fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
     let number = |column: &str| row.try_get::<i32, _>(column);
     let (Ok(page), Ok(char_offset)) = (
         u32::try_from(number("page_from")?),
         usize::try_from(number("char_offset")?),
     ) else {
-        // The schema forbids it.
+        // The schema forbids negative numbers.
         return Ok(None);
     };
     let candidate = Candidate {
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_that_say_something_are_looked_for() {
+    fn only_specific_words_become_search_terms() {
         assert_eq!(
             terms("What is the torque of an M8 bolt, and of an M8 nut? \u{5e9}\u{5dc}"),
             ["torque", "bolt", "what", "m8", "\u{5e9}\u{5dc}"]

@@ -1,133 +1,119 @@
-//! Conversations as the tenant's database keeps them: what they are, here; how they are asked, read and removed, in a file each.
+//! Conversations as stored in the tenant's database: the types here, and inserting, reading and
+//! deleting them in a file each.
 
-mod asking;
-mod reading;
-mod removing;
+mod delete;
+mod insert;
+mod queries;
 mod row;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::AnswerFailure;
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
-pub use asking::ask;
-pub use reading::{
-    DOCUMENTS_LISTED_MAX, MESSAGES_SHOWN_MAX, THREADS_LISTED_MAX, documents, find, list, message,
+pub use delete::{clear_quotes_of_document, delete};
+pub use insert::ask;
+pub(in crate::ask) use row::{StoredAuthor, StoredState};
+
+pub use queries::{
+    MAX_LISTED_DOCUMENTS, MAX_LISTED_THREADS, MAX_SHOWN_MESSAGES, documents, find, list, message,
     messages, question_of,
 };
-pub use removing::{forget_document, remove};
 
-/// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thread {
-    /// Stands in its URL.
     pub id: ThreadId,
     /// Its first question, shortened.
     pub title: String,
-    /// The one document that it asks, with what it was called; `None`: all.
+    /// The document that the conversation is about, with its title at the time; `None` for all
+    /// documents.
     pub document: Option<(DocumentId, String)>,
-    /// When somebody last wrote in it.
+    /// When the last question was asked.
     pub updated_at: Timestamp,
 }
 
 /// A question or an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Stands in URLs.
     pub id: MessageId,
-    /// Its conversation.
     pub thread: ThreadId,
-    /// Its place there, from 0.
+    /// Position in the conversation, from 0.
     pub ordinal: i32,
-    /// Who speaks.
     pub author: Author,
-    /// How far it is.
     pub state: MessageState,
-    /// What is said.
     pub text: String,
-    /// What an answer was given to read.
+    /// The passages that the answer was based on.
     pub citations: Vec<Citation>,
-    /// Who asked.
+    /// The user who asked; `None` for answers.
     pub created_by: Option<UserId>,
-    /// When.
     pub created_at: Timestamp,
 }
 
-/// Who speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Author {
-    /// A person, with a question.
+    /// A user, with a question.
     Person,
-    /// A model, by its name.
+    /// A chat model, by name.
     Model(String),
-    /// The documents themselves.
-    Extracts,
+    /// No model: the answer consists of excerpts.
+    Excerpts,
 }
 
-/// How far a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageState {
-    /// It is to be written, or is being written.
+    /// An answer that is being written or about to be.
     Pending,
-    /// It is whole. So are questions.
+    /// A finished answer, or a question.
     Complete,
-    /// Somebody ended it.
+    /// Stopped by a user.
     Stopped,
-    /// It could not be written to its end.
-    Failed(Failure),
-    /// Nothing in the documents is near enough.
+    Failed(AnswerFailure),
+    /// No passage is relevant enough.
     NotFound,
 }
 
-/// A passage that an answer rests on.
+/// A passage that an answer is based on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
-    /// As it stands in the text: `[1]`.
+    /// As in the text: `[1]`.
     pub number: u32,
-    /// Whose passage it is.
     pub document: DocumentId,
-    /// What the document was called.
+    /// The document's title at the time.
     pub title: String,
-    /// The page where the best of it begins.
+    /// The page on which the best part of the passage begins.
     pub page: u32,
-    /// First page of the passage.
     pub page_from: u32,
-    /// Its last page.
     pub page_to: u32,
-    /// Whether the answer refers to it.
+    /// Whether the answer's text refers to this citation.
     pub cited: bool,
-    /// What it says, shortened.
+    /// The passage, shortened.
     pub quote: String,
-    /// Whether the document has been removed since.
+    /// Whether the document has been deleted since.
     #[serde(skip)]
-    pub is_gone: bool,
+    pub document_removed: bool,
 }
 
-/// Where a question is asked.
+/// Which conversation a question belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In a new conversation, of one document or of all.
-    New(Option<DocumentId>),
-    /// In one that is there.
+pub enum QuestionTarget {
+    /// A new conversation, about one document or all of them.
+    NewThread(Option<DocumentId>),
     Thread(ThreadId),
 }
 
-/// A question that was asked, and its answer to come.
+/// A stored question with its pending answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// Where they stand.
+pub struct AskedQuestion {
     pub thread: ThreadId,
-    /// What was asked.
     pub question: Message,
-    /// What will be answered.
     pub answer: Message,
 }
 
-/// One line of a text, of so many characters at most.
-pub(in crate::ask) fn shortened(text: &str, characters_max: usize) -> String {
+/// Collapses white space and truncates to `max_characters`, with an ellipsis.
+pub(in crate::ask) fn shorten(text: &str, max_characters: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(characters_max - 1) {
+    match line.char_indices().nth(max_characters - 1) {
         Some((end, _)) if line[end..].chars().nth(1).is_some() => {
             format!("{}\u{2026}", line[..end].trim_end())
         }
@@ -140,12 +126,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_one_line_and_ends_where_it_no_longer_fits() {
-        assert_eq!(shortened("What\nis  this?", 20), "What is this?");
-        assert_eq!(shortened("abcdef", 6), "abcdef");
-        assert_eq!(shortened("abcdefg", 6), "abcde\u{2026}");
+    fn shortened_text_is_one_line_with_an_ellipsis_if_truncated() {
+        assert_eq!(shorten("What\nis  this?", 20), "What is this?");
+        assert_eq!(shorten("abcdef", 6), "abcdef");
+        assert_eq!(shorten("abcdefg", 6), "abcde\u{2026}");
         assert_eq!(
-            shortened("\u{e9}\u{e9}\u{e9}\u{e9}", 3),
+            shorten("\u{e9}\u{e9}\u{e9}\u{e9}", 3),
             "\u{e9}\u{e9}\u{2026}"
         );
     }

@@ -1,7 +1,7 @@
-//! Writing an answer: from the question to the last word.
+//! Writes an answer, from the question to its end.
 //!
-//! Beside the writing runs the keeping: it saves what is there every second, renews the claim, and ends the writing when the answer is no
-//! longer this writer's.
+//! A second future runs beside the writer: it saves the text every second, renews the claim, and
+//! ends the writing when the claim is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,116 +12,146 @@ use rag::{AnswerParser, Passage};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::claim::{Claim, End, LEASE};
-use super::live::{Draft, Progress, Writing};
-use super::retrieve::{self, Found};
-use super::threads::{Citation, shortened};
-use super::{ANSWER_LIMIT, ANSWER_TOKENS_MAX, Failure, Inner};
+use super::claim::{AnswerClaim, AnswerOutcome, CLAIM_TTL};
+use super::in_flight::{AnswerProgress, AnswerWriter, PartialAnswer};
+use super::retrieve::{self, Retrieved};
+use super::threads::{Citation, shorten};
+use super::{ANSWER_TIMEOUT, AnswerFailure, Inner, MAX_ANSWER_TOKENS};
+use crate::domain::Workspace;
 use crate::ids::DocumentId;
-use crate::telemetry::Voice;
+use crate::telemetry::AnswerSource;
 use crate::tenants::TenantDatabase;
-use crate::workspaces::Workspace;
 
-/// What was written is saved so often; who reads along in another process sees it so late.
+/// How often new text is saved; also the delay for readers in other processes.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Where nothing new was written, the claim is renewed so often.
+/// How often the claim is renewed while there is no new text.
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
-/// The last word is tried so often to be saved, while the lease lasts.
-const END_ATTEMPTS: u32 = 4;
-const END_RETRY: Duration = Duration::from_secs(2);
-/// Looking for passages ends by then.
-const SEARCH_LIMIT: Duration = Duration::from_secs(20);
-/// Characters of a passage that a page shows.
-const QUOTE_CHARS_MAX: usize = 600;
+/// The final save is retried this often, within the claim's lifetime.
+const MAX_FINISH_ATTEMPTS: u32 = 4;
+const FINISH_RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Includes embedding the question.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Characters of a passage shown on the page.
+const MAX_QUOTE_CHARS: usize = 600;
 
-/// Writes the answer to its end, whatever that is.
-pub(super) async fn write(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing) {
+pub(super) async fn write(
+    service: &Inner,
+    workspace: &Workspace,
+    claim: AnswerClaim,
+    writer: AnswerWriter,
+) {
     let span = info_span!("answer", workspace.id = %workspace.id, message.id = %claim.message);
-    run(ask, workspace, claim, writing).instrument(span).await;
+    run(service, workspace, claim, writer)
+        .instrument(span)
+        .await;
 }
 
-/// Why the writing ended without an end of its own.
-enum Cut {
-    /// Somebody stopped it.
+/// Why writing ended without an outcome.
+enum Interruption {
+    /// A user stopped the answer.
     Stopped,
-    /// The process ends.
-    Leaving,
-    /// Somebody else writes it, or it was removed.
-    Lost,
+    /// The process is shutting down.
+    Shutdown,
+    /// Another writer took over, or the answer was deleted.
+    ClaimLost,
 }
 
-async fn run(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing) {
-    let database = match ask.pools.get(workspace).await {
+async fn run(service: &Inner, workspace: &Workspace, claim: AnswerClaim, writer: AnswerWriter) {
+    let database = match service.pools.get(workspace).await {
         Ok(database) => database,
         Err(reason) => {
-            // The lease runs out by itself, and whoever reads takes it up again.
-            warn!(%reason, "An answer cannot be begun");
+            // The claim expires, and the next reader starts the answer again.
+            warn!(%reason, "cannot start an answer");
             return;
         }
     };
     let outcome = tokio::select! {
-        outcome = within_limits(ask, workspace, &database, claim, &writing) => Ok(outcome),
-        () = keep(&database, claim, &writing) => Err(Cut::Lost),
-        () = writing.stopped.cancelled() => Err(Cut::Stopped),
-        () = ask.stop.cancelled() => Err(Cut::Leaving),
+        outcome = within_limits(service, workspace, &database, claim, &writer) => Ok(outcome),
+        () = save_periodically(&database, claim, &writer) => Err(Interruption::ClaimLost),
+        () = writer.stopped.cancelled() => Err(Interruption::Stopped),
+        () = service.stop.cancelled() => Err(Interruption::Shutdown),
     };
-    let draft = writing.draft();
-    let took = writing.began.elapsed();
-    let milliseconds = took.as_millis();
-    let by = match ask.models.chat_model() {
-        Some(_) => Voice::Model,
-        None => Voice::Extracts,
+    let partial = writer.partial();
+    let elapsed = writer.started.elapsed();
+    let elapsed_ms = elapsed.as_millis();
+    let source = match service.models.chat_model() {
+        Some(_) => AnswerSource::Model,
+        None => AnswerSource::Excerpts,
     };
-    ask.metrics.answers.ended(word(&outcome), by, took);
+    service
+        .metrics
+        .answers
+        .ended(label(&outcome), source, elapsed);
     match outcome {
-        Ok(end) => {
-            info!(answer.end = ?end, answer.passages = draft.citations.len(), "Answered after {milliseconds} ms");
-            last_word(&database, claim, end, &draft).await;
+        Ok(outcome) => {
+            info!(
+                answer.outcome = ?outcome,
+                answer.passages = partial.citations.len(),
+                elapsed_ms,
+                "answer finished"
+            );
+            finish(&database, claim, outcome, &partial).await;
         }
-        Err(Cut::Stopped) => {
-            info!("An answer was stopped after {milliseconds} ms");
-            // Its row says so already, and this end leaves that as it is.
-            last_word(&database, claim, End::Complete, &draft).await;
+        Err(Interruption::Stopped) => {
+            info!(elapsed_ms, "answer stopped");
+            // The row is `stopped` already, which finishing does not change.
+            finish(&database, claim, AnswerOutcome::Complete, &partial).await;
         }
-        Err(Cut::Leaving) => {
-            info!("An answer is left to be taken up elsewhere");
+        Err(Interruption::Shutdown) => {
+            info!("releasing the answer for another process");
             if let Err(error) = claim.release(&database).await {
-                warn!(error = %error, "An answer could not be let go of; its lease runs out by itself");
+                warn!(
+                    error = %service_kit::error_chain(&error),
+                    "failed to release the answer's claim; it expires on its own"
+                );
             }
         }
-        Err(Cut::Lost) => info!("An answer is no longer this writer's"),
+        Err(Interruption::ClaimLost) => info!("claim lost, answer abandoned"),
     }
 }
 
-/// How the writing ended, for the metrics.
-fn word(outcome: &Result<End, Cut>) -> &'static str {
+/// The outcome as a metric label.
+fn label(outcome: &Result<AnswerOutcome, Interruption>) -> &'static str {
     match outcome {
-        Ok(End::Complete) => "complete",
-        Ok(End::NotFound) => "not_found",
-        Ok(End::Failed(failure)) => failure.as_str(),
-        Err(Cut::Stopped) => "stopped",
-        Err(Cut::Leaving) => "left",
-        Err(Cut::Lost) => "lost",
+        Ok(AnswerOutcome::Complete) => "complete",
+        Ok(AnswerOutcome::NotFound) => "not_found",
+        Ok(AnswerOutcome::Failed(failure)) => failure.as_str(),
+        Err(Interruption::Stopped) => "stopped",
+        Err(Interruption::Shutdown) => "shutdown",
+        Err(Interruption::ClaimLost) => "claim_lost",
     }
 }
 
-/// Saves the end, for as long as the answer is surely this writer's.
-async fn last_word(database: &TenantDatabase, claim: Claim, end: End, draft: &Draft) {
-    let citations = with_cited(draft);
-    for attempt in 1..=END_ATTEMPTS {
-        match claim.end(database, end, &draft.text, &citations).await {
+/// Saves the end of the answer, with retries while the claim certainly holds.
+async fn finish(
+    database: &TenantDatabase,
+    claim: AnswerClaim,
+    outcome: AnswerOutcome,
+    partial: &PartialAnswer,
+) {
+    let citations = with_cited(partial);
+    for attempt in 1..=MAX_FINISH_ATTEMPTS {
+        match claim
+            .finish(database, outcome, &partial.text, &citations)
+            .await
+        {
             Ok(()) => return,
-            Err(error) => warn!(error = %error, attempt, "An answer's end could not be saved"),
+            Err(error) => warn!(
+                error = %service_kit::error_chain(&error),
+                attempt,
+                "failed to save the end of an answer"
+            ),
         }
-        sleep(END_RETRY).await;
+        sleep(FINISH_RETRY_INTERVAL).await;
     }
 }
 
-/// The citations, each with whether the text so far refers to it. Of extracts all are the answer.
-fn with_cited(draft: &Draft) -> Vec<Citation> {
-    let given = u32::try_from(draft.citations.len()).unwrap_or(u32::MAX);
-    let cited = rag::cited_numbers(&draft.text, given);
-    draft
+/// The citations, each with whether the text refers to it. In an answer made of excerpts, all
+/// are marked already.
+fn with_cited(partial: &PartialAnswer) -> Vec<Citation> {
+    let given = u32::try_from(partial.citations.len()).unwrap_or(u32::MAX);
+    let cited = rag::cited_numbers(&partial.text, given);
+    partial
         .citations
         .iter()
         .map(|citation| Citation {
@@ -131,24 +161,30 @@ fn with_cited(draft: &Draft) -> Vec<Citation> {
         .collect()
 }
 
-/// Saves what is there and renews the claim, until the answer is no longer this writer's.
-async fn keep(database: &TenantDatabase, claim: Claim, writing: &Writing) {
-    let (mut saved_bytes, mut kept_at) = (0, Instant::now());
+/// Saves the text and renews the claim, until the claim is lost.
+async fn save_periodically(database: &TenantDatabase, claim: AnswerClaim, writer: &AnswerWriter) {
+    let (mut saved_bytes, mut saved_at) = (0, Instant::now());
     loop {
         sleep(SAVE_INTERVAL).await;
-        let draft = writing.draft();
-        if draft.text.len() == saved_bytes && kept_at.elapsed() < RENEW_INTERVAL {
+        let partial = writer.partial();
+        if partial.text.len() == saved_bytes && saved_at.elapsed() < RENEW_INTERVAL {
             continue;
         }
-        match claim.keep(database, &draft.text, &with_cited(&draft)).await {
+        match claim
+            .save(database, &partial.text, &with_cited(&partial))
+            .await
+        {
             Ok(true) => {
-                saved_bytes = draft.text.len();
-                kept_at = Instant::now();
+                saved_bytes = partial.text.len();
+                saved_at = Instant::now();
             }
             Ok(false) => return,
             Err(error) => {
-                warn!(error = %error, "An answer under way could not be saved");
-                if kept_at.elapsed() >= LEASE {
+                warn!(
+                    error = %service_kit::error_chain(&error),
+                    "failed to save an answer in progress"
+                );
+                if saved_at.elapsed() >= CLAIM_TTL {
                     return;
                 }
             }
@@ -157,81 +193,90 @@ async fn keep(database: &TenantDatabase, claim: Claim, writing: &Writing) {
 }
 
 async fn within_limits(
-    ask: &Inner,
+    service: &Inner,
     workspace: &Workspace,
     database: &TenantDatabase,
-    claim: Claim,
-    writing: &Writing,
-) -> End {
-    // Waiting for a place counts too: whoever reads waits.
-    let limited = timeout(ANSWER_LIMIT, async {
-        let _place = ask.writers.acquire().await;
-        match answer(ask, workspace, database, claim, writing).await {
+    claim: AnswerClaim,
+    writer: &AnswerWriter,
+) -> AnswerOutcome {
+    // The time waiting for a permit counts as well, because the reader waits too.
+    let limited = timeout(ANSWER_TIMEOUT, async {
+        let _permit = service.writers.acquire().await;
+        match answer(service, workspace, database, claim, writer).await {
             Ok(end) => end,
             Err(error) => {
-                ask.pools.failed(workspace, &error).await;
-                warn!(error = %error, "An answer failed in the workspace's database");
-                End::Failed(Failure::Database)
+                service.pools.report_error(workspace, &error).await;
+                warn!(
+                    error = %service_kit::error_chain(&error),
+                    "query on the workspace's database failed, answer failed"
+                );
+                AnswerOutcome::Failed(AnswerFailure::Database)
             }
         }
     });
-    limited.await.unwrap_or(End::Failed(Failure::TooSlow))
+    limited
+        .await
+        .unwrap_or(AnswerOutcome::Failed(AnswerFailure::Timeout))
 }
 
 async fn answer(
-    ask: &Inner,
+    service: &Inner,
     workspace: &Workspace,
     database: &TenantDatabase,
-    claim: Claim,
-    writing: &Writing,
-) -> Result<End, sqlx::Error> {
-    let Some((question, document)) = asked(database, claim).await? else {
-        // Removed while it was taken up.
-        return Ok(End::NotFound);
+    claim: AnswerClaim,
+    writer: &AnswerWriter,
+) -> Result<AnswerOutcome, sqlx::Error> {
+    let Some((question, document)) = load_question(database, claim).await? else {
+        // The conversation was deleted in the meantime.
+        return Ok(AnswerOutcome::NotFound);
     };
     let search = retrieve::passages(
         database,
-        &ask.models,
+        &service.models,
         workspace.embedding_model.as_deref(),
         &question,
         document,
     );
-    let Ok(found) = timeout(SEARCH_LIMIT, search).await else {
-        return Ok(End::Failed(Failure::TooSlow));
+    let Ok(found) = timeout(SEARCH_TIMEOUT, search).await else {
+        return Ok(AnswerOutcome::Failed(AnswerFailure::Timeout));
     };
     let found = found?;
     tracing::debug!(
         answer.passages = found.passages.len(),
-        answer.by_words = found.by_words,
-        "Passages were looked for"
+        answer.full_text = found.is_full_text,
+        "passages retrieved"
     );
     if found.passages.is_empty() {
-        return Ok(End::NotFound);
+        return Ok(AnswerOutcome::NotFound);
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let Some(answerer) = ask.models.chat_model() else {
-        quote(&question, &found, writing);
-        return Ok(End::Complete);
+    let Some(answerer) = service.models.chat_model() else {
+        excerpt_passages(&question, &found, writer);
+        return Ok(AnswerOutcome::Complete);
     };
-    writing.change(|draft| {
-        draft.progress = Progress::Reading(count);
-        draft.citations = citations(&found);
+    writer.update(|partial| {
+        partial.progress = AnswerProgress::Reading(count);
+        partial.citations = citations(&found);
     });
     Ok(
-        match speak(ask, answerer, &question, &found, writing).await {
+        match ask_model(service, answerer, &question, &found, writer).await {
             Ok(end) => end,
             Err(error) => {
-                warn!(error.kind = error.kind(), %error, "A model gave no answer");
-                End::Failed(failure(&error))
+                warn!(
+                    error.kind = error.kind(),
+                    error = %service_kit::error_chain(&error),
+                    "the chat model failed"
+                );
+                AnswerOutcome::Failed(failure(&error))
             }
         },
     )
 }
 
-/// The question that an answer is to, and the one document it is about.
-async fn asked(
+/// The question that this answer belongs to, and the document that the conversation is about.
+async fn load_question(
     database: &TenantDatabase,
-    claim: Claim,
+    claim: AnswerClaim,
 ) -> Result<Option<(String, Option<DocumentId>)>, sqlx::Error> {
     let row: Option<(String, Option<uuid::Uuid>)> = sqlx::query_as(
         "SELECT q.text, t.document_id FROM messages a JOIN threads t ON t.id = a.thread_id
@@ -244,46 +289,49 @@ async fn asked(
     Ok(row.map(|(question, document)| (question, document.map(DocumentId))))
 }
 
-/// The answer in a model's words.
-async fn speak(
-    ask: &Inner,
+/// Lets the chat model answer.
+async fn ask_model(
+    service: &Inner,
     answerer: &ChatModel,
     question: &str,
-    found: &Found,
-    writing: &Writing,
-) -> Result<End, ModelError> {
+    found: &Retrieved,
+    writer: &AnswerWriter,
+) -> Result<AnswerOutcome, ModelError> {
     let prompt = rag::prompt(question, &found.passages, |passage| title(found, passage));
     let mut stream = answerer
-        .answer(&prompt.system, &prompt.user, ANSWER_TOKENS_MAX)
+        .answer(&prompt.system, &prompt.user, MAX_ANSWER_TOKENS)
         .await?;
     let passages = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
     let mut reader = AnswerParser::new(passages);
-    let mut is_silent = true;
-    let ended = loop {
+    let mut is_first = true;
+    let finish = loop {
         match stream.next().await {
             Some(Ok(AnswerEvent::Text(piece))) => {
                 let shown = reader.push(&piece);
                 if !shown.is_empty() {
-                    if std::mem::take(&mut is_silent) {
-                        ask.metrics.answers.first_words(writing.began.elapsed());
+                    if std::mem::take(&mut is_first) {
+                        service
+                            .metrics
+                            .answers
+                            .time_to_first_token(writer.started.elapsed());
                     }
-                    writing.change(|draft| {
-                        draft.progress = Progress::Writing;
-                        draft.text.push_str(&shown);
+                    writer.update(|partial| {
+                        partial.progress = AnswerProgress::Writing;
+                        partial.text.push_str(&shown);
                     });
                 }
             }
             Some(Ok(AnswerEvent::Finished { finish, usage })) => {
                 if let Some(usage) = usage {
                     let (prompt, answer) = (usage.prompt_tokens, usage.answer_tokens);
-                    ask.metrics.answers.tokens(prompt.into(), answer.into());
+                    service.metrics.answers.tokens(prompt.into(), answer.into());
                 }
                 info!(
                     model.name = answerer.name(),
                     answer.finish = ?finish,
                     answer.tokens = usage.map(|usage| usage.answer_tokens),
                     prompt.tokens = usage.map(|usage| usage.prompt_tokens),
-                    "A model answered"
+                    "the chat model answered"
                 );
                 break Ok(finish);
             }
@@ -295,30 +343,30 @@ async fn speak(
     if read.removed > 0 {
         info!(
             answer.removed = read.removed,
-            "An answer cited passages that it was not given"
+            "removed citations of passages that the model was not given"
         );
     }
-    writing.change(|draft| draft.text.push_str(read.text.trim_end()));
-    Ok(match ended? {
-        _ if read.not_found => End::NotFound,
-        Finish::Complete => End::Complete,
-        Finish::Length | Finish::Filtered => End::Failed(Failure::BrokenOff),
+    writer.update(|partial| partial.text.push_str(read.text.trim_end()));
+    Ok(match finish? {
+        _ if read.not_found => AnswerOutcome::NotFound,
+        Finish::Complete => AnswerOutcome::Complete,
+        Finish::Length | Finish::Filtered => AnswerOutcome::Failed(AnswerFailure::Interrupted),
     })
 }
 
-fn failure(error: &ModelError) -> Failure {
+fn failure(error: &ModelError) -> AnswerFailure {
     match error {
-        ModelError::QuotaExhausted => Failure::ModelAccount,
-        ModelError::Interrupted => Failure::BrokenOff,
+        ModelError::QuotaExhausted => AnswerFailure::ModelQuotaExhausted,
+        ModelError::Interrupted => AnswerFailure::Interrupted,
         error => match error.retry() {
-            Retry::Later(_) => Failure::ModelBusy,
-            Retry::Never => Failure::ModelRefused,
+            Retry::Later(_) => AnswerFailure::ModelBusy,
+            Retry::Never => AnswerFailure::ModelRejected,
         },
     }
 }
 
-/// The answer in the documents' own words: what is quoted is all there is.
-fn quote(question: &str, found: &Found, writing: &Writing) {
+/// Answers with excerpts from the passages.
+fn excerpt_passages(question: &str, found: &Retrieved, writer: &AnswerWriter) {
     let quotes = rag::extractive_answer(question, &found.passages);
     let citations: Arc<[Citation]> = citations(found)
         .iter()
@@ -336,10 +384,10 @@ fn quote(question: &str, found: &Found, writing: &Writing) {
             })
         })
         .collect();
-    writing.change(|draft| draft.citations = citations);
+    writer.update(|partial| partial.citations = citations);
 }
 
-fn citations(found: &Found) -> Arc<[Citation]> {
+fn citations(found: &Retrieved) -> Arc<[Citation]> {
     found
         .passages
         .iter()
@@ -351,13 +399,13 @@ fn citations(found: &Found) -> Arc<[Citation]> {
             page_from: passage.page_from,
             page_to: passage.page_to,
             cited: false,
-            quote: shortened(&passage.text[passage.found.clone()], QUOTE_CHARS_MAX),
-            is_gone: false,
+            quote: shorten(&passage.text[passage.found.clone()], MAX_QUOTE_CHARS),
+            document_removed: false,
         })
         .collect()
 }
 
-fn title<'found>(found: &'found Found, passage: &Passage) -> &'found str {
+fn title<'found>(found: &'found Retrieved, passage: &Passage) -> &'found str {
     found
         .passages
         .iter()

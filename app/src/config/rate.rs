@@ -26,6 +26,13 @@ const PERIOD: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Rate {
+    const fn per_minute(count: NonZeroU32) -> Self {
+        Self {
+            count,
+            period: Duration::from_mins(1),
+        }
+    }
+
     pub fn new(count: u32, period: Duration) -> Result<Self, InvalidRate> {
         let count = NonZeroU32::new(count)
             .filter(|count| count.get() <= MAX_COUNT)
@@ -63,6 +70,14 @@ impl fmt::Display for Rate {
 pub struct Allowance {
     pub user: Rate,
     pub address: Rate,
+}
+
+impl Allowance {
+    /// Requests for scripts, styles and fonts, which browsers cache. A constant, not a setting.
+    pub const ASSETS: Self = Self {
+        user: Rate::per_minute(NonZeroU32::new(600).unwrap()),
+        address: Rate::per_minute(NonZeroU32::new(3000).unwrap()),
+    };
 }
 
 impl FromStr for Allowance {

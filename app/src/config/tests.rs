@@ -48,8 +48,8 @@ fn invalid(flags: &[&str], env: &[(&str, &str)]) -> Vec<String> {
 fn with_the_required_settings_the_documented_defaults_apply() {
     let config = serve(&[], &[]).expect("settings");
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8000");
-    assert_eq!(config.limits.max_upload_bytes, ByteSize(25_000_000));
-    assert_eq!(config.limits.max_documents.get(), 20);
+    assert_eq!(config.quota.max_upload_bytes, ByteSize(25_000_000));
+    assert_eq!(config.quota.max_documents.get(), 20);
     assert_eq!(config.process.workers, 2);
     assert_eq!(config.tenants.namespace, "chat-tenants");
     let endpoint = config.models.config().expect("models").endpoint;

@@ -1,31 +1,30 @@
-//! What people do to documents: each a change of the row and the job that carries it out, in one transaction.
+//! User actions on documents. Each changes the row and enqueues the job that carries it out, in one
+//! transaction.
 
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 
-use super::row::note_event;
-use super::{Failure, OwnFailure, Title};
+use super::jobs::{DeleteDocument, Ingest, RenameDocument};
+use super::row::{DocumentPhase, publish_change};
+use super::{IngestError, SystemFailure, Title};
 use crate::ids::{DocumentId, WorkspaceId};
-use crate::ingestion::{Ingest, RemoveDocument, RenameDocument, queue};
+use crate::jobs;
 
-/// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// There is no such document in the workspace.
-    #[error("there is no such document")]
+    #[error("the document does not exist")]
     NotFound,
-    /// Its file is not here, so it cannot be read.
-    #[error("the document's file is not here")]
-    NoFile,
-    /// The main database did not do it.
-    #[error("the document could not be changed")]
+    /// The document's file is not stored, so it cannot be ingested.
+    #[error("the document's file is not stored")]
+    FileMissing,
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
-    /// The job could not be added.
-    #[error("the change could not be queued")]
-    Queue(#[from] queue::QueueError),
+    #[error("failed to enqueue the job")]
+    Queue(#[from] jobs::QueueError),
 }
 
-/// Stops what is under way. An upload is given up, and its row goes; a reading stops, and the file stays: what was read before still
-/// serves. A document at rest stays as it is.
+/// Cancels work in progress. A pending upload is deleted together with its row. An ingestion stops
+/// but the file stays, and results of an earlier ingestion stay in use. A document that is not
+/// being worked on is left unchanged.
 pub async fn cancel(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -33,33 +32,33 @@ pub async fn cancel(
 ) -> Result<(), ChangeError> {
     let mut transaction = database.begin().await?;
     let row = lock(&mut transaction, workspace, document).await?;
-    match row.state.as_str() {
-        "uploading" => begin_removal(&mut transaction, workspace, document).await?,
-        "queued" | "working" => {
-            let failure = Failure::Own(OwnFailure::Cancelled).to_column();
+    match row.state {
+        DocumentPhase::Uploading => start_deletion(&mut transaction, workspace, document).await?,
+        DocumentPhase::Queued | DocumentPhase::Working => {
             sqlx::query(
                 "UPDATE documents
                  SET state = CASE WHEN page_count IS NULL THEN 'failed' ELSE 'ready' END::document_state,
                      failure = CASE WHEN page_count IS NULL THEN $3 END,
-                     reading = reading + 1, claim = NULL, step = NULL, percent = NULL, trouble = NULL, retry_at = NULL,
+                     revision = revision + 1, claim = NULL, step = NULL, percent = NULL, blocked_on = NULL, retry_at = NULL,
                      updated_at = now()
                  WHERE workspace_id = $1 AND id = $2",
             )
             .bind(workspace.as_str())
             .bind(document.0)
-            .bind(failure)
+            .bind(IngestError::System(SystemFailure::Cancelled))
             .execute(&mut *transaction)
             .await?;
-            queue::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
+            jobs::cancel(&mut *transaction, &Ingest::job_key(document)).await?;
         }
-        _ => return Ok(()),
+        DocumentPhase::Ready | DocumentPhase::Failed | DocumentPhase::Deleting => return Ok(()),
     }
-    note_event(&mut *transaction, workspace, document).await?;
+    publish_change(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Has the file read once more. What was read before serves until that is done. One that is being read is left to it.
+/// Ingests the file again. Earlier results stay in use until the new ingestion is complete. A
+/// document that is already being ingested is left unchanged.
 pub async fn retry(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -67,35 +66,33 @@ pub async fn retry(
 ) -> Result<(), ChangeError> {
     let mut transaction = database.begin().await?;
     let row = lock(&mut transaction, workspace, document).await?;
-    let has_file = match row.state.as_str() {
-        "ready" => true,
-        "failed" => row
-            .failure
-            .as_deref()
-            .is_none_or(|text| Failure::from_column(text).has_file()),
-        "queued" | "working" => return Ok(()),
-        _ => false,
+    let has_file = match row.state {
+        DocumentPhase::Ready => true,
+        DocumentPhase::Failed => row.failure.as_ref().is_none_or(IngestError::has_file),
+        DocumentPhase::Queued | DocumentPhase::Working => return Ok(()),
+        DocumentPhase::Uploading | DocumentPhase::Deleting => false,
     };
     if !has_file {
-        return Err(ChangeError::NoFile);
+        return Err(ChangeError::FileMissing);
     }
-    let reading = sqlx::query_scalar(
-        "UPDATE documents SET state = 'queued', failure = NULL, reading = reading + 1, claim = NULL,
-                step = NULL, percent = NULL, trouble = NULL, retry_at = NULL, updated_at = now()
-         WHERE workspace_id = $1 AND id = $2 RETURNING reading",
+    let revision = sqlx::query_scalar(
+        "UPDATE documents SET state = 'queued', failure = NULL, revision = revision + 1, claim = NULL,
+                step = NULL, percent = NULL, blocked_on = NULL, retry_at = NULL, updated_at = now()
+         WHERE workspace_id = $1 AND id = $2 RETURNING revision",
     )
     .bind(workspace.as_str())
     .bind(document.0)
     .fetch_one(&mut *transaction)
     .await?;
-    let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
-    queue::add(&mut *transaction, &job).await?;
-    note_event(&mut *transaction, workspace, document).await?;
+    let job = Ingest::for_revision(&mut transaction, workspace, document, revision).await?;
+    jobs::add(&mut *transaction, &job).await?;
+    publish_change(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Gives it another title. The list shows it at once; the tenant's database, which citations read, follows by a job.
+/// Changes the title. The document list shows it immediately; a job updates the tenant's database,
+/// which citations read.
 pub async fn rename(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -105,7 +102,7 @@ pub async fn rename(
     let mut transaction = database.begin().await?;
     let renamed = sqlx::query(
         "UPDATE documents SET title = $3, updated_at = now()
-         WHERE workspace_id = $1 AND id = $2 AND state <> 'removing'",
+         WHERE workspace_id = $1 AND id = $2 AND state <> 'deleting'",
     )
     .bind(workspace.as_str())
     .bind(document.0)
@@ -119,72 +116,70 @@ pub async fn rename(
         workspace: workspace.clone(),
         document,
     };
-    queue::add(&mut *transaction, &job).await?;
-    note_event(&mut *transaction, workspace, document).await?;
+    jobs::add(&mut *transaction, &job).await?;
+    publish_change(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Takes it away: the row says so at once, everything else goes by a job, and the row goes last. Asking twice is fine.
-pub async fn remove(
+/// Marks the document as being deleted. A job then deletes its contents, and the row last.
+/// Idempotent.
+pub async fn delete(
     database: &PgPool,
     workspace: &WorkspaceId,
     document: DocumentId,
 ) -> Result<(), ChangeError> {
     let mut transaction = database.begin().await?;
     let row = lock(&mut transaction, workspace, document).await?;
-    if row.state != "removing" {
-        begin_removal(&mut transaction, workspace, document).await?;
-        note_event(&mut *transaction, workspace, document).await?;
+    if row.state != DocumentPhase::Deleting {
+        start_deletion(&mut transaction, workspace, document).await?;
+        publish_change(&mut *transaction, workspace, document).await?;
         transaction.commit().await?;
     }
     Ok(())
 }
 
-async fn begin_removal(
+async fn start_deletion(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
     document: DocumentId,
 ) -> Result<(), ChangeError> {
     sqlx::query(
-        "UPDATE documents SET state = 'removing', failure = NULL, reading = reading + 1, claim = NULL,
-                step = NULL, percent = NULL, trouble = NULL, retry_at = NULL, updated_at = now()
+        "UPDATE documents SET state = 'deleting', failure = NULL, revision = revision + 1, claim = NULL,
+                step = NULL, percent = NULL, blocked_on = NULL, retry_at = NULL, updated_at = now()
          WHERE workspace_id = $1 AND id = $2",
     )
     .bind(workspace.as_str())
     .bind(document.0)
     .execute(&mut *transaction)
     .await?;
-    queue::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
-    let job = RemoveDocument {
+    jobs::cancel(&mut *transaction, &Ingest::job_key(document)).await?;
+    let job = DeleteDocument {
         workspace: workspace.clone(),
         document,
     };
-    queue::add(&mut *transaction, &job).await?;
+    jobs::add(&mut *transaction, &job).await?;
     Ok(())
 }
 
-struct Locked {
-    state: String,
-    failure: Option<String>,
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    state: DocumentPhase,
+    failure: Option<IngestError>,
 }
 
-/// Whoever else changes the document waits until the transaction ends.
+/// Locks the row until the end of the transaction.
 async fn lock(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
     document: DocumentId,
-) -> Result<Locked, ChangeError> {
-    let row = sqlx::query(
-        "SELECT state::text AS state, failure FROM documents WHERE workspace_id = $1 AND id = $2 FOR UPDATE",
+) -> Result<LockedRow, ChangeError> {
+    sqlx::query_as(
+        "SELECT state, failure FROM documents WHERE workspace_id = $1 AND id = $2 FOR UPDATE",
     )
     .bind(workspace.as_str())
     .bind(document.0)
     .fetch_optional(transaction)
     .await?
-    .ok_or(ChangeError::NotFound)?;
-    Ok(Locked {
-        state: row.try_get("state")?,
-        failure: row.try_get("failure")?,
-    })
+    .ok_or(ChangeError::NotFound)
 }

@@ -1,21 +1,22 @@
-//! What files and documents are called: one printable line, cut where the tables end.
+//! File names and titles: one printable line, within the column's length.
 
 use std::str::FromStr;
 
-/// Characters of a file's name at most.
-const FILE_NAME_CHARS_MAX: usize = 255;
-/// Characters of a title at most.
-pub const TITLE_CHARS_MAX: usize = 500;
+/// Limit of the column `file_name`.
+const MAX_FILE_NAME_CHARS: usize = 255;
+/// Limit of the column `title`.
+pub const MAX_TITLE_CHARS: usize = 500;
 
-/// The name of an uploaded file, without folders. Only shown: no path or key is made of it.
+/// The name of an uploaded file, without directories. For display only: no path or key is derived
+/// from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
 
 impl FileName {
-    /// Makes a name of whatever a browser says: there is always one.
+    /// Sanitizes a name sent by a browser. Falls back to `document.pdf`.
     pub fn from_upload(text: &str) -> Self {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
-        let name = printable(last, FILE_NAME_CHARS_MAX);
+        let name = printable(last, MAX_FILE_NAME_CHARS);
         if name.is_empty() {
             Self("document.pdf".to_owned())
         } else {
@@ -23,12 +24,11 @@ impl FileName {
         }
     }
 
-    /// As it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What the document is called until somebody renames it.
+    /// The document's initial title: the file name without its `.pdf` extension.
     pub fn title(&self) -> Title {
         let stem = match self.0.rsplit_once('.') {
             Some((stem, ending)) if ending.eq_ignore_ascii_case("pdf") => stem.trim(),
@@ -38,44 +38,40 @@ impl FileName {
     }
 }
 
-/// What people call a document.
+/// The title of a document, which users can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Title(String);
 
-/// A text is no title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotATitle {
-    /// Nothing of it can be seen.
-    #[error("a document needs a title")]
+pub enum InvalidTitle {
+    #[error("a title must not be empty")]
     Empty,
-    /// It does not fit.
-    #[error("a title has at most {TITLE_CHARS_MAX} characters")]
+    #[error("a title must have at most {MAX_TITLE_CHARS} characters")]
     TooLong,
 }
 
 impl Title {
-    /// As it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for Title {
-    type Err = NotATitle;
+    type Err = InvalidTitle;
 
-    fn from_str(text: &str) -> Result<Self, NotATitle> {
+    fn from_str(text: &str) -> Result<Self, InvalidTitle> {
         let title = printable(text, usize::MAX);
         match title.chars().count() {
-            0 => Err(NotATitle::Empty),
-            1..=TITLE_CHARS_MAX => Ok(Self(title)),
-            _ => Err(NotATitle::TooLong),
+            0 => Err(InvalidTitle::Empty),
+            1..=MAX_TITLE_CHARS => Ok(Self(title)),
+            _ => Err(InvalidTitle::TooLong),
         }
     }
 }
 
-/// One line: what cannot be seen is gone (also what reverses the direction of writing, which makes `fdp.exe` of `exe.pdf`),
-/// white space is single.
-fn printable(text: &str, chars_max: usize) -> String {
+/// Collapses white space into single spaces and drops invisible characters, including bidirectional
+/// overrides, which make `fdp.exe` look like `exe.pdf`.
+fn printable(text: &str, max_chars: usize) -> String {
     let visible: String = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -84,7 +80,7 @@ fn printable(text: &str, chars_max: usize) -> String {
     let line: Vec<&str> = visible.split_whitespace().collect();
     line.join(" ")
         .chars()
-        .take(chars_max)
+        .take(max_chars)
         .collect::<String>()
         .trim_end()
         .to_owned()
@@ -102,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_browser_says_becomes_a_name_and_a_title_that_fit(text in any::<String>()) {
+        fn any_text_becomes_a_valid_file_name_and_title(text in any::<String>()) {
             let name = FileName::from_upload(&text);
             prop_assert!((1..=255).contains(&name.as_str().chars().count()));
             prop_assert!(!name.as_str().contains(['/', '\\']));
@@ -113,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_and_the_ending_are_not_part_of_the_title() {
+    fn the_title_excludes_directories_and_the_extension() {
         for (text, name, title) in [
             ("Annual report.PDF", "Annual report.PDF", "Annual report"),
             (r"C:\Users\me\a.pdf", "a.pdf", "a"),
@@ -130,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_not_empty_and_not_endless() {
-        assert_eq!("  \u{200b} ".parse::<Title>(), Err(NotATitle::Empty));
-        assert_eq!("x".repeat(501).parse::<Title>(), Err(NotATitle::TooLong));
+    fn a_title_is_neither_empty_nor_too_long() {
+        assert_eq!("  \u{200b} ".parse::<Title>(), Err(InvalidTitle::Empty));
+        assert_eq!("x".repeat(501).parse::<Title>(), Err(InvalidTitle::TooLong));
         assert!("\u{e9}".repeat(500).parse::<Title>().is_ok());
     }
 }

@@ -1,113 +1,104 @@
-//! A document's row.
+//! The row of a document.
 
 use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, Row as _};
 
-use super::{Failure, Trouble};
+use super::{BlockedOn, IngestError};
+use crate::events::{self, Event};
 use crate::ids::{DocumentId, UserId, WorkspaceId};
 use crate::objects::Sha256Digest;
-use crate::web::events::{self, Event};
-use crate::workspaces::store::{moment, optional_moment};
 
-/// A document, as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Stands in URLs, in the tenant's database and in the object's key.
+    /// Also identifies the document in URLs, in the tenant's database and in its object key.
     pub id: DocumentId,
-    /// Whose it is.
     pub workspace: WorkspaceId,
-    /// As it was uploaded.
     pub file_name: String,
-    /// As people call it.
     pub title: String,
-    /// Its size.
     pub byte_count: u64,
-    /// Of its bytes.
+    /// Of the file's bytes.
     pub content_sha256: Sha256Digest,
-    /// How far it is.
-    pub state: State,
-    /// Counts the readings that were asked for.
-    pub reading: i32,
-    /// Until when the file has to have arrived.
+    pub state: DocumentStatus,
+    /// Incremented by every change that makes work in progress obsolete.
+    pub revision: i32,
+    /// When the file must have arrived.
     pub upload_deadline: Timestamp,
-    /// Who brought it, if they are still there.
+    /// `None` once the user's account is deleted.
     pub uploaded_by: Option<UserId>,
-    /// How that person is called.
     pub uploaded_by_name: Option<String>,
-    /// Pages, once it was read.
+    /// `None` until the document was ingested once.
     pub page_count: Option<u32>,
-    /// Chunks, once it was read.
+    /// `None` until the document was ingested once.
     pub chunk_count: Option<u32>,
-    /// The numbers of the pages that are damaged and were left out when it was read.
+    /// Damaged pages that ingestion skipped, by number from 1.
     pub unreadable_pages: Vec<u32>,
-    /// When it came.
     pub created_at: Timestamp,
-    /// When its row last changed.
     pub updated_at: Timestamp,
 }
 
-/// How far a document is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Its file is on the way.
+/// The value of the column `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "document_state", rename_all = "snake_case")]
+pub enum DocumentPhase {
     Uploading,
-    /// It waits for its turn.
     Queued,
-    /// It is being read.
-    Working {
-        /// What is being done.
-        step: Step,
-        /// How much of the step is done, 0 to 100.
-        percent: u8,
-        /// What is in the way, and when it goes on.
-        trouble: Option<(Trouble, Option<Timestamp>)>,
-    },
-    /// It can be searched and asked.
+    Working,
     Ready,
-    /// It could not be read.
-    Failed(Failure),
-    /// It is on its way out.
-    Removing,
+    Failed,
+    Deleting,
 }
 
-impl State {
-    /// Whether the file is here, to be opened and read again.
+/// A document's phase, with what the row holds about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DocumentStatus {
+    /// The file has not arrived yet.
+    Uploading,
+    Queued,
+    Working {
+        step: IngestStep,
+        /// Progress within the step.
+        percent: u8,
+        /// What the ingestion is waiting for, and when the next attempt starts.
+        blocked: Option<(BlockedOn, Option<Timestamp>)>,
+    },
+    /// The document can be searched and asked about.
+    Ready,
+    Failed(IngestError),
+    Deleting,
+}
+
+impl DocumentStatus {
+    /// Whether the file is stored, so that it can be downloaded and ingested again.
     pub fn has_file(&self) -> bool {
         match self {
-            Self::Uploading | Self::Removing => false,
+            Self::Uploading | Self::Deleting => false,
             Self::Failed(failure) => failure.has_file(),
             Self::Queued | Self::Working { .. } | Self::Ready => true,
         }
     }
 }
 
-/// What is done to a document, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// Looking for what is needed: the file and the database.
+/// The steps of ingestion, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum IngestStep {
+    /// Check that the file and the database are available.
     Fetch,
-    /// Getting its text.
+    /// Extract the text.
     Extract,
-    /// Cutting the text.
+    /// Split the text into chunks.
     Chunk,
-    /// Making vectors.
+    /// Create the embeddings.
     Embed,
-    /// Writing all of it into the tenant's database.
+    /// Write everything to the tenant's database.
     Store,
 }
 
-impl Step {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Fetch,
-        Self::Extract,
-        Self::Chunk,
-        Self::Embed,
-        Self::Store,
-    ];
-
-    /// As the row and the metrics have it.
+impl IngestStep {
+    /// As stored, and as a metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
@@ -117,30 +108,21 @@ impl Step {
             Self::Store => "store",
         }
     }
-
-    fn from_column(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.as_str() == text)
-    }
 }
 
-/// What every query here selects. A constant, so that no text of anybody's comes near the SQL.
+/// Columns of every query for a [`Document`]. A macro, so that the SQL is a compile-time constant.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.workspace_id, d.file_name, d.title, d.byte_count, d.content_sha256, d.state::text AS state, d.reading,
-                    d.uploaded_by, u.display_name AS uploaded_by_name, d.step, d.percent, d.trouble, d.failure, d.page_count, d.chunk_count,
-                    d.unreadable_pages,
-                    (extract(epoch FROM d.upload_deadline) * 1000000)::bigint AS deadline_us,
-                    (extract(epoch FROM d.retry_at) * 1000000)::bigint AS retry_us,
-                    (extract(epoch FROM d.created_at) * 1000000)::bigint AS created_us,
-                    (extract(epoch FROM d.updated_at) * 1000000)::bigint AS updated_us
+            "SELECT d.id, d.workspace_id, d.file_name, d.title, d.byte_count, d.content_sha256, d.state,
+                    d.revision, d.uploaded_by, u.display_name AS uploaded_by_name, d.step, d.percent, d.blocked_on, d.retry_at, d.failure,
+                    d.page_count, d.chunk_count, d.unreadable_pages, d.upload_deadline, d.created_at, d.updated_at
              FROM documents d LEFT JOIN users u ON u.id = d.uploaded_by ",
             $rest
         )
     };
 }
 
-/// The workspace's document of this id.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
@@ -153,7 +135,8 @@ pub async fn find(
         .await
 }
 
-/// The workspace's documents, newest first. The plan bounds their number; those on their way out are among them.
+/// The workspace's documents, newest first, including those being deleted. The plan limits their
+/// number.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
@@ -166,13 +149,13 @@ pub async fn list(
     .await
 }
 
-/// Tells whoever watches the workspace that this document changed; with the transaction.
-pub(crate) async fn note_event(
+/// Notifies the workspace's event streams of a changed document when the transaction commits.
+pub(crate) async fn publish_change(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
     document: DocumentId,
 ) -> sqlx::Result<()> {
-    events::notify(executor, &Event::document(workspace.clone(), document)).await
+    events::publish(executor, &Event::document(workspace.clone(), document)).await
 }
 
 impl FromRow<'_, PgRow> for Document {
@@ -180,7 +163,7 @@ impl FromRow<'_, PgRow> for Document {
         let workspace: String = row.try_get("workspace_id")?;
         let sha256: Vec<u8> = row.try_get("content_sha256")?;
         Ok(Self {
-            id: DocumentId(row.try_get("id")?),
+            id: row.try_get("id")?,
             workspace: workspace
                 .parse()
                 .map_err(|error| undecodable("workspace_id", error))?,
@@ -191,10 +174,10 @@ impl FromRow<'_, PgRow> for Document {
                 .as_slice()
                 .try_into()
                 .map_err(|error| undecodable("content_sha256", error))?,
-            state: state(row)?,
-            reading: row.try_get("reading")?,
-            upload_deadline: moment(row, "deadline_us")?,
-            uploaded_by: row.try_get::<Option<_>, _>("uploaded_by")?.map(UserId),
+            state: DocumentStatus::from_row(row)?,
+            revision: row.try_get("revision")?,
+            upload_deadline: row.try_get::<SqlTimestamp, _>("upload_deadline")?.to_jiff(),
+            uploaded_by: row.try_get("uploaded_by")?,
             uploaded_by_name: row.try_get("uploaded_by_name")?,
             page_count: count(row, "page_count")?,
             chunk_count: count(row, "chunk_count")?,
@@ -203,41 +186,42 @@ impl FromRow<'_, PgRow> for Document {
                 .into_iter()
                 .filter_map(|number| u32::try_from(number).ok())
                 .collect(),
-            created_at: moment(row, "created_us")?,
-            updated_at: moment(row, "updated_us")?,
+            created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
+            updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })
     }
 }
 
-fn state(row: &PgRow) -> sqlx::Result<State> {
-    let state: &str = row.try_get("state")?;
-    Ok(match state {
-        "uploading" => State::Uploading,
-        "queued" => State::Queued,
-        "working" => State::Working {
-            step: row
-                .try_get::<Option<&str>, _>("step")?
-                .and_then(Step::from_column)
-                .unwrap_or(Step::Fetch),
-            percent: row
-                .try_get::<Option<i16>, _>("percent")?
-                .and_then(|percent| u8::try_from(percent).ok())
-                .unwrap_or(0),
-            trouble: match row
-                .try_get::<Option<&str>, _>("trouble")?
-                .and_then(Trouble::from_column)
-            {
-                Some(trouble) => Some((trouble, optional_moment(row, "retry_us")?)),
-                None => None,
+impl FromRow<'_, PgRow> for DocumentStatus {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(match row.try_get("state")? {
+            DocumentPhase::Uploading => Self::Uploading,
+            DocumentPhase::Queued => Self::Queued,
+            DocumentPhase::Working => Self::Working {
+                step: row
+                    .try_get::<Option<_>, _>("step")?
+                    .unwrap_or(IngestStep::Fetch),
+                percent: row
+                    .try_get::<Option<i16>, _>("percent")?
+                    .and_then(|percent| u8::try_from(percent).ok())
+                    .unwrap_or(0),
+                blocked: blocked(row)?,
             },
-        },
-        "ready" => State::Ready,
-        "failed" => State::Failed(Failure::from_column(
-            row.try_get::<Option<&str>, _>("failure")?
-                .unwrap_or_default(),
-        )),
-        _ => State::Removing,
-    })
+            DocumentPhase::Ready => Self::Ready,
+            DocumentPhase::Failed => Self::Failed(row.try_get("failure")?),
+            DocumentPhase::Deleting => Self::Deleting,
+        })
+    }
+}
+
+fn blocked(row: &PgRow) -> sqlx::Result<Option<(BlockedOn, Option<Timestamp>)>> {
+    let on: Option<BlockedOn> = match row.try_get("blocked_on") {
+        // A value of a newer version.
+        Err(sqlx::Error::ColumnDecode { .. }) => None,
+        on => on?,
+    };
+    let retry_at: Option<SqlTimestamp> = row.try_get("retry_at")?;
+    Ok(on.map(|on| (on, retry_at.map(SqlTimestamp::to_jiff))))
 }
 
 fn unsigned(row: &PgRow, column: &str) -> sqlx::Result<u64> {

@@ -1,5 +1,5 @@
-//! Search over the text of a workspace's documents, in the tenant's database: the words themselves, ranked, with what stands around
-//! them.
+//! Full-text search in a workspace's documents, in the tenant's database: ranked passages with a
+//! snippet around each match.
 
 use std::str::FromStr;
 
@@ -7,89 +7,81 @@ use sqlx::{PgPool, Row as _};
 
 use crate::ids::DocumentId;
 
-/// Characters of a query at most.
-pub const QUERY_CHARS_MAX: usize = 200;
-/// Passages shown at most.
-pub const HITS_MAX: usize = 20;
-/// Milliseconds a search may take in the database.
-const SEARCH_LIMIT_MS: u32 = 5_000;
-/// Marks around words that were found. PostgreSQL puts them in and they are cut out again here, so that the text between is never
-/// taken for markup. They are noncharacters, which no text of ours holds: a passage that has them all the same is shown without.
-const FOUND_FROM: char = '\u{fdd0}';
-const FOUND_TO: char = '\u{fdd1}';
-/// Stands for `<` meanwhile: what looks like a tag would be left out of the snippet, and documents are full of `a < b` and `Vec<T>`.
-const ANGLE: char = '\u{fdd2}';
+pub const MAX_QUERY_CHARS: usize = 200;
+/// Passages in a result.
+pub const MAX_HITS: usize = 20;
+/// Statement timeout in milliseconds.
+const SEARCH_TIMEOUT_MS: u32 = 5_000;
+/// Markers around matches. PostgreSQL inserts them and [`parts`] removes them, so the text in
+/// between is never interpreted as markup. They are Unicode noncharacters, which extracted text
+/// does not contain; if a passage contains one, it is dropped.
+const MATCH_START: char = '\u{fdd0}';
+const MATCH_END: char = '\u{fdd1}';
+/// Replaces `<` while PostgreSQL builds the snippet: `ts_headline` drops whatever looks like a tag,
+/// and documents contain `a < b` and `Vec<T>`.
+const ESCAPED_LESS_THAN: char = '\u{fdd2}';
 
-/// What somebody looks for, as `websearch_to_tsquery` understands it: words, "phrases", or, -without.
+/// A query in the syntax of `websearch_to_tsquery`: words, "phrases", `or`, `-excluded`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchQuery(String);
 
-/// A text is no query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SearchError {
-    /// There is nothing to look for.
-    #[error("there is nothing to look for")]
+pub enum InvalidSearchQuery {
+    #[error("a search must not be empty")]
     Empty,
-    /// It does not fit.
-    #[error("a search has at most {QUERY_CHARS_MAX} characters")]
+    #[error("a search must have at most {MAX_QUERY_CHARS} characters")]
     TooLong,
 }
 
 impl SearchQuery {
-    /// As it was typed, without space around it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for SearchQuery {
-    type Err = SearchError;
+    type Err = InvalidSearchQuery;
 
-    fn from_str(text: &str) -> Result<Self, SearchError> {
-        // A NUL is no character to PostgreSQL.
+    fn from_str(text: &str) -> Result<Self, InvalidSearchQuery> {
+        // PostgreSQL does not store NUL characters.
         let text = text.replace('\0', " ");
         let text = text.trim();
         match text.chars().count() {
-            0 => Err(SearchError::Empty),
-            1..=QUERY_CHARS_MAX => Ok(Self(text.to_owned())),
-            _ => Err(SearchError::TooLong),
+            0 => Err(InvalidSearchQuery::Empty),
+            1..=MAX_QUERY_CHARS => Ok(Self(text.to_owned())),
+            _ => Err(InvalidSearchQuery::TooLong),
         }
     }
 }
 
-/// A passage that was found.
+/// A matching passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
-    /// Where it stands.
     pub document: DocumentId,
-    /// How that is called.
     pub title: String,
-    /// Its first page.
     pub page_from: u32,
-    /// Its last page.
     pub page_to: u32,
-    /// The text around what was found.
-    pub snippet: Vec<Piece>,
+    /// The text around the matches.
+    pub snippet: Vec<SnippetPart>,
 }
 
-/// A piece of a passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// The text.
+pub struct SnippetPart {
     pub text: String,
-    /// Whether it is what was looked for.
-    pub is_found: bool,
+    /// Whether this part matches the query.
+    pub is_match: bool,
 }
 
-/// The best passages, at most [`HITS_MAX`], and whether there are more.
+/// The best passages, at most [`MAX_HITS`], and whether there are more.
 pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<Hit>, bool)> {
     let mut transaction = tenant.begin().await?;
     sqlx::query("SELECT set_config('statement_timeout', $1, true)")
-        .bind(SEARCH_LIMIT_MS.to_string())
+        .bind(SEARCH_TIMEOUT_MS.to_string())
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    // Neighbours overlap, so the same words are found in both: of each document's pages, the best passage stands for the page.
+    // Neighbouring chunks overlap, so the same words match in both: keep the best passage of each
+    // page.
     let rows = sqlx::query(
         "WITH query AS (SELECT websearch_to_tsquery('simple', $1) AS q),
               found AS (
@@ -105,52 +97,54 @@ pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<H
          ORDER BY b.rank DESC, b.document_id, b.page_from",
     )
     .bind(query.as_str())
-    .bind(i64::try_from(HITS_MAX + 1).unwrap_or(i64::MAX))
-    .bind(format!("<{FOUND_FROM}{FOUND_TO}{ANGLE}"))
-    .bind(FOUND_FROM.to_string())
-    .bind(FOUND_TO.to_string())
-    .bind(ANGLE.to_string())
+    .bind(i64::try_from(MAX_HITS + 1).unwrap_or(i64::MAX))
+    .bind(format!("<{MATCH_START}{MATCH_END}{ESCAPED_LESS_THAN}"))
+    .bind(MATCH_START.to_string())
+    .bind(MATCH_END.to_string())
+    .bind(ESCAPED_LESS_THAN.to_string())
     .persistent(false)
     .fetch_all(&mut *transaction)
     .await?;
     transaction.rollback().await?;
-    let more = rows.len() > HITS_MAX;
+    let more = rows.len() > MAX_HITS;
     let hits = rows
         .iter()
-        .take(HITS_MAX)
+        .take(MAX_HITS)
         .map(|row| {
             Ok(Hit {
-                document: DocumentId(row.try_get("document_id")?),
+                document: row.try_get("document_id")?,
                 title: row.try_get("title")?,
                 page_from: page(row.try_get("page_from")?),
                 page_to: page(row.try_get("page_to")?),
-                snippet: pieces(row.try_get("snippet")?),
+                snippet: parts(row.try_get("snippet")?),
             })
         })
         .collect::<sqlx::Result<_>>()?;
     Ok((hits, more))
 }
 
-pub(super) fn page(number: i32) -> u32 {
+fn page(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(1)
 }
 
-fn pieces(marked: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (part, is_found) in marked.split(FOUND_FROM).enumerate().flat_map(|(at, part)| {
-        match part.split_once(FOUND_TO) {
+fn parts(marked: &str) -> Vec<SnippetPart> {
+    let mut parts = Vec::new();
+    for (part, is_match) in marked
+        .split(MATCH_START)
+        .enumerate()
+        .flat_map(|(at, part)| match part.split_once(MATCH_END) {
             Some((found, rest)) if at > 0 => [(found, true), (rest, false)],
             _ => [(part, false), ("", false)],
-        }
-    }) {
+        })
+    {
         if !part.is_empty() {
-            pieces.push(Piece {
-                text: part.replace(FOUND_TO, "").replace(ANGLE, "<"),
-                is_found,
+            parts.push(SnippetPart {
+                text: part.replace(MATCH_END, "").replace(ESCAPED_LESS_THAN, "<"),
+                is_match,
             });
         }
     }
-    pieces
+    parts
 }
 
 #[cfg(test)]
@@ -159,40 +153,43 @@ mod tests {
 
     use super::*;
 
-    fn piece(text: &str, is_found: bool) -> Piece {
-        Piece {
+    fn part(text: &str, is_match: bool) -> SnippetPart {
+        SnippetPart {
             text: text.to_owned(),
-            is_found,
+            is_match,
         }
     }
 
     #[test]
-    fn marks_become_pieces() {
+    fn markers_split_the_snippet_into_parts() {
         assert_eq!(
-            pieces("a \u{fdd0}b\u{fdd1} c"),
-            [piece("a ", false), piece("b", true), piece(" c", false)]
+            parts("a \u{fdd0}b\u{fdd1} c"),
+            [part("a ", false), part("b", true), part(" c", false)]
         );
         assert_eq!(
-            pieces("\u{fdd0}b\u{fdd1}\u{fdd0}c\u{fdd1}"),
-            [piece("b", true), piece("c", true)]
+            parts("\u{fdd0}b\u{fdd1}\u{fdd0}c\u{fdd1}"),
+            [part("b", true), part("c", true)]
         );
-        assert_eq!(pieces(""), []);
+        assert_eq!(parts(""), []);
     }
 
     proptest! {
         #[test]
-        fn nothing_of_the_text_is_lost_but_the_marks(text in "[ab<>&\u{fdd0}\u{fdd1}]{0,40}") {
-            let joined: String = pieces(&text).into_iter().map(|piece| piece.text).collect();
-            prop_assert_eq!(joined, text.replace([FOUND_FROM, FOUND_TO], ""));
+        fn only_the_markers_are_dropped(text in "[ab<>&\u{fdd0}\u{fdd1}]{0,40}") {
+            let joined: String = parts(&text).into_iter().map(|part| part.text).collect();
+            prop_assert_eq!(joined, text.replace([MATCH_START, MATCH_END], ""));
         }
     }
 
     #[test]
-    fn a_query_is_not_empty_and_not_endless() {
-        assert_eq!(" \0 ".parse::<SearchQuery>(), Err(SearchError::Empty));
+    fn a_query_is_neither_empty_nor_too_long() {
+        assert_eq!(
+            " \0 ".parse::<SearchQuery>(),
+            Err(InvalidSearchQuery::Empty)
+        );
         assert_eq!(
             "x".repeat(201).parse::<SearchQuery>(),
-            Err(SearchError::TooLong)
+            Err(InvalidSearchQuery::TooLong)
         );
         assert_eq!(" a b ".parse::<SearchQuery>().unwrap().as_str(), "a b");
     }

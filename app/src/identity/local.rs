@@ -1,13 +1,15 @@
-//! Signing in by name alone, for demonstrations: who types a name is that person. The settings refuse it on anything but loopback.
+//! Signing in by name without authentication, for demonstrations. The settings allow it on loopback
+//! only.
 
-use super::users::{Claims, clean};
+use super::users::{Claims, clean_name};
 
-/// The issuer of those who only said a name.
+/// The issuer of local identities.
 pub const ISSUER: &str = "local";
 
-/// The person of this name; letters' case and surrounding space make no other person. `None` if there is nothing to call them by.
+/// The claims for a name. Case and white space do not distinguish users. `None` if the name is
+/// empty.
 pub fn claims(name: &str) -> Option<Claims> {
-    let name = clean(name)?;
+    let name = clean_name(name)?;
     Some(Claims {
         issuer: ISSUER.to_owned(),
         subject: name.to_lowercase(),
@@ -22,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_person_however_it_is_typed() {
+    fn case_and_white_space_do_not_distinguish_users() {
         let (one, other) = (claims("Ada  Lovelace"), claims(" ada lovelace\n"));
         let subject = |claims: &Option<Claims>| claims.as_ref().map(|c| c.subject.clone());
         assert_eq!(subject(&one), subject(&other));
@@ -33,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nobody() {
+    fn an_empty_name_is_rejected() {
         assert_eq!(claims(" \t "), None);
     }
 }

@@ -1,9 +1,10 @@
 //! Signing in with an OpenID provider: the authorization code flow with PKCE, state and nonce.
 //!
-//! A sign-in under way is a row: its state's hash finds it, the visitor's cookie ties it to the browser that began it, and reading it
-//! takes it away, so an answer works once. The provider is discovered when it is first needed and again every hour; a token with a key
-//! that is not known has the keys fetched anew, once. Nothing that the provider sends is believed before its signature, issuer,
-//! audience, times and nonce were checked.
+//! A pending sign-in is a row. The hash of the state finds it, the cookie of the anonymous session
+//! binds it to the browser, and completing the sign-in deletes it, so a response works once. The
+//! provider is discovered on first use and again every hour; a token with an unknown key causes one
+//! refresh of the keys. Claims are used only after signature, issuer, audience, times and nonce
+//! have been verified.
 
 mod http;
 mod provider;
@@ -22,78 +23,73 @@ use sqlx::PgPool;
 use url::Url;
 
 use super::Token;
+use super::return_to::ReturnTo;
 use super::users::Claims;
-use crate::config;
-use crate::config::PublicUrl;
-use crate::web::return_to::ReturnTo;
+use crate::config::{self, PublicUrl};
 
 pub use http::FetchError;
 use provider::Provider;
 
-/// How long somebody may take at the provider.
-const SIGN_IN_MAX: Duration = Duration::from_mins(15);
-/// Where the provider sends people back to.
+/// How long a pending sign-in is valid.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_mins(15);
+/// The path of the redirect URI.
 pub const CALLBACK_PATH: &str = "/sign-in/callback";
-/// Longest `sub` that the specification allows, in bytes.
-const SUBJECT_BYTES_MAX: usize = 255;
+/// Upper bound of `sub` in the specification.
+const MAX_SUBJECT_BYTES: usize = 255;
 
-/// Why a sign-in came to nothing. No variant holds a token or a code.
+/// Why a sign-in failed. No variant contains a token or an authorization code.
 #[derive(Debug, thiserror::Error)]
 pub enum OidcError {
-    /// The provider cannot be reached, or says of itself what cannot be.
-    #[error("the sign-in provider cannot be reached: {0}")]
+    /// The provider is unreachable, or its discovery document is invalid.
+    #[error("sign-in provider unreachable: {0}")]
     Unreachable(String),
-    /// The person, or the provider's policy, said no.
-    #[error("the sign-in provider refused: {0}")]
-    Refused(String),
-    /// No sign-in of this browser waits for this answer: it took too long, was answered already, or was begun elsewhere.
-    #[error("no sign-in of this browser waits for this answer")]
-    Stale,
-    /// The provider does not take the code.
-    #[error("the sign-in provider does not take the code back: {0}")]
+    /// The user or the policy of the provider denied the sign-in. Contains the error code.
+    #[error("sign-in provider denied the sign-in: {0}")]
+    Denied(String),
+    /// The sign-in has expired, was already completed, or was started in another browser.
+    #[error("no pending sign-in of this browser matches the response")]
+    Expired,
+    #[error("sign-in provider rejected the authorization code: {0}")]
     Exchange(String),
-    /// What the provider sent is not to be believed.
-    #[error("the ID token is not to be believed: {0}")]
-    Untrusted(String),
-    /// The main database did not do it.
-    #[error("the sign-in could not be written down")]
+    #[error("invalid ID token: {0}")]
+    InvalidToken(String),
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// What the provider sends back with the browser.
+/// The parameters of the redirect back from the provider.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-pub struct Answer {
-    /// Names the sign-in.
+pub struct AuthorizationResponse {
+    /// Identifies the pending sign-in.
     pub state: Option<String>,
-    /// To be exchanged for tokens.
     pub code: Option<String>,
-    /// A word of the specification, where there is no code.
+    /// An error code of the specification, instead of `code`.
     pub error: Option<String>,
-    /// Who answers, RFC 9207.
+    /// The issuer (RFC 9207).
     pub iss: Option<String>,
 }
 
-/// The app as a client of its OpenID provider.
+/// The OpenID client.
 #[derive(Debug)]
 pub struct Oidc {
     provider: Provider,
 }
 
 impl Oidc {
-    /// Nothing is sent yet: the provider may come up later than the app.
-    pub fn new(settings: &config::Oidc, public_url: &PublicUrl) -> Result<Self, FetchError> {
+    /// Sends no request yet, so the app can start before the provider.
+    pub fn new(settings: &config::OidcProvider, public_url: &PublicUrl) -> Result<Self, FetchError> {
         Ok(Self {
             provider: Provider::new(settings, &public_url.at(CALLBACK_PATH))?,
         })
     }
 
-    /// What people know the provider by.
+    /// The name of the provider, for the sign-in button.
     pub fn display_name(&self) -> String {
         self.provider.display_name()
     }
 
-    /// Writes a sign-in of this browser down and answers where to send it.
-    pub async fn begin(
+    /// Records a pending sign-in of the browser and returns the authorization URL.
+    pub async fn start(
         &self,
         database: &PgPool,
         browser: &Token,
@@ -102,11 +98,11 @@ impl Oidc {
         let client = self.provider.client().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let state = Token::random();
-        let named = state.reveal();
+        let state_param = state.reveal();
         let (url, _, nonce) = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
-                move || State::new(named),
+                move || State::new(state_param),
                 Nonce::new_random,
             )
             .add_scope(Scope::new("profile".to_owned()))
@@ -122,53 +118,56 @@ impl Oidc {
         .bind(nonce.secret())
         .bind(verifier.secret())
         .bind(return_to.as_str())
-        .bind(SIGN_IN_MAX.as_secs_f64())
+        .bind(SIGN_IN_TIMEOUT.as_secs_f64())
         .execute(database)
         .await?;
         Ok(url)
     }
 
-    /// Whom the provider's answer means, and where they wanted to go.
-    pub async fn finish(
+    /// Verifies the response of the provider. Returns the claims, and the path to return to.
+    pub async fn complete(
         &self,
         database: &PgPool,
         browser: &Token,
-        answer: Answer,
+        response: AuthorizationResponse,
     ) -> Result<(Claims, ReturnTo), OidcError> {
-        let waiting = take(database, browser, answer.state.as_deref()).await?;
-        if answer
+        let pending = take_pending(database, browser, response.state.as_deref()).await?;
+        if response
             .iss
             .is_some_and(|issuer| issuer != self.provider.issuer())
         {
-            return Err(OidcError::Untrusted("another issuer answered".to_owned()));
+            return Err(OidcError::InvalidToken(
+                "response of another issuer".to_owned(),
+            ));
         }
-        if let Some(error) = answer.error {
-            return Err(OidcError::Refused(word(&error)));
+        if let Some(error) = response.error {
+            return Err(OidcError::Denied(sanitize_code(&error)));
         }
-        let code = answer
+        let code = response
             .code
-            .ok_or_else(|| OidcError::Refused("it sent no code".to_owned()))?;
+            .ok_or_else(|| OidcError::Denied("no authorization code".to_owned()))?;
         let client = self.provider.client().await?;
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|error| OidcError::Unreachable(error_chain(&error)))?
-            .set_pkce_verifier(PkceCodeVerifier::new(waiting.pkce_verifier))
+            .set_pkce_verifier(PkceCodeVerifier::new(pending.pkce_verifier))
             .request_async(self.provider.http())
             .await
             .map_err(|error| exchange_error(&error))?;
         let token = tokens
             .id_token()
-            .ok_or_else(|| OidcError::Untrusted("there is none".to_owned()))?;
-        let claims = self.verify(token, &Nonce::new(waiting.nonce)).await?;
+            .ok_or_else(|| OidcError::InvalidToken("missing".to_owned()))?;
+        let claims = self.verify(token, &Nonce::new(pending.nonce)).await?;
         if claims.subject().as_str().is_empty()
-            || claims.subject().as_str().len() > SUBJECT_BYTES_MAX
+            || claims.subject().as_str().len() > MAX_SUBJECT_BYTES
         {
-            return Err(OidcError::Untrusted("its subject cannot be one".to_owned()));
+            return Err(OidcError::InvalidToken("invalid subject".to_owned()));
         }
-        Ok((of_person(&claims), ReturnTo::new(&waiting.return_to)))
+        Ok((to_claims(&claims), ReturnTo::new(&pending.return_to)))
     }
 
-    /// The claims of a token that holds against the keys that are known, or against those that are there now.
+    /// Verifies the token with the cached keys. If the key is unknown, refreshes the keys and tries
+    /// again.
     async fn verify(
         &self,
         token: &CoreIdToken,
@@ -181,34 +180,33 @@ impl Oidc {
                 SignatureVerificationError::NoMatchingKey
                 | SignatureVerificationError::CryptoError(_),
             )) => {
-                let client = self.provider.refetched().await?;
+                let client = self.provider.refreshed_client().await?;
                 token
                     .claims(&provider::verifier(&client), nonce)
                     .cloned()
-                    .map_err(|error| OidcError::Untrusted(error_chain(&error)))
+                    .map_err(|error| OidcError::InvalidToken(error_chain(&error)))
             }
-            Err(error) => Err(OidcError::Untrusted(error_chain(&error))),
+            Err(error) => Err(OidcError::InvalidToken(error_chain(&error))),
         }
     }
 }
 
-/// A sign-in that waits for its answer.
 #[derive(sqlx::FromRow)]
-struct Waiting {
+struct PendingSignIn {
     nonce: String,
     pkce_verifier: String,
     return_to: String,
 }
 
-/// Finds the sign-in and takes it away, so that an answer works once.
-async fn take(
+/// Deletes and returns the pending sign-in, so that a response works once.
+async fn take_pending(
     database: &PgPool,
     browser: &Token,
     state: Option<&str>,
-) -> Result<Waiting, OidcError> {
+) -> Result<PendingSignIn, OidcError> {
     let state: Token = state
         .and_then(|state| state.parse().ok())
-        .ok_or(OidcError::Stale)?;
+        .ok_or(OidcError::Expired)?;
     sqlx::query_as(
         "DELETE FROM sign_ins WHERE state_sha256 = $1 AND browser_sha256 = $2 AND expires_at > now()
          RETURNING nonce, pkce_verifier, return_to",
@@ -217,10 +215,10 @@ async fn take(
     .bind(browser.hash().as_bytes())
     .fetch_optional(database)
     .await?
-    .ok_or(OidcError::Stale)
+    .ok_or(OidcError::Expired)
 }
 
-fn of_person(claims: &CoreIdTokenClaims) -> Claims {
+fn to_claims(claims: &CoreIdTokenClaims) -> Claims {
     Claims {
         issuer: claims.issuer().as_str().to_owned(),
         subject: claims.subject().as_str().to_owned(),
@@ -233,26 +231,25 @@ fn of_person(claims: &CoreIdTokenClaims) -> Claims {
     }
 }
 
-/// The provider's own word, which a stranger may have written into the URL: short and of plain letters.
-fn word(text: &str) -> String {
+/// Restricts an error code, which anyone can put into the URL, to 40 plain characters.
+fn sanitize_code(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
         .take(40)
         .collect()
 }
 
-/// What went wrong at the token endpoint. Answers that cannot be read are not quoted: they may hold tokens.
+/// Maps an error of the token endpoint. Unreadable responses are not quoted, because they may
+/// contain tokens.
 fn exchange_error(error: &CoreRequestTokenError<FetchError>) -> OidcError {
     match error {
-        CoreRequestTokenError::ServerResponse(answer) => {
-            OidcError::Exchange(word(answer.error().as_ref()))
+        CoreRequestTokenError::ServerResponse(response) => {
+            OidcError::Exchange(sanitize_code(response.error().as_ref()))
         }
         CoreRequestTokenError::Request(error) => OidcError::Unreachable(error_chain(error)),
-        CoreRequestTokenError::Parse(..) => {
-            OidcError::Exchange("its answer cannot be read".to_owned())
-        }
+        CoreRequestTokenError::Parse(..) => OidcError::Exchange("unreadable response".to_owned()),
         CoreRequestTokenError::Other(_) => {
-            OidcError::Exchange("its answer is none of the specification's".to_owned())
+            OidcError::Exchange("response violates the specification".to_owned())
         }
     }
 }

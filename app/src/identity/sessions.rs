@@ -1,4 +1,5 @@
-//! Sessions on the server: found by the hash of the token that the cookie holds, ended by deleting their row.
+//! Sessions. A session is found by the hash of its cookie's token, and ends when its row is
+//! deleted.
 
 use std::time::Duration;
 
@@ -10,49 +11,42 @@ use super::{CsrfToken, Token, User};
 use crate::config;
 use crate::ids::{SessionId, UserId};
 
-/// How long a session's last request may be unrecorded: one write for many requests.
-const SEEN_GRAIN: Duration = Duration::from_mins(1);
-/// Longest `User-Agent` that is kept, in characters.
-const USER_AGENT_CHARS_MAX: usize = 400;
-/// Sessions of one user that are listed at most.
-const LISTED_MAX: i64 = 100;
+/// `last_seen_at` is updated at most once per interval.
+const LAST_SEEN_INTERVAL: Duration = Duration::from_mins(1);
+const MAX_USER_AGENT_CHARS: usize = 400;
+/// Upper bound of the sessions that [`of_user`] returns.
+const MAX_LISTED: i64 = 100;
 
-/// A request's session: who asks, and what their forms have to bring.
+/// The session of a request.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// As the account page names it.
     pub id: SessionId,
-    /// Who asks.
     pub user: User,
-    /// What their forms have to bring.
     pub csrf: CsrfToken,
 }
 
-/// A session as the account page lists it.
+/// A session in the list of the account page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
-    /// Names it.
     pub id: SessionId,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// Accurate to one minute.
     pub last_seen_at: Timestamp,
-    /// What the browser calls itself.
     pub user_agent: String,
 }
 
-/// Begins a session and answers its token, which is nowhere else.
-pub async fn begin(
+/// Creates a session and returns its token. Only the hash of the token is stored.
+pub async fn create(
     executor: impl PgExecutor<'_>,
     user: UserId,
     user_agent: &str,
-    lifetimes: config::Sessions,
+    lifetimes: config::SessionLifetimes,
 ) -> Result<Token, sqlx::Error> {
     let token = Token::random();
     let user_agent: String = user_agent
         .chars()
         .filter(|c| !c.is_control())
-        .take(USER_AGENT_CHARS_MAX)
+        .take(MAX_USER_AGENT_CHARS)
         .collect();
     sqlx::query(
         "INSERT INTO sessions (token_sha256, id, user_id, expires_at, user_agent)
@@ -69,37 +63,38 @@ pub async fn begin(
 }
 
 #[derive(sqlx::FromRow)]
-struct Found {
+struct FoundSession {
     id: Uuid,
     user_id: Uuid,
     display_name: String,
     email: Option<String>,
     email_verified: bool,
-    unrecorded: bool,
+    last_seen_is_stale: bool,
 }
 
-/// The session of a token, if it is still good: neither over nor idle for too long, and its user not leaving.
+/// The session of a token, unless it has expired, was idle for too long, or its user is being
+/// deleted.
 pub async fn find(
     database: &PgPool,
     token: &Token,
-    lifetimes: config::Sessions,
+    lifetimes: config::SessionLifetimes,
 ) -> Result<Option<Session>, sqlx::Error> {
-    let found: Option<Found> = sqlx::query_as(
+    let found: Option<FoundSession> = sqlx::query_as(
         "SELECT s.id, s.user_id, u.display_name, u.email, u.email_verified,
-                s.last_seen_at < now() - make_interval(secs => $3) AS unrecorded
+                s.last_seen_at < now() - make_interval(secs => $3) AS last_seen_is_stale
          FROM sessions s JOIN users u ON u.id = s.user_id
          WHERE s.token_sha256 = $1 AND s.expires_at > now()
-           AND s.last_seen_at > now() - make_interval(secs => $2) AND u.removing_since IS NULL",
+           AND s.last_seen_at > now() - make_interval(secs => $2) AND u.deleting_since IS NULL",
     )
     .bind(token.hash().as_bytes())
     .bind(lifetimes.idle.as_secs_f64())
-    .bind(SEEN_GRAIN.as_secs_f64())
+    .bind(LAST_SEEN_INTERVAL.as_secs_f64())
     .fetch_optional(database)
     .await?;
     let Some(found) = found else {
         return Ok(None);
     };
-    if found.unrecorded {
+    if found.last_seen_is_stale {
         sqlx::query("UPDATE sessions SET last_seen_at = now() WHERE id = $1")
             .bind(found.id)
             .execute(database)
@@ -117,16 +112,16 @@ pub async fn find(
     }))
 }
 
-/// Whether a session was not ended: for answers that are longer than the look at it with which they began, which counted as its use.
-pub async fn goes_on(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
+/// Whether the session still exists, for responses that outlast the initial check.
+pub async fn is_active(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND expires_at > now())")
         .bind(id.0)
         .fetch_one(database)
         .await
 }
 
-/// Ends the session of a token, if there is one.
-pub async fn end(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sqlx::Error> {
+/// Ends the session of a token.
+pub async fn delete(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM sessions WHERE token_sha256 = $1")
         .bind(token.hash().as_bytes())
         .execute(executor)
@@ -134,8 +129,8 @@ pub async fn end(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sql
         .map(drop)
 }
 
-/// Ends one session of a user; says whether there was such a one.
-pub async fn end_one(
+/// Ends a session of the user. Returns whether it existed.
+pub async fn revoke(
     executor: impl PgExecutor<'_>,
     user: UserId,
     session: SessionId,
@@ -148,8 +143,8 @@ pub async fn end_one(
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all sessions of a user and says how many there were.
-pub async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
+/// Ends all sessions of the user. Returns their number.
+pub async fn revoke_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(user.0)
         .execute(executor)
@@ -157,11 +152,11 @@ pub async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64,
         .map(|done| done.rows_affected())
 }
 
-/// The good sessions of a user, the last used first.
+/// The active sessions of the user, the most recently used first.
 pub async fn of_user(
     database: &PgPool,
     user: UserId,
-    lifetimes: config::Sessions,
+    lifetimes: config::SessionLifetimes,
 ) -> Result<Vec<SessionRow>, sqlx::Error> {
     let rows: Vec<(Uuid, i64, i64, String)> = sqlx::query_as(
         "SELECT id, (extract(epoch FROM created_at) * 1000)::bigint,
@@ -172,7 +167,7 @@ pub async fn of_user(
     )
     .bind(user.0)
     .bind(lifetimes.idle.as_secs_f64())
-    .bind(LISTED_MAX)
+    .bind(MAX_LISTED)
     .fetch_all(database)
     .await?;
     Ok(rows
@@ -186,8 +181,8 @@ pub async fn of_user(
         .collect())
 }
 
-/// Deletes sessions that are over or were idle for too long, and sign-ins that nobody finished. Answers how many rows went.
-pub async fn sweep(database: &PgPool, lifetimes: config::Sessions) -> Result<u64, sqlx::Error> {
+/// Deletes expired and idle sessions and expired sign-ins. Returns the number of deleted rows.
+pub async fn sweep(database: &PgPool, lifetimes: config::SessionLifetimes) -> Result<u64, sqlx::Error> {
     let sessions = sqlx::query(
         "DELETE FROM sessions
          WHERE expires_at <= now() OR last_seen_at <= now() - make_interval(secs => $1)",

@@ -1,4 +1,5 @@
-//! Random tokens: the browser holds the token, the database its hash, and forms something that is derived from it.
+//! Random tokens. The browser stores the token, the database stores its hash, and forms contain a
+//! value derived from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,38 +9,34 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of chance in a token.
 const TOKEN_BYTES: usize = 32;
-/// What sets a [`CsrfToken`] apart from every other hash of a token.
+/// Domain separator of [`CsrfToken`]s.
 const CSRF_DOMAIN: &[u8] = b"csrf\0";
-/// What sets a receipt's token apart from every other hash of a token.
+/// Domain separator of receipt tokens.
 const RECEIPT_DOMAIN: &[u8] = b"receipt\0";
 
-/// A secret that lets in whoever has it: of a session, a sign-in under way, an invitation, a receipt.
+/// A bearer token of a session, a browser without a session, an invitation or a receipt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token([u8; TOKEN_BYTES]);
 
-/// What the database keeps of a [`Token`].
+/// The SHA-256 of a [`Token`], which the database stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
-/// A text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a token")]
-pub struct NotAToken;
+#[error("invalid token")]
+pub struct InvalidToken;
 
 impl Token {
-    /// A new one, by chance.
     pub fn random() -> Self {
         Self(rand::rng().random())
     }
 
-    /// What the database keeps.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0).into())
     }
 
-    /// What a form has to bring to be believed to come from a page of ours. Whoever reads it learns nothing of the token.
+    /// The CSRF token of forms. It does not reveal the token.
     pub fn csrf(&self) -> CsrfToken {
         let hash = Sha256::new()
             .chain_update(CSRF_DOMAIN)
@@ -48,8 +45,8 @@ impl Token {
         CsrfToken(URL_SAFE_NO_PAD.encode(hash))
     }
 
-    /// The token of the receipt for removing `subject`, asked for with this token's session. Asking twice leads to the same receipt, without
-    /// anything kept for that, and to nobody but who asked. Whoever reads it learns nothing of the session.
+    /// The token of the receipt for deleting `subject` with this session. A repeated request yields
+    /// the same token, and only this session can derive it. It does not reveal the session's token.
     #[must_use]
     pub fn receipt(&self, subject: &str) -> Self {
         let hash = Sha256::new()
@@ -60,18 +57,18 @@ impl Token {
         Self(hash.into())
     }
 
-    /// As it stands in a cookie or a link.
+    /// The text form, for cookies and links.
     pub fn reveal(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 }
 
 impl FromStr for Token {
-    type Err = NotAToken;
+    type Err = InvalidToken;
 
-    fn from_str(text: &str) -> Result<Self, NotAToken> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NotAToken)?;
-        bytes.try_into().map(Self).map_err(|_| NotAToken)
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidToken)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidToken)
     }
 }
 
@@ -82,30 +79,29 @@ impl fmt::Debug for Token {
 }
 
 impl TokenHash {
-    /// For a `bytea` column.
+    /// The value of a `bytea` column.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What a form brings in its field `csrf`, and a script in `X-CSRF-Token`.
+/// The value of the form field `csrf` and of the header `X-CSRF-Token`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CsrfToken(String);
 
 impl CsrfToken {
-    /// As it stands in a form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a form brought it. Takes the same time wherever the two differ.
-    pub fn matches(&self, brought: &str) -> bool {
-        let (own, brought) = (self.0.as_bytes(), brought.as_bytes());
-        own.len() == brought.len()
+    /// Compares in constant time.
+    pub fn matches(&self, other: &str) -> bool {
+        let (own, other) = (self.0.as_bytes(), other.as_bytes());
+        own.len() == other.len()
             && own
                 .iter()
-                .zip(brought)
-                .fold(0, |differing, (a, b)| differing | (a ^ b))
+                .zip(other)
+                .fold(0, |difference, (a, b)| difference | (a ^ b))
                 == 0
     }
 }
@@ -123,13 +119,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_back_from_its_text() {
+    fn a_token_round_trips_through_its_text() {
         let token = Token::random();
         assert_eq!(token.reveal().parse(), Ok(token));
     }
 
     #[test]
-    fn what_a_form_brings_and_what_the_database_keeps_tell_nothing_of_each_other() {
+    fn the_csrf_token_differs_from_the_stored_hash() {
         let token = Token::random();
         assert_ne!(
             token.csrf().as_str(),
@@ -140,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_is_of_one_subject_and_one_session() {
+    fn receipt_tokens_depend_on_subject_and_session() {
         let session = Token::random();
         assert_eq!(session.receipt("a"), session.receipt("a"));
         assert_ne!(session.receipt("a"), session.receipt("b"));
@@ -149,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_no_token() {
+    fn debug_output_hides_tokens() {
         let token = Token::random();
         let shown = format!("{token:?} {:?}", token.csrf());
         assert!(!shown.contains(&token.reveal()) && !shown.contains(token.csrf().as_str()));
@@ -157,14 +153,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_texts_of_the_right_length_and_alphabet_are_tokens(text in "\\PC{0,80}") {
+        fn parsed_tokens_round_trip(text in "\\PC{0,80}") {
             if let Ok(token) = text.parse::<Token>() {
                 prop_assert_eq!(token.reveal(), text);
             }
         }
 
         #[test]
-        fn a_form_is_believed_only_with_the_very_token(text in "\\PC{0,60}") {
+        fn only_the_same_csrf_token_matches(text in "\\PC{0,60}") {
             let token = Token([7; TOKEN_BYTES]).csrf();
             prop_assert_eq!(token.matches(&text), token.as_str() == text);
         }

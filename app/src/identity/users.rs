@@ -1,67 +1,59 @@
-//! Users, and how an issuer's word becomes one.
+//! Users, and how claims of an issuer map to them.
 
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::ids::UserId;
 
-/// Longest name that is kept, in characters.
-const DISPLAY_NAME_CHARS_MAX: usize = 200;
-/// Longest e-mail address that is kept, in characters.
-const EMAIL_CHARS_MAX: usize = 320;
-/// What somebody is called whose issuer says no name.
-const NAMELESS: &str = "New user";
+const MAX_DISPLAY_NAME_CHARS: usize = 200;
+const MAX_EMAIL_CHARS: usize = 320;
+/// The display name of users without a name and an e-mail address.
+const DEFAULT_NAME: &str = "New user";
 
-/// A person who has signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Who.
     pub id: UserId,
-    /// As people read it.
     pub display_name: String,
-    /// As the issuer said it; shown, and trusted for nothing.
+    /// From the issuer. For display only.
     pub email: Option<String>,
-    /// Whether the issuer says that the address is theirs.
+    /// Whether the issuer has verified the address.
     pub email_verified: bool,
 }
 
-/// What an issuer says of somebody.
+/// Claims of an issuer about a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The issuer.
     pub issuer: String,
-    /// Its name for them, never given to anybody else.
+    /// The issuer's id of the user, which it never reassigns.
     pub subject: String,
-    /// What people call them.
     pub name: Option<String>,
-    /// Their address.
     pub email: Option<String>,
-    /// Whether the issuer has seen that it is theirs.
     pub email_verified: bool,
 }
 
 impl Claims {
-    /// The name to show: what the issuer says, cleaned, or what the address begins with.
+    /// The cleaned name, or the local part of the e-mail address.
     fn display_name(&self) -> String {
         let from_email = || Some(self.email.as_deref()?.split('@').next()?.to_owned());
         self.name
             .as_deref()
-            .and_then(clean)
-            .or_else(|| from_email().as_deref().and_then(clean))
-            .unwrap_or_else(|| NAMELESS.to_owned())
+            .and_then(clean_name)
+            .or_else(|| from_email().as_deref().and_then(clean_name))
+            .unwrap_or_else(|| DEFAULT_NAME.to_owned())
     }
 
-    fn kept_email(&self) -> Option<&str> {
+    fn valid_email(&self) -> Option<&str> {
         self.email.as_deref().filter(|email| {
             !email.is_empty()
-                && email.chars().count() <= EMAIL_CHARS_MAX
+                && email.chars().count() <= MAX_EMAIL_CHARS
                 && !email.chars().any(char::is_control)
         })
     }
 }
 
-/// A name without control characters and doubled spaces, cut to what is kept; `None` if nothing is left.
-pub fn clean(name: &str) -> Option<String> {
+/// Removes control characters and repeated spaces, and truncates the name. `None` if nothing is
+/// left.
+pub fn clean_name(name: &str) -> Option<String> {
     let visible: String = name
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -70,28 +62,27 @@ pub fn clean(name: &str) -> Option<String> {
     let name: String = words
         .join(" ")
         .chars()
-        .take(DISPLAY_NAME_CHARS_MAX)
+        .take(MAX_DISPLAY_NAME_CHARS)
         .collect();
     (!name.is_empty()).then_some(name)
 }
 
-/// Somebody who signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// Who.
+pub struct SignedInUser {
     pub user: User,
-    /// Whether this is their first time.
+    /// Whether this is the first sign-in of the user.
     pub is_new: bool,
-    /// Whether their account is being removed: they are not let in any more.
-    pub is_leaving: bool,
+    /// Whether the account is being deleted, which rejects the sign-in.
+    pub is_being_deleted: bool,
 }
 
-/// The user whom these claims mean, made if need be; name and address are kept up to date. Whoever signs in twice at once is one user.
-pub async fn arrive(
+/// Finds or creates the user for the claims and updates name and e-mail address. Concurrent first
+/// sign-ins create one user.
+pub async fn upsert_user(
     connection: &mut PgConnection,
     claims: &Claims,
-) -> Result<Arrival, sqlx::Error> {
-    // Two first sign-ins of one person wait for each other here.
+) -> Result<SignedInUser, sqlx::Error> {
+    // Serializes concurrent first sign-ins of one identity.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("identity:{}\n{}", claims.issuer, claims.subject))
         .execute(&mut *connection)
@@ -105,14 +96,14 @@ pub async fn arrive(
     let user = User {
         id: known.map_or_else(UserId::random, |(id,)| UserId(id)),
         display_name: claims.display_name(),
-        email: claims.kept_email().map(ToOwned::to_owned),
+        email: claims.valid_email().map(ToOwned::to_owned),
         email_verified: claims.email_verified,
     };
-    let (is_leaving,): (bool,) = sqlx::query_as(
+    let (is_being_deleted,): (bool,) = sqlx::query_as(
         "INSERT INTO users (id, display_name, email, email_verified) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET display_name = EXCLUDED.display_name, email = EXCLUDED.email,
              email_verified = EXCLUDED.email_verified
-         RETURNING removing_since IS NOT NULL",
+         RETURNING deleting_since IS NOT NULL",
     )
     .bind(user.id.0)
     .bind(&user.display_name)
@@ -129,24 +120,22 @@ pub async fn arrive(
             .execute(&mut *connection)
             .await?;
     }
-    Ok(Arrival {
+    Ok(SignedInUser {
         user,
         is_new,
-        is_leaving,
+        is_being_deleted,
     })
 }
 
-/// What the account page tells besides.
+/// Details of a user for the account page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Issuers and their names for the person.
+pub struct Profile {
+    /// Pairs of issuer and subject.
     pub identities: Vec<(String, String)>,
-    /// Since when the account is there.
     pub created_at: Timestamp,
 }
 
-/// The facts of a user.
-pub async fn facts(database: &PgPool, user: UserId) -> Result<Facts, sqlx::Error> {
+pub async fn profile(database: &PgPool, user: UserId) -> Result<Profile, sqlx::Error> {
     let identities = sqlx::query_as(
         "SELECT issuer, subject FROM identities WHERE user_id = $1 ORDER BY created_at, issuer",
     )
@@ -159,7 +148,7 @@ pub async fn facts(database: &PgPool, user: UserId) -> Result<Facts, sqlx::Error
     .bind(user.0)
     .fetch_one(database)
     .await?;
-    Ok(Facts {
+    Ok(Profile {
         identities,
         created_at: Timestamp::from_millisecond(created_ms).unwrap_or_default(),
     })
@@ -180,28 +169,28 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_called_by_name_else_by_their_address_else_by_nothing_of_theirs() {
+    fn the_display_name_falls_back_to_the_address_and_then_to_a_default() {
         let ada = Some("ada@example.com");
         assert_eq!(
             claims(Some(" Ada\n Lovelace "), ada).display_name(),
             "Ada Lovelace"
         );
         assert_eq!(claims(Some(" \u{7} "), ada).display_name(), "ada");
-        assert_eq!(claims(None, None).display_name(), NAMELESS);
+        assert_eq!(claims(None, None).display_name(), DEFAULT_NAME);
         let long = "n".repeat(1000);
         assert_eq!(
             claims(Some(&long), None).display_name().len(),
-            DISPLAY_NAME_CHARS_MAX
+            MAX_DISPLAY_NAME_CHARS
         );
     }
 
     #[test]
-    fn addresses_that_no_column_takes_are_left_out() {
-        let long = format!("{}@example.com", "a".repeat(EMAIL_CHARS_MAX));
-        assert_eq!(claims(None, Some(&long)).kept_email(), None);
-        assert_eq!(claims(None, Some("a\0@example.com")).kept_email(), None);
+    fn invalid_addresses_are_ignored() {
+        let long = format!("{}@example.com", "a".repeat(MAX_EMAIL_CHARS));
+        assert_eq!(claims(None, Some(&long)).valid_email(), None);
+        assert_eq!(claims(None, Some("a\0@example.com")).valid_email(), None);
         assert_eq!(
-            claims(None, Some("a@example.com")).kept_email(),
+            claims(None, Some("a@example.com")).valid_email(),
             Some("a@example.com")
         );
     }

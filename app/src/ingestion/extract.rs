@@ -1,4 +1,5 @@
-//! Fetching and extracting: the file streams from the store into the confined child, and its checksum is made on the way.
+//! Fetches and extracts: streams the file from the object store into the sandboxed child process
+//! and hashes it on the way.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,65 +9,59 @@ use rag::{Chunk, PositionedWord, Rules};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::claim::{Claimed, Meter};
-use super::ingest::StepError;
-use crate::documents::{Failure, OwnFailure, Step, Trouble};
-use crate::objects::{Objects, ObjectsError, Place};
+use super::claim::{ClaimedRow, ProgressReporter};
+use super::error::StepError;
+use crate::documents::{BlockedOn, IngestError, IngestStep, SystemFailure};
+use crate::objects::{ObjectKey, ObjectStore};
 
-/// Looks whether the file is there as the row has it.
+/// Checks that the stored file exists and has the size recorded in the row.
 pub(super) async fn fetch(
-    objects: &Objects,
-    place: &Place,
-    row: &Claimed,
+    objects: &ObjectStore,
+    key: &ObjectKey,
+    row: &ClaimedRow,
 ) -> Result<(), StepError> {
-    match objects.head(place).await.map_err(of_objects)? {
-        None => Err(Failure::Own(OwnFailure::FileGone).into()),
+    match objects.head(key).await? {
+        None => Err(IngestError::System(SystemFailure::FileMissing).into()),
         Some(stored) if stored.byte_count != row.byte_count => {
-            Err(Failure::Own(OwnFailure::UploadMismatch).into())
+            Err(IngestError::System(SystemFailure::UploadMismatch).into())
         }
         Some(_) => Ok(()),
     }
 }
 
-/// The file's pages.
+/// Extracts the text of the file's pages.
 pub(super) async fn extract(
     extractor: &Extractor,
-    objects: &Objects,
-    place: &Place,
-    row: &Claimed,
-    meter: &Meter,
+    objects: &ObjectStore,
+    key: &ObjectKey,
+    row: &ClaimedRow,
+    progress: &ProgressReporter,
 ) -> Result<Extraction, StepError> {
-    let file = objects.read(place).await.map_err(of_objects)?;
+    let file = objects.read(key).await?;
     let mut file = Hashed::new(file);
     let extracted = extractor
-        .extract(&mut file, |progress| {
-            meter.share(
-                Step::Extract,
-                progress.read as usize,
-                progress.pages as usize,
+        .extract(&mut file, |extracted| {
+            progress.report_share(
+                IngestStep::Extract,
+                extracted.read as usize,
+                extracted.pages as usize,
             );
         })
         .await;
     match extracted {
-        // Only a file that was read to its end has a checksum to compare.
+        // The checksum covers the whole file only if the extractor read it to its end.
         Ok(_) if file.finish() != row.content_sha256 => {
-            Err(Failure::Own(OwnFailure::UploadMismatch).into())
+            Err(IngestError::System(SystemFailure::UploadMismatch).into())
         }
         Ok(extraction) => Ok(extraction),
-        Err(ExtractError::Document(refusal)) => Err(Failure::File(refusal).into()),
-        Err(ExtractError::Input(error)) => Err(StepError::trouble(Trouble::Storage, &error)),
-        Err(ExtractError::Spawn(error)) => Err(StepError::trouble(Trouble::Reader, &error)),
+        Err(ExtractError::Document(refusal)) => Err(IngestError::File(refusal).into()),
+        Err(ExtractError::Input(error)) => Err(StepError::blocked(BlockedOn::Storage, &error)),
+        Err(ExtractError::Spawn(error)) => Err(StepError::blocked(BlockedOn::Reader, &error)),
     }
 }
 
-fn of_objects(error: ObjectsError) -> StepError {
-    match error {
-        ObjectsError::Missing => Failure::Own(OwnFailure::FileGone).into(),
-        error => StepError::trouble(Trouble::Storage, &error),
-    }
-}
-
-/// Cuts the pages; takes as long as it takes, so not on a thread that others wait for. The pages are gone afterwards.
+/// Splits the pages into chunks. CPU-bound, so it runs on a blocking thread. Consumes the pages to
+/// free their memory.
 pub(super) async fn chunk(extraction: Extraction) -> Result<Vec<Chunk>, StepError> {
     let chunks = tokio::task::spawn_blocking(move || {
         let words: Vec<Vec<PositionedWord>> = extraction
@@ -87,9 +82,9 @@ pub(super) async fn chunk(extraction: Extraction) -> Result<Vec<Chunk>, StepErro
         rag::chunk(&pages, &Rules::default())
     })
     .await
-    .map_err(|error| StepError::trouble(Trouble::Reader, &error))?;
+    .map_err(|error| StepError::blocked(BlockedOn::Reader, &error))?;
     if chunks.is_empty() {
-        return Err(Failure::File(pdf_text::DocumentError::NoText).into());
+        return Err(IngestError::File(pdf_text::DocumentError::NoText).into());
     }
     Ok(chunks)
 }
@@ -104,7 +99,7 @@ fn placed(word: &pdf_text::Word) -> PositionedWord {
     }
 }
 
-/// A stream whose bytes are hashed as they pass.
+/// A reader that hashes the bytes passing through it.
 struct Hashed<R> {
     inner: R,
     hash: Sha256,
@@ -145,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_checksum_is_that_of_the_bytes_that_passed() {
+    async fn the_checksum_covers_all_bytes_read() {
         let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut hashed = Hashed::new(&bytes[..]);
         let mut read = Vec::new();

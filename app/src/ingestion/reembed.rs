@@ -1,8 +1,10 @@
-//! Another embedding model for a workspace: its vectors are made beside the old ones, which serve until the new are complete.
+//! Re-embeds a workspace with another model: creates the new embeddings beside the old ones, which
+//! stay in use until the new ones are complete.
 //!
-//! The job does some slices a turn and goes back into the queue, so that it neither keeps a worker from others nor loses what it has done.
-//! When no chunk lacks a vector the workspace is told to serve the new model, and some time later, when no question under way can
-//! still want them, the vectors of others go. Documents that come meanwhile get vectors of both.
+//! The job processes a few batches per run and reschedules itself, so it neither blocks a worker
+//! nor loses progress. Once every chunk has an embedding, the workspace switches to the new model.
+//! The old embeddings are deleted later, when no question in progress can still need them.
+//! Documents ingested in the meantime get embeddings of both models.
 
 use std::time::Duration;
 
@@ -12,180 +14,177 @@ use sqlx::{PgPool, Row as _};
 use tracing::info;
 use uuid::Uuid;
 
-use super::queue::{self, Job, Setback, Turn, backoff};
-use super::vectors::{Embeds, VectorsError};
-use super::wanted_model;
-use super::workshop::Workshop;
+use super::context::IngestContext;
+use super::embedding_models::{DocumentEmbedder, EmbedError};
+use super::target_model;
+use crate::domain::{Workspace, WorkspaceState};
+use crate::events::{self, Event};
 use crate::ids::WorkspaceId;
+use crate::jobs::{self, Attempt, Job, JobError, JobHandler, backoff};
 use crate::tenants::Unavailable;
-use crate::web::events::{self, Event};
-use crate::workspaces::{self, Workspace, WorkspaceState};
+use crate::workspaces;
 
-/// How long the old vectors stay after the new ones serve. Whoever looks on at an answer keeps the workspace as it was then, for up to
-/// four minutes, and an answer taken up at the end of that may wait two more for its turn before it searches.
-pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_mins(10);
-/// A job that comes to a worker with another model tries its luck again after this.
-const OTHER_WORKER_AFTER: Duration = Duration::from_secs(10);
-/// Chunks embedded and kept together.
-const SLICE_CHUNKS: i64 = 64;
-/// Slices of one turn; then others have theirs.
-const SLICES_A_TURN: u32 = 20;
-/// Between two slices, so that people's own documents and questions come through at the model.
-const PACE: Duration = Duration::from_millis(100);
-/// Between two turns.
-const REST: Duration = Duration::from_secs(1);
-/// Old vectors deleted by one statement.
+/// How long the old embeddings are kept after the switch. A page that follows an answer keeps the
+/// workspace as loaded for up to four minutes, and an answer started at the end of that may wait
+/// two more minutes before it searches.
+pub const OLD_VECTOR_RETENTION: Duration = Duration::from_mins(10);
+/// Delay before a job that reached a worker with another model is tried again.
+const OTHER_MODEL_DELAY: Duration = Duration::from_secs(10);
+/// Chunks embedded and stored together.
+const BATCH_CHUNKS: i64 = 64;
+/// Batches per run, so that other jobs get their turn.
+const BATCHES_PER_RUN: u32 = 20;
+/// Pause between batches, so that users' uploads and questions get through to the model.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Pause between runs.
+const RUN_PAUSE: Duration = Duration::from_secs(1);
+/// Old embeddings deleted per statement.
 const DELETE_BATCH: i64 = 2_000;
-/// People's own documents go first.
+/// Users' uploads run first.
 const PRIORITY: i16 = 50;
 
-/// Brings a workspace to another model.
+/// Re-embeds a workspace's chunks with another model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reembed {
-    /// Which workspace.
     pub workspace: WorkspaceId,
-    /// The model to bring it to, the wanted one when the job was added (see [`super::wanted_model`]): only workers with that one do it, and
-    /// only while it is wanted.
+    /// The target model when the job was added (see [`super::target_model`]). Only workers
+    /// configured with this model run the job, and only while it is the target.
     pub model: String,
 }
 
-impl Reembed {
-    /// The key of a workspace's job.
-    pub(super) fn key_of(workspace: &WorkspaceId) -> String {
-        format!("reembed:{workspace}")
-    }
-}
-
-enum Trouble {
-    Tenant(sqlx::Error),
-    Main(sqlx::Error),
-    Model(VectorsError),
+enum ReembedError {
+    TenantDatabase(sqlx::Error),
+    MainDatabase(sqlx::Error),
+    Model(EmbedError),
 }
 
 impl Job for Reembed {
-    type State = Workshop;
     const NAME: &'static str = "reembed_workspace";
 
     fn key(&self) -> String {
-        Self::key_of(&self.workspace)
+        format!("reembed:{}", self.workspace)
     }
 
-    fn lane(&self) -> Option<String> {
-        Some(format!("reembed:{}", self.workspace))
+    fn queue_name(&self) -> Option<String> {
+        Some(self.key())
     }
 
     fn priority(&self) -> i16 {
         PRIORITY
     }
+}
 
-    async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
-        let tools = workshop.tools();
-        let model = tools.models.current();
-        let wanted = wanted_model::wanted(&tools.database, model.name())
+impl JobHandler for Reembed {
+    type Context = IngestContext;
+
+    async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
+        let deps = context.deps();
+        let model = deps.models.current();
+        let target = target_model::target(&deps.database, model.name())
             .await
-            .map_err(|error| Setback::backoff(turn, error))?;
-        if self.model != wanted {
-            // Not any more. What was made for it is cleared away by the job of the one that is.
+            .map_err(|error| JobError::with_backoff(attempt, error))?;
+        if self.model != target {
+            // The target changed. The job for the new target deletes what this one created.
             let job = Self {
                 workspace: self.workspace,
-                model: wanted,
+                model: target,
             };
-            return queue::add(&tools.database, &job)
+            return jobs::add(&deps.database, &job)
                 .await
-                .map_err(|error| Setback::backoff(turn, error));
+                .map_err(|error| JobError::with_backoff(attempt, error));
         }
-        if wanted != model.name() {
-            return Err(Setback {
-                after: OTHER_WORKER_AFTER,
-                why: "this worker embeds with another model".to_owned(),
+        if target != model.name() {
+            return Err(JobError {
+                retry_after: OTHER_MODEL_DELAY,
+                reason: "this worker is configured with another embedding model".to_owned(),
             });
         }
-        let workspace = workspaces::store::find(&tools.database, &self.workspace)
+        let workspace = workspaces::store::find(&deps.database, &self.workspace)
             .await
-            .map_err(|error| Setback::backoff(turn, error))?;
-        let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Removing)
+            .map_err(|error| JobError::with_backoff(attempt, error))?;
+        let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Deleting)
         else {
             return Ok(());
         };
-        let lease = match tools.tenants.open(&workspace).await {
-            Ok(lease) => lease,
-            Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
-            Err(reason) => return Err(Setback::backoff(turn, reason)),
+        let connection = match deps.tenants.open(&workspace).await {
+            Ok(connection) => connection,
+            Err(Unavailable::Deleted | Unavailable::NotOwned) => return Ok(()),
+            Err(reason) => return Err(JobError::with_backoff(attempt, reason)),
         };
-        match advance(&workshop, &workspace, lease.pool(), &*model).await {
+        match advance(&context, &workspace, connection.pool(), &*model).await {
             Ok(None) => Ok(()),
-            Ok(Some(after)) => Err(Setback {
-                after,
-                why: "re-embedding has more to do".to_owned(),
+            Ok(Some(retry_after)) => Err(JobError {
+                retry_after,
+                reason: "re-embedding is not complete yet".to_owned(),
             }),
-            Err(Trouble::Tenant(error)) => {
-                tools.tenants.failed(&workspace, &error).await;
-                Err(Setback::backoff(turn, error))
+            Err(ReembedError::TenantDatabase(error)) => {
+                deps.tenants.report_error(&workspace, &error).await;
+                Err(JobError::with_backoff(attempt, error))
             }
-            Err(Trouble::Main(error)) => Err(Setback::backoff(turn, error)),
-            Err(Trouble::Model(error)) => {
-                let after = match &error {
-                    VectorsError::Away { after, .. } => after.unwrap_or_default(),
-                    VectorsError::Refused { .. } => Duration::ZERO,
+            Err(ReembedError::MainDatabase(error)) => Err(JobError::with_backoff(attempt, error)),
+            Err(ReembedError::Model(error)) => {
+                let retry_after = match &error {
+                    EmbedError::Unavailable { retry_after, .. } => retry_after.unwrap_or_default(),
+                    EmbedError::Rejected { .. } => Duration::ZERO,
                 };
-                Err(Setback {
-                    after: after.max(backoff(turn.attempt)),
-                    why: error.to_string(),
+                Err(JobError {
+                    retry_after: retry_after.max(backoff(attempt.number)),
+                    reason: error.to_string(),
                 })
             }
         }
     }
 }
 
-/// One turn. `Some`: there is more to do, after this time.
+/// Runs some batches. `Some`: continue after this time.
 async fn advance(
-    workshop: &Workshop,
+    context: &IngestContext,
     workspace: &Workspace,
     tenant: &PgPool,
-    model: &dyn Embeds,
-) -> Result<Option<Duration>, Trouble> {
-    for _ in 0..SLICES_A_TURN {
-        if embed_slice(tenant, model).await? == 0 {
-            return complete(workshop, workspace, tenant, model.name()).await;
+    model: &dyn DocumentEmbedder,
+) -> Result<Option<Duration>, ReembedError> {
+    for _ in 0..BATCHES_PER_RUN {
+        if embed_batch(tenant, model).await? == 0 {
+            return complete(context, workspace, tenant, model.name()).await;
         }
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(BATCH_PAUSE).await;
     }
-    Ok(Some(REST))
+    Ok(Some(RUN_PAUSE))
 }
 
-/// Embeds some chunks that lack a vector, and says how many.
-async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Trouble> {
-    // What the same text has under this model already costs nothing.
+/// Embeds one batch of chunks that have no embedding yet, and returns their number.
+async fn embed_batch(tenant: &PgPool, model: &dyn DocumentEmbedder) -> Result<usize, ReembedError> {
+    // Copy embeddings that chunks with the same text already have under this model.
     sqlx::query(
         "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
-         SELECT DISTINCT ON (lacking.id) lacking.id, $1, had.embedding
+         SELECT DISTINCT ON (missing.id) missing.id, $1, existing.embedding
          FROM (SELECT id, content_sha256 FROM chunks c
                WHERE NOT EXISTS (SELECT FROM chunk_embeddings e WHERE e.chunk_id = c.id AND e.model = $1)
-               ORDER BY id LIMIT $2) AS lacking
-         JOIN chunks twin ON twin.content_sha256 = lacking.content_sha256
-         JOIN chunk_embeddings had ON had.chunk_id = twin.id AND had.model = $1
+               ORDER BY id LIMIT $2) AS missing
+         JOIN chunks same ON same.content_sha256 = missing.content_sha256
+         JOIN chunk_embeddings existing ON existing.chunk_id = same.id AND existing.model = $1
          ON CONFLICT DO NOTHING",
     )
     .bind(model.name())
-    .bind(SLICE_CHUNKS)
+    .bind(BATCH_CHUNKS)
     .execute(tenant)
     .await
-    .map_err(Trouble::Tenant)?;
+    .map_err(ReembedError::TenantDatabase)?;
     let rows = sqlx::query(
         "SELECT c.id, c.text FROM chunks c
          WHERE NOT EXISTS (SELECT FROM chunk_embeddings e WHERE e.chunk_id = c.id AND e.model = $1)
          ORDER BY c.id LIMIT $2",
     )
     .bind(model.name())
-    .bind(SLICE_CHUNKS)
+    .bind(BATCH_CHUNKS)
     .fetch_all(tenant)
     .await
-    .map_err(Trouble::Tenant)?;
+    .map_err(ReembedError::TenantDatabase)?;
     let mut ids: Vec<Uuid> = Vec::with_capacity(rows.len());
     let mut texts: Vec<String> = Vec::with_capacity(rows.len());
     for row in &rows {
-        ids.push(row.try_get("id").map_err(Trouble::Tenant)?);
-        texts.push(row.try_get("text").map_err(Trouble::Tenant)?);
+        ids.push(row.try_get("id").map_err(ReembedError::TenantDatabase)?);
+        texts.push(row.try_get("text").map_err(ReembedError::TenantDatabase)?);
     }
     if texts.is_empty() {
         return Ok(0);
@@ -193,11 +192,11 @@ async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Troub
     let vectors: Vec<Vector> = model
         .embed(&texts)
         .await
-        .map_err(Trouble::Model)?
+        .map_err(ReembedError::Model)?
         .into_iter()
         .map(Vector::from)
         .collect();
-    // Chunks that went meanwhile get none.
+    // Chunks deleted in the meantime get none.
     sqlx::query(
         "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
          SELECT c.id, $1, made.embedding
@@ -210,20 +209,21 @@ async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Troub
     .bind(&vectors)
     .execute(tenant)
     .await
-    .map_err(Trouble::Tenant)?;
+    .map_err(ReembedError::TenantDatabase)?;
     Ok(ids.len())
 }
 
-/// No chunk lacks a vector: the model serves, and in the end alone.
+/// Every chunk has an embedding: switches the workspace to the model, and later deletes the
+/// embeddings of others.
 async fn complete(
-    workshop: &Workshop,
+    context: &IngestContext,
     workspace: &Workspace,
     tenant: &PgPool,
     model: &str,
-) -> Result<Option<Duration>, Trouble> {
+) -> Result<Option<Duration>, ReembedError> {
     if workspace.embedding_model.as_deref() != Some(model) {
-        let database = &workshop.tools().database;
-        let mut transaction = database.begin().await.map_err(Trouble::Main)?;
+        let database = &context.deps().database;
+        let mut transaction = database.begin().await.map_err(ReembedError::MainDatabase)?;
         workspaces::store::serve_embedding_model(
             &mut *transaction,
             &workspace.id,
@@ -231,20 +231,24 @@ async fn complete(
             model,
         )
         .await
-        .map_err(Trouble::Main)?;
-        events::notify(&mut *transaction, &Event::workspace(workspace.id.clone()))
+        .map_err(ReembedError::MainDatabase)?;
+        events::publish(&mut *transaction, &Event::workspace(workspace.id.clone()))
             .await
-            .map_err(Trouble::Main)?;
-        transaction.commit().await.map_err(Trouble::Main)?;
-        info!(workspace.id = %workspace.id, embedding.model = model, "The new vectors serve");
-        return Ok(Some(VECTORS_KEPT_AFTER_FLIP));
+            .map_err(ReembedError::MainDatabase)?;
+        transaction
+            .commit()
+            .await
+            .map_err(ReembedError::MainDatabase)?;
+        info!(workspace.id = %workspace.id, embedding.model = model, "workspace switched to the new embeddings");
+        return Ok(Some(OLD_VECTOR_RETENTION));
     }
-    // By the row and not by how this job came here: it may have been begun anew by whoever, right after the change.
-    let database = &workshop.tools().database;
-    let kept =
-        workspaces::store::vectors_kept_for(database, &workspace.id, VECTORS_KEPT_AFTER_FLIP);
-    if let Some(after) = kept.await.map_err(Trouble::Main)? {
-        return Ok(Some(after));
+    // Decided by the row rather than by this job's history: the job may have been restarted right
+    // after the switch.
+    let database = &context.deps().database;
+    let retention =
+        workspaces::store::old_vectors_kept_for(database, &workspace.id, OLD_VECTOR_RETENTION);
+    if let Some(retry_after) = retention.await.map_err(ReembedError::MainDatabase)? {
+        return Ok(Some(retry_after));
     }
     loop {
         let deleted = sqlx::query(
@@ -255,10 +259,10 @@ async fn complete(
         .bind(DELETE_BATCH)
         .execute(tenant)
         .await
-        .map_err(Trouble::Tenant)?;
+        .map_err(ReembedError::TenantDatabase)?;
         if deleted.rows_affected() == 0 {
             return Ok(None);
         }
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(BATCH_PAUSE).await;
     }
 }

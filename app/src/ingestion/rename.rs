@@ -1,55 +1,33 @@
-//! A new title, brought to the tenant's database, where citations read it.
+//! Copies a new title to the tenant's database, where citations read it.
 
-use serde::{Deserialize, Serialize};
-
-use super::embed::lock;
-use super::ingest::lane;
-use super::queue::{Job, Setback, Turn};
-use super::workshop::Workshop;
-use crate::documents;
-use crate::ids::{DocumentId, WorkspaceId};
+use super::context::IngestContext;
+use super::lock::lock_document;
+use crate::documents::{self, RenameDocument};
+use crate::jobs::{Attempt, JobError, JobHandler};
 use crate::tenants::Unavailable;
 use crate::workspaces;
 
-/// Brings a document's title to the tenant's database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RenameDocument {
-    /// Whose it is.
-    pub workspace: WorkspaceId,
-    /// Which it is.
-    pub document: DocumentId,
-}
+impl JobHandler for RenameDocument {
+    type Context = IngestContext;
 
-impl Job for RenameDocument {
-    type State = Workshop;
-    const NAME: &'static str = "rename_document";
-
-    fn key(&self) -> String {
-        format!("rename:{}", self.document)
-    }
-
-    fn lane(&self) -> Option<String> {
-        Some(lane(self.document))
-    }
-
-    async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
-        let database = &workshop.tools().database;
-        let away = |error: sqlx::Error| Setback::backoff(turn, error);
+    async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
+        let database = &context.deps().database;
+        let retry = |error: sqlx::Error| JobError::with_backoff(attempt, error);
         let Some(workspace) = workspaces::store::find(database, &self.workspace)
             .await
-            .map_err(away)?
+            .map_err(retry)?
         else {
             return Ok(());
         };
-        let lease = match workshop.tools().tenants.open(&workspace).await {
-            Ok(lease) => lease,
-            // There is nothing to rename in: whatever is stored later is stored with the title as it is then.
-            Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
-            Err(reason) => return Err(Setback::backoff(turn, reason)),
+        let connection = match context.deps().tenants.open(&workspace).await {
+            Ok(connection) => connection,
+            // There is no row to rename; a later ingestion stores the title of that time.
+            Err(Unavailable::Deleted | Unavailable::NotOwned) => return Ok(()),
+            Err(reason) => return Err(JobError::with_backoff(attempt, reason)),
         };
         let renamed = async {
-            let mut transaction = lock(lease.pool(), self.document).await?;
-            // Under the lock, so that of two renamings the later title stays.
+            let mut transaction = lock_document(connection.pool(), self.document).await?;
+            // Read under the lock, so that the later of two concurrent renames wins.
             let Some(row) = documents::find(database, &self.workspace, self.document).await? else {
                 return Ok(());
             };
@@ -64,8 +42,12 @@ impl Job for RenameDocument {
             transaction.commit().await
         };
         if let Err(error) = renamed.await {
-            workshop.tools().tenants.failed(&workspace, &error).await;
-            return Err(Setback::backoff(turn, error));
+            context
+                .deps()
+                .tenants
+                .report_error(&workspace, &error)
+                .await;
+            return Err(JobError::with_backoff(attempt, error));
         }
         Ok(())
     }

@@ -1,98 +1,93 @@
-//! All rows of a document, changed in one transaction of the tenant's database.
+//! Writes all rows of a document in one transaction of the tenant's database.
 //!
-//! Chunks go in by one binary COPY. Their vectors are in the database already, as drafts, and are moved there: a document's vectors
-//! cross the network once and are never in this process all at once.
+//! Chunks are inserted by one binary COPY. Their embeddings are already in the database as drafts
+//! and are moved there, so they cross the network once and this process never holds all of them.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use rag::{CHUNKING_VERSION, Chunk, chunk_id};
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 
-use super::claim::Claim;
-use super::embed::hold;
-use super::ingest::StepError;
-use super::workshop::{Checkpoint, Workshop};
-use crate::documents::Trouble;
+use super::claim::DocumentClaim;
+use super::context::{Checkpoint, IngestContext};
+use super::error::StepError;
+use super::lock::lock_claimed;
+use crate::documents::BlockedOn;
 
-/// How much of the COPY is sent at once.
+/// How many bytes are sent at a time.
 const COPY_BUFFER_BYTES: usize = 256 * 1024;
 
-/// What is stored, beside the chunks.
-pub(super) struct Reading<'a> {
+/// The content to store.
+pub(super) struct DocumentContent<'a> {
     pub(super) chunks: &'a [Chunk],
     pub(super) page_count: i32,
-    /// Models whose vectors every chunk has to have.
+    /// Models of which every chunk must have an embedding.
     pub(super) models: &'a [String],
 }
 
-/// Writes the rows, instead of those that there were.
+/// Replaces the document's rows.
 pub(super) async fn store(
-    workshop: &Workshop,
+    context: &IngestContext,
     tenant: &PgPool,
-    claim: &Claim,
-    reading: &Reading<'_>,
+    claim: &DocumentClaim,
+    input: &DocumentContent<'_>,
 ) -> Result<(), StepError> {
-    let mut transaction = hold(tenant, claim).await?;
-    // After the lock, so that a renaming that comes later finds these rows and changes them.
-    let row = sqlx::query(
-        "SELECT file_name, title, media_type, byte_count, content_sha256,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us
+    let mut transaction = lock_claimed(tenant, claim).await?;
+    // Read after taking the lock, so that a later rename finds these rows and updates them.
+    let document: DocumentMetadata = sqlx::query_as(
+        "SELECT file_name, title, media_type, byte_count, content_sha256, created_at
          FROM documents WHERE workspace_id = $1 AND id = $2",
     )
     .bind(claim.workspace.as_str())
     .bind(claim.document.0)
-    .fetch_optional(&workshop.tools().database)
+    .fetch_optional(&context.deps().database)
     .await
-    .map_err(StepError::Main)?
-    .ok_or(StepError::Unwanted)?;
-    let document = NewDocument {
-        file_name: row.try_get("file_name").map_err(StepError::Main)?,
-        title: row.try_get("title").map_err(StepError::Main)?,
-        media_type: row.try_get("media_type").map_err(StepError::Main)?,
-        byte_count: row.try_get("byte_count").map_err(StepError::Main)?,
-        content_sha256: row.try_get("content_sha256").map_err(StepError::Main)?,
-        created_us: row.try_get("created_us").map_err(StepError::Main)?,
-    };
-    let complete = write(&mut transaction, claim, reading, &document)
+    .map_err(StepError::MainDatabase)?
+    .ok_or(StepError::ClaimLost)?;
+    let complete = write(&mut transaction, claim, input, &document)
         .await
-        .map_err(StepError::Tenant)?;
+        .map_err(StepError::TenantDatabase)?;
     if !complete {
-        // Drafts went missing under us; the next run makes them again.
-        return Err(StepError::Trouble {
-            trouble: Trouble::Database,
-            why: "vectors that were kept are gone".to_owned(),
-            after: None,
+        // A concurrent deletion took drafts away; the next attempt creates them again.
+        return Err(StepError::Blocked {
+            on: BlockedOn::Database,
+            reason: "drafts of embeddings were deleted concurrently".to_owned(),
+            retry_after: None,
         });
     }
-    workshop.reached(Checkpoint::Written).await;
-    transaction.commit().await.map_err(StepError::Tenant)
+    context.checkpoint(Checkpoint::RowsWritten).await;
+    transaction
+        .commit()
+        .await
+        .map_err(StepError::TenantDatabase)
 }
 
-struct NewDocument {
+#[derive(sqlx::FromRow)]
+struct DocumentMetadata {
     file_name: String,
     title: String,
     media_type: String,
     byte_count: i64,
     content_sha256: Vec<u8>,
-    created_us: i64,
+    created_at: jiff_sqlx::Timestamp,
 }
 
 async fn write(
     transaction: &mut PgConnection,
-    claim: &Claim,
-    reading: &Reading<'_>,
-    document: &NewDocument,
+    claim: &DocumentClaim,
+    input: &DocumentContent<'_>,
+    document: &DocumentMetadata,
 ) -> sqlx::Result<bool> {
-    // The same file under another id is one that is being removed, and not gone from here yet.
+    // A row with the same content and another id belongs to a document that is still being deleted.
     sqlx::query("DELETE FROM documents WHERE content_sha256 = $1 AND id <> $2")
         .bind(&document.content_sha256)
         .bind(claim.document.0)
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    // Changed and not made anew: conversations about it refer to the row.
+    // Updated rather than deleted and inserted, because conversations refer to the row.
     sqlx::query(
         "INSERT INTO documents (id, file_name, title, media_type, byte_count, content_sha256, page_count, chunking, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, to_timestamp($9::bigint / 1000000.0))
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE SET
              file_name = excluded.file_name, title = excluded.title, media_type = excluded.media_type,
              byte_count = excluded.byte_count, content_sha256 = excluded.content_sha256,
@@ -104,9 +99,9 @@ async fn write(
     .bind(&document.media_type)
     .bind(document.byte_count)
     .bind(&document.content_sha256)
-    .bind(reading.page_count)
+    .bind(input.page_count)
     .bind(CHUNKING_VERSION)
-    .bind(document.created_us)
+    .bind(document.created_at)
     .persistent(false)
     .execute(&mut *transaction)
     .await?;
@@ -115,9 +110,9 @@ async fn write(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    copy_chunks(transaction, claim, reading.chunks).await?;
+    copy_chunks(transaction, claim, input.chunks).await?;
     let mut complete = true;
-    for model in reading.models {
+    for model in input.models {
         let moved = sqlx::query(
             "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
              SELECT c.id, e.model, e.embedding
@@ -130,7 +125,7 @@ async fn write(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-        complete &= moved.rows_affected() == reading.chunks.len() as u64;
+        complete &= moved.rows_affected() == input.chunks.len() as u64;
     }
     sqlx::query("DELETE FROM embedding_drafts WHERE document_id = $1")
         .bind(claim.document.0)
@@ -142,7 +137,7 @@ async fn write(
 
 async fn copy_chunks(
     transaction: &mut PgConnection,
-    claim: &Claim,
+    claim: &DocumentClaim,
     chunks: &[Chunk],
 ) -> sqlx::Result<()> {
     let mut copy = transaction
@@ -151,53 +146,54 @@ async fn copy_chunks(
              FROM STDIN (FORMAT binary)",
         )
         .await?;
-    let mut rows = Rows::begin();
+    let mut rows = CopyRows::new();
     for chunk in chunks {
         let encoded = rows.push(claim, chunk);
         if let Err(error) = encoded {
-            copy.abort("a chunk does not fit").await?;
+            copy.abort("a chunk does not fit into the columns").await?;
             return Err(error);
         }
         if rows.buffer.len() >= COPY_BUFFER_BYTES {
             copy.send(rows.take()).await?;
         }
     }
-    copy.send(rows.end()).await?;
+    copy.send(rows.finish()).await?;
     copy.finish().await?;
     Ok(())
 }
 
-/// Rows in the binary format of COPY: a header, for each row the number of its fields and each with its length, and an end mark.
-struct Rows {
+/// Encodes rows in the binary COPY format: a header, then each row as its number of fields and the
+/// length and bytes of each, then a trailer.
+struct CopyRows {
     buffer: BytesMut,
 }
 
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_FIELDS: i16 = 10;
-const COPY_END: i16 = -1;
-/// First byte of a `jsonb` value: the version of its binary form.
+const COPY_TRAILER: i16 = -1;
+/// The first byte of a binary `jsonb` value: the version of the format.
 const JSONB_VERSION: u8 = 1;
 
-impl Rows {
-    fn begin() -> Self {
+impl CopyRows {
+    fn new() -> Self {
         let mut buffer = BytesMut::with_capacity(COPY_BUFFER_BYTES * 2);
         buffer.put_slice(COPY_HEADER);
         Self { buffer }
     }
 
-    fn push(&mut self, claim: &Claim, chunk: &Chunk) -> sqlx::Result<()> {
+    fn push(&mut self, claim: &DocumentClaim, chunk: &Chunk) -> sqlx::Result<()> {
         let boxes = serde_json::to_vec(&chunk.boxes)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         self.buffer.put_i16(COPY_FIELDS);
         self.bytes(chunk_id(claim.document.0, chunk.ordinal).as_bytes())?;
         self.bytes(claim.document.0.as_bytes())?;
         self.int(chunk.ordinal);
-        self.int(fits(chunk.page_from)?);
-        self.int(fits(chunk.page_to)?);
-        self.int(fits(chunk.char_offset)?);
+        self.int(to_i32(chunk.page_from)?);
+        self.int(to_i32(chunk.page_to)?);
+        self.int(to_i32(chunk.char_offset)?);
         self.bytes(chunk.text.as_bytes())?;
-        self.int(fits(chunk.token_count)?);
-        self.buffer.put_i32(fits(boxes.len() + 1)?);
+        self.int(to_i32(chunk.token_count)?);
+        self.buffer.put_i32(to_i32(boxes.len() + 1)?);
         self.buffer.put_u8(JSONB_VERSION);
         self.buffer.put_slice(&boxes);
         self.bytes(&chunk.content_sha256)
@@ -209,7 +205,7 @@ impl Rows {
     }
 
     fn bytes(&mut self, value: &[u8]) -> sqlx::Result<()> {
-        self.buffer.put_i32(fits(value.len())?);
+        self.buffer.put_i32(to_i32(value.len())?);
         self.buffer.put_slice(value);
         Ok(())
     }
@@ -218,13 +214,13 @@ impl Rows {
         self.buffer.split().freeze()
     }
 
-    fn end(&mut self) -> Bytes {
-        self.buffer.put_i16(COPY_END);
+    fn finish(&mut self) -> Bytes {
+        self.buffer.put_i16(COPY_TRAILER);
         self.take()
     }
 }
 
-fn fits<N>(number: N) -> sqlx::Result<i32>
+fn to_i32<N>(number: N) -> sqlx::Result<i32>
 where
     i32: TryFrom<N>,
     <i32 as TryFrom<N>>::Error: std::error::Error + Send + Sync + 'static,

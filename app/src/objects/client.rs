@@ -1,4 +1,4 @@
-//! Clients of the store: one that sends, one that only signs.
+//! S3 clients: one that sends requests, and one that only presigns URLs.
 
 use std::time::Duration;
 
@@ -14,60 +14,57 @@ use url::Url;
 
 use crate::config;
 
-/// Limit on connecting to the store.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// Limit on the first byte of an answer.
-pub const READ_LIMIT: Duration = Duration::from_secs(10);
-/// Limit on one sending of a request, up to the answer's head. Bodies are streamed after that; one that stalls is ended by the SDK.
-pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(15);
-/// Limit on a request with its repetitions.
-pub const OPERATION_LIMIT: Duration = Duration::from_secs(40);
-/// Sendings of one request at most. Jobs come back later by themselves.
-pub const ATTEMPTS_MAX: u32 = 3;
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Until the first byte of the response.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// For one attempt, until the response headers arrive. Bodies are streamed after that; the SDK
+/// aborts stalled ones.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// For a request including its retries.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
+/// Per request. Jobs retry later on their own.
+pub const MAX_ATTEMPTS: u32 = 3;
 
-/// The store cannot be used as it is configured.
+/// No credentials to sign requests with.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Nothing in the environment says with which keys to sign.
-    #[error(
-        "there are no keys for the store of files; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this process a role"
-    )]
-    NoCredentials,
-}
+#[error(
+    "no credentials for the object store; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this process an IAM role"
+)]
+pub struct MissingCredentials;
 
 pub(super) async fn clients(
     config: &config::Objects,
-    keys: Option<Credentials>,
-) -> Result<(Client, Client), StartError> {
+    credentials: Option<Credentials>,
+) -> Result<(Client, Client), MissingCredentials> {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(keys) = keys {
-        loader = loader.credentials_provider(keys);
+    if let Some(credentials) = credentials {
+        loader = loader.credentials_provider(credentials);
     }
     let shared = loader
         .http_client(http)
         .region(Region::new(config.region.clone()))
         .timeout_config(
             TimeoutConfig::builder()
-                .connect_timeout(CONNECT_LIMIT)
-                .read_timeout(READ_LIMIT)
-                .operation_attempt_timeout(ATTEMPT_LIMIT)
-                .operation_timeout(OPERATION_LIMIT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
         )
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .load()
         .await;
     if shared.credentials_provider().is_none() {
-        return Err(StartError::NoCredentials);
+        return Err(MissingCredentials);
     }
     let with_endpoint = |endpoint: Option<&Url>| {
         let mut builder = Builder::from(&shared)
             .force_path_style(config.path_style)
-            // Checksums in trailers need chunked signing, which not everything that speaks S3 knows; what matters is signed as
-            // a header.
+            // Trailing checksums need chunked signing, which not every S3-compatible service
+            // supports. The checksum that matters is a signed header.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(endpoint) = endpoint {

@@ -1,4 +1,5 @@
-//! Leave for browsers to send files from the app's pages: a rule of the bucket, put there if these keys may.
+//! The bucket's CORS rule that lets browsers upload from the app's pages; added if these
+//! credentials permit it.
 
 use std::time::Duration;
 
@@ -6,129 +7,135 @@ use aws_sdk_s3::types::{CorsConfiguration, CorsRule};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Objects, ObjectsError};
+use super::{ObjectStore, ObjectStoreError};
 
-/// How long a browser may remember the leave.
+/// How long a browser may cache the preflight response.
 pub const CORS_MAX_AGE_SECONDS: i32 = 3600;
-/// Marks our rule among others.
-const RULE: &str = "chat-app-uploads";
-/// What the signed upload sends beyond what every request may.
+/// The id of this app's rule.
+const RULE_ID: &str = "chat-app-uploads";
+/// The request headers of a presigned upload that CORS does not allow by default.
 const HEADERS: [&str; 2] = ["content-type", "x-amz-checksum-sha256"];
 
-/// How a bucket's rules were found.
+/// The state of a bucket's CORS rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cors {
-    /// They let the pages in already.
+pub enum CorsStatus {
+    /// The existing rules allow uploads.
     Present,
-    /// Ours was added to them.
+    /// The app added its rule.
     Added,
-    /// These keys may not look or change: somebody else has to see to it.
-    NotOurs,
+    /// These credentials may not read or change the rules; an operator has to configure them.
+    NotManaged,
 }
 
-/// Wait before a store that was away is asked again, at first and at most.
-const WAIT_MIN: Duration = Duration::from_secs(2);
-const WAIT_MAX: Duration = Duration::from_mins(1);
+/// Backoff while the store is unavailable.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(2);
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
 
-impl Objects {
-    /// As [`Objects::allow_uploads_from`], until it is done, and says how each bucket was found: to be run when the app starts.
-    pub async fn open_to_uploads_from(self, origin: String) {
-        let mut wait = WAIT_MIN;
+impl ObjectStore {
+    /// Runs [`ObjectStore::allow_uploads_from`] at startup, retries until it succeeds, and logs the
+    /// result for each bucket.
+    pub async fn configure_cors(self, origin: String) {
+        let mut delay = MIN_RETRY_DELAY;
         loop {
             match self.allow_uploads_from(&origin).await {
-                Ok(found) => {
-                    for (bucket, cors) in found {
-                        tell(&bucket, cors, &origin);
+                Ok(statuses) => {
+                    for (bucket, status) in statuses {
+                        log_status(&bucket, status, &origin);
                     }
                     return;
                 }
                 Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "The buckets cannot be looked at; trying again in {} s",
-                    wait.as_secs()
+                    error = %service_kit::error_chain(&error),
+                    retry_after_s = delay.as_secs(),
+                    "failed to configure the buckets' CORS rules, retrying"
                 ),
             }
-            sleep(wait).await;
-            wait = wait.saturating_mul(2).min(WAIT_MAX);
+            sleep(delay).await;
+            delay = delay.saturating_mul(2).min(MAX_RETRY_DELAY);
         }
     }
 
-    /// Sees to it that pages of this origin (`https://host[:port]`) may send files to every bucket. Rules of others stay.
+    /// Ensures that pages of this origin (`https://host[:port]`) may upload to every bucket. Keeps
+    /// all other rules.
     pub async fn allow_uploads_from(
         &self,
         origin: &str,
-    ) -> Result<Vec<(String, Cors)>, ObjectsError> {
-        let mut found = Vec::new();
-        for bucket in self.buckets.all() {
-            let cors = match self.allow_uploads(bucket, origin).await {
-                Ok(cors) => cors,
-                // Refusals and stores that know nothing of rules (501): not ours to set.
-                Err(ObjectsError::Refused { status, .. }) if status != 404 => Cors::NotOurs,
+    ) -> Result<Vec<(String, CorsStatus)>, ObjectStoreError> {
+        let mut statuses = Vec::new();
+        for bucket in self.settings.all_buckets() {
+            let status = match self.allow_uploads(bucket, origin).await {
+                Ok(status) => status,
+                // Access denied, or a store without CORS rules (501).
+                Err(ObjectStoreError::Rejected {
+                    status: 0..=403 | 405..,
+                    ..
+                }) => CorsStatus::NotManaged,
                 Err(error) => return Err(error),
             };
-            found.push((bucket.to_owned(), cors));
+            statuses.push((bucket.to_owned(), status));
         }
-        Ok(found)
+        Ok(statuses)
     }
 
-    async fn allow_uploads(&self, bucket: &str, origin: &str) -> Result<Cors, ObjectsError> {
-        let answer = self.client.get_bucket_cors().bucket(bucket).send().await;
-        let mut rules = match answer {
-            Ok(answer) => answer.cors_rules().to_vec(),
-            Err(error) => match ObjectsError::from_sdk(error) {
-                // There are none yet.
-                ObjectsError::Missing => Vec::new(),
+    async fn allow_uploads(
+        &self,
+        bucket: &str,
+        origin: &str,
+    ) -> Result<CorsStatus, ObjectStoreError> {
+        let response = self.client.get_bucket_cors().bucket(bucket).send().await;
+        let mut rules = match response {
+            Ok(response) => response.cors_rules().to_vec(),
+            Err(error) => match ObjectStoreError::from_sdk(error) {
+                // The bucket has no rules yet.
+                ObjectStoreError::NotFound => Vec::new(),
                 error => return Err(error),
             },
         };
-        if rules.iter().any(|rule| lets_in(rule, origin)) {
-            return Ok(Cors::Present);
+        if rules.iter().any(|rule| allows_uploads(rule, origin)) {
+            return Ok(CorsStatus::Present);
         }
-        let ours = CorsRule::builder()
-            .id(RULE)
+        let rule = CorsRule::builder()
+            .id(RULE_ID)
             .allowed_origins(origin)
             .allowed_methods("PUT")
             .set_allowed_headers(Some(HEADERS.map(ToOwned::to_owned).to_vec()))
             .max_age_seconds(CORS_MAX_AGE_SECONDS)
             .build()
-            .map_err(|_| ObjectsError::Unmade)?;
-        rules.retain(|rule| rule.id() != Some(RULE));
-        rules.push(ours);
+            .map_err(|_| ObjectStoreError::InvalidRequest)?;
+        rules.retain(|rule| rule.id() != Some(RULE_ID));
+        rules.push(rule);
         let rules = CorsConfiguration::builder()
             .set_cors_rules(Some(rules))
             .build()
-            .map_err(|_| ObjectsError::Unmade)?;
+            .map_err(|_| ObjectStoreError::InvalidRequest)?;
         self.client
             .put_bucket_cors()
             .bucket(bucket)
             .cors_configuration(rules)
             .send()
             .await
-            .map_err(ObjectsError::from_sdk)?;
-        Ok(Cors::Added)
+            .map_err(ObjectStoreError::from_sdk)?;
+        Ok(CorsStatus::Added)
     }
 }
 
-fn tell(bucket: &str, cors: Cors, origin: &str) {
-    match cors {
-        Cors::Present => info!(bucket, "The bucket takes uploads from the app's pages"),
-        Cors::Added => info!(
+fn log_status(bucket: &str, status: CorsStatus, origin: &str) {
+    match status {
+        CorsStatus::Present => info!(bucket, "bucket allows uploads from the app's pages"),
+        CorsStatus::Added => info!(bucket, "CORS rule for uploads added to the bucket"),
+        CorsStatus::NotManaged => warn!(
             bucket,
-            "The bucket takes uploads from the app's pages from now on"
-        ),
-        Cors::NotOurs => warn!(
-            bucket,
-            "The bucket's rules for browsers (CORS) can be neither seen nor set with these keys; it must allow PUT from {origin} with the \
-             headers {}, or uploads fail",
-            HEADERS.join(" and "),
+            origin,
+            headers = HEADERS.join(", "),
+            "no permission to manage the bucket's CORS rules; uploads fail unless they allow PUT from this origin with these headers"
         ),
     }
 }
 
-fn lets_in(rule: &CorsRule, origin: &str) -> bool {
-    let has = |list: &[String], wanted: &str| {
+fn allows_uploads(rule: &CorsRule, origin: &str) -> bool {
+    let has = |list: &[String], value: &str| {
         list.iter()
-            .any(|entry| entry == "*" || entry.eq_ignore_ascii_case(wanted))
+            .any(|entry| entry == "*" || entry.eq_ignore_ascii_case(value))
     };
     has(rule.allowed_origins(), origin)
         && has(rule.allowed_methods(), "PUT")
@@ -151,14 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_lets_uploads_in_only_with_origin_and_headers() {
+    fn a_rule_must_match_the_origin_and_all_headers() {
         let origin = "https://chat.example.org";
-        assert!(lets_in(
+        assert!(allows_uploads(
             &rule(origin, &["Content-Type", "X-Amz-Checksum-Sha256"]),
             origin
         ));
-        assert!(lets_in(&rule("*", &["*"]), origin));
-        assert!(!lets_in(&rule("https://other.example.org", &["*"]), origin));
-        assert!(!lets_in(&rule(origin, &["content-type"]), origin));
+        assert!(allows_uploads(&rule("*", &["*"]), origin));
+        assert!(!allows_uploads(
+            &rule("https://other.example.org", &["*"]),
+            origin
+        ));
+        assert!(!allows_uploads(&rule(origin, &["content-type"]), origin));
     }
 }

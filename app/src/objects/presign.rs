@@ -1,7 +1,8 @@
-//! URLs that let a browser send one file, or read one, for some minutes.
+//! Presigned URLs: let a browser upload or download one file for some minutes.
 //!
-//! What is signed cannot be changed by whoever holds the URL: for sending, the file's exact length, type and SHA-256, so that the
-//! store itself refuses everything else. The same file may be sent again, which a browser does when the answer was lost.
+//! The signature of an upload covers the file's exact length, media type and SHA-256, so the store
+//! itself rejects any other content. The same file may be uploaded again, as browsers do after
+//! losing the response.
 
 use std::time::Duration;
 
@@ -9,25 +10,23 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Objects, ObjectsError, Place, Sha256Digest};
+use super::{ObjectKey, ObjectStore, ObjectStoreError, Sha256Digest};
 
-/// What may be sent, exactly.
+/// What the presigned URL accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PutTerms {
-    /// Its length.
+pub struct UploadConstraints {
     pub byte_count: u64,
-    /// Its type, such as `application/pdf`.
+    /// Such as `application/pdf`.
     pub media_type: String,
-    /// Of its bytes.
+    /// Of the file's bytes.
     pub sha256: Sha256Digest,
 }
 
-/// Where and how to send a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresignedPut {
-    /// Whoever has it may send the file until it expires: not for logs.
+    /// A bearer secret: allows the upload until it expires. Never log it.
     pub url: String,
-    /// To be sent with it as they are. The length is not among them, since browsers set it themselves.
+    /// To be sent unchanged. `Content-Length` is not included, because browsers set it themselves.
     pub headers: Vec<(String, String)>,
 }
 
@@ -37,29 +36,27 @@ impl std::fmt::Debug for PresignedPut {
     }
 }
 
-/// What a browser does with a file that it reads.
+/// What a browser does with a downloaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// It shows it.
+    /// Show it.
     Inline {
-        /// What it is called when saved.
+        /// The name for saving it.
         file_name: String,
     },
-    /// It saves it.
-    Attachment {
-        /// What it is called.
-        file_name: String,
-    },
+    /// Save it.
+    Attachment { file_name: String },
 }
 
 impl Disposition {
-    /// The header's value, as RFC 6266 wants it: a plain name for old readers, the exact one encoded.
+    /// The `Content-Disposition` value (RFC 6266): an ASCII fallback and the exact name,
+    /// percent-encoded.
     fn header(&self) -> String {
-        let (kind, name) = match self {
+        let (disposition, name) = match self {
             Self::Inline { file_name } => ("inline", file_name),
             Self::Attachment { file_name } => ("attachment", file_name),
         };
-        let plain: String = name
+        let ascii: String = name
             .chars()
             .map(|c| match c {
                 '"' | '\\' | '%' | '/' => '_',
@@ -67,12 +64,12 @@ impl Disposition {
                 _ => '_',
             })
             .collect();
-        let exact = percent_encoding::utf8_percent_encode(name, ATTR_CHAR);
-        format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{exact}")
+        let encoded = percent_encoding::utf8_percent_encode(name, ATTR_CHAR);
+        format!("{disposition}; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
     }
 }
 
-/// Everything but the `attr-char` of RFC 5987.
+/// Everything except the `attr-char` of RFC 5987.
 const ATTR_CHAR: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -87,26 +84,27 @@ const ATTR_CHAR: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMER
     .remove(b'|')
     .remove(b'~');
 
-impl Objects {
-    /// A URL to send one file to its place, good for `ttl`.
+impl ObjectStore {
+    /// A URL for uploading one file, valid for `ttl`.
     pub async fn presign_put(
         &self,
-        place: &Place,
-        terms: &PutTerms,
+        key: &ObjectKey,
+        constraints: &UploadConstraints,
         ttl: Duration,
-    ) -> Result<PresignedPut, ObjectsError> {
-        let length = i64::try_from(terms.byte_count).map_err(|_| ObjectsError::Unmade)?;
+    ) -> Result<PresignedPut, ObjectStoreError> {
+        let length =
+            i64::try_from(constraints.byte_count).map_err(|_| ObjectStoreError::InvalidRequest)?;
         let signed = self
             .public
             .put_object()
-            .bucket(place.bucket())
-            .key(place.key())
+            .bucket(key.bucket())
+            .key(key.key())
             .content_length(length)
-            .content_type(&terms.media_type)
-            .checksum_sha256(BASE64.encode(terms.sha256))
+            .content_type(&constraints.media_type)
+            .checksum_sha256(BASE64.encode(constraints.sha256))
             .presigned(expires_in(ttl)?)
             .await
-            .map_err(ObjectsError::from_sdk)?;
+            .map_err(ObjectStoreError::from_sdk)?;
         let headers = signed
             .headers()
             .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
@@ -118,30 +116,31 @@ impl Objects {
         })
     }
 
-    /// A URL to read a PDF, good for `ttl`. The store answers with this disposition and as a PDF, whatever was sent.
+    /// A URL for downloading a PDF, valid for `ttl`. The store responds with this disposition and
+    /// as `application/pdf`, regardless of what was uploaded.
     pub async fn presign_get(
         &self,
-        place: &Place,
+        key: &ObjectKey,
         disposition: &Disposition,
         ttl: Duration,
-    ) -> Result<String, ObjectsError> {
+    ) -> Result<String, ObjectStoreError> {
         let signed = self
             .public
             .get_object()
-            .bucket(place.bucket())
-            .key(place.key())
+            .bucket(key.bucket())
+            .key(key.key())
             .response_content_disposition(disposition.header())
             .response_content_type("application/pdf")
             .response_cache_control("private, no-store")
             .presigned(expires_in(ttl)?)
             .await
-            .map_err(ObjectsError::from_sdk)?;
+            .map_err(ObjectStoreError::from_sdk)?;
         Ok(signed.uri().to_owned())
     }
 }
 
-fn expires_in(ttl: Duration) -> Result<PresigningConfig, ObjectsError> {
-    PresigningConfig::expires_in(ttl).map_err(|_| ObjectsError::Unmade)
+fn expires_in(ttl: Duration) -> Result<PresigningConfig, ObjectStoreError> {
+    PresigningConfig::expires_in(ttl).map_err(|_| ObjectStoreError::InvalidRequest)
 }
 
 #[cfg(test)]
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_every_alphabet_keep_their_letters_in_the_encoded_form() {
+    fn the_encoded_name_keeps_letters_of_every_alphabet() {
         assert_eq!(
             attachment("Bericht über 2026.pdf"),
             "attachment; filename=\"Bericht _ber 2026.pdf\"; filename*=UTF-8''Bericht%20%C3%BCber%202026.pdf"
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_leave_its_quotes_or_its_line() {
+    fn a_name_cannot_break_out_of_its_quotes_or_the_header_line() {
         for name in [
             "a\"; filename=\"b.exe",
             "a\\\".pdf",

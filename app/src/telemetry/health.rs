@@ -1,46 +1,46 @@
-//! Whether the process is alive and ready: a handle that its start and its end report to, and `/livez` and `/readyz` ask.
+//! State of the process for `/livez` and `/readyz`, updated at startup and shutdown.
 //!
-//! Alive means that its runtime still turns, which answering shows. What others do (the database away, the Kubernetes API away) never
-//! makes it not alive, for a restart would mend nothing; pages say what is missing.
+//! The process is live as long as it responds. An outage of the database or the Kubernetes API does
+//! not make it unhealthy, because a restart would not help; the pages report the outage instead.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// What the process is doing.
+use parking_lot::Mutex;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// The main database is waited for, or migrated.
+pub enum ProcessState {
+    /// Connecting to the main database and migrating it.
     #[default]
     Starting,
-    /// The first lists of Tenants and Secrets are under way.
-    Filling,
-    /// Pages are served, or jobs taken.
+    /// Waiting for the initial lists of Tenants and Secrets.
+    Syncing,
+    /// Serving pages, or running jobs.
     Ready,
-    /// It was asked to stop.
     Stopping,
 }
 
-/// Handle on the state; clones share it.
+/// Shared handle on the process state.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<State>>);
+pub struct Health(Arc<Mutex<ProcessState>>);
 
 impl Health {
-    /// Says what the process is doing from now on. Who stops stays stopping.
-    pub fn set(&self, state: State) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *held != State::Stopping {
-            *held = state;
+    /// Updates the state. `Stopping` is final.
+    pub fn set(&self, new: ProcessState) {
+        let mut state = self.0.lock();
+        if *state != ProcessState::Stopping {
+            *state = new;
         }
     }
 
-    /// For `/readyz`: a word, or what is being waited for.
+    /// The answer of `/readyz`: `Ok` when ready, otherwise the reason why not.
     pub fn ready(&self) -> Result<&'static str, String> {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Ready => Ok("ready"),
-            State::Starting => Err("not ready: the main database is waited for".to_owned()),
-            State::Filling => {
-                Err("not ready: Tenants and Secrets are listed for the first time".to_owned())
+        match *self.0.lock() {
+            ProcessState::Ready => Ok("ready"),
+            ProcessState::Starting => Err("not ready: waiting for the main database".to_owned()),
+            ProcessState::Syncing => {
+                Err("not ready: waiting for the initial lists of Tenants and Secrets".to_owned())
             }
-            State::Stopping => Err("not ready: stopping".to_owned()),
+            ProcessState::Stopping => Err("not ready: stopping".to_owned()),
         }
     }
 }
@@ -50,14 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_ready_between_its_start_and_its_end() {
+    fn a_process_is_ready_after_startup_and_until_shutdown() {
         let health = Health::default();
         for (state, ready) in [
-            (State::Starting, false),
-            (State::Filling, false),
-            (State::Ready, true),
-            (State::Stopping, false),
-            (State::Ready, false),
+            (ProcessState::Starting, false),
+            (ProcessState::Syncing, false),
+            (ProcessState::Ready, true),
+            (ProcessState::Stopping, false),
+            (ProcessState::Ready, false),
         ] {
             health.set(state);
             assert_eq!(health.ready().is_ok(), ready, "{state:?}");

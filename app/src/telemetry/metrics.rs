@@ -1,14 +1,16 @@
-//! The metrics: every family that there is, and a method for each thing that is worth counting.
+//! All metrics of the process, with a method for each recorded event.
 //!
-//! Labels are words from closed lists: patterns of routes, budgets, kinds of jobs; never a user, a workspace or a document.
+//! Label values come from fixed sets: route patterns, rate limit classes, job kinds. They never
+//! identify a user, a workspace or a document.
 
 mod answers;
 
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::fmt::{self, Write as _};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use parking_lot::Mutex;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
@@ -17,66 +19,74 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use service_kit::telemetry::Process;
 
-use crate::web::limits::Budget;
-pub use answers::{Answers, Asking, Voice};
+use crate::domain::RateLimitClass;
+pub use answers::{AnswerSource, Answers, QuestionOutcome};
 
-/// What every name starts with.
 const PREFIX: &str = "chat_app";
 
-/// Bounds of what pages take. In seconds.
-const PAGE_BUCKETS_S: [f64; 11] = [
+/// Histogram buckets of request durations.
+const REQUEST_BUCKETS_SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-/// Bounds of what the steps of reading a document take. In seconds.
-const STEP_BUCKETS_S: [f64; 10] = [0.01, 0.05, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+/// Histogram buckets of ingestion step durations.
+const INGESTION_STEP_BUCKETS_SECONDS: [f64; 10] =
+    [0.01, 0.05, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
-/// Something to bring up to date before metrics are read.
+/// Updates gauges before an export.
 type BeforeRead = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Request {
+struct RequestLabels {
     method: String,
     route: String,
     status: u16,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Route {
+struct RouteLabels {
     route: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Refused {
-    why: Refusal,
-    budget: &'static str,
+struct RejectionLabels {
+    reason: RejectionReason,
+    class: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Jobs {
+struct JobLabels {
     kind: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Step {
+struct StepLabels {
     step: &'static str,
 }
 
-/// Why the guard let a request not through.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum Refusal {
-    /// The budget of a user or an address is used up.
-    Limit,
-    /// It came from another site, or without a page's token.
-    Forged,
+/// Why the middleware rejected a request.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum RejectionReason {
+    RateLimited,
+    /// A cross-site request, or a missing or wrong CSRF token.
+    Csrf,
 }
 
-/// Makes histograms with these bounds.
+impl EncodeLabelValue for RejectionReason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        encoder.write_str(match self {
+            Self::RateLimited => "rate_limited",
+            Self::Csrf => "csrf",
+        })
+    }
+}
+
+/// Creates histograms with these buckets.
 #[derive(Clone, Copy, Debug)]
 struct Buckets(&'static [f64]);
 
@@ -86,24 +96,22 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-/// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
     before_read: Mutex<Vec<BeforeRead>>,
-    requests: Family<Request, Counter>,
-    request_seconds: Family<Route, Histogram, Buckets>,
-    refused: Family<Refused, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, Buckets>,
+    rejected_requests: Family<RejectionLabels, Counter>,
     panics: Counter,
-    redis_failures: Gauge,
+    redis_errors: Counter,
     tenants: Gauge,
-    watches_interrupted: Gauge,
+    watch_connected: Gauge,
     pools: Gauge,
     pool_connections: Gauge,
-    jobs_waiting: Family<Jobs, Gauge>,
-    jobs_failed: Family<Jobs, Gauge>,
-    documents_read: Family<Outcome, Counter>,
-    document_step_seconds: Family<Step, Histogram, Buckets>,
-    /// Questions and answers.
+    jobs_waiting: Family<JobLabels, Gauge>,
+    jobs_failed: Family<JobLabels, Gauge>,
+    documents_ingested: Family<OutcomeLabels, Counter>,
+    ingestion_step_seconds: Family<StepLabels, Histogram, Buckets>,
     pub answers: Answers,
 }
 
@@ -120,189 +128,178 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All at zero, with the version of the build.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             before_read: Mutex::default(),
             requests: Family::default(),
-            request_seconds: Family::new_with_constructor(Buckets(&PAGE_BUCKETS_S)),
-            refused: Family::default(),
+            request_seconds: Family::new_with_constructor(Buckets(&REQUEST_BUCKETS_SECONDS)),
+            rejected_requests: Family::default(),
             panics: Counter::default(),
-            redis_failures: Gauge::default(),
+            redis_errors: Counter::default(),
             tenants: Gauge::default(),
-            watches_interrupted: Gauge::default(),
+            watch_connected: Gauge::default(),
             pools: Gauge::default(),
             pool_connections: Gauge::default(),
             jobs_waiting: Family::default(),
             jobs_failed: Family::default(),
-            documents_read: Family::default(),
-            document_step_seconds: Family::new_with_constructor(Buckets(&STEP_BUCKETS_S)),
+            documents_ingested: Family::default(),
+            ingestion_step_seconds: Family::new_with_constructor(Buckets(
+                &INGESTION_STEP_BUCKETS_SECONDS,
+            )),
             answers: Answers::default(),
         };
         metrics.register();
         metrics
     }
 
-    /// Gives each family its name and its help.
+    /// Registers each family with its name and help text.
     fn register(&mut self) {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
-        own.register(
-            "http_requests",
-            "Requests by route, method and status",
-            self.requests.clone(),
-        );
+        own.register("http_requests", "HTTP requests", self.requests.clone());
         own.register_with_unit(
-            "http_request",
-            "How long requests took until their answer began",
+            "http_request_duration",
+            "Time from receiving a request to the start of its response",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
         own.register(
-            "http_refused",
-            "Requests that never reached their handler, by why and by the budget of their route",
-            self.refused.clone(),
+            "http_requests_rejected",
+            "HTTP requests rejected before their handler ran",
+            self.rejected_requests.clone(),
         );
         own.register(
             "http_panics",
-            "Requests whose handler panicked: defects",
+            "HTTP requests whose handler panicked",
             self.panics.clone(),
         );
         own.register(
-            "redis_failures",
-            "Times that Redis was asked in vain and limits were counted in this process",
-            self.redis_failures.clone(),
+            "redis_errors",
+            "Failed calls to Redis, after which the rate limiter counted in this process",
+            self.redis_errors.clone(),
         );
-        own.register("tenants", "Tenants that are known", self.tenants.clone());
+        own.register("tenants", "Tenants in the cache", self.tenants.clone());
         own.register(
-            "watches_interrupted",
-            "1 while there is no news from the Kubernetes API",
-            self.watches_interrupted.clone(),
+            "watch_connected",
+            "Whether the watches of Tenants and Secrets are connected to the Kubernetes API",
+            self.watch_connected.clone(),
         );
         own.register(
             "tenant_pools",
-            "Tenants' databases with a pool",
+            "Open connection pools of tenant databases",
             self.pools.clone(),
         );
         own.register(
             "tenant_connections",
-            "Connections to tenants' databases",
+            "Open connections to tenant databases",
             self.pool_connections.clone(),
         );
         own.register(
             "jobs_waiting",
-            "Jobs that wait or run, by kind",
+            "Jobs waiting or running",
             self.jobs_waiting.clone(),
         );
         own.register(
             "jobs_failed",
-            "Jobs that were given up, by kind",
+            "Jobs that used up their attempts",
             self.jobs_failed.clone(),
         );
         own.register(
-            "documents_read",
-            "Documents whose reading came to an end: ready, or the reason why not",
-            self.documents_read.clone(),
+            "documents_ingested",
+            "Documents whose ingestion ended, by outcome: ready or the failure's code",
+            self.documents_ingested.clone(),
         );
         own.register_with_unit(
-            "document_step",
-            "How long the steps of reading a document took",
+            "ingestion_step_duration",
+            "Duration of the steps of ingesting a document",
             Unit::Seconds,
-            self.document_step_seconds.clone(),
+            self.ingestion_step_seconds.clone(),
         );
         self.answers.register(own);
         own.register(
             "build",
-            "The build that runs",
+            "Build information",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         self.registry = registry;
     }
 
-    /// A request was answered; `route` is a pattern.
-    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+    /// Records a response. `route` is the route's pattern.
+    pub fn request_completed(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
         self.requests
-            .get_or_create(&Request {
+            .get_or_create(&RequestLabels {
                 method: method.to_owned(),
                 route: route.to_owned(),
                 status,
             })
             .inc();
         self.request_seconds
-            .get_or_create(&Route {
+            .get_or_create(&RouteLabels {
                 route: route.to_owned(),
             })
-            .observe(took.as_secs_f64());
+            .observe(elapsed.as_secs_f64());
     }
 
-    /// The guard let a request not through.
-    pub fn refused(&self, why: Refusal, budget: Budget) {
-        let budget = budget.as_str();
-        self.refused.get_or_create(&Refused { why, budget }).inc();
+    pub fn request_rejected(&self, reason: RejectionReason, class: RateLimitClass) {
+        let class = class.as_str();
+        self.rejected_requests
+            .get_or_create(&RejectionLabels { reason, class })
+            .inc();
     }
 
-    /// A handler panicked.
-    pub fn panicked(&self) {
+    pub fn handler_panicked(&self) {
         self.panics.inc();
     }
 
-    /// How often Redis was asked in vain so far.
-    pub fn set_redis_failures(&self, count: u64) {
-        self.redis_failures.set(gauge(count));
+    /// Sets the total number of failed calls to Redis since the process started.
+    pub fn set_redis_errors(&self, total: u64) {
+        self.redis_errors.inner().store(total, Ordering::Relaxed);
     }
 
-    /// How many Tenants are known, and whether there is news of them.
-    pub fn set_tenants(&self, count: usize, interrupted: bool) {
+    pub fn set_tenants(&self, count: usize, is_connected: bool) {
         self.tenants.set(gauge(count));
-        self.watches_interrupted.set(i64::from(interrupted));
+        self.watch_connected.set(i64::from(is_connected));
     }
 
-    /// How many tenants' databases are open, with how many connections.
     pub fn set_pools(&self, open: usize, connections: usize) {
         self.pools.set(gauge(open));
         self.pool_connections.set(gauge(connections));
     }
 
-    /// How many jobs of a kind wait or run, and how many were given up.
+    /// Sets the number of jobs of a kind that are waiting or running, and that have failed
+    /// permanently.
     pub fn set_jobs(&self, kind: &str, waiting: i64, failed: i64) {
-        let jobs = Jobs {
+        let jobs = JobLabels {
             kind: kind.to_owned(),
         };
         self.jobs_waiting.get_or_create(&jobs).set(waiting);
         self.jobs_failed.get_or_create(&jobs).set(failed);
     }
 
-    /// Reading a document came to an end: `ready`, or the code of its failure.
-    pub fn document_read(&self, outcome: &'static str) {
-        self.documents_read
-            .get_or_create(&Outcome { outcome })
+    /// Records the end of a document's ingestion: `ready`, or the failure's code.
+    pub fn document_ingested(&self, outcome: &'static str) {
+        self.documents_ingested
+            .get_or_create(&OutcomeLabels { outcome })
             .inc();
     }
 
-    /// A step of reading a document is done.
-    pub fn document_step(&self, step: &'static str, took: Duration) {
-        self.document_step_seconds
-            .get_or_create(&Step { step })
-            .observe(took.as_secs_f64());
+    pub fn document_step(&self, step: &'static str, elapsed: Duration) {
+        self.ingestion_step_seconds
+            .get_or_create(&StepLabels { step })
+            .observe(elapsed.as_secs_f64());
     }
 
-    /// Has `update` called whenever the metrics are about to be read: for gauges that are counted rather than kept.
+    /// Registers a callback that runs before each export, for gauges that are computed on demand.
     pub fn before_read(&self, update: impl Fn(&Self) + Send + Sync + 'static) {
-        let mut hooks = self
-            .before_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = self.before_read.lock();
         hooks.push(Box::new(update));
     }
 
-    /// All of them as `OpenMetrics` text.
+    /// All metrics in the `OpenMetrics` text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        let hooks = self
-            .before_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let hooks = self.before_read.lock();
         for update in hooks.iter() {
             update(self);
         }
@@ -323,32 +320,34 @@ mod tests {
 
     use super::*;
 
-    /// Everything happened once: families without a sample are not told.
-    fn after_everything() -> Metrics {
+    /// Records a sample for every family, because families without samples are not exported.
+    fn metrics_with_every_family() -> Metrics {
         let metrics = Metrics::new();
-        metrics.answered("GET", "/w/{workspace}", 200, Duration::from_millis(7));
-        metrics.refused(Refusal::Limit, Budget::Questions);
-        metrics.panicked();
+        metrics.request_completed("GET", "/w/{workspace}", 200, Duration::from_millis(7));
+        metrics.request_rejected(RejectionReason::RateLimited, RateLimitClass::Questions);
+        metrics.handler_panicked();
         metrics.before_read(|metrics| metrics.set_pools(2, 5));
         metrics.set_tenants(3, true);
         metrics.set_jobs("ingest", 4, 1);
-        metrics.set_redis_failures(9);
-        metrics.document_read("ready");
+        metrics.set_redis_errors(9);
+        metrics.document_ingested("ready");
         metrics.document_step("fetch", Duration::from_millis(7));
-        metrics.answers.question(Asking::Asked);
-        metrics.answers.first_words(Duration::from_millis(7));
+        metrics.answers.question(QuestionOutcome::Accepted);
+        metrics
+            .answers
+            .time_to_first_token(Duration::from_millis(7));
         metrics.answers.tokens(1, 1);
         metrics
             .answers
-            .ended("complete", Voice::Model, Duration::from_millis(7));
+            .ended("complete", AnswerSource::Model, Duration::from_millis(7));
         metrics
     }
 
     #[test]
-    fn every_family_is_in_the_documentation_and_the_other_way_round() {
+    fn documented_and_exported_metric_families_match() {
         const DOCS: &str = include_str!("../../../docs/metrics.md");
-        let text = after_everything().encode().expect("text");
-        let told: BTreeSet<&str> = text
+        let text = metrics_with_every_family().encode().expect("text");
+        let exported: BTreeSet<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .filter_map(|line| line.split(' ').next())
@@ -358,31 +357,31 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("| `"))
             .filter_map(|line| line.split('`').next())
-            // Samples of counters and of information end so, and families do not.
+            // Sample names of counters and info metrics have these suffixes; family names do not.
             .map(|name| {
                 let ended = ["_total", "_info"].iter().find_map(|end| name.strip_suffix(end));
                 ended.unwrap_or(name)
             })
             .collect();
-        assert_eq!(told, documented);
+        assert_eq!(exported, documented);
     }
 
     #[test]
-    fn everything_that_happens_shows_under_its_name_and_labels() {
-        let metrics = after_everything();
+    fn metrics_are_exported_with_their_names_and_labels() {
+        let metrics = metrics_with_every_family();
         let text = metrics.encode().expect("text");
         for line in [
             r#"chat_app_http_requests_total{method="GET",route="/w/{workspace}",status="200"} 1"#,
-            r#"chat_app_http_request_seconds_bucket{le="0.01",route="/w/{workspace}"} 1"#,
-            r#"chat_app_http_refused_total{why="Limit",budget="questions"} 1"#,
+            r#"chat_app_http_request_duration_seconds_bucket{le="0.01",route="/w/{workspace}"} 1"#,
+            r#"chat_app_http_requests_rejected_total{reason="rate_limited",class="questions"} 1"#,
             "chat_app_http_panics_total 1",
             "chat_app_tenant_pools 2",
             "chat_app_tenant_connections 5",
             "chat_app_tenants 3",
-            "chat_app_watches_interrupted 1",
+            "chat_app_watch_connected 1",
             r#"chat_app_jobs_waiting{kind="ingest"} 4"#,
             r#"chat_app_jobs_failed{kind="ingest"} 1"#,
-            "chat_app_redis_failures 9",
+            "chat_app_redis_errors_total 9",
             "# EOF",
         ] {
             assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");

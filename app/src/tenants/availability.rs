@@ -1,98 +1,91 @@
-//! Whether a workspace's database can be used now. Pure.
+//! Decides whether a workspace's database can be used now. Pure: no I/O and no clock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::view::{Note, SCHEMA_NEEDED, TenantView};
-use crate::workspaces::{Workspace, WorkspaceState};
+use super::view::{ConditionSummary, MIN_SCHEMA_VERSION, TenantView};
+use crate::domain::{Workspace, WorkspaceState};
 
-/// For so long after a workspace was made a Tenant that is not seen may be one that the watch has not told of yet.
-const NEWS_TAKES: Duration = Duration::from_secs(30);
-/// When to look again at what is not known yet.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long after a workspace's creation a missing Tenant is explained by a watch that lags behind.
+const WATCH_LAG_ALLOWANCE: Duration = Duration::from_secs(30);
+/// Suggested retry delay before the initial list is complete.
+const UNSYNCED_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Why a workspace's database cannot be used now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// It is being made, or made ready. `None`: the controller has not said a word yet.
-    #[error("the database is being made ready")]
-    Provisioning(Option<Note>),
-    /// A person has to mend something before it can be used.
-    #[error("the database waits for a person ({reason})", reason = .0.reason)]
-    Stalled(Note),
-    /// Its schema is older than what this app needs; it is brought up by itself.
-    #[error("the database has schema {has:?}, and {needs} is needed")]
-    SchemaBehind {
-        /// What it has.
-        has: Option<i64>,
-        /// What is needed.
-        needs: i64,
-    },
-    /// Its Tenant is gone or going, and not by the app's doing. It is not made again.
-    #[error("the database is gone")]
-    Gone,
-    /// A Tenant of its name is there and is another one. It is not touched.
-    #[error("what bears the database's name is not this workspace's")]
-    NotOurs,
-    /// So many databases are in use that there is no room for one more.
-    #[error("too many databases are in use")]
-    Busy,
-    /// It cannot be reached, or not yet: it may be waking up.
+    /// The database is being created or migrated. `None` until the controller has reported
+    /// progress.
+    #[error("the database is being provisioned")]
+    Provisioning(Option<ConditionSummary>),
+    /// Provisioning is blocked until an operator intervenes.
+    #[error("provisioning is stalled and needs an operator ({reason})", reason = .0.reason)]
+    Stalled(ConditionSummary),
+    /// The schema is older than this app requires. The controller's rollout will update it.
+    #[error("the database has schema version {version:?}, but version {required} is required")]
+    SchemaOutdated { version: Option<i64>, required: i64 },
+    /// The Tenant was deleted, or is being deleted, by someone other than the app. The app does not
+    /// recreate it.
+    #[error("the database was deleted")]
+    Deleted,
+    /// A Tenant with the expected name exists but belongs to something else. It is left alone.
+    #[error("the Tenant with this workspace's name does not belong to the workspace")]
+    NotOwned,
+    #[error("all database pools are in use")]
+    PoolsExhausted,
+    /// The database cannot be reached, possibly because its compute is starting.
     #[error("the database cannot be reached")]
-    Unreachable {
-        /// When to try again.
-        retry_after: Duration,
-    },
+    Unreachable { retry_after: Duration },
 }
 
-/// What the view means for the workspace. `is_filled`: the first list is complete, so that absence says something.
-pub(super) fn of(
+/// Derives the availability from the cached Tenant. `is_synced` says whether the initial list is
+/// complete, so that a missing Tenant is known not to exist.
+pub(super) fn check(
     workspace: &Workspace,
     view: Option<Arc<TenantView>>,
-    is_filled: bool,
+    is_synced: bool,
     now: Timestamp,
 ) -> Result<Arc<TenantView>, Unavailable> {
-    if workspace.state == WorkspaceState::Removing {
-        return Err(Unavailable::Gone);
+    if workspace.state == WorkspaceState::Deleting {
+        return Err(Unavailable::Deleted);
     }
     let Some(view) = view else {
-        return Err(absent(workspace, is_filled, now));
+        return Err(absent(workspace, is_synced, now));
     };
     if !view.belongs_to(&workspace.id, workspace.tenant_uid.as_deref()) {
-        return Err(Unavailable::NotOurs);
+        return Err(Unavailable::NotOwned);
     }
     if view.is_deleting {
-        return Err(Unavailable::Gone);
+        return Err(Unavailable::Deleted);
     }
     if !view.is_available {
         return Err(match (&view.stalled, &view.reconciling) {
-            (Some(note), _) => Unavailable::Stalled(Note::clone(note)),
-            (None, note) => Unavailable::Provisioning(note.as_deref().cloned()),
+            (Some(summary), _) => Unavailable::Stalled(ConditionSummary::clone(summary)),
+            (None, summary) => Unavailable::Provisioning(summary.as_deref().cloned()),
         });
     }
     if view
         .schema_version
-        .is_none_or(|version| version < SCHEMA_NEEDED)
+        .is_none_or(|version| version < MIN_SCHEMA_VERSION)
     {
-        return Err(Unavailable::SchemaBehind {
-            has: view.schema_version,
-            needs: SCHEMA_NEEDED,
+        return Err(Unavailable::SchemaOutdated {
+            version: view.schema_version,
+            required: MIN_SCHEMA_VERSION,
         });
     }
     Ok(view)
 }
 
-fn absent(workspace: &Workspace, is_filled: bool, now: Timestamp) -> Unavailable {
-    let is_new = now.duration_since(workspace.created_at).unsigned_abs() < NEWS_TAKES;
+fn absent(workspace: &Workspace, is_synced: bool, now: Timestamp) -> Unavailable {
+    let is_new = now.duration_since(workspace.created_at).unsigned_abs() < WATCH_LAG_ALLOWANCE;
     if workspace.tenant_uid.is_none() || is_new {
         Unavailable::Provisioning(None)
-    } else if is_filled {
-        Unavailable::Gone
+    } else if is_synced {
+        Unavailable::Deleted
     } else {
         Unavailable::Unreachable {
-            retry_after: LOOK_AGAIN,
+            retry_after: UNSYNCED_RETRY_AFTER,
         }
     }
 }
@@ -155,20 +148,20 @@ mod tests {
         tenant
     }
 
-    fn verdict(workspace: &Workspace, tenant: Option<Tenant>) -> Result<(), Unavailable> {
+    fn availability(workspace: &Workspace, tenant: Option<Tenant>) -> Result<(), Unavailable> {
         let view = tenant.map(|tenant| Arc::new(TenantView::of(tenant)));
-        of(workspace, view, true, now()).map(|_| ())
+        check(workspace, view, true, now()).map(|_| ())
     }
 
-    fn note(reason: &str) -> Note {
-        Note {
+    fn summary(reason: &str) -> ConditionSummary {
+        ConditionSummary {
             reason: reason.into(),
             message: "words".into(),
         }
     }
 
     #[test]
-    fn a_failing_edit_leaves_a_database_in_use() {
+    fn a_failed_spec_change_leaves_the_database_available() {
         let workspace = workspace(Some("one"));
         let stalled = tenant(
             &workspace,
@@ -178,36 +171,36 @@ mod tests {
             ],
             Some(2),
         );
-        assert_eq!(verdict(&workspace, Some(stalled)), Ok(()));
+        assert_eq!(availability(&workspace, Some(stalled)), Ok(()));
     }
 
     #[test]
-    fn what_is_waited_for_is_told_with_its_reason() {
+    fn provisioning_and_outdated_schemas_are_reported_with_their_reason() {
         let workspace = workspace(Some("one"));
         for (conditions, schema, expected) in [
             (&[][..], None, Unavailable::Provisioning(None)),
             (
                 &[("Reconciling", "CreatingProject")],
                 None,
-                Unavailable::Provisioning(Some(note("CreatingProject"))),
+                Unavailable::Provisioning(Some(summary("CreatingProject"))),
             ),
             (
                 &[("Stalled", "ClassNotFound")],
                 None,
-                Unavailable::Stalled(note("ClassNotFound")),
+                Unavailable::Stalled(summary("ClassNotFound")),
             ),
             (
                 &[("Available", "ReconcileSucceeded")],
                 Some(1),
-                Unavailable::SchemaBehind {
-                    has: Some(1),
-                    needs: SCHEMA_NEEDED,
+                Unavailable::SchemaOutdated {
+                    version: Some(1),
+                    required: MIN_SCHEMA_VERSION,
                 },
             ),
         ] {
             let tenant = tenant(&workspace, conditions, schema);
             assert_eq!(
-                verdict(&workspace, Some(tenant)),
+                availability(&workspace, Some(tenant)),
                 Err(expected),
                 "{conditions:?}"
             );
@@ -215,49 +208,55 @@ mod tests {
     }
 
     #[test]
-    fn another_tenant_of_the_name_is_never_taken_for_ours() {
+    fn a_tenant_with_another_uid_or_without_the_label_is_not_owned() {
         let workspace = workspace(Some("another"));
         let available = &[("Available", "ReconcileSucceeded")][..];
         let other_uid = tenant(&workspace, available, Some(2));
         assert_eq!(
-            verdict(&workspace, Some(other_uid)),
-            Err(Unavailable::NotOurs)
+            availability(&workspace, Some(other_uid)),
+            Err(Unavailable::NotOwned)
         );
         let mut unlabelled = tenant(&workspace, available, Some(2));
         unlabelled.metadata.uid = Some("another".to_owned());
         unlabelled.metadata.labels = None;
         assert_eq!(
-            verdict(&workspace, Some(unlabelled)),
-            Err(Unavailable::NotOurs)
+            availability(&workspace, Some(unlabelled)),
+            Err(Unavailable::NotOwned)
         );
     }
 
     #[test]
-    fn absence_is_news_only_of_a_tenant_that_was_known() {
+    fn a_missing_tenant_counts_as_deleted_only_if_it_was_known() {
         let known = workspace(Some("one"));
-        assert_eq!(verdict(&known, None), Err(Unavailable::Gone));
+        assert_eq!(availability(&known, None), Err(Unavailable::Deleted));
         assert!(matches!(
-            of(&known, None, false, now()),
+            check(&known, None, false, now()),
             Err(Unavailable::Unreachable { .. })
         ));
         assert_eq!(
-            verdict(&workspace(None), None),
+            availability(&workspace(None), None),
             Err(Unavailable::Provisioning(None))
         );
         let new = Workspace {
             created_at: now(),
             ..workspace(Some("one"))
         };
-        assert_eq!(verdict(&new, None), Err(Unavailable::Provisioning(None)));
+        assert_eq!(
+            availability(&new, None),
+            Err(Unavailable::Provisioning(None))
+        );
     }
 
     #[test]
-    fn a_tenant_that_somebody_deletes_is_gone_before_it_is_gone() {
+    fn a_tenant_being_deleted_counts_as_deleted() {
         let workspace = workspace(Some("one"));
         let mut tenant = tenant(&workspace, &[("Available", "ReconcileSucceeded")], Some(2));
         tenant.metadata.deletion_timestamp = Some(
             serde_json::from_value(serde_json::json!("2026-01-02T03:04:05Z")).expect("a time"),
         );
-        assert_eq!(verdict(&workspace, Some(tenant)), Err(Unavailable::Gone));
+        assert_eq!(
+            availability(&workspace, Some(tenant)),
+            Err(Unavailable::Deleted)
+        );
     }
 }

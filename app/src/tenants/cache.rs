@@ -1,26 +1,29 @@
-//! What the watches said last. It answers without a call, also while the API server is away.
+//! In-memory state of the watches. Reads make no API call, so they also work during an outage of
+//! the API server.
 //!
-//! Tenants are kept as [`TenantView`]s behind an `Arc`; of Secrets only the version is kept, to see that one changed. Whoever follows a
-//! Tenant gets its newest view; followers that went away are forgotten at the next change of their Tenant.
+//! Tenants are kept as [`TenantView`]s behind an `Arc`. Of Secrets only the resource version is
+//! kept, to detect changes. Subscribers to a Tenant receive its newest view; entries of dropped
+//! subscribers are removed at the Tenant's next change or at the next subscription.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::{Stream, stream};
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::view::{TenantName, TenantView};
 
-/// Objects of one kind, by name. While a list is under way the objects from before still stand.
+/// Objects of one kind, by name. While a list is in progress, the previous objects stay visible.
 #[derive(Debug)]
-struct Kept<K, V> {
+struct ObjectStore<K, V> {
     current: HashMap<K, V>,
     listing: HashMap<K, V>,
 }
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for ObjectStore<K, V> {
     fn default() -> Self {
         Self {
             current: HashMap::new(),
@@ -29,9 +32,9 @@ impl<K, V> Default for Kept<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Kept<K, V> {
-    /// Takes in an event and returns the names of what may have changed.
-    fn take(&mut self, event: Event<(K, V)>) -> Vec<K> {
+impl<K: Hash + Eq + Clone, V: PartialEq + Clone> ObjectStore<K, V> {
+    /// Applies a watch event and returns the names of the objects that may have changed.
+    fn apply(&mut self, event: Event<(K, V)>) -> Vec<K> {
         match event {
             Event::Apply((name, value)) => {
                 if self.current.get(&name) == Some(&value) {
@@ -49,9 +52,10 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Kept<K, V> {
                 Vec::new()
             }
             Event::InitApply((name, value)) => {
-                // What has not changed is not kept twice while the list is under way.
+                // Share unchanged values instead of keeping two copies while the list is in
+                // progress.
                 let value = match self.current.get(&name) {
-                    Some(kept) if *kept == value => kept.clone(),
+                    Some(current) if *current == value => current.clone(),
                     _ => value,
                 };
                 self.listing.insert(name, value);
@@ -73,72 +77,78 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Kept<K, V> {
     }
 }
 
-type Followed = watch::Sender<Option<Arc<TenantView>>>;
+type ChangeSender = watch::Sender<Option<Arc<TenantView>>>;
 
 #[derive(Debug, Default)]
-struct Known {
-    tenants: Kept<TenantName, Arc<TenantView>>,
-    secrets: Kept<Box<str>, Box<str>>,
-    followed: HashMap<TenantName, Followed>,
+struct CacheState {
+    tenants: ObjectStore<TenantName, Arc<TenantView>>,
+    secrets: ObjectStore<Box<str>, Box<str>>,
+    subscribers: HashMap<TenantName, ChangeSender>,
 }
 
-/// The last word of the watches.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    known: Mutex<Known>,
+    state: Mutex<CacheState>,
 }
 
 impl Cache {
     pub(super) fn tenant(&self, name: &TenantName) -> Option<Arc<TenantView>> {
-        self.lock().tenants.current.get(name).cloned()
+        self.state.lock().tenants.current.get(name).cloned()
     }
 
     pub(super) fn tenants(&self) -> Vec<Arc<TenantView>> {
-        self.lock().tenants.current.values().cloned().collect()
+        self.state
+            .lock()
+            .tenants
+            .current
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn tenant_count(&self) -> usize {
-        self.lock().tenants.current.len()
+        self.state.lock().tenants.current.len()
     }
 
-    /// The version of a Secret; `None` if it is not there.
     pub(super) fn secret_version(&self, name: &str) -> Option<Box<str>> {
-        self.lock().secrets.current.get(name).cloned()
+        self.state.lock().secrets.current.get(name).cloned()
     }
 
-    pub(super) fn take_tenant(&self, event: Event<TenantView>) {
+    pub(super) fn apply_tenant_event(&self, event: Event<TenantView>) {
         let event = map(event, |view| (view.name.clone(), Arc::new(view)));
-        let mut known = self.lock();
-        for name in known.tenants.take(event) {
-            let now = known.tenants.current.get(&name).cloned();
-            let Some(sender) = known.followed.get(&name) else {
+        let mut state = self.state.lock();
+        for name in state.tenants.apply(event) {
+            let now = state.tenants.current.get(&name).cloned();
+            let Some(sender) = state.subscribers.get(&name) else {
                 continue;
             };
             if sender.send(now).is_err() {
-                // Nobody follows it any more.
-                known.followed.remove(&name);
+                // All subscribers are gone.
+                state.subscribers.remove(&name);
             }
         }
     }
 
-    pub(super) fn take_secret(&self, event: Event<(Box<str>, Box<str>)>) {
-        self.lock().secrets.take(event);
+    pub(super) fn apply_secret_event(&self, event: Event<(Box<str>, Box<str>)>) {
+        self.state.lock().secrets.apply(event);
     }
 
-    /// The Tenant as it is now, and again whenever it changes. Whoever is slow misses versions in between, never the newest.
-    pub(super) fn follow(
+    /// The Tenant's current state, followed by every change. A slow subscriber may miss
+    /// intermediate versions, but always gets the newest.
+    pub(super) fn subscribe(
         &self,
         name: &TenantName,
     ) -> impl Stream<Item = Option<Arc<TenantView>>> + Send + use<> {
         let receiver = {
-            let mut known = self.lock();
-            let now = known.tenants.current.get(name).cloned();
-            // Those whose page was closed without their Tenant ever changing again go when somebody else comes.
-            known
-                .followed
+            let mut state = self.state.lock();
+            let now = state.tenants.current.get(name).cloned();
+            // Subscribers may leave without another change of their Tenant, so clean up here as
+            // well.
+            state
+                .subscribers
                 .retain(|_, sender| sender.receiver_count() > 0);
-            known
-                .followed
+            state
+                .subscribers
                 .entry(name.clone())
                 .or_insert_with(|| watch::Sender::new(now))
                 .subscribe()
@@ -151,14 +161,9 @@ impl Cache {
             Some((now, (receiver, false)))
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        // Nothing here can panic half way through a change.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// The event, of something else.
+/// Converts the event's object.
 pub(super) fn map<T, N>(event: Event<T>, take: impl FnOnce(T) -> N) -> Event<N> {
     match event {
         Event::Apply(object) => Event::Apply(take(object)),
@@ -185,75 +190,79 @@ mod tests {
     }
 
     #[test]
-    fn what_stood_before_still_stands_while_a_list_is_under_way() {
+    fn previous_objects_stay_visible_while_a_list_is_in_progress() {
         let cache = Cache::default();
-        cache.take_tenant(Event::Init);
-        cache.take_tenant(Event::InitApply(view("a", "1")));
-        cache.take_tenant(Event::InitDone);
-        cache.take_tenant(Event::Init);
-        cache.take_tenant(Event::InitApply(view("b", "2")));
+        cache.apply_tenant_event(Event::Init);
+        cache.apply_tenant_event(Event::InitApply(view("a", "1")));
+        cache.apply_tenant_event(Event::InitDone);
+        cache.apply_tenant_event(Event::Init);
+        cache.apply_tenant_event(Event::InitApply(view("b", "2")));
         assert_eq!(uid(&cache, "a").as_deref(), Some("1"));
-        cache.take_tenant(Event::InitDone);
-        assert_eq!(uid(&cache, "a"), None, "it was gone when the list was made");
+        cache.apply_tenant_event(Event::InitDone);
+        assert_eq!(
+            uid(&cache, "a"),
+            None,
+            "it was absent when the list was made"
+        );
         assert_eq!(uid(&cache, "b").as_deref(), Some("2"));
     }
 
     #[test]
-    fn a_list_that_was_cut_off_leaves_nothing_behind() {
+    fn an_interrupted_list_leaves_no_objects_behind() {
         let cache = Cache::default();
-        cache.take_tenant(Event::Init);
-        cache.take_tenant(Event::InitApply(view("a", "1")));
-        cache.take_tenant(Event::Init);
-        cache.take_tenant(Event::InitDone);
+        cache.apply_tenant_event(Event::Init);
+        cache.apply_tenant_event(Event::InitApply(view("a", "1")));
+        cache.apply_tenant_event(Event::Init);
+        cache.apply_tenant_event(Event::InitDone);
         assert_eq!(cache.tenant_count(), 0);
     }
 
     #[tokio::test]
-    async fn a_follower_hears_of_appearing_changing_and_going() {
+    async fn a_subscriber_receives_creation_and_deletion() {
         let cache = Cache::default();
-        let mut changes = Box::pin(cache.follow(&"a".into()));
+        let mut changes = Box::pin(cache.subscribe(&"a".into()));
         assert_eq!(changes.next().await, Some(None));
-        cache.take_tenant(Event::Apply(view("a", "1")));
-        let seen = changes.next().await.flatten().map(|view| view.uid.clone());
-        assert_eq!(seen.as_deref(), Some("1"));
-        cache.take_tenant(Event::Apply(view("a", "1")));
+        cache.apply_tenant_event(Event::Apply(view("a", "1")));
+        let observed = changes.next().await.flatten().map(|view| view.uid.clone());
+        assert_eq!(observed.as_deref(), Some("1"));
+        cache.apply_tenant_event(Event::Apply(view("a", "1")));
         assert!(changes.next().now_or_never().is_none(), "nothing changed");
-        cache.take_tenant(Event::Init);
-        cache.take_tenant(Event::InitDone);
+        cache.apply_tenant_event(Event::Init);
+        cache.apply_tenant_event(Event::InitDone);
         assert_eq!(
             changes.next().await,
             Some(None),
-            "it was missing from the list"
+            "it is absent from the list"
         );
     }
 
     #[tokio::test]
-    async fn followers_who_left_are_forgotten() {
+    async fn dropped_subscribers_are_removed() {
         let cache = Cache::default();
         for name in ["a", "b", "c"] {
-            drop(cache.follow(&name.into()));
+            drop(cache.subscribe(&name.into()));
         }
-        let _stays = cache.follow(&"d".into());
-        assert_eq!(cache.lock().followed.len(), 1);
-        cache.take_tenant(Event::Apply(view("d", "1")));
-        assert_eq!(cache.lock().followed.len(), 1);
+        let _subscriber = cache.subscribe(&"d".into());
+        assert_eq!(cache.state.lock().subscribers.len(), 1);
+        cache.apply_tenant_event(Event::Apply(view("d", "1")));
+        assert_eq!(cache.state.lock().subscribers.len(), 1);
     }
 
     #[test]
-    fn a_secret_is_known_by_its_version() {
+    fn secrets_are_tracked_by_version() {
         let cache = Cache::default();
-        cache.take_secret(Event::Apply(("s".into(), "5".into())));
+        cache.apply_secret_event(Event::Apply(("s".into(), "5".into())));
         assert_eq!(cache.secret_version("s").as_deref(), Some("5"));
-        cache.take_secret(Event::Delete(("s".into(), "6".into())));
+        cache.apply_secret_event(Event::Delete(("s".into(), "6".into())));
         assert_eq!(cache.secret_version("s"), None);
     }
 
-    /// A Tenant as the controller leaves one behind.
+    /// A Tenant as the controller leaves it after provisioning.
     fn typical(number: usize) -> crds::Tenant {
         let condition = |kind: &str| {
             serde_json::json!({
                 "type": kind, "status": "True", "reason": "ReconcileSucceeded", "observedGeneration": 1,
-                "message": "as wished", "lastTransitionTime": "2026-01-02T03:04:05Z",
+                "message": "the project is up to date", "lastTransitionTime": "2026-01-02T03:04:05Z",
             })
         };
         let kinds = [
@@ -299,23 +308,23 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "a measurement of the whole process: run it alone"]
+    #[ignore = "measures the whole process's memory: run it alone"]
     fn ten_thousand_tenants_and_their_secrets_take_a_few_megabytes() {
         const TENANTS: usize = 10_000;
         let cache = Cache::default();
         let before = resident_bytes();
-        cache.take_tenant(Event::Init);
+        cache.apply_tenant_event(Event::Init);
         for number in 0..TENANTS {
-            cache.take_tenant(Event::InitApply(TenantView::of(typical(number))));
+            cache.apply_tenant_event(Event::InitApply(TenantView::of(typical(number))));
             let secret = format!("ws-{number:012}-connection");
-            cache.take_secret(Event::Apply((secret.into(), "123456789".into())));
+            cache.apply_secret_event(Event::Apply((secret.into(), "123456789".into())));
         }
-        cache.take_tenant(Event::InitDone);
+        cache.apply_tenant_event(Event::InitDone);
         let bytes = resident_bytes() - before;
-        // 1,200 bytes a Tenant when it was last measured.
+        // Last measured at 1,200 bytes per Tenant.
         assert!(
             bytes / TENANTS < 2_000,
-            "{} bytes a Tenant",
+            "{} bytes per Tenant",
             bytes / TENANTS
         );
         assert_eq!(cache.tenant_count(), TENANTS);

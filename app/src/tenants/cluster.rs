@@ -1,7 +1,7 @@
-//! Every call to the Kubernetes API but the watches, each with a deadline.
+//! All calls to the Kubernetes API except the watches, each with a timeout.
 //!
-//! A Tenant is applied by server-side apply, so that what others set on it survives. Whatever changes or deletes one names its uid:
-//! a Tenant of the same name that somebody else made is never touched.
+//! Tenants are written by server-side apply, which preserves fields set by others. Every update and
+//! deletion names the UID, so a Tenant of the same name created by someone else is never touched.
 
 use std::time::Duration;
 
@@ -13,72 +13,60 @@ use kube::{Client, Resource as _};
 use serde_json::{Value, json};
 
 use super::view::{TenantName, TenantView, WORKSPACE_LABEL};
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 
-/// Field manager under which the app applies Tenants, and their `app.kubernetes.io/managed-by`.
+/// Field manager of the app's server-side applies, and the `app.kubernetes.io/managed-by` label of
+/// its Tenants.
 pub const FIELD_MANAGER: &str = "chat-app";
-/// How long one call may take.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// Timeout of one API call.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a call did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// A Tenant of the name is there, and it is not this workspace's.
-    #[error("{what}: a Tenant of that name is there and belongs to something else")]
-    NotOurs {
-        /// The call.
-        what: &'static str,
-    },
-    /// The API server refuses: its rules, or the app's rights.
-    #[error("{what}: the API server refuses: {message}")]
-    Refused {
-        /// The call.
-        what: &'static str,
-        /// Its words.
-        message: String,
-    },
-    /// No answer, or none that can be used. Time may mend it.
-    #[error("{what}: the API server does not answer")]
+    #[error("failed to {call}: a Tenant of this name exists and belongs to something else")]
+    NotOwned { call: &'static str },
+    /// The API server rejected the request, by validation or authorization.
+    #[error("failed to {call}: the API server rejected the request: {message}")]
+    Rejected { call: &'static str, message: String },
+    /// No usable response. A retry may succeed.
+    #[error("failed to {call}: the API server is unavailable")]
     Unavailable {
-        /// The call.
-        what: &'static str,
-        /// What went wrong underneath; `None`: the deadline passed.
+        call: &'static str,
+        /// `None` after a timeout.
         #[source]
         source: Option<kube::Error>,
     },
 }
 
-/// The workspace's Tenant, and whether it was made just now, as the workspace is called now.
+/// Result of [`Cluster::apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// The Tenant.
+pub struct AppliedTenant {
     pub tenant: TenantView,
-    /// False: it was there, perhaps under an older name.
+    /// False if the Tenant already existed, possibly with an older display name.
     pub is_new: bool,
 }
 
-/// A Tenant as it was at one moment, to be changed only if it still is so.
+/// A Tenant as read from the API server, for a conditional update.
 #[derive(Debug)]
-pub struct Seen(Tenant);
+pub struct ObservedTenant(Tenant);
 
-/// What became of a Tenant that was to get another name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renaming {
-    /// It has the name.
-    Done,
-    /// It was changed since it was seen; it has to be looked at again.
-    Changed,
-    /// It is gone, or not this workspace's: there is nothing to name.
-    NotThere,
+pub enum RenameOutcome {
+    /// The Tenant has the name.
+    Renamed,
+    /// The Tenant changed after it was observed. Observe it again and retry.
+    Conflict,
+    /// The Tenant does not exist, or does not belong to the workspace.
+    NotFound,
 }
 
-/// What became of a Tenant that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
-    /// Asked for; the controller takes the project away and then lets go.
-    UnderWay,
-    /// It is not there (any more), or another has its name.
-    Gone,
+pub enum DeleteOutcome {
+    /// The deletion was accepted. The controller deletes the project and then removes its
+    /// finalizer.
+    InProgress,
+    /// No Tenant has this name and UID.
+    NotFound,
 }
 
 #[derive(Clone)]
@@ -95,19 +83,20 @@ impl Cluster {
         }
     }
 
-    /// Makes the workspace's Tenant if it is not there, and returns it. Only for workspaces whose Tenant's uid is not known yet.
-    pub(super) async fn apply(&self, workspace: &Workspace) -> Result<Applied, ClusterError> {
-        const WHAT: &str = "apply tenant";
+    /// Creates the workspace's Tenant unless it exists, and returns it. Only for workspaces without
+    /// a recorded Tenant UID.
+    pub(super) async fn apply(&self, workspace: &Workspace) -> Result<AppliedTenant, ClusterError> {
+        const CALL: &str = "apply the Tenant";
         let name = TenantName::of(&workspace.id);
-        // An apply would merge into whatever bears the name.
-        if let Some(there) = self.tenant(&name).await? {
-            return if there.belongs_to(&workspace.id, None) {
-                Ok(Applied {
-                    tenant: there,
+        // An apply would merge into any existing Tenant of this name.
+        if let Some(existing) = self.tenant(&name).await? {
+            return if existing.belongs_to(&workspace.id, None) {
+                Ok(AppliedTenant {
+                    tenant: existing,
                     is_new: false,
                 })
             } else {
-                Err(ClusterError::NotOurs { what: WHAT })
+                Err(ClusterError::NotOwned { call: CALL })
             };
         }
         let body = body(
@@ -118,48 +107,52 @@ impl Cluster {
         let params = PatchParams::apply(FIELD_MANAGER);
         let body = Patch::Apply(&body);
         let applied = self.tenants.patch(name.as_str(), &params, &body);
-        Ok(Applied {
-            tenant: TenantView::of(limited(WHAT, applied).await?),
+        Ok(AppliedTenant {
+            tenant: TenantView::of(with_timeout(CALL, applied).await?),
             is_new: true,
         })
     }
 
-    pub(super) async fn see(&self, name: &TenantName) -> Result<Option<Seen>, ClusterError> {
-        let found = limited("get tenant", self.tenants.get_opt(name.as_str())).await?;
-        Ok(found.map(Seen))
+    pub(super) async fn observe(
+        &self,
+        name: &TenantName,
+    ) -> Result<Option<ObservedTenant>, ClusterError> {
+        let found = with_timeout("get the Tenant", self.tenants.get_opt(name.as_str())).await?;
+        Ok(found.map(ObservedTenant))
     }
 
-    /// Gives the workspace's Tenant its display name. The rest of what the app applies stays as it was seen, so that the name is all
-    /// that can change, and uid and version make sure that it is that Tenant in that state: none is made by this.
+    /// Sets the Tenant's display name to the workspace's name. All other applied fields keep their
+    /// observed values. The UID and resource version make the update conditional, so this never
+    /// creates a Tenant.
     pub(super) async fn rename(
         &self,
         workspace: &Workspace,
-        Seen(seen): Seen,
-    ) -> Result<Renaming, ClusterError> {
-        const WHAT: &str = "rename tenant";
-        let (meta, spec) = (seen.metadata.clone(), seen.spec.clone());
-        let view = TenantView::of(seen);
+        ObservedTenant(observed): ObservedTenant,
+    ) -> Result<RenameOutcome, ClusterError> {
+        const CALL: &str = "rename the Tenant";
+        let (meta, spec) = (observed.metadata.clone(), observed.spec.clone());
+        let view = TenantView::of(observed);
         if !view.belongs_to(&workspace.id, workspace.tenant_uid.as_deref()) || view.is_deleting {
-            return Ok(Renaming::NotThere);
+            return Ok(RenameOutcome::NotFound);
         }
         if spec.display_name.as_deref() == Some(&workspace.name) {
-            return Ok(Renaming::Done);
+            return Ok(RenameOutcome::Renamed);
         }
         let region = workspace.region.is_some().then_some(spec.region).flatten();
         let mut body = body(workspace, &spec.class_name, region.as_deref());
         body["metadata"]["uid"] = json!(meta.uid);
         body["metadata"]["resourceVersion"] = json!(meta.resource_version);
-        // What people call their workspace stands above what somebody called its Tenant.
+        // The workspace's name takes precedence over a display name set by another field manager.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let body = Patch::Apply(&body);
-        let call = self.tenants.patch(view.name.as_str(), &params, &body);
-        match tokio::time::timeout(CALL_DEADLINE, call).await {
-            Ok(Ok(_)) => Ok(Renaming::Done),
+        let request = self.tenants.patch(view.name.as_str(), &params, &body);
+        match tokio::time::timeout(CALL_TIMEOUT, request).await {
+            Ok(Ok(_)) => Ok(RenameOutcome::Renamed),
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                Ok(Renaming::Changed)
+                Ok(RenameOutcome::Conflict)
             }
-            Ok(Err(error)) => Err(failure(WHAT, error)),
-            Err(_) => Err(timed_out(WHAT)),
+            Ok(Err(error)) => Err(classify(CALL, error)),
+            Err(_) => Err(timed_out(CALL)),
         }
     }
 
@@ -167,17 +160,16 @@ impl Cluster {
         &self,
         name: &TenantName,
     ) -> Result<Option<TenantView>, ClusterError> {
-        let found = limited("get tenant", self.tenants.get_opt(name.as_str())).await?;
+        let found = with_timeout("get the Tenant", self.tenants.get_opt(name.as_str())).await?;
         Ok(found.map(TenantView::of))
     }
 
-    /// Asks for the deletion of the Tenant with this uid.
     pub(super) async fn delete(
         &self,
         name: &TenantName,
         uid: &str,
-    ) -> Result<Deletion, ClusterError> {
-        const WHAT: &str = "delete tenant";
+    ) -> Result<DeleteOutcome, ClusterError> {
+        const CALL: &str = "delete the Tenant";
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
@@ -185,20 +177,20 @@ impl Cluster {
             }),
             ..DeleteParams::default()
         };
-        let call = self.tenants.delete(name.as_str(), &params);
-        match tokio::time::timeout(CALL_DEADLINE, call).await {
-            Ok(Ok(_)) => Ok(Deletion::UnderWay),
-            // 409: the Tenant of this name has another uid.
+        let request = self.tenants.delete(name.as_str(), &params);
+        match tokio::time::timeout(CALL_TIMEOUT, request).await {
+            Ok(Ok(_)) => Ok(DeleteOutcome::InProgress),
+            // 409: the Tenant of this name has another UID.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                Ok(Deletion::Gone)
+                Ok(DeleteOutcome::NotFound)
             }
-            Ok(Err(error)) => Err(failure(WHAT, error)),
-            Err(_) => Err(timed_out(WHAT)),
+            Ok(Err(error)) => Err(classify(CALL, error)),
+            Err(_) => Err(timed_out(CALL)),
         }
     }
 
-    /// Asks the controller to look at the database itself, the password included.
-    pub(super) async fn ask_for_reconcile(
+    /// Asks the controller to check the database, including its password.
+    pub(super) async fn request_reconcile(
         &self,
         name: &TenantName,
         uid: &str,
@@ -213,13 +205,14 @@ impl Cluster {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(&patch);
-        let call = self.tenants.patch(name.as_str(), &params, &patch);
-        limited("annotate tenant", call).await.map(|_| ())
+        let request = self.tenants.patch(name.as_str(), &params, &patch);
+        with_timeout("annotate the Tenant", request)
+            .await
+            .map(|_| ())
     }
 
-    /// The Secret's version and content.
     pub(super) async fn secret(&self, name: &str) -> Result<Option<ReadSecret>, ClusterError> {
-        let secret = limited("get secret", self.secrets.get_opt(name)).await?;
+        let secret = with_timeout("get the Secret", self.secrets.get_opt(name)).await?;
         Ok(secret.map(|secret| ReadSecret {
             version: secret.metadata.resource_version.unwrap_or_default().into(),
             data: secret.data.unwrap_or_default(),
@@ -227,7 +220,8 @@ impl Cluster {
     }
 }
 
-/// All that the app says of a Tenant: what an apply leaves out, the API server takes away.
+/// All fields that the app applies to a Tenant. Server-side apply removes fields that an earlier
+/// apply set and this one omits.
 fn body(workspace: &Workspace, class_name: &str, region: Option<&str>) -> Value {
     let mut spec = json!({ "className": class_name, "displayName": workspace.name });
     if let Some(region) = region {
@@ -247,7 +241,7 @@ fn body(workspace: &Workspace, class_name: &str, region: Option<&str>) -> Value 
     })
 }
 
-/// A Secret, as read. It holds a password: never printed.
+/// The content of a Secret. It contains a password and must not be logged.
 pub(super) struct ReadSecret {
     pub(super) version: Box<str>,
     data: std::collections::BTreeMap<String, ByteString>,
@@ -259,30 +253,30 @@ impl ReadSecret {
     }
 }
 
-async fn limited<T>(
-    what: &'static str,
-    call: impl Future<Output = Result<T, kube::Error>>,
+async fn with_timeout<T>(
+    call: &'static str,
+    request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ClusterError> {
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answer) => answer.map_err(|error| failure(what, error)),
-        Err(_) => Err(timed_out(what)),
+    match tokio::time::timeout(CALL_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|error| classify(call, error)),
+        Err(_) => Err(timed_out(call)),
     }
 }
 
-fn timed_out(what: &'static str) -> ClusterError {
-    ClusterError::Unavailable { what, source: None }
+fn timed_out(call: &'static str) -> ClusterError {
+    ClusterError::Unavailable { call, source: None }
 }
 
-fn failure(what: &'static str, error: kube::Error) -> ClusterError {
+fn classify(call: &'static str, error: kube::Error) -> ClusterError {
     match error {
         kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 404 | 405 | 422) => {
-            ClusterError::Refused {
-                what,
+            ClusterError::Rejected {
+                call,
                 message: status.message.clone(),
             }
         }
         source => ClusterError::Unavailable {
-            what,
+            call,
             source: Some(source),
         },
     }

@@ -1,105 +1,123 @@
-//! The only place that opens tenants' databases.
+//! The only module that opens tenant databases.
 //!
-//! A pool a workspace in use, a few connections each, and never more pools than [`PoolLimits::pools_max`]: the one that was idle longest
-//! gives way, and when all are in use the next waits its turn. What is idle is closed, and nothing ever asks an idle database whether it is still there, so
-//! that computes go to sleep.
+//! Each workspace in use has one pool with a few connections. At most [`PoolLimits::max_pools`]
+//! pools are open: the pool that has been idle longest is closed to make room, and if all are in
+//! use, the caller waits. Idle pools are closed and idle databases are never pinged, so that their
+//! computes can suspend.
 //!
-//! A pool belongs to what the Secret said when it was opened. When the watch shows another version of the Secret, the next request reads
-//! it, and if it says something else, opens a new pool; queries that run finish on the old one. A login that fails reads the Secret
-//! again at once, and if that says nothing new, asks the controller to look at the database.
+//! A pool belongs to the content of its Secret. When the watch reports a new version of the Secret,
+//! the next request reads it and opens a new pool if the content changed; running queries finish on
+//! the old pool. After a failed login the Secret is read again immediately, and if it has not
+//! changed, the controller is asked to check the database.
 
-mod failure;
-mod lease;
-mod room;
+mod connection_failure;
+mod open_pool;
+mod slots;
 mod target;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use service_kit::error_chain;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::{TenantView, Tenants, Unavailable};
+use crate::config::TenantPools;
+use crate::domain::Workspace;
 use crate::ids::WorkspaceId;
-use crate::tenants::{TenantView, Tenants, Unavailable};
-use crate::workspaces::Workspace;
-use failure::Failure;
-use lease::Opened;
-pub use lease::TenantDatabase;
-use room::{Place, Room};
-use target::Target;
+use connection_failure::ConnectionFailure;
+use open_pool::OpenPool;
+pub use open_pool::TenantDatabase;
+use slots::{PoolSlots, SlotPermit};
+use target::ConnectionTarget;
 
-/// What the pools may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Pools open at once, of this process.
-    pub pools_max: usize,
-    /// Connections of one pool.
-    pub connections_per_pool_max: u32,
-    /// A pool that nobody used for so long is closed.
+    /// Maximum number of open pools per process.
+    pub max_pools: usize,
+    pub max_connections_per_pool: u32,
+    /// How long a pool may stay unused before it is closed.
     pub idle_timeout: Duration,
-    /// Limit on opening a connection. A compute that sleeps takes a second or so to wake up, at times several.
+    /// Timeout for opening a connection. A suspended compute usually starts within a second,
+    /// sometimes in several.
     pub connect_timeout: Duration,
-    /// Limit on waiting for a connection of a pool that is open.
+    /// Timeout for acquiring a connection from an open pool.
     pub acquire_timeout: Duration,
-    /// Limit on waiting for room when all pools are in use.
-    pub room_timeout: Duration,
-    /// Whether a database is opened before somebody asks it something.
-    pub wakes_ahead: bool,
+    /// Timeout for a free slot while all pools are in use.
+    pub slot_timeout: Duration,
+    /// Whether databases are opened before the first query, to start their computes early.
+    pub prewarm: bool,
+}
+
+impl From<&TenantPools> for PoolLimits {
+    fn from(settings: &TenantPools) -> Self {
+        Self {
+            max_pools: settings.max_tenant_pools.get(),
+            max_connections_per_pool: settings.max_connections_per_tenant.get(),
+            idle_timeout: settings.tenant_pool_idle_timeout,
+            connect_timeout: settings.tenant_connect_timeout,
+            slot_timeout: settings.tenant_pool_wait_timeout,
+            prewarm: settings.tenant_prewarm,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for PoolLimits {
     fn default() -> Self {
         Self {
-            pools_max: 100,
-            connections_per_pool_max: 4,
+            max_pools: 100,
+            max_connections_per_pool: 4,
             idle_timeout: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(15),
             acquire_timeout: Duration::from_secs(10),
-            room_timeout: Duration::from_secs(5),
-            wakes_ahead: true,
+            slot_timeout: Duration::from_secs(5),
+            prewarm: true,
         }
     }
 }
 
-/// When to try again after a database could not be reached.
+/// Suggested retry delay after a database could not be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
-/// A connection is not kept for longer than this, so that a fleet of processes spreads anew now and then.
-const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
-/// Idle pools are looked for so often within their idle timeout.
-const LOOKS_PER_IDLE_TIMEOUT: u32 = 4;
+/// Maximum age of a connection. Reconnecting rebalances connections across proxies.
+const MAX_CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
+/// How many times per idle timeout the idle pools are checked.
+const IDLE_CHECKS_PER_TIMEOUT: u32 = 4;
 
-/// The pools. Cloning it is cheap.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct Pools(Arc<Inner>);
 
 struct Inner {
     tenants: Tenants,
     limits: PoolLimits,
-    slots: Mutex<HashMap<WorkspaceId, Arc<Slot>>>,
-    room: Arc<Room>,
+    entries: Mutex<HashMap<WorkspaceId, Arc<PoolEntry>>>,
+    slots: Arc<PoolSlots>,
 }
 
-/// A workspace's place for a pool. Whoever opens it holds the lock; the others wait for the outcome.
+/// A workspace's pool. The task that opens the pool holds the lock; other tasks wait for the
+/// result.
 #[derive(Default)]
-struct Slot {
-    pool: tokio::sync::Mutex<Option<Arc<Opened>>>,
+struct PoolEntry {
+    pool: tokio::sync::Mutex<Option<Arc<OpenPool>>>,
 }
 
-/// How many pools there are, for the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolCounts {
-    /// Pools open, those included that only finish their last queries.
+    /// Open pools, including replaced pools that are finishing their last queries.
     pub open: usize,
-    /// Connections open, in use or idle.
+    /// Open connections, in use or idle.
     pub connections: usize,
 }
 
 impl Pools {
-    /// Pools that are opened when somebody asks, until `stop`.
+    /// Returns an empty set of pools. All pools are closed when `stop` is cancelled.
     pub fn start(
         tenants: Tenants,
         limits: PoolLimits,
@@ -108,149 +126,162 @@ impl Pools {
     ) -> Self {
         let pools = Self(Arc::new(Inner {
             tenants,
-            room: Room::new(limits.pools_max),
-            slots: Mutex::default(),
+            slots: PoolSlots::new(limits.max_pools),
+            entries: Mutex::default(),
             limits,
         }));
         let (closing, stop) = (pools.clone(), stop.clone());
         tasks.spawn(async move {
-            let every = closing.0.limits.idle_timeout / LOOKS_PER_IDLE_TIMEOUT;
+            let every = closing.0.limits.idle_timeout / IDLE_CHECKS_PER_TIMEOUT;
             while timeout(every.max(Duration::from_millis(1)), stop.cancelled())
                 .await
                 .is_err()
             {
                 closing.close_idle();
             }
-            closing.lock().clear();
+            closing.0.entries.lock().clear();
         });
         pools
     }
 
-    /// The workspace's database, ready for queries. The first time takes as long as a sleeping compute needs to wake up.
+    /// Returns the workspace's database, opening a pool if needed. The first call may wait for a
+    /// suspended compute to start.
     pub async fn get(&self, workspace: &Workspace) -> Result<TenantDatabase, Unavailable> {
         let tenant = self.0.tenants.available(workspace)?;
-        let slot = Arc::clone(self.lock().entry(workspace.id.clone()).or_default());
-        let patience = self.0.limits.connect_timeout + self.0.limits.room_timeout;
-        let until = Instant::now() + patience;
-        // Everybody who comes while one opens the pool waits here for what comes of it.
-        let mut pool = timeout_at(until, slot.pool.lock())
+        let entry = Arc::clone(
+            self.0
+                .entries
+                .lock()
+                .entry(workspace.id.clone())
+                .or_default(),
+        );
+        let limits = &self.0.limits;
+        let deadline = Instant::now() + limits.connect_timeout + limits.slot_timeout;
+        // Concurrent callers wait here while one of them opens the pool.
+        let mut pool = timeout_at(deadline, entry.pool.lock())
             .await
             .map_err(|_| unreachable())?;
-        if let Some(opened) = &*pool
-            && self.is_good(opened, &tenant).await
+        if let Some(open_pool) = &*pool
+            && self.is_usable(open_pool, &tenant).await
         {
-            opened.touch();
-            return Ok(TenantDatabase::lend(opened, &self.0.room));
+            open_pool.touch();
+            return Ok(TenantDatabase::checkout(open_pool, &self.0.slots));
         }
-        // Those who hold the old one finish on it; it closes behind the last of them.
+        // Callers that hold the old pool finish on it; it closes when the last handle is dropped.
         *pool = None;
-        let opened = self.open(workspace, &tenant, until).await?;
-        let database = TenantDatabase::lend(&opened, &self.0.room);
-        *pool = Some(opened);
+        let open_pool = self.open(workspace, &tenant, deadline).await?;
+        let database = TenantDatabase::checkout(&open_pool, &self.0.slots);
+        *pool = Some(open_pool);
         Ok(database)
     }
 
-    /// Opens the workspace's database in the background, so that it is awake when the first question comes; unless the limits say not to.
-    pub fn warm(&self, workspace: &Workspace) {
-        if !self.0.limits.wakes_ahead {
+    /// Opens the workspace's database in the background so that its compute is running for the
+    /// first question. Does nothing if prewarming is disabled.
+    pub fn prewarm(&self, workspace: &Workspace) {
+        if !self.0.limits.prewarm {
             return;
         }
         let (pools, workspace) = (self.clone(), workspace.clone());
         tokio::spawn(async move {
             if let Err(reason) = pools.get(&workspace).await {
-                debug!(workspace.id = %workspace.id, %reason, "The database could not be woken up ahead");
+                debug!(workspace.id = %workspace.id, error = %reason, "failed to prewarm the database");
             }
         });
     }
 
-    /// Lets go of the workspace's pool, as when it is being removed. Queries that run finish.
-    pub fn forget(&self, workspace: &WorkspaceId) {
-        self.lock().remove(workspace);
+    /// Closes the workspace's pool, for example before the workspace is deleted. Running queries
+    /// finish.
+    pub fn close(&self, workspace: &WorkspaceId) {
+        self.0.entries.lock().remove(workspace);
     }
 
-    /// To be told of an error that a query of the workspace failed with. If it says that the credentials are no good, the database is opened
-    /// anew with what the Secret says now, and if that is no better, the controller is asked to look. Returns whether trying again may
-    /// help.
-    pub async fn failed(&self, workspace: &Workspace, error: &sqlx::Error) -> bool {
-        match failure::of(error) {
-            Some(Failure::Credentials) => {
-                self.forget(&workspace.id);
+    /// Handles an error of a query on the workspace's database. If the credentials are invalid,
+    /// reopens the database with the Secret's current content, and asks the controller to check the
+    /// database if that fails too. Returns whether a retry may succeed.
+    pub async fn report_error(&self, workspace: &Workspace, error: &sqlx::Error) -> bool {
+        match connection_failure::classify(error) {
+            Some(ConnectionFailure::InvalidCredentials) => {
+                self.close(&workspace.id);
                 self.get(workspace).await.is_ok()
             }
-            // A pool mends its connections by itself.
-            Some(Failure::ForNow) => true,
+            // The pool replaces broken connections.
+            Some(ConnectionFailure::Transient) => true,
             None => false,
         }
     }
 
-    /// How many there are.
     pub fn counts(&self) -> PoolCounts {
-        let slots: Vec<_> = self.lock().values().cloned().collect();
-        let connections = slots
+        let entries: Vec<_> = self.0.entries.lock().values().cloned().collect();
+        let connections = entries
             .iter()
-            .filter_map(|slot| slot.pool.try_lock().ok())
-            .filter_map(|pool| pool.as_ref().map(|opened| opened.pool.size() as usize))
+            .filter_map(|entry| entry.pool.try_lock().ok())
+            .filter_map(|pool| {
+                pool.as_ref()
+                    .map(|open_pool| open_pool.pool.size() as usize)
+            })
             .sum();
         PoolCounts {
-            open: self.0.room.taken(),
+            open: self.0.slots.in_use(),
             connections,
         }
     }
 
-    /// Whether the pool may still be used: it belongs to this Tenant and to what its Secret says, and its connections can be opened.
-    async fn is_good(&self, opened: &Opened, tenant: &TenantView) -> bool {
-        if opened.tenant_uid != tenant.uid || opened.pool.is_closed() {
+    /// Whether the pool still belongs to this Tenant and its Secret, and can open connections.
+    async fn is_usable(&self, open_pool: &OpenPool, tenant: &TenantView) -> bool {
+        if open_pool.tenant_uid != tenant.uid || open_pool.pool.is_closed() {
             return false;
         }
         let version = tenant
-            .binding
+            .connection_secret
             .as_deref()
-            .and_then(|binding| self.0.tenants.secret_version(binding));
-        if version.is_some_and(|version| !opened.is_of(&version)) {
-            // Somebody wrote to the Secret. A label of theirs changes nothing for us.
+            .and_then(|secret| self.0.tenants.secret_version(secret));
+        if version.is_some_and(|version| !open_pool.matches_secret_version(&version)) {
+            // The Secret was written. If only metadata changed, the pool stays valid.
             match self.read(tenant).await {
-                Ok((target, version)) if target.fingerprint == opened.fingerprint => {
-                    opened.now_of(version);
+                Ok((target, version)) if target.fingerprint == open_pool.fingerprint => {
+                    open_pool.set_secret_version(version);
                 }
                 Ok(_) => return false,
-                // The API server is away: what was good serves on.
+                // The API server is unavailable: keep using the existing pool.
                 Err(_) => {}
             }
         }
-        if opened.pool.num_idle() > 0 || opened.pool.size() > 0 {
+        if open_pool.pool.num_idle() > 0 || open_pool.pool.size() > 0 {
             return true;
         }
-        // All its connections were closed for being idle; the next one has to log in again.
-        opened.pool.acquire().await.is_ok()
+        // All connections were closed as idle; verify that a new login works.
+        open_pool.pool.acquire().await.is_ok()
     }
 
     async fn open(
         &self,
         workspace: &Workspace,
         tenant: &TenantView,
-        until: Instant,
-    ) -> Result<Arc<Opened>, Unavailable> {
-        let place = self.room(&workspace.id).await?;
+        deadline: Instant,
+    ) -> Result<Arc<OpenPool>, Unavailable> {
+        let permit = self.acquire_slot(&workspace.id).await?;
         let (target, version) = self.read(tenant).await?;
         let started = Instant::now();
-        let first = match self.connect(&target, until).await {
+        let result = match self.connect(&target, deadline).await {
             Ok(pool) => Ok((pool, target, version)),
-            Err(error) => match failure::of(&error) {
-                Some(Failure::Credentials) => {
-                    self.open_with_newer(tenant, &target, until, error).await
+            Err(error) => match connection_failure::classify(&error) {
+                Some(ConnectionFailure::InvalidCredentials) => {
+                    self.retry_with_newer_secret(tenant, &target, deadline, error)
+                        .await
                 }
                 _ => Err(error),
             },
         };
-        match first {
+        match result {
             Ok((pool, target, version)) => {
                 info!(
                     workspace.id = %workspace.id,
-                    "Database is open after {} ms", started.elapsed().as_millis()
+                    elapsed_ms = started.elapsed().as_millis(),
+                    "tenant database opened"
                 );
-                Ok(Arc::new(Opened::new(
+                Ok(Arc::new(OpenPool::new(
                     pool,
-                    place,
+                    permit,
                     tenant.uid.clone(),
                     target.fingerprint,
                     version,
@@ -259,129 +290,138 @@ impl Pools {
             Err(error) => {
                 warn!(
                     workspace.id = %workspace.id,
-                    error = &error as &dyn std::error::Error,
-                    "Database cannot be opened"
+                    error = %error_chain(&error),
+                    "failed to open the tenant database"
                 );
                 Err(unreachable())
             }
         }
     }
 
-    /// After a login that failed: the Secret may have been written in the meantime. If not, the controller has to look.
-    async fn open_with_newer(
+    /// After a failed login, retries if the Secret has changed. Otherwise asks the controller to
+    /// check the database.
+    async fn retry_with_newer_secret(
         &self,
         tenant: &TenantView,
-        failed: &Target,
-        until: Instant,
+        failed: &ConnectionTarget,
+        deadline: Instant,
         error: sqlx::Error,
-    ) -> Result<(PgPool, Target, Box<str>), sqlx::Error> {
-        let again = self.read(tenant).await.ok();
-        let newer = again.filter(|(target, _)| target.fingerprint != failed.fingerprint);
+    ) -> Result<(PgPool, ConnectionTarget, Box<str>), sqlx::Error> {
+        let newer = self
+            .read(tenant)
+            .await
+            .ok()
+            .filter(|(target, _)| target.fingerprint != failed.fingerprint);
         let error = match newer {
-            Some((target, version)) => match self.connect(&target, until).await {
+            Some((target, version)) => match self.connect(&target, deadline).await {
                 Ok(pool) => return Ok((pool, target, version)),
                 Err(error) => error,
             },
             None => error,
         };
-        if failure::of(&error) == Some(Failure::Credentials) {
-            self.0.tenants.ask_for_reconcile(tenant).await;
+        if connection_failure::classify(&error) == Some(ConnectionFailure::InvalidCredentials) {
+            self.0.tenants.request_reconcile(tenant).await;
         }
         Err(error)
     }
 
-    /// What the Tenant's Secret says now, and in which version.
-    async fn read(&self, tenant: &TenantView) -> Result<(Target, Box<str>), Unavailable> {
-        let binding = tenant.binding.as_deref().ok_or_else(unreachable)?;
-        let secret = match self.0.tenants.read_secret(binding).await {
+    /// Reads the Tenant's Secret and its version.
+    async fn read(&self, tenant: &TenantView) -> Result<(ConnectionTarget, Box<str>), Unavailable> {
+        let name = tenant
+            .connection_secret
+            .as_deref()
+            .ok_or_else(unreachable)?;
+        let secret = match self.0.tenants.read_secret(name).await {
             Ok(Some(secret)) => secret,
-            // The controller writes it again.
+            // The controller will recreate it.
             Ok(None) => return Err(unreachable()),
             Err(error) => {
                 warn!(
                     tenant.name = %tenant.name,
-                    error = &error as &dyn std::error::Error,
-                    "The Secret with the credentials cannot be read"
+                    error = %error_chain(&error),
+                    "failed to read the connection Secret"
                 );
                 return Err(unreachable());
             }
         };
-        match Target::read(&secret) {
+        match ConnectionTarget::read(&secret) {
             Ok(target) => Ok((target, secret.version)),
             Err(error) => {
-                warn!(tenant.name = %tenant.name, %error, "The Secret leads nowhere");
+                warn!(tenant.name = %tenant.name, %error, "invalid connection Secret");
                 Err(unreachable())
             }
         }
     }
 
-    /// A pool whose first connection is open.
-    async fn connect(&self, target: &Target, until: Instant) -> Result<PgPool, sqlx::Error> {
+    /// Creates a pool and opens its first connection.
+    async fn connect(
+        &self,
+        target: &ConnectionTarget,
+        deadline: Instant,
+    ) -> Result<PgPool, sqlx::Error> {
         let limits = &self.0.limits;
         let pool = PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(limits.connections_per_pool_max)
+            .max_connections(limits.max_connections_per_pool)
             .idle_timeout(limits.idle_timeout)
-            .max_lifetime(CONNECTION_AGE_MAX)
+            .max_lifetime(MAX_CONNECTION_LIFETIME)
             .acquire_timeout(limits.acquire_timeout.max(limits.connect_timeout))
             .connect_lazy_with(target.options());
-        match timeout_at(until, pool.acquire()).await {
+        match timeout_at(deadline, pool.acquire()).await {
             Ok(Ok(_)) => Ok(pool),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }
 
-    /// Room for one more pool: free, or made by closing the one that has been idle longest, or waited for.
-    async fn room(&self, except: &WorkspaceId) -> Result<Place, Unavailable> {
-        let until = Instant::now() + self.0.limits.room_timeout;
+    /// Acquires a slot for one more pool, closing the pool that has been idle longest or waiting if
+    /// necessary.
+    async fn acquire_slot(&self, except: &WorkspaceId) -> Result<SlotPermit, Unavailable> {
+        let deadline = Instant::now() + self.0.limits.slot_timeout;
         loop {
-            // Registered before looking, so that what is freed in between is not missed.
-            let freed = self.0.room.freed();
-            if let Some(place) = self.0.room.take() {
-                return Ok(place);
+            // Registered before checking, so that a slot released in between is not missed.
+            let freed = self.0.slots.freed();
+            if let Some(permit) = self.0.slots.try_acquire() {
+                return Ok(permit);
             }
             self.close_longest_idle(except);
-            if timeout_at(until, freed).await.is_err() {
-                return Err(Unavailable::Busy);
+            if timeout_at(deadline, freed).await.is_err() {
+                return Err(Unavailable::PoolsExhausted);
             }
         }
     }
 
     fn close_longest_idle(&self, except: &WorkspaceId) {
-        let mut slots = self.lock();
-        let longest = slots
+        let mut entries = self.0.entries.lock();
+        let longest = entries
             .iter()
             .filter(|(id, _)| *id != except)
-            .filter_map(|(id, slot)| {
-                let pool = slot.pool.try_lock().ok()?;
-                let opened = pool.as_ref().filter(|opened| lease::is_idle(opened))?;
-                Some((opened.last_used(), id.clone()))
+            .filter_map(|(id, entry)| {
+                let pool = entry.pool.try_lock().ok()?;
+                let open_pool = pool
+                    .as_ref()
+                    .filter(|open_pool| open_pool::is_idle(open_pool))?;
+                Some((open_pool.last_used(), id.clone()))
             })
             .min();
         if let Some((_, id)) = longest {
-            slots.remove(&id);
+            entries.remove(&id);
         }
     }
 
     fn close_idle(&self) {
         let idle_timeout = self.0.limits.idle_timeout;
-        self.lock().retain(|_, slot| {
-            if Arc::strong_count(slot) > 1 {
+        self.0.entries.lock().retain(|_, entry| {
+            if Arc::strong_count(entry) > 1 {
                 return true;
             }
-            let Ok(pool) = slot.pool.try_lock() else {
+            let Ok(pool) = entry.pool.try_lock() else {
                 return true;
             };
-            pool.as_ref().is_some_and(|opened| {
-                !lease::is_idle(opened) || opened.last_used().elapsed() < idle_timeout
+            pool.as_ref().is_some_and(|open_pool| {
+                !open_pool::is_idle(open_pool) || open_pool.last_used().elapsed() < idle_timeout
             })
         });
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<WorkspaceId, Arc<Slot>>> {
-        // Nothing here can panic half way through a change.
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,28 +1,28 @@
-//! Once a minute for each Tenant: a crowd of requests that all fail to log in asks the controller once.
+//! Limits reconcile requests to one per Tenant and minute, so that many failed logins trigger one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::view::TenantName;
 
-/// The least time between two requests for one Tenant.
-const EVERY: Duration = Duration::from_mins(1);
+/// Minimum time between two requests for the same Tenant.
+const MIN_INTERVAL: Duration = Duration::from_mins(1);
 
-/// When each Tenant was last asked for. It holds those of the last minute and no others.
+/// The time of each Tenant's last request. Entries older than [`MIN_INTERVAL`] are dropped.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     last: Mutex<HashMap<TenantName, Instant>>,
 }
 
 impl Throttle {
-    /// Whether it is time again; if so, it is noted.
-    pub(super) fn may(&self, name: &TenantName) -> bool {
+    /// Whether a request may be made now; if so, it is recorded.
+    pub(super) fn try_acquire(&self, name: &TenantName) -> bool {
         let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.retain(|_, asked| now.duration_since(*asked) < EVERY);
+        let mut last = self.last.lock();
+        last.retain(|_, requested| now.duration_since(*requested) < MIN_INTERVAL);
         let is_due = !last.contains_key(name);
         if is_due {
             last.insert(name.clone(), now);
@@ -36,15 +36,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_tenant_is_asked_for_once_a_minute_and_then_forgotten() {
+    async fn one_request_per_tenant_and_minute_is_allowed_and_old_entries_are_dropped() {
         let throttle = Throttle::default();
-        assert!(throttle.may(&"a".into()));
-        assert!(!throttle.may(&"a".into()));
-        assert!(throttle.may(&"b".into()), "another Tenant has its own turn");
-        tokio::time::advance(EVERY).await;
-        assert!(throttle.may(&"c".into()));
-        let kept = throttle.last.lock().expect("not poisoned").len();
-        assert_eq!(kept, 1, "nobody is kept for longer than it matters");
-        assert!(throttle.may(&"a".into()));
+        assert!(throttle.try_acquire(&"a".into()));
+        assert!(!throttle.try_acquire(&"a".into()));
+        assert!(
+            throttle.try_acquire(&"b".into()),
+            "each Tenant has its own limit"
+        );
+        tokio::time::advance(MIN_INTERVAL).await;
+        assert!(throttle.try_acquire(&"c".into()));
+        let entries = throttle.last.lock().len();
+        assert_eq!(entries, 1, "expired entries are dropped");
+        assert!(throttle.try_acquire(&"a".into()));
     }
 }

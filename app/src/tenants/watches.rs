@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crds::{Tenant, labels};
@@ -14,7 +13,9 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use service_kit::error_chain;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,127 +23,122 @@ use tracing::{info, warn};
 use super::cache::{Cache, map};
 use super::view::TenantView;
 
-/// Objects of one page when a watch begins.
-const PAGE_OBJECTS: u32 = 500;
-/// While a watch is interrupted, the API server is asked so often whether it is back: the watch itself says nothing until something
-/// changes.
-const ASK_EVERY: Duration = Duration::from_secs(2);
-/// How long such an answer may take.
-const ANSWER_TAKES: Duration = Duration::from_secs(5);
+/// Number of objects per page of the initial list.
+const LIST_PAGE_SIZE: u32 = 500;
+/// How often the API server is probed while a watch is disconnected. The watch itself reports
+/// recovery only when an object changes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a watch is doing.
+/// Connection state of one watch.
 #[derive(Debug, Default)]
-pub(super) struct Health {
-    /// Since when.
-    interrupted: Mutex<Option<Timestamp>>,
-    /// Cancelled once the first list is complete.
-    pub(super) filled: CancellationToken,
+pub(super) struct WatchHealth {
+    disconnected: Mutex<Option<Timestamp>>,
+    /// Cancelled once the initial list is complete.
+    pub(super) synced: CancellationToken,
 }
 
-impl Health {
-    fn took<T>(&self, what: &str, event: &Event<T>) {
-        self.is_back(what);
+impl WatchHealth {
+    fn record_event<T>(&self, resource: &str, event: &Event<T>) {
+        self.record_recovery(resource);
         if matches!(event, Event::InitDone) {
-            self.filled.cancel();
+            self.synced.cancel();
         }
     }
 
-    fn is_back(&self, what: &str) {
-        if self.lock().take().is_some() {
-            info!("The watch on {what} is back");
+    fn record_recovery(&self, resource: &str) {
+        if self.disconnected.lock().take().is_some() {
+            info!(resource, "watch reconnected");
         }
     }
 
-    fn failed(&self, what: &str, error: &watcher::Error) {
-        let mut since = self.lock();
+    fn record_error(&self, resource: &str, error: &watcher::Error) {
+        let mut since = self.disconnected.lock();
         if since.is_none() {
-            // Once an outage, not once an attempt.
+            // Logged once per outage, not once per attempt.
             warn!(
-                error = error as &dyn std::error::Error,
-                "The watch on {what} was interrupted"
+                resource,
+                error = %error_chain(error),
+                "watch disconnected"
             );
             *since = Some(Timestamp::now());
         }
     }
 
-    /// Since when nothing new was heard; `None` while all is well.
-    pub(super) fn interrupted_since(&self) -> Option<Timestamp> {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// When the watch lost its connection; `None` while it is connected.
+    pub(super) fn disconnected_since(&self) -> Option<Timestamp> {
+        *self.disconnected.lock()
     }
 }
 
-/// What the watch says next. In between, an interrupted one is asked after.
+/// Returns the next watch event. While the watch is disconnected, probes the API server between
+/// events.
 async fn next<K>(
     events: &mut (impl Stream<Item = watcher::Result<Event<K>>> + Unpin),
     api: &Api<K>,
-    what: &str,
-    health: &Health,
+    resource: &str,
+    health: &WatchHealth,
 ) -> Option<watcher::Result<Event<K>>>
 where
     K: Clone + DeserializeOwned + Debug,
 {
     loop {
-        if health.interrupted_since().is_none() {
+        if health.disconnected_since().is_none() {
             return events.next().await;
         }
-        if let Ok(event) = timeout(ASK_EVERY, events.next()).await {
+        if let Ok(event) = timeout(PROBE_INTERVAL, events.next()).await {
             return event;
         }
         let one = ListParams::default().limit(1);
-        if let Ok(Ok(_)) = timeout(ANSWER_TAKES, api.list(&one)).await {
-            health.is_back(what);
+        if let Ok(Ok(_)) = timeout(PROBE_TIMEOUT, api.list(&one)).await {
+            health.record_recovery(resource);
         }
     }
 }
 
-/// Keeps the Tenants of the namespace in the cache, for ever.
-pub(super) async fn tenants(client: Client, namespace: &str, cache: &Cache, health: &Health) {
+/// Keeps the namespace's Tenants in the cache. Runs until cancelled.
+pub(super) async fn tenants(client: Client, namespace: &str, cache: &Cache, health: &WatchHealth) {
     let api: Api<Tenant> = Api::namespaced(client, namespace);
-    let config = watcher::Config::default().page_size(PAGE_OBJECTS);
+    let config = watcher::Config::default().page_size(LIST_PAGE_SIZE);
     let mut events = pin!(watch(api.clone(), config).default_backoff());
     while let Some(event) = next(&mut events, &api, "Tenants", health).await {
         match event {
             Ok(event) => {
                 let event = map(event, TenantView::of);
-                health.took("Tenants", &event);
+                health.record_event("Tenants", &event);
                 let is_done = matches!(event, Event::InitDone);
-                cache.take_tenant(event);
+                cache.apply_tenant_event(event);
                 if is_done {
                     info!(
                         tenants = cache.tenant_count(),
-                        "The list of Tenants is complete"
+                        "initial list of Tenants complete"
                     );
                 }
             }
-            Err(error) => health.failed("Tenants", &error),
+            Err(error) => health.record_error("Tenants", &error),
         }
     }
 }
 
-/// Keeps the versions of the connection Secrets of the namespace in the cache, for ever. What they hold is never asked for here.
-pub(super) async fn secrets(client: Client, namespace: &str, cache: &Cache, health: &Health) {
+/// Keeps the versions of the namespace's connection Secrets in the cache. Runs until cancelled.
+/// Watches metadata only, so no credentials are read.
+pub(super) async fn secrets(client: Client, namespace: &str, cache: &Cache, health: &WatchHealth) {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, namespace);
     let selector = format!("{}={}", labels::MANAGED_BY, crds::FIELD_MANAGER);
     let config = watcher::Config::default()
-        .page_size(PAGE_OBJECTS)
+        .page_size(LIST_PAGE_SIZE)
         .labels(&selector);
     let mut events = pin!(watch(api.clone(), config).default_backoff());
     while let Some(event) = next(&mut events, &api, "Secrets", health).await {
         match event {
             Ok(event) => {
-                health.took("Secrets", &event);
-                cache.take_secret(map(event, |secret| {
+                health.record_event("Secrets", &event);
+                cache.apply_secret_event(map(event, |secret| {
                     let version = secret.resource_version().unwrap_or_default();
                     (secret.name_any().into(), version.into())
                 }));
             }
-            Err(error) => health.failed("Secrets", &error),
+            Err(error) => health.record_error("Secrets", &error),
         }
     }
 }

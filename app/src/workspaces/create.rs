@@ -1,108 +1,103 @@
-//! How a workspace comes to be: rows first, then the Tenant.
+//! Creates workspaces: first the rows, then the Tenant.
 //!
-//! [`reserve`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
-//! replicas, makes one workspace, and the limit holds. Applying the Tenant can be repeated until its uid stands in the row;
-//! [`super::apply::recover`] repeats it where a process died before that.
+//! [`create`] writes the rows in one transaction that locks the user's row. A form submitted twice,
+//! in two tabs or to two replicas, therefore creates one workspace, and the limit holds. Applying
+//! the Tenant can be repeated until its UID is recorded; [`super::reconcile::run`] repeats it if a
+//! process died before.
 
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{Workspace, WorkspaceName, ownership, store};
-use crate::config::{Choice, Config};
+use super::{ownership, store};
+use crate::config::{ClassOptions, Config};
+use crate::domain::{Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
 
-/// What may be chosen and had, from the configuration.
+/// Choices and limits for new workspaces, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
-    /// Names of a `TenantClass` that a workspace may have; the first is taken when none is asked for.
+pub struct WorkspaceLimits {
+    /// Names of the offered `TenantClass`es. The first is the default.
     pub classes: Vec<String>,
-    /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
+    /// Offered regions. If empty, the class's default region is used.
     pub regions: Vec<String>,
-    /// Workspaces that one user may own, however they came by them.
-    pub workspaces_per_user_max: u32,
-    /// Members of a workspace at most.
-    pub members_max: u32,
+    /// How many workspaces a user may own, whether created or taken over.
+    pub max_workspaces_per_user: u32,
+    pub max_members: u32,
 }
 
-impl From<&Config> for Offer {
+impl From<&Config> for WorkspaceLimits {
     fn from(config: &Config) -> Self {
-        let names = |choices: &[Choice]| choices.iter().map(|choice| choice.name.clone()).collect();
+        let names = |options: &ClassOptions| options.0.iter().map(|option| option.name.clone()).collect();
         Self {
             classes: names(&config.tenants.classes),
             regions: names(&config.tenants.regions),
-            workspaces_per_user_max: config.plan.workspaces_per_user_max,
-            members_max: config.plan.members_max,
+            max_workspaces_per_user: config.quota.max_workspaces_per_user.get(),
+            max_members: config.quota.max_members.get(),
         }
     }
 }
 
-/// What somebody wishes for.
+/// A request to create a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWorkspace {
-    /// The form's own key: sending the form again finds what it made.
-    pub request: Uuid,
-    /// Its name.
+    /// Key of the submitted form. Submitting the form again returns the same workspace.
+    pub request_id: Uuid,
     pub name: WorkspaceName,
-    /// One of the offered classes; `None`: the first of them.
+    /// One of the offered classes. `None` selects the first.
     pub class_name: Option<String>,
-    /// One of the offered regions; `None`: the class's default.
+    /// One of the offered regions. `None` selects the class's default.
     pub region: Option<String>,
-    /// Whether this is the user's own, of which there is one at most.
+    /// Whether this is the user's personal workspace, of which there is at most one.
     pub is_personal: bool,
 }
 
-/// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The class or the region is none of those offered.
-    #[error("this choice is not offered")]
-    NotOffered,
-    /// The user owns as many as they may.
-    #[error("a person may own {limit} workspaces at most")]
-    TooMany {
-        /// How many that is.
-        limit: u32,
-    },
-    /// The user's account is gone or being removed.
-    #[error("the account is being removed")]
-    AccountGone,
-    /// The main database did not do it.
-    #[error("the workspace could not be written down")]
+    #[error("the class or region is not offered")]
+    InvalidChoice,
+    #[error("a user may own at most {limit} workspaces")]
+    TooManyWorkspaces { limit: u32 },
+    #[error("the account does not exist or is being deleted")]
+    AccountDeleted,
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// Writes the rows, or finds those of the same request (or the personal workspace that is already there).
-pub async fn reserve(
+/// Writes the rows of a new workspace. Returns the existing workspace if the request was made
+/// before, or if the personal workspace exists.
+pub async fn create(
     database: &PgPool,
-    offer: &Offer,
+    limits: &WorkspaceLimits,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
     let mut transaction = database.begin().await?;
-    let workspace = reserve_in(&mut transaction, offer, user, wish).await?;
+    let workspace = create_in(&mut transaction, limits, user, request).await?;
     transaction.commit().await?;
     Ok(workspace)
 }
 
-/// As [`reserve`], within the caller's transaction: a first sign-in makes the user and their workspace at once.
-pub async fn reserve_in(
+/// Like [`create`], within the caller's transaction: a first sign-in creates the user and the
+/// personal workspace together.
+pub async fn create_in(
     transaction: &mut PgConnection,
-    offer: &Offer,
+    limits: &WorkspaceLimits,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
-    // Whoever else makes a workspace for this user waits here, so that counting and writing are one.
-    if !ownership::hold(transaction, user).await? {
-        return Err(CreateError::AccountGone);
+    // The lock serializes concurrent requests of this user, so that the count stays valid until the
+    // insert.
+    if !ownership::lock_user(transaction, user).await? {
+        return Err(CreateError::AccountDeleted);
     }
-    if let Some(made) = already_made(transaction, user, wish).await? {
-        return Ok(made);
+    if let Some(existing) = find_existing(transaction, user, request).await? {
+        return Ok(existing);
     }
-    let class_name = choose_class(offer, wish.class_name.as_deref())?;
-    let region = choose_region(offer, wish.region.as_deref())?;
-    if !ownership::has_room(transaction, user, offer.workspaces_per_user_max).await? {
-        return Err(CreateError::TooMany {
-            limit: offer.workspaces_per_user_max,
+    let class_name = choose_class(limits, request.class_name.as_deref())?;
+    let region = choose_region(limits, request.region.as_deref())?;
+    if !ownership::is_below_limit(transaction, user, limits.max_workspaces_per_user).await? {
+        return Err(CreateError::TooManyWorkspaces {
+            limit: limits.max_workspaces_per_user,
         });
     }
     let id = WorkspaceId::random();
@@ -111,9 +106,9 @@ pub async fn reserve_in(
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(id.as_str())
-    .bind(wish.name.as_str())
-    .bind(wish.is_personal.then_some(user.0))
-    .bind(wish.request)
+    .bind(request.name.as_str())
+    .bind(request.is_personal.then_some(user.0))
+    .bind(request.request_id)
     .bind(class_name)
     .bind(region)
     .bind(user.0)
@@ -129,11 +124,11 @@ pub async fn reserve_in(
         .ok_or(CreateError::Database(sqlx::Error::RowNotFound))
 }
 
-/// What this request, or the user's first sign-in, has made before.
-async fn already_made(
+/// The workspace that this request created earlier, or the user's personal workspace.
+async fn find_existing(
     transaction: &mut PgConnection,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Option<Workspace>, CreateError> {
     let row = sqlx::query(
         "SELECT id FROM workspaces
@@ -141,8 +136,8 @@ async fn already_made(
          ORDER BY request_id = $2 DESC LIMIT 1",
     )
     .bind(user.0)
-    .bind(wish.request)
-    .bind(wish.is_personal)
+    .bind(request.request_id)
+    .bind(request.is_personal)
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(row) = row else { return Ok(None) };
@@ -153,23 +148,29 @@ async fn already_made(
     }
 }
 
-fn choose_class<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<&'a str, CreateError> {
-    let found = match wish {
-        None => offer.classes.first(),
-        Some(wish) => offer.classes.iter().find(|class| *class == wish),
+fn choose_class<'a>(
+    limits: &'a WorkspaceLimits,
+    request: Option<&str>,
+) -> Result<&'a str, CreateError> {
+    let found = match request {
+        None => limits.classes.first(),
+        Some(request) => limits.classes.iter().find(|class| *class == request),
     };
-    found.map(String::as_str).ok_or(CreateError::NotOffered)
+    found.map(String::as_str).ok_or(CreateError::InvalidChoice)
 }
 
-fn choose_region<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<Option<&'a str>, CreateError> {
-    match wish {
+fn choose_region<'a>(
+    limits: &'a WorkspaceLimits,
+    request: Option<&str>,
+) -> Result<Option<&'a str>, CreateError> {
+    match request {
         None => Ok(None),
-        Some(wish) => offer
+        Some(request) => limits
             .regions
             .iter()
-            .find(|region| *region == wish)
+            .find(|region| *region == request)
             .map(|region| Some(region.as_str()))
-            .ok_or(CreateError::NotOffered),
+            .ok_or(CreateError::InvalidChoice),
     }
 }
 
@@ -177,25 +178,25 @@ fn choose_region<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<Option<&'a 
 mod tests {
     use super::*;
 
-    fn offer() -> Offer {
-        Offer {
+    fn limits() -> WorkspaceLimits {
+        WorkspaceLimits {
             classes: vec!["default".to_owned(), "large".to_owned()],
             regions: vec!["aws-eu-central-1".to_owned()],
-            workspaces_per_user_max: 3,
-            members_max: 5,
+            max_workspaces_per_user: 3,
+            max_members: 5,
         }
     }
 
     #[test]
     fn only_what_is_offered_can_be_chosen() {
-        assert_eq!(choose_class(&offer(), None).ok(), Some("default"));
-        assert_eq!(choose_class(&offer(), Some("large")).ok(), Some("large"));
-        assert!(choose_class(&offer(), Some("other")).is_err());
-        assert_eq!(choose_region(&offer(), None).ok(), Some(None));
+        assert_eq!(choose_class(&limits(), None).ok(), Some("default"));
+        assert_eq!(choose_class(&limits(), Some("large")).ok(), Some("large"));
+        assert!(choose_class(&limits(), Some("other")).is_err());
+        assert_eq!(choose_region(&limits(), None).ok(), Some(None));
         assert_eq!(
-            choose_region(&offer(), Some("aws-eu-central-1")).ok(),
+            choose_region(&limits(), Some("aws-eu-central-1")).ok(),
             Some(Some("aws-eu-central-1"))
         );
-        assert!(choose_region(&offer(), Some("aws-us-east-1")).is_err());
+        assert!(choose_region(&limits(), Some("aws-us-east-1")).is_err());
     }
 }

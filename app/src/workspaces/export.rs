@@ -1,12 +1,14 @@
-//! A workspace as one archive: its PDFs, their text, its conversations, and a manifest with a digest of each.
+//! Exports a workspace as a zip archive: its PDFs, their text, its conversations, and a manifest
+//! with a digest of each file.
 //!
-//! It is written while it is sent, a block at a time; nothing of it is kept anywhere. A failure half way breaks the response off: the
-//! manifest comes last and the zip's own list after it, so half an archive is none.
+//! The archive is streamed while it is written and is not stored anywhere. If writing fails, the
+//! response is aborted. The manifest and the zip's central directory come last, so a truncated
+//! archive cannot be opened.
 
 mod archive;
+mod block_channel;
 mod names;
-mod outlet;
-mod places;
+mod permits;
 mod text;
 
 use std::io;
@@ -16,49 +18,43 @@ use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
 use serde::Serialize;
+use service_kit::error_chain;
 use sqlx::{PgPool, Row as _};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Workspace;
-use crate::documents::Failure;
+use crate::documents::{DocumentPhase, IngestError};
+use crate::domain::Workspace;
 use crate::ids::{DocumentId, UserId};
-use crate::objects::{Objects, ObjectsError};
+use crate::objects::{ObjectStore, ObjectStoreError};
 use crate::tenants::{TenantDatabase, Unavailable};
-use archive::{Archive, ArchiveError, Entry};
-use places::Place;
+use archive::{Archive, ArchiveEntry, ArchiveError};
+use permits::ExportPermit;
 
-/// Archives that one process writes at once, each for another person. One costs some blocks of memory and a tenant's pool.
-pub const AT_ONCE: usize = 16;
-/// Limit on writing one: a reader that hardly reads does not hold its place for ever.
-pub const WRITING_TAKES_MAX: Duration = Duration::from_hours(1);
-/// Version of the manifest's form.
+/// Maximum number of concurrent exports per process, each for a different user. An export needs a
+/// few blocks of memory and a tenant pool.
+pub const MAX_CONCURRENT_EXPORTS: usize = 16;
+/// Timeout of an export, so that a slow client does not hold its permit forever.
+pub const EXPORT_TIMEOUT: Duration = Duration::from_hours(1);
 const MANIFEST_VERSION: u32 = 1;
 
-/// Why there is no archive, or only half of one.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// So many are being written already, or one for this person.
-    #[error("{AT_ONCE} archives are being written already, or one for this person")]
+    #[error("{MAX_CONCURRENT_EXPORTS} exports are running, or this user already has one")]
     Busy,
-    /// The workspace's database cannot be used now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// A database did not answer.
-    #[error("the rows could not be read")]
+    #[error("database query failed")]
     Database(#[from] sqlx::Error),
-    /// The store of files did not answer.
-    #[error("a file could not be read")]
-    Objects(#[from] ObjectsError),
-    /// A file is not what it was when it came.
-    #[error("a file is not what it was when it was uploaded")]
+    #[error("failed to read a file")]
+    Objects(#[from] ObjectStoreError),
+    #[error("a file's content differs from what was uploaded")]
     Changed,
-    /// Nobody reads it any more, or it could not be written.
-    #[error("the archive could not be written")]
+    /// The client disconnected, or writing the zip failed.
+    #[error("failed to write the archive")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It took longer than [`WRITING_TAKES_MAX`].
-    #[error("the archive was not read in time")]
-    TooSlow,
+    #[error("timed out")]
+    Timeout,
 }
 
 impl From<ArchiveError> for ExportError {
@@ -67,39 +63,36 @@ impl From<ArchiveError> for ExportError {
     }
 }
 
-/// Where everything is that goes into the archive.
+/// The stores that hold the workspace's content.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub struct ExportSources {
     /// The main database.
     pub database: PgPool,
-    /// The workspace's own.
     pub tenant: TenantDatabase,
-    /// The files.
-    pub objects: Objects,
+    pub objects: ObjectStore,
 }
 
-/// Begins to write the workspace's archive for a member, and returns it as it comes.
+/// Starts an export of the workspace for a member and returns the archive as a stream.
 pub async fn export(
-    sources: Sources,
+    sources: ExportSources,
     workspace: Workspace,
     user: UserId,
 ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ExportError> {
-    let place = Place::take(user).ok_or(ExportError::Busy)?;
+    let permit = ExportPermit::try_acquire(user).ok_or(ExportError::Busy)?;
     let documents = documents(&sources.database, &workspace).await?;
-    let (outlet, pieces) = outlet::outlet();
-    tokio::spawn(write(sources, workspace, documents, outlet, place));
-    Ok(pieces)
+    let (sender, blocks) = block_channel::block_channel();
+    tokio::spawn(write(sources, workspace, documents, sender, permit));
+    Ok(blocks)
 }
 
-/// A document, as the manifest has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Document {
+struct ExportedDocument {
     id: DocumentId,
     file_name: String,
     title: String,
     byte_count: u64,
     sha256: String,
-    state: String,
+    state: DocumentPhase,
     has_file: bool,
     page_count: Option<i32>,
 }
@@ -112,8 +105,8 @@ struct Manifest<'a> {
     exported_at: Timestamp,
     documents: Vec<DocumentEntry>,
     threads: Vec<ThreadEntry>,
-    /// Every file of the archive but this one.
-    entries: &'a [Entry],
+    /// All files of the archive except the manifest.
+    entries: &'a [ArchiveEntry],
 }
 
 #[derive(Serialize)]
@@ -121,9 +114,9 @@ struct DocumentEntry {
     id: DocumentId,
     file_name: String,
     title: String,
-    state: String,
+    state: DocumentPhase,
     page_count: Option<i32>,
-    /// Not there where there is no file: it never came, is no PDF, or is gone.
+    /// Missing if the file was not uploaded, is not a PDF, or was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pdf: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,12 +129,15 @@ struct ThreadEntry {
     path: String,
 }
 
-/// Those whose upload has ended, well or not, the oldest first.
-async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Document>, ExportError> {
+/// Documents whose upload has finished or failed, oldest first.
+async fn documents(
+    database: &PgPool,
+    workspace: &Workspace,
+) -> Result<Vec<ExportedDocument>, ExportError> {
     let rows = sqlx::query(
-        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, failure, page_count
+        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state, failure, page_count
          FROM documents
-         WHERE workspace_id = $1 AND state NOT IN ('uploading', 'removing')
+         WHERE workspace_id = $1 AND state NOT IN ('uploading', 'deleting')
          ORDER BY created_at, id",
     )
     .bind(workspace.id.as_str())
@@ -149,10 +145,10 @@ async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Docum
     .await?;
     rows.iter()
         .map(|row| {
-            let failure: Option<String> = row.try_get("failure")?;
-            Ok(Document {
-                has_file: failure.is_none_or(|text| Failure::from_column(&text).has_file()),
-                id: DocumentId(row.try_get("id")?),
+            let failure: Option<IngestError> = row.try_get("failure")?;
+            Ok(ExportedDocument {
+                has_file: failure.is_none_or(|error| error.has_file()),
+                id: row.try_get("id")?,
                 file_name: row.try_get("file_name")?,
                 title: row.try_get("title")?,
                 byte_count: row.try_get::<i64, _>("byte_count")?.unsigned_abs(),
@@ -164,36 +160,36 @@ async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Docum
         .collect()
 }
 
-/// Writes it all. The place is held until then.
+/// Writes the archive, holding the permit until the end.
 async fn write(
-    sources: Sources,
+    sources: ExportSources,
     workspace: Workspace,
-    documents: Vec<Document>,
-    outlet: outlet::Outlet,
-    _place: Place,
+    documents: Vec<ExportedDocument>,
+    sender: block_channel::BlockSender,
+    _permit: ExportPermit,
 ) {
     let exported_at = Timestamp::now();
-    let archive = Archive::new(outlet, exported_at);
+    let archive = Archive::new(sender, exported_at);
     let writing = Box::pin(fill(archive, &sources, &workspace, documents, exported_at));
-    let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
+    let written = tokio::time::timeout(EXPORT_TIMEOUT, writing)
         .await
-        .unwrap_or(Err(ExportError::TooSlow));
+        .unwrap_or(Err(ExportError::Timeout));
     match written {
-        Ok(()) => info!(workspace.id = %workspace.id, "The workspace was exported"),
-        // The outlet is dropped unfinished: whoever reads learns of it.
+        Ok(()) => info!(workspace.id = %workspace.id, "workspace exported"),
+        // The sender is dropped without `finish`, so the response is aborted.
         Err(error) => warn!(
             workspace.id = %workspace.id,
-            error = &error as &dyn std::error::Error,
-            "An export broke off"
+            error = %error_chain(&error),
+            "export aborted"
         ),
     }
 }
 
 async fn fill(
     mut archive: Archive,
-    sources: &Sources,
+    sources: &ExportSources,
     workspace: &Workspace,
-    documents: Vec<Document>,
+    documents: Vec<ExportedDocument>,
     exported_at: Timestamp,
 ) -> Result<(), ExportError> {
     let prefix = sources
@@ -204,11 +200,11 @@ async fn fill(
         let file = if document.has_file {
             match sources.objects.read(&prefix.document(document.id)).await {
                 Ok(file) => Some(file),
-                Err(ObjectsError::Missing) => {
-                    match without_file(sources, workspace, &document).await? {
-                        WithoutFile::Listed => None,
-                        WithoutFile::LeftOut => continue,
-                        WithoutFile::Lost => return Err(ObjectsError::Missing.into()),
+                Err(ObjectStoreError::NotFound) => {
+                    match classify_missing_file(sources, workspace, &document).await? {
+                        MissingFile::Listed => None,
+                        MissingFile::Skipped => continue,
+                        MissingFile::Lost => return Err(ObjectStoreError::NotFound.into()),
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -227,7 +223,7 @@ async fn fill(
             pdf = Some(path);
         }
         let mut text = None;
-        if document.state == "ready" {
+        if document.state == DocumentPhase::Ready {
             let path = names::entry("text", at + 1, &document.title, "txt");
             let mut entry = archive.entry(path.clone(), None)?;
             text::document(&sources.tenant, document.id, &mut entry).await?;
@@ -284,31 +280,31 @@ async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEnt
     }
 }
 
-/// What becomes of a document whose file turns out not to be there.
-enum WithoutFile {
-    /// It has failed, and its row says so: the manifest does too.
+/// Why a document's file is missing.
+enum MissingFile {
+    /// The document has failed; the manifest says so.
     Listed,
-    /// Somebody removed it since we began, or brings it anew.
-    LeftOut,
-    /// It should be there.
+    /// The document was deleted or is being uploaded again.
+    Skipped,
+    /// The file should exist.
     Lost,
 }
 
-async fn without_file(
-    sources: &Sources,
+async fn classify_missing_file(
+    sources: &ExportSources,
     workspace: &Workspace,
-    document: &Document,
-) -> Result<WithoutFile, ExportError> {
-    let state: Option<String> =
-        sqlx::query_scalar("SELECT state::text FROM documents WHERE workspace_id = $1 AND id = $2")
+    document: &ExportedDocument,
+) -> Result<MissingFile, ExportError> {
+    let state: Option<DocumentPhase> =
+        sqlx::query_scalar("SELECT state FROM documents WHERE workspace_id = $1 AND id = $2")
             .bind(workspace.id.as_str())
             .bind(document.id.0)
             .fetch_optional(&sources.database)
             .await?;
-    Ok(match state.as_deref() {
-        None | Some("uploading" | "removing") => WithoutFile::LeftOut,
-        _ if document.state == "failed" => WithoutFile::Listed,
-        Some("failed") => WithoutFile::Listed,
-        Some(_) => WithoutFile::Lost,
+    Ok(match state {
+        None | Some(DocumentPhase::Uploading | DocumentPhase::Deleting) => MissingFile::Skipped,
+        _ if document.state == DocumentPhase::Failed => MissingFile::Listed,
+        Some(DocumentPhase::Failed) => MissingFile::Listed,
+        Some(_) => MissingFile::Lost,
     })
 }

@@ -1,60 +1,53 @@
-//! Links that let one person in, each once, for a week at most.
+//! Invitation links. Each lets one person join a workspace and expires after a week.
 //!
-//! The database keeps the hash of a link's token, so a link is shown once, to the owner who made it, and can be revoked but not read again.
+//! The database stores the hash of a link's token. The link is shown once, to the owner who created
+//! it; it can be revoked but not shown again.
 
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Row as _};
 
-use super::members::{self, Added, MemberError};
-use super::store::moment;
-use super::{Role, Workspace, ownership, store};
-use crate::config::Plan;
+use super::membership::{self, MemberError};
+use super::{ownership, store};
+use crate::config::WorkspaceQuota;
+use crate::domain::{Role, Workspace};
 use crate::identity::token::Token;
 use crate::ids::{InvitationId, UserId, WorkspaceId};
 
-/// How long a link is good, in hours.
-pub const VALID_HOURS: u8 = 7 * 24;
-/// Links of one workspace that are open at once.
-pub const OPEN_MAX: u32 = 50;
+pub const VALIDITY_HOURS: u8 = 7 * 24;
+/// Maximum number of open invitations per workspace.
+pub const MAX_OPEN_INVITATIONS: u32 = 50;
 
-/// A link that is open, as the members page shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An open invitation, as shown on the members page.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Invitation {
-    /// Names it for revoking.
     pub id: InvitationId,
-    /// What the person it lets in may do.
     pub role: Role,
-    /// Who made it, as they are called; `None` when they are gone.
+    /// Name of the owner who created it; `None` if their account was deleted.
     pub created_by: Option<String>,
-    /// When.
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub created_at: Timestamp,
-    /// Until when it is good.
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub expires_at: Timestamp,
 }
 
-/// What somebody who opens a link sees before they accept.
+/// What a link's recipient sees before accepting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
-    /// Where it leads.
+pub struct InvitationPreview {
     pub workspace: Workspace,
-    /// As what.
     pub role: Role,
-    /// Who invites.
+    /// Name of the owner who created it; `None` if their account was deleted.
     pub created_by: Option<String>,
-    /// Until when it is good.
     pub expires_at: Timestamp,
 }
 
-/// Why a link cannot be made or does not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum InvitationError {
-    /// It was never made, was used, was revoked or ran out: nobody needs to know which.
-    #[error("this invitation is not good any more")]
-    NotGood,
-    /// So many are open already.
-    #[error("a workspace may have {OPEN_MAX} open invitations at most")]
-    TooMany,
-    /// The members stay as they are.
+    /// The link never existed, was used, was revoked or has expired. The recipient is not told
+    /// which.
+    #[error("this invitation is no longer valid")]
+    Invalid,
+    #[error("a workspace may have at most {MAX_OPEN_INVITATIONS} open invitations")]
+    TooManyOpen,
     #[error(transparent)]
     Members(#[from] MemberError),
 }
@@ -65,7 +58,7 @@ impl From<sqlx::Error> for InvitationError {
     }
 }
 
-/// Makes a link. The token is known to the caller alone.
+/// Creates an invitation. The returned token is not stored.
 pub async fn create(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -74,15 +67,17 @@ pub async fn create(
 ) -> Result<(InvitationId, Token), InvitationError> {
     let (id, token) = (InvitationId::random(), Token::random());
     let mut transaction = database.begin().await?;
-    members::hold(&mut transaction, workspace).await?;
-    // Looked at again under the lock: whoever was taken out in the meantime makes no way back for themselves.
-    if !members::role_of(&mut transaction, workspace, by)
+    membership::lock_workspace(&mut transaction, workspace).await?;
+    // Checked again under the lock, so that an owner who was removed meanwhile cannot invite
+    // themselves back.
+    if !membership::role_of(&mut transaction, workspace, by)
         .await?
         .is_owner()
     {
-        return Err(InvitationError::NotGood);
+        return Err(InvitationError::Invalid);
     }
-    // What ran out goes when somebody comes by. What was used stays as long as the membership: it is that person's way back.
+    // Delete expired invitations. Accepted ones are kept while the member stays, because their link
+    // leads the member back to the workspace.
     sqlx::query(
         "DELETE FROM invitations i
          WHERE i.workspace_id = $1
@@ -98,8 +93,8 @@ pub async fn create(
     .bind(workspace.as_str())
     .fetch_one(&mut *transaction)
     .await?;
-    if open >= i64::from(OPEN_MAX) {
-        return Err(InvitationError::TooMany);
+    if open >= i64::from(MAX_OPEN_INVITATIONS) {
+        return Err(InvitationError::TooManyOpen);
     }
     sqlx::query(
         "INSERT INTO invitations (id, workspace_id, token_sha256, role, created_by, expires_at)
@@ -110,40 +105,31 @@ pub async fn create(
     .bind(token.hash().as_bytes())
     .bind(role)
     .bind(by.0)
-    .bind(i32::from(VALID_HOURS))
+    .bind(i32::from(VALIDITY_HOURS))
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
     Ok((id, token))
 }
 
-/// Those that are open, the newest first.
-pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Invitation>> {
-    let rows = sqlx::query(
-        "SELECT i.id, i.role, u.display_name,
-                (extract(epoch FROM i.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
+/// Open invitations, newest first.
+pub async fn list_open(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<Vec<Invitation>> {
+    sqlx::query_as(
+        "SELECT i.id, i.role, u.display_name AS created_by, i.created_at, i.expires_at
          FROM invitations i LEFT JOIN users u ON u.id = i.created_by
          WHERE i.workspace_id = $1 AND i.expires_at > now() AND i.accepted_at IS NULL
          ORDER BY i.created_at DESC, i.id",
     )
     .bind(workspace.as_str())
     .fetch_all(database)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Invitation {
-                id: InvitationId(row.try_get("id")?),
-                role: row.try_get("role")?,
-                created_by: row.try_get("display_name")?,
-                created_at: moment(row, "created_us")?,
-                expires_at: moment(row, "expires_us")?,
-            })
-        })
-        .collect()
+    .await
 }
 
-/// Takes back all links of somebody who is no owner any more, with the workspace held: a link that they kept must not let them in again.
+/// Revokes all open invitations created by a user who is no longer an owner, so that they cannot
+/// use one to return. The caller has locked the workspace.
 pub(super) async fn revoke_all_of(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
@@ -159,7 +145,7 @@ pub(super) async fn revoke_all_of(
     Ok(())
 }
 
-/// Takes a link back. False when there is none of that id in the workspace.
+/// Revokes an invitation. Returns false if the workspace has no open invitation with this id.
 pub async fn revoke(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -175,34 +161,39 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Where a link leads, for the page that asks whether to accept. Looking does not use it up.
-pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, InvitationError> {
+/// What the link leads to, for the confirmation page. Does not use up the invitation.
+pub async fn preview(
+    database: &PgPool,
+    token: &Token,
+) -> Result<InvitationPreview, InvitationError> {
     let row = sqlx::query(
-        "SELECT i.workspace_id, i.role, u.display_name,
-                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
+        "SELECT i.workspace_id, i.role, u.display_name, i.expires_at
          FROM invitations i
-         JOIN workspaces w ON w.id = i.workspace_id AND w.state <> 'removing'
+         JOIN workspaces w ON w.id = i.workspace_id AND w.state <> 'deleting'
          LEFT JOIN users u ON u.id = i.created_by
          WHERE i.token_sha256 = $1 AND i.expires_at > now() AND i.accepted_at IS NULL",
     )
     .bind(token.hash().as_bytes())
     .fetch_optional(database)
     .await?
-    .ok_or(InvitationError::NotGood)?;
+    .ok_or(InvitationError::Invalid)?;
     let id: String = row.try_get("workspace_id")?;
-    let id: WorkspaceId = id.parse().map_err(|_| InvitationError::NotGood)?;
-    Ok(Offered {
+    let id: WorkspaceId = id.parse().map_err(|_| InvitationError::Invalid)?;
+    Ok(InvitationPreview {
         workspace: store::find(database, &id)
             .await?
-            .ok_or(InvitationError::NotGood)?,
+            .ok_or(InvitationError::Invalid)?,
         role: row.try_get("role")?,
         created_by: row.try_get("display_name")?,
-        expires_at: moment(&row, "expires_us")?,
+        expires_at: row
+            .try_get::<jiff_sqlx::Timestamp, _>("expires_at")?
+            .to_jiff(),
     })
 }
 
-/// Where the link led that this very user took, while they are a member there: whoever opens it again wants to come back.
-pub async fn taken_by(
+/// The workspace that this user joined with this link and is still a member of, so that opening the
+/// link again leads back to it.
+pub async fn accepted_by(
     database: &PgPool,
     token: &Token,
     user: UserId,
@@ -219,12 +210,13 @@ pub async fn taken_by(
     Ok(workspace.and_then(|id| id.parse().ok()))
 }
 
-/// Lets the user in and uses the link up; as an owner only while they have room for one more workspace. Whoever is a member already comes in without using it.
+/// Adds the user to the workspace and uses up the invitation. An owner invitation requires that the
+/// user may own another workspace. An existing member is let in without using it up.
 pub async fn accept(
     database: &PgPool,
     token: &Token,
     user: UserId,
-    plan: &Plan,
+    quota: &WorkspaceQuota,
 ) -> Result<WorkspaceId, InvitationError> {
     let hash = token.hash();
     let mut transaction = database.begin().await?;
@@ -236,20 +228,19 @@ pub async fn accept(
     .bind(user.0)
     .fetch_optional(&mut *transaction)
     .await?
-    .ok_or(InvitationError::NotGood)?;
-    let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::NotGood)?;
-    // The person, the workspace, the link, in this order, as everywhere: whoever takes two of them the other way round would wait for us
-    // while we wait for them.
-    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
-        return Err(InvitationError::NotGood);
+    .ok_or(InvitationError::Invalid)?;
+    let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::Invalid)?;
+    // Lock order is user, workspace, invitation everywhere; any other order could deadlock.
+    if role.is_owner() && !ownership::lock_user(&mut transaction, user).await? {
+        return Err(InvitationError::Invalid);
     }
-    members::hold(&mut transaction, &workspace)
+    membership::lock_workspace(&mut transaction, &workspace)
         .await
         .map_err(|error| match error {
-            MemberError::WorkspaceGone => InvitationError::NotGood,
+            MemberError::WorkspaceDeleted => InvitationError::Invalid,
             error => error.into(),
         })?;
-    // The same person clicked twice, or is in already.
+    // The link was opened twice, or the user is a member already.
     let is_member: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM members WHERE workspace_id = $1 AND user_id = $2)",
     )
@@ -261,7 +252,7 @@ pub async fn accept(
         return Ok(workspace);
     }
     if role.is_owner() {
-        members::need_room(&mut transaction, user, plan).await?;
+        membership::ensure_below_limit(&mut transaction, user, quota).await?;
     }
     let role: Option<Role> = sqlx::query_scalar(
         "UPDATE invitations SET accepted_by = $2, accepted_at = now()
@@ -272,10 +263,9 @@ pub async fn accept(
     .bind(user.0)
     .fetch_optional(&mut *transaction)
     .await?;
-    // Somebody else was faster.
-    let role = role.ok_or(InvitationError::NotGood)?;
-    match members::add(&mut transaction, &workspace, user, role, plan.members_max).await? {
-        Added::Joined | Added::WasThere => transaction.commit().await?,
-    }
+    // Someone else accepted it first.
+    let role = role.ok_or(InvitationError::Invalid)?;
+    membership::add(&mut transaction, &workspace, user, role, quota.max_members.get()).await?;
+    transaction.commit().await?;
     Ok(workspace)
 }

@@ -1,110 +1,68 @@
-//! Who belongs to a workspace. There is always an owner.
+//! Members of a workspace. A workspace always has at least one owner.
 //!
-//! Whatever changes members takes the workspace's row first, so that two owners who leave at once, or two people who come through two links at
-//! once, are seen one after the other.
+//! Every change of members locks the workspace's row first, which serializes concurrent changes,
+//! such as two owners leaving or two invitations being accepted.
 
-use sqlx::{PgConnection, PgPool, Row as _};
-
-use super::store::moment;
-use super::{Role, WorkspaceState, invitations, ownership};
-use crate::config::Plan;
-use crate::ids::{UserId, WorkspaceId};
 use jiff::Timestamp;
+use sqlx::{PgConnection, PgPool};
 
-/// A member, as the members page shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+pub use super::membership::MemberError;
+use super::membership::{ensure_below_limit, lock_workspace, role_of};
+use super::{invitations, ownership};
+use crate::config::WorkspaceQuota;
+use crate::domain::Role;
+use crate::ids::{UserId, WorkspaceId};
+
+/// A member, as shown on the members page.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Member {
-    /// Who.
+    #[sqlx(rename = "id")]
     pub user: UserId,
-    /// As they are called.
     pub display_name: String,
-    /// As their issuer said it; shown and never trusted.
+    /// As reported by the identity provider. For display only.
     pub email: Option<String>,
-    /// Whether the issuer says that the address is theirs.
+    /// Whether the identity provider has verified the address.
     pub email_verified: bool,
-    /// What they may do.
     pub role: Role,
-    /// Since when.
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub joined_at: Timestamp,
 }
 
-/// Why the members stay as they are.
-#[derive(Debug, thiserror::Error)]
-pub enum MemberError {
-    /// The workspace is gone or going.
-    #[error("the workspace is gone")]
-    WorkspaceGone,
-    /// That person is no member.
-    #[error("this person is not a member")]
-    NotAMember,
-    /// Without them nobody would own the workspace.
-    #[error("a workspace needs an owner")]
-    LastOwner,
-    /// There are as many as there may be.
-    #[error("a workspace may have {limit} members at most")]
-    Full {
-        /// How many that is.
-        limit: u32,
-    },
-    /// The person who would become an owner owns as many workspaces as they may.
-    #[error("a person may own {limit} workspaces at most")]
-    OwnsTooMany {
-        /// How many that is.
-        limit: u32,
-    },
-    /// The main database did not do it.
-    #[error("the members could not be changed")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Everybody, owners first, then by how long they have been there.
+/// All members, owners first, then by the time they joined.
 pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Member>> {
-    let rows = sqlx::query(
-        "SELECT u.id, u.display_name, u.email, u.email_verified, m.role,
-                (extract(epoch FROM m.joined_at) * 1000000)::bigint AS joined_us
+    sqlx::query_as(
+        "SELECT u.id, u.display_name, u.email, u.email_verified, m.role, m.joined_at
          FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.workspace_id = $1
          ORDER BY m.role, m.joined_at, u.id",
     )
     .bind(workspace.as_str())
     .fetch_all(database)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Member {
-                user: UserId(row.try_get("id")?),
-                display_name: row.try_get("display_name")?,
-                email: row.try_get("email")?,
-                email_verified: row.try_get("email_verified")?,
-                role: row.try_get("role")?,
-                joined_at: moment(row, "joined_us")?,
-            })
-        })
-        .collect()
+    .await
 }
 
-/// Gives a member another role. Whoever becomes an owner needs room for one more workspace.
+/// Changes a member's role. A new owner must be allowed to own another workspace.
 pub async fn change_role(
     database: &PgPool,
     workspace: &WorkspaceId,
     user: UserId,
     role: Role,
-    plan: &Plan,
+    quota: &WorkspaceQuota,
 ) -> Result<(), MemberError> {
     let mut transaction = database.begin().await?;
-    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
+    if role.is_owner() && !ownership::lock_user(&mut transaction, user).await? {
         return Err(MemberError::NotAMember);
     }
-    hold(&mut transaction, workspace).await?;
+    lock_workspace(&mut transaction, workspace).await?;
     let before = role_of(&mut transaction, workspace, user).await?;
     if before == role {
         return Ok(());
     }
     if before.is_owner() {
-        spare_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace).await?;
     }
     if role.is_owner() {
-        need_room(&mut transaction, user, plan).await?;
+        ensure_below_limit(&mut transaction, user, quota).await?;
     }
     sqlx::query("UPDATE members SET role = $3 WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -119,16 +77,16 @@ pub async fn change_role(
     Ok(())
 }
 
-/// Takes a member out: an owner does it to others, anybody to themselves.
+/// Removes a member. Owners may remove others; every member may leave.
 pub async fn remove(
     database: &PgPool,
     workspace: &WorkspaceId,
     user: UserId,
 ) -> Result<(), MemberError> {
     let mut transaction = database.begin().await?;
-    hold(&mut transaction, workspace).await?;
+    lock_workspace(&mut transaction, workspace).await?;
     if role_of(&mut transaction, workspace, user).await?.is_owner() {
-        spare_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace).await?;
     }
     sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -140,90 +98,8 @@ pub async fn remove(
     Ok(())
 }
 
-/// Takes somebody in, with the workspace held. Whoever is in already stays as they are: a link for members takes no owner's rights
-/// away, and one for owners gives none to those who came otherwise.
-pub(super) async fn add(
-    transaction: &mut PgConnection,
-    workspace: &WorkspaceId,
-    user: UserId,
-    role: Role,
-    members_max: u32,
-) -> Result<Added, MemberError> {
-    let rows: (i64, bool) = sqlx::query_as(
-        "SELECT count(*), coalesce(bool_or(user_id = $2), false) FROM members WHERE workspace_id = $1",
-    )
-    .bind(workspace.as_str())
-    .bind(user.0)
-    .fetch_one(&mut *transaction)
-    .await?;
-    let (count, is_member) = rows;
-    if is_member {
-        return Ok(Added::WasThere);
-    }
-    if count >= i64::from(members_max) {
-        return Err(MemberError::Full { limit: members_max });
-    }
-    sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
-        .bind(workspace.as_str())
-        .bind(user.0)
-        .bind(role)
-        .execute(&mut *transaction)
-        .await?;
-    Ok(Added::Joined)
-}
-
-/// What [`add`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Added {
-    Joined,
-    WasThere,
-}
-
-/// Takes the workspace's row, so that nobody else changes its members until the transaction ends.
-pub(super) async fn hold(
-    transaction: &mut PgConnection,
-    workspace: &WorkspaceId,
-) -> Result<(), MemberError> {
-    let state: Option<WorkspaceState> =
-        sqlx::query_scalar("SELECT state FROM workspaces WHERE id = $1 FOR UPDATE")
-            .bind(workspace.as_str())
-            .fetch_optional(transaction)
-            .await?;
-    match state {
-        None | Some(WorkspaceState::Removing) => Err(MemberError::WorkspaceGone),
-        Some(WorkspaceState::Creating | WorkspaceState::Active) => Ok(()),
-    }
-}
-
-pub(super) async fn role_of(
-    transaction: &mut PgConnection,
-    workspace: &WorkspaceId,
-    user: UserId,
-) -> Result<Role, MemberError> {
-    sqlx::query_scalar("SELECT role FROM members WHERE workspace_id = $1 AND user_id = $2")
-        .bind(workspace.as_str())
-        .bind(user.0)
-        .fetch_optional(transaction)
-        .await?
-        .ok_or(MemberError::NotAMember)
-}
-
-/// Refuses when the user, whose row is held, owns as many workspaces as they may.
-pub(super) async fn need_room(
-    transaction: &mut PgConnection,
-    user: UserId,
-    plan: &Plan,
-) -> Result<(), MemberError> {
-    let limit = plan.workspaces_per_user_max;
-    if ownership::has_room(transaction, user, limit).await? {
-        Ok(())
-    } else {
-        Err(MemberError::OwnsTooMany { limit })
-    }
-}
-
-/// Refuses when there is one owner only.
-async fn spare_owner(
+/// Fails if the workspace has only one owner.
+async fn ensure_other_owner(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
 ) -> Result<(), MemberError> {

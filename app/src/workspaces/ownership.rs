@@ -1,19 +1,22 @@
-//! How many workspaces one person owns: as many as the plan allows, however they came by them.
+//! Limits how many workspaces a user owns, however they came to own them.
 //!
-//! It is counted wherever somebody becomes an owner: when they make a workspace, come in as an owner by a link, or are made one. So a
-//! workspace always counts with somebody: whoever hands theirs on, by leaving or by removing the account, frees for themselves what the
-//! other owners have taken on, and no more than that.
+//! The limit is checked whenever a user becomes an owner: by creating a workspace, accepting an
+//! owner invitation, or being promoted. Every workspace therefore counts towards someone's limit.
+//! An owner who hands over workspaces and leaves can create as many new ones as the other owners
+//! have taken over, and no more.
 //!
-//! Race-free, since whoever counts holds the person's row until the commit. It is taken before a workspace's row, everywhere.
+//! Callers lock the user's row until they commit, which prevents races. The user's row is always
+//! locked before a workspace's row.
 
 use sqlx::PgConnection;
 
 use crate::ids::UserId;
 
-/// Takes the person's row until the transaction ends. False when the account is gone or going.
-pub(super) async fn hold(transaction: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+/// Locks the user's row until the transaction ends. Returns false if the account does not exist or
+/// is being deleted.
+pub(super) async fn lock_user(transaction: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
     let found: Option<i32> = sqlx::query_scalar(
-        "SELECT 1 FROM users WHERE id = $1 AND removing_since IS NULL FOR NO KEY UPDATE",
+        "SELECT 1 FROM users WHERE id = $1 AND deleting_since IS NULL FOR NO KEY UPDATE",
     )
     .bind(user.0)
     .fetch_optional(transaction)
@@ -21,16 +24,17 @@ pub(super) async fn hold(transaction: &mut PgConnection, user: UserId) -> sqlx::
     Ok(found.is_some())
 }
 
-/// Whether the person, whose row is held, may own one more. Those on their way out count until they are gone.
-pub(super) async fn has_room(
+/// Whether the user, whose row is locked, may own another workspace. Workspaces being deleted count
+/// until they are gone.
+pub(super) async fn is_below_limit(
     transaction: &mut PgConnection,
     user: UserId,
-    workspaces_max: u32,
+    max_workspaces: u32,
 ) -> sqlx::Result<bool> {
     let owned: i64 =
         sqlx::query_scalar("SELECT count(*) FROM members WHERE user_id = $1 AND role = 'owner'")
             .bind(user.0)
             .fetch_one(transaction)
             .await?;
-    Ok(owned < i64::from(workspaces_max))
+    Ok(owned < i64::from(max_workspaces))
 }

@@ -1,33 +1,17 @@
-//! Reading and writing the rows of workspaces. Whoever asks on behalf of a person goes through [`for_member`].
+//! Queries on the rows of workspaces. Access on behalf of a user goes through [`for_member`].
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
 
-use super::{Role, Workspace, WorkspaceName};
+use crate::domain::{Role, Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
 
-/// A member's `last_seen_at` is written again after so many seconds, so that reading a page does not write a row.
-const SEEN_AGAIN_SECONDS: i32 = 60;
-
-/// A moment of a row, as the queries here select it: microseconds since 1970.
-pub(crate) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
-    let microseconds: i64 = row.try_get(column)?;
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(error),
-    })
-}
-
-/// As [`moment`], where there may be none.
-pub(crate) fn optional_moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
-    match row.try_get::<Option<i64>, _>(column)? {
-        Some(_) => moment(row, column).map(Some),
-        None => Ok(None),
-    }
-}
+/// Minimum time between two updates of a member's `last_seen_at`, so that most page views write no
+/// row.
+const LAST_SEEN_RESOLUTION_SECONDS: i32 = 60;
 
 impl FromRow<'_, PgRow> for Workspace {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
@@ -43,26 +27,26 @@ impl FromRow<'_, PgRow> for Workspace {
             state: row.try_get("state")?,
             tenant_uid: row.try_get("tenant_uid")?,
             embedding_model: row.try_get("embedding_model")?,
-            personal_of: row.try_get::<Option<_>, _>("personal_of")?.map(UserId),
-            created_at: moment(row, "created_us")?,
-            available_at: optional_moment(row, "available_us")?,
+            personal_of: row.try_get("personal_of")?,
+            created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
+            available_at: row
+                .try_get::<Option<SqlTimestamp>, _>("available_at")?
+                .map(SqlTimestamp::to_jiff),
         })
     }
 }
 
-/// The workspace and the user's role in it: `None` alike when there is no such workspace, when they are no member, and when it is
-/// being removed.
+/// The workspace and the user's role in it. Returns `None` if there is no such workspace, the user
+/// is not a member, or it is being deleted; the caller cannot tell which.
 pub async fn for_member(
     database: &PgPool,
     user: UserId,
     workspace: &WorkspaceId,
 ) -> sqlx::Result<Option<(Workspace, Role)>> {
     let row = sqlx::query(
-        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
-                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role, w.created_at, w.available_at
          FROM members m JOIN workspaces w ON w.id = m.workspace_id
-         WHERE m.workspace_id = $1 AND m.user_id = $2 AND w.state <> 'removing'",
+         WHERE m.workspace_id = $1 AND m.user_id = $2 AND w.state <> 'deleting'",
     )
     .bind(workspace.as_str())
     .bind(user.0)
@@ -72,14 +56,12 @@ pub async fn for_member(
         .transpose()
 }
 
-/// The user's workspaces, the one they saw last first.
+/// The user's workspaces, most recently visited first.
 pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Workspace, Role)>> {
     let rows = sqlx::query(
-        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
-                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role, w.created_at, w.available_at
          FROM members m JOIN workspaces w ON w.id = m.workspace_id
-         WHERE m.user_id = $1 AND w.state <> 'removing'
+         WHERE m.user_id = $1 AND w.state <> 'deleting'
          ORDER BY m.last_seen_at DESC, w.id",
     )
     .bind(user.0)
@@ -90,14 +72,12 @@ pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Works
         .collect()
 }
 
-/// The workspaces that nobody but this user owns: they go with the account.
+/// The workspaces that this user alone owns: they are deleted with the account.
 pub async fn owned_alone(database: &PgPool, user: UserId) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces w
-         WHERE state <> 'removing'
+         WHERE state <> 'deleting'
            AND EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id = $1 AND m.role = 'owner')
            AND NOT EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id <> $1 AND m.role = 'owner')
          ORDER BY created_at, id",
@@ -107,15 +87,13 @@ pub async fn owned_alone(database: &PgPool, user: UserId) -> sqlx::Result<Vec<Wo
     .await
 }
 
-/// The workspace, whatever its state: for work that nobody in particular asks for.
+/// The workspace in any state, without an access check: for background work.
 pub async fn find(
     database: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
 ) -> sqlx::Result<Option<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces WHERE id = $1",
     )
     .bind(workspace.as_str())
@@ -123,27 +101,33 @@ pub async fn find(
     .await
 }
 
-/// Notes that the member was here, so that the switcher and the landing page lead to the newest first.
-pub async fn seen(database: &PgPool, user: UserId, workspace: &WorkspaceId) -> sqlx::Result<()> {
+/// Records the member's visit, which determines the order of workspaces in the switcher and where
+/// the user lands after signing in.
+pub async fn touch_last_seen(
+    database: &PgPool,
+    user: UserId,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE members SET last_seen_at = now()
          WHERE workspace_id = $1 AND user_id = $2 AND last_seen_at < now() - make_interval(secs => $3)",
     )
     .bind(workspace.as_str())
     .bind(user.0)
-    .bind(SEEN_AGAIN_SECONDS)
+    .bind(LAST_SEEN_RESOLUTION_SECONDS)
     .execute(database)
     .await?;
     Ok(())
 }
 
-/// Gives it another name, which its Tenant gets by [`super::apply::recover`]. False when it is not there any more.
+/// Renames the workspace. [`super::reconcile::run`] renames its Tenant. Returns false if the
+/// workspace does not exist or is being deleted.
 pub async fn rename(
     database: &PgPool,
     workspace: &WorkspaceId,
     name: &WorkspaceName,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query("UPDATE workspaces SET name = $2 WHERE id = $1 AND state <> 'removing'")
+    let done = sqlx::query("UPDATE workspaces SET name = $2 WHERE id = $1 AND state <> 'deleting'")
         .bind(workspace.as_str())
         .bind(name.as_str())
         .execute(database)
@@ -151,7 +135,7 @@ pub async fn rename(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes when the database was first seen to be there. Later calls change nothing.
+/// Records when the database first became available. Later calls have no effect.
 pub async fn mark_available(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE workspaces SET available_at = now() WHERE id = $1 AND available_at IS NULL",
@@ -162,7 +146,7 @@ pub async fn mark_available(database: &PgPool, workspace: &WorkspaceId) -> sqlx:
     Ok(())
 }
 
-/// Names the embedding model whose vectors serve from now on, if `before` still served.
+/// Switches the workspace to another embedding model, if `before` is still its current model.
 pub async fn serve_embedding_model(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
@@ -181,8 +165,9 @@ pub async fn serve_embedding_model(
     Ok(done.rows_affected() == 1)
 }
 
-/// How much longer the vectors of the model before are kept, if they stay for `kept` after another began to serve.
-pub async fn vectors_kept_for(
+/// How much longer the previous model's vectors are kept, if they are kept for `kept` after the
+/// switch.
+pub async fn old_vectors_kept_for(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
     kept: Duration,
@@ -198,12 +183,11 @@ pub async fn vectors_kept_for(
     Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
 
-/// Workspaces whose Tenant may not have been applied, and then those whose Tenant has another name: the oldest first, `limit` at most.
-pub async fn unapplied(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
+/// Workspaces whose Tenant has not been applied, followed by those whose Tenant has another display
+/// name; oldest first.
+pub async fn pending(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces
          WHERE state = 'creating' OR (state = 'active' AND tenant_display_name IS DISTINCT FROM name)
          ORDER BY state, created_at, id LIMIT $1",

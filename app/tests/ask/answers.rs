@@ -1,12 +1,12 @@
-//! What is answered, from what, and what is kept of it.
+//! The content of answers: citations, failures, and what is stored.
 
 use std::time::Duration;
 
-use app::ask::threads::{self, Place};
-use app::ask::{Author, Failure, MessageState, NotAQuestion, Question};
+use app::ask::threads::{self, QuestionTarget};
+use app::ask::{AnswerFailure, Author, InvalidQuestion, MessageState, Question};
 use openai_stub::{Fault, Route};
 
-use crate::support::{ANSWERS, Stage};
+use crate::support::{ANSWERS, ChatFixture};
 
 const PUMP: [&str; 3] = [
     "This manual describes the circulation pump model seven. Keep the manual near the pump.",
@@ -19,19 +19,19 @@ const LEASE: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn an_answer_cites_its_pages_and_is_kept() {
-    let stage = Stage::start().await;
-    let pump = stage.document("Pump manual", &PUMP).await;
-    stage.document("Lease", &LEASE).await;
-    let process = stage.process();
-    let asked = stage
+async fn an_answer_cites_its_pages_and_is_stored() {
+    let fixture = ChatFixture::start().await;
+    let pump = fixture.document("Pump manual", &PUMP).await;
+    fixture.document("Lease", &LEASE).await;
+    let process = fixture.process();
+    let asked = fixture
         .ask(
             "How often must the pump filter be changed?",
-            Place::New(None),
+            QuestionTarget::NewThread(None),
         )
         .await
         .unwrap();
-    let (shown, answer) = stage.read(&process, &asked).await;
+    let (shown, answer) = fixture.read(&process, &asked).await;
     assert_eq!(answer.state, MessageState::Complete);
     assert_eq!(answer.author, Author::Model(ANSWERS.to_owned()));
     assert!(
@@ -48,15 +48,15 @@ async fn an_answer_cites_its_pages_and_is_kept() {
     let first = &answer.citations[0];
     assert_eq!((first.number, first.document, first.page), (1, pump, 2));
     assert_eq!(first.title, "Pump manual");
-    assert!(first.cited && first.quote.contains("500 hours") && !first.is_gone);
-    let kept = threads::messages(&stage.database, asked.thread)
+    assert!(first.cited && first.quote.contains("500 hours") && !first.document_removed);
+    let stored = threads::messages(&fixture.database, asked.thread)
         .await
         .unwrap();
-    assert_eq!(kept.len(), 2);
-    assert_eq!(kept[0].text, "How often must the pump filter be changed?");
-    assert_eq!(kept[0].created_by, Some(stage.user));
-    assert_eq!(kept[1], answer);
-    let threads = threads::list(&stage.database).await.unwrap();
+    assert_eq!(stored.len(), 2);
+    assert_eq!(stored[0].text, "How often must the pump filter be changed?");
+    assert_eq!(stored[0].created_by, Some(fixture.user));
+    assert_eq!(stored[1], answer);
+    let threads = threads::list(&fixture.database).await.unwrap();
     assert_eq!(
         threads[0].title,
         "How often must the pump filter be changed?"
@@ -64,43 +64,47 @@ async fn an_answer_cites_its_pages_and_is_kept() {
 }
 
 #[tokio::test]
-async fn what_the_documents_do_not_speak_of_is_not_found_and_no_model_is_asked() {
-    let stage = Stage::start().await;
-    let process = stage.process();
-    let nothing = stage
+async fn an_unrelated_question_is_not_found_without_calling_the_model() {
+    let fixture = ChatFixture::start().await;
+    let process = fixture.process();
+    let nothing = fixture
         .answered(&process, "Who won the chess championship?")
         .await;
-    assert_eq!(nothing.state, MessageState::NotFound, "no document at all");
-    stage.document("Pump manual", &PUMP).await;
-    let far = stage
+    assert_eq!(
+        nothing.state,
+        MessageState::NotFound,
+        "the workspace has no documents"
+    );
+    fixture.document("Pump manual", &PUMP).await;
+    let far = fixture
         .answered(&process, "Who won the chess championship?")
         .await;
     assert_eq!((far.state, far.text.as_str()), (MessageState::NotFound, ""));
-    assert_eq!(stage.stub.counts().chat_requests, 0);
-    stage.stub.fail_next(Route::Chat, Fault::NotFound);
-    let judged = stage
+    assert_eq!(fixture.stub.counts().chat_requests, 0);
+    fixture.stub.fail_next(Route::Chat, Fault::NotFound);
+    let unanswerable = fixture
         .answered(&process, "What does the pump filter cost?")
         .await;
     assert_eq!(
-        judged.state,
+        unanswerable.state,
         MessageState::NotFound,
-        "near in words, and yet no answer"
+        "passages match, but the model finds no answer"
     );
-    assert_eq!(judged.text, "The passages say nothing of this.");
+    assert_eq!(unanswerable.text, "The passages say nothing of this.");
 }
 
 #[tokio::test]
-async fn without_a_model_for_answers_the_passages_are_quoted() {
-    let stage = Stage::start().await;
-    stage.document("Pump manual", &PUMP).await;
-    let process = stage.process_with(None);
-    assert!(process.ask.extracts_only());
-    let answer = stage
+async fn without_a_chat_model_the_answer_quotes_passages() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    let process = fixture.process_with(None);
+    assert!(process.ask.is_extractive());
+    let answer = fixture
         .answered(&process, "How often must the filter be changed?")
         .await;
     assert_eq!(
         (answer.state, &answer.author),
-        (MessageState::Complete, &Author::Extracts)
+        (MessageState::Complete, &Author::Excerpts)
     );
     assert_eq!(answer.text, "");
     let quote = &answer.citations[0];
@@ -111,20 +115,23 @@ async fn without_a_model_for_answers_the_passages_are_quoted() {
         "{quote:?}"
     );
     assert_eq!((quote.page, quote.cited), (2, true));
-    assert_eq!(stage.stub.counts().chat_requests, 0);
+    assert_eq!(fixture.stub.counts().chat_requests, 0);
 }
 
 #[tokio::test]
-async fn a_conversation_about_one_document_stays_with_it() {
-    let stage = Stage::start().await;
-    let pump = stage.document("Pump manual", &PUMP).await;
-    let lease = stage.document("Lease", &LEASE).await;
-    let process = stage.process();
-    let asked = stage
-        .ask("When is the monthly rent paid?", Place::New(Some(lease)))
+async fn a_conversation_about_one_document_searches_only_that_document() {
+    let fixture = ChatFixture::start().await;
+    let pump = fixture.document("Pump manual", &PUMP).await;
+    let lease = fixture.document("Lease", &LEASE).await;
+    let process = fixture.process();
+    let asked = fixture
+        .ask(
+            "When is the monthly rent paid?",
+            QuestionTarget::NewThread(Some(lease)),
+        )
         .await
         .unwrap();
-    let (_, answer) = stage.read(&process, &asked).await;
+    let (_, answer) = fixture.read(&process, &asked).await;
     assert_eq!(answer.state, MessageState::Complete);
     assert!(
         answer
@@ -132,15 +139,15 @@ async fn a_conversation_about_one_document_stays_with_it() {
             .iter()
             .all(|citation| citation.document == lease)
     );
-    let again = stage
+    let again = fixture
         .ask(
             "How often must the filter be changed?",
-            Place::Thread(asked.thread),
+            QuestionTarget::Thread(asked.thread),
         )
         .await
         .unwrap();
     assert_eq!(again.question.ordinal, 2);
-    let (_, other) = stage.read(&process, &again).await;
+    let (_, other) = fixture.read(&process, &again).await;
     assert!(
         other
             .citations
@@ -148,55 +155,56 @@ async fn a_conversation_about_one_document_stays_with_it() {
             .all(|citation| citation.document != pump)
     );
     assert_eq!(other.state, MessageState::NotFound);
-    // Removed: what it said is no longer quoted, and its questions do not go to all others.
+    // After its deletion the document is no longer quoted, and questions about it are not extended
+    // to all others.
     sqlx::query("DELETE FROM documents WHERE id = $1")
         .bind(lease.0)
-        .execute(stage.database.pool())
+        .execute(fixture.database.pool())
         .await
         .unwrap();
-    threads::forget_document(stage.database.pool(), lease)
+    threads::clear_quotes_of_document(fixture.database.pool(), lease)
         .await
         .unwrap();
-    let row = stage.row(&asked).await;
+    let row = fixture.row(&asked).await;
     assert!(
         row.citations
             .iter()
-            .all(|citation| citation.is_gone && citation.quote.is_empty())
+            .all(|citation| citation.document_removed && citation.quote.is_empty())
     );
     assert_eq!(row.citations.len(), answer.citations.len());
-    let kept: i64 =
+    let stored: i64 =
         sqlx::query_scalar("SELECT count(*) FROM messages WHERE citations::text LIKE '%1,200%'")
-            .fetch_one(stage.database.pool())
+            .fetch_one(fixture.database.pool())
             .await
             .unwrap();
-    assert_eq!(kept, 0, "quotes are gone from the rows too");
-    let last = stage
+    assert_eq!(stored, 0, "the stored quotes are cleared too");
+    let last = fixture
         .ask(
             "How often must the filter be changed?",
-            Place::Thread(asked.thread),
+            QuestionTarget::Thread(asked.thread),
         )
         .await
         .unwrap();
     assert_eq!(
-        stage.read(&process, &last).await.1.state,
+        fixture.read(&process, &last).await.1.state,
         MessageState::NotFound
     );
     assert!(
-        stage
-            .ask("And now?", Place::New(Some(lease)))
+        fixture
+            .ask("And now?", QuestionTarget::NewThread(Some(lease)))
             .await
             .is_err()
     );
 }
 
 #[tokio::test]
-async fn citations_of_passages_that_were_not_given_are_taken_out() {
-    let stage = Stage::start().await;
-    stage.document("Pump manual", &PUMP).await;
-    stage.stub.fail_next(Route::Chat, Fault::InvalidCitation);
-    let answer = stage
+async fn citations_of_unknown_passages_are_removed() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    fixture.stub.fail_next(Route::Chat, Fault::InvalidCitation);
+    let answer = fixture
         .answered(
-            &stage.process(),
+            &fixture.process(),
             "How often must the pump filter be changed?",
         )
         .await;
@@ -214,77 +222,80 @@ async fn citations_of_passages_that_were_not_given_are_taken_out() {
 }
 
 #[tokio::test]
-async fn where_the_vectors_model_cannot_be_had_the_words_are_looked_for() {
-    let mut stage = Stage::start().await;
-    stage.document("Pump manual", &PUMP).await;
-    stage.workspace.embedding_model = Some("a-model-of-old".to_owned());
-    let answer = stage
-        .answered(&stage.process(), "How often must the filter be changed?")
+async fn full_text_search_is_used_if_the_embedding_model_is_unavailable() {
+    let mut fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    fixture.workspace.embedding_model = Some("an-old-model".to_owned());
+    let answer = fixture
+        .answered(&fixture.process(), "How often must the filter be changed?")
         .await;
     assert_eq!(answer.state, MessageState::Complete);
     assert!(answer.text.contains("500 hours"), "{}", answer.text);
-    assert_eq!(stage.stub.counts().embedding_requests, 0);
-    let far = stage
-        .answered(&stage.process(), "Who won the chess championship?")
+    assert_eq!(fixture.stub.counts().embedding_requests, 0);
+    let far = fixture
+        .answered(&fixture.process(), "Who won the chess championship?")
         .await;
     assert_eq!(far.state, MessageState::NotFound);
 }
 
 #[tokio::test]
-async fn an_answer_that_fails_says_why_and_keeps_what_was_written() {
-    let stage = Stage::start().await;
-    stage.document("Pump manual", &PUMP).await;
-    let process = stage.process();
+async fn a_failed_answer_keeps_its_reason_and_the_text_so_far() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    let process = fixture.process();
     let question = "How often must the pump filter be changed?";
-    stage.stub.fail_next(Route::Chat, Fault::CutAfter(3));
-    let cut = stage.answered(&process, question).await;
-    assert_eq!(cut.state, MessageState::Failed(Failure::BrokenOff));
+    fixture.stub.fail_next(Route::Chat, Fault::CutAfter(3));
+    let cut = fixture.answered(&process, question).await;
+    assert_eq!(cut.state, MessageState::Failed(AnswerFailure::Interrupted));
     assert_eq!(cut.text, "The filter must");
     for (fault, failure) in [
-        (Fault::InsufficientQuota, Failure::ModelAccount),
-        (Fault::Status(400), Failure::ModelRefused),
+        (Fault::InsufficientQuota, AnswerFailure::ModelQuotaExhausted),
+        (Fault::Status(400), AnswerFailure::ModelRejected),
     ] {
-        stage.stub.fail_next(Route::Chat, fault);
-        let failed = stage.answered(&process, question).await;
+        fixture.stub.fail_next(Route::Chat, fault);
+        let failed = fixture.answered(&process, question).await;
         assert_eq!(failed.state, MessageState::Failed(failure));
     }
-    stage
+    fixture
         .stub
         .fail_always(Route::Chat, Some(Fault::Status(503)));
-    let busy = stage.answered(&process, question).await;
-    assert_eq!(busy.state, MessageState::Failed(Failure::ModelBusy));
+    let busy = fixture.answered(&process, question).await;
+    assert_eq!(busy.state, MessageState::Failed(AnswerFailure::ModelBusy));
 }
 
 #[tokio::test]
-async fn an_answer_that_stalls_is_ended() {
-    let stage = Stage::slow(Duration::from_millis(1)).await;
-    stage.document("Pump manual", &PUMP).await;
-    stage.stub.fail_next(Route::Chat, Fault::StallAfter(2));
-    let stalled = stage
+async fn a_stalled_answer_is_ended() {
+    let fixture = ChatFixture::slow(Duration::from_millis(1)).await;
+    fixture.document("Pump manual", &PUMP).await;
+    fixture.stub.fail_next(Route::Chat, Fault::StallAfter(2));
+    let stalled = fixture
         .answered(
-            &stage.process(),
+            &fixture.process(),
             "How often must the pump filter be changed?",
         )
         .await;
-    assert_eq!(stalled.state, MessageState::Failed(Failure::BrokenOff));
+    assert_eq!(
+        stalled.state,
+        MessageState::Failed(AnswerFailure::Interrupted)
+    );
     assert_eq!(stalled.text, "The filter");
 }
 
 #[test]
-fn a_question_has_words_and_an_end() {
-    assert_eq!("  \n\0 ".parse::<Question>(), Err(NotAQuestion::Empty));
+fn a_question_is_neither_empty_nor_too_long() {
+    assert_eq!("  \n\0 ".parse::<Question>(), Err(InvalidQuestion::Empty));
     assert_eq!(
         "\u{e9}".repeat(2_001).parse::<Question>(),
-        Err(NotAQuestion::TooLong)
+        Err(InvalidQuestion::TooLong)
     );
     assert!("\u{e9}".repeat(2_000).parse::<Question>().is_ok());
 }
 
 #[tokio::test]
-async fn answers_show_in_the_metrics_as_numbers_alone() {
-    let stage = Stage::start().await;
-    stage.document("Pump manual", &PUMP).await;
-    let process = stage.process();
+async fn metrics_count_answers_without_revealing_content() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    let process = fixture.process();
     for (question, state) in [
         (
             "How often must the pump filter be changed?",
@@ -295,20 +306,25 @@ async fn answers_show_in_the_metrics_as_numbers_alone() {
             MessageState::NotFound,
         ),
     ] {
-        assert_eq!(stage.answered(&process, question).await.state, state);
+        assert_eq!(fixture.answered(&process, question).await.state, state);
     }
-    stage.stub.fail_next(Route::Chat, Fault::InsufficientQuota);
-    let failed = stage
+    fixture
+        .stub
+        .fail_next(Route::Chat, Fault::InsufficientQuota);
+    let failed = fixture
         .answered(&process, "How often must the filter be changed?")
         .await;
-    assert_eq!(failed.state, MessageState::Failed(Failure::ModelAccount));
+    assert_eq!(
+        failed.state,
+        MessageState::Failed(AnswerFailure::ModelQuotaExhausted)
+    );
     let text = process.metrics.encode().unwrap();
     for line in [
-        r#"chat_app_answers_total{outcome="complete",by="model"} 1"#,
-        r#"chat_app_answers_total{outcome="not_found",by="model"} 1"#,
-        r#"chat_app_answers_total{outcome="model_account",by="model"} 1"#,
-        "chat_app_answer_first_words_seconds_count 1",
-        "chat_app_answer_seconds_count 3",
+        r#"chat_app_answers_total{outcome="complete",source="model"} 1"#,
+        r#"chat_app_answers_total{outcome="not_found",source="model"} 1"#,
+        r#"chat_app_answers_total{outcome="model_quota_exhausted",source="model"} 1"#,
+        "chat_app_answer_time_to_first_token_seconds_count 1",
+        "chat_app_answer_duration_seconds_count 3",
     ] {
         assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");
     }

@@ -1,29 +1,21 @@
-//! Questions and answers over a tenant's database behind the emulator's data plane, with the deterministic endpoint in the models' place.
+//! Questions and answers over a tenant's database behind the emulator's data plane, with the
+//! deterministic OpenAI stub as the model.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail the test, as tests do"
+    reason = "test helpers fail the test"
 )]
 
-#[expect(
-    dead_code,
-    reason = "shared with the tests of workspaces, which use the rest"
-)]
-#[path = "../workspaces/cluster.rs"]
-mod cluster;
-#[expect(
-    dead_code,
-    reason = "shared with the tests of workspaces, which use the rest"
-)]
-#[path = "../workspaces/world.rs"]
-mod world;
+#[expect(dead_code, reason = "shared with the workspaces tests")]
+#[path = "../workspaces/api_server.rs"]
+mod api_server;
+#[expect(dead_code, reason = "shared with the workspaces tests")]
+#[path = "../workspaces/fixture.rs"]
+mod fixture;
 
-#[expect(
-    dead_code,
-    reason = "shared with the tests of the web, which use the rest"
-)]
+#[expect(dead_code, reason = "shared with the web tests")]
 #[path = "../web/browser.rs"]
 mod browser;
 

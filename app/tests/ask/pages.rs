@@ -1,28 +1,30 @@
-//! A conversation as a browser has it: the pages, the stream of an answer, its stop, its removal.
+//! Conversations in a browser: the pages, streaming an answer, stopping it, and deleting a
+//! conversation.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::ask::QUESTION_CHARS_MAX;
+use app::ask::MAX_QUESTION_CHARS;
 use app::config;
+use app::domain::Workspace;
 use app::ids::{DocumentId, ThreadId};
 use app::run::compose;
 use app::telemetry::Metrics;
-use app::web::App;
 use app::web::router::router;
-use app::workspaces::{Workspace, store};
+use app::web::shared::App;
+use app::workspaces::store;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route, Stub};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::api_server::Cluster;
 use crate::browser::Browser;
-use crate::cluster::Cluster;
 use crate::emulator::Emulated;
+use crate::fixture::{postgres, wait_until};
 use crate::support::{EMBEDDINGS, document, main_database, migrate, name, provide};
-use crate::world::{postgres, until};
 
 const QUESTION: &str = "How often must the pump filter be changed?";
 const PAGES: [&str; 2] = [
@@ -30,8 +32,8 @@ const PAGES: [&str; 2] = [
     "The filter must be changed every 500 hours of operation & after floods. Close both valves before the housing is opened.",
 ];
 
-/// The app with somebody signed in, whose workspace has a document.
-struct Desk {
+/// The app with a signed-in user whose workspace holds a document.
+struct PageFixture {
     app: App,
     ada: Browser,
     workspace: Workspace,
@@ -41,7 +43,7 @@ struct Desk {
     _stop: DropGuard,
 }
 
-impl Desk {
+impl PageFixture {
     async fn start(piece_delay: Duration) -> Self {
         let stub = Stub::start(openai_stub::Config {
             piece_delay,
@@ -66,7 +68,7 @@ impl Desk {
         )
         .await
         .expect("parts");
-        app.tenants.filled().await;
+        app.tenants.wait_until_synced().await;
         let mut ada = Browser::new(router(&app));
         ada.sign_in("Ada").await;
         let workspace = first_workspace(&app).await;
@@ -94,7 +96,7 @@ impl Desk {
         format!("/w/{}/chat", self.workspace.id)
     }
 
-    /// Asks in a new conversation, and returns the conversation's address and the answer's.
+    /// Asks in a new conversation. Returns the URLs of the conversation and of the answer.
     async fn ask(&mut self) -> (String, String) {
         let asked = self
             .ada
@@ -118,25 +120,27 @@ fn settings(database: &str, stub: &Stub) -> config::Config {
         "serve".to_owned(),
         "--bucket=files".to_owned(),
         "--public-url=http://127.0.0.1:8000".to_owned(),
-        "--sign-in=local".to_owned(),
-        "--database-connections-max=4".to_owned(),
+        "--auth-mode=local".to_owned(),
+        "--max-database-connections=4".to_owned(),
         format!("--openai-base-url={}", stub.base_url()),
     ];
     let env = BTreeMap::from([
         ("DATABASE_URL".to_owned(), database.to_owned()),
         ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned()),
     ]);
-    let (_, work) = config::load(args.map(OsString::from), &env).expect("settings");
-    work.config().unwrap()
+    match config::load(args.map(OsString::from), &env).expect("settings") {
+        config::Role::Serve(config) => *config,
+        other => panic!("{other:?}"),
+    }
 }
 
-/// The only user's, once its Tenant was applied.
+/// The only user's workspace, once its Tenant is applied.
 async fn first_workspace(app: &App) -> Workspace {
     let user: uuid::Uuid = sqlx::query_scalar("SELECT id FROM users")
         .fetch_one(&app.database)
         .await
         .unwrap();
-    let look = || async {
+    let find = || async {
         let all = store::of_user(&app.database, app::ids::UserId(user))
             .await
             .unwrap();
@@ -144,28 +148,29 @@ async fn first_workspace(app: &App) -> Workspace {
             .map(|(workspace, _)| workspace)
             .find(|workspace| workspace.tenant_uid.is_some())
     };
-    until("a Tenant", || async { look().await.is_some() }).await;
-    look().await.unwrap()
+    wait_until("a Tenant", || async { find().await.is_some() }).await;
+    find().await.unwrap()
 }
 
 #[tokio::test]
-async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page() {
-    let mut desk = Desk::start(Duration::from_millis(10)).await;
-    let empty = desk.ada.get(&desk.chat()).await;
+async fn an_answer_is_streamed_and_its_citation_links_to_the_page() {
+    let mut fixture = PageFixture::start(Duration::from_millis(10)).await;
+    let empty = fixture.ada.get(&fixture.chat()).await;
     assert_eq!(empty.status, StatusCode::OK);
     assert!(empty.text.contains("Pump manual") && empty.text.contains("maxlength=\"2000\""));
-    // The model thinks for a while, so that the stream is open before the first words.
-    desk.stub
+    // The model takes a while, so that the stream is open before the first token.
+    fixture
+        .stub
         .fail_next(Route::Chat, Fault::Slow(Duration::from_secs(3)));
-    let (thread, answer) = desk.ask().await;
-    let stream = desk.ada.get(&format!("{answer}/events")).await;
+    let (thread, answer) = fixture.ask().await;
+    let stream = fixture.ada.get(&format!("{answer}/events")).await;
     assert_eq!(stream.header("content-type"), "text/event-stream");
     for event in ["event: status", "event: text", "event: done"] {
         assert!(stream.text.contains(event), "no {event} in {}", stream.text);
     }
     let link = format!(
         "/w/{}/documents/{}/file#page=2",
-        desk.workspace.id, desk.manual
+        fixture.workspace.id, fixture.manual
     );
     let done = stream.text.split_once("event: done").unwrap().1;
     assert!(done.contains(&link), "{done}");
@@ -173,91 +178,109 @@ async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page
         done.contains("operation &amp; after floods"),
         "escaped: {done}"
     );
-    let reopened = desk.ada.get(&thread).await;
+    let reopened = fixture.ada.get(&thread).await;
     assert!(reopened.text.contains(&link) && reopened.text.contains("Ada"));
-    assert!(!reopened.text.contains("sse-connect"), "it has ended");
-    let again = desk.ada.get(&format!("{answer}/events")).await;
+    assert!(
+        !reopened.text.contains("sse-connect"),
+        "the answer is complete"
+    );
+    let again = fixture.ada.get(&format!("{answer}/events")).await;
     assert!(
         again.text.contains("event: done"),
-        "who comes late sees the end at once"
+        "a late reader gets the final update immediately"
     );
-    assert_eq!(desk.stub.counts().chat_requests, 1);
+    assert_eq!(fixture.stub.counts().chat_requests, 1);
 }
 
 #[tokio::test]
-async fn a_question_from_the_open_page_is_answered_with_its_pieces_alone() {
-    // Slow enough that the first answer is still to come when its page is opened.
-    let mut desk = Desk::start(Duration::from_millis(150)).await;
-    let (thread, _) = desk.ask().await;
+async fn a_question_from_an_open_page_returns_a_fragment() {
+    // Slow enough that the first answer is still pending when its page opens.
+    let mut fixture = PageFixture::start(Duration::from_millis(150)).await;
+    let (thread, _) = fixture.ask().await;
     let id = thread.rsplit('/').next().unwrap().to_owned();
-    let mut page = desk.ada.clone().with("hx-request", "true");
+    let mut page = fixture.ada.clone().with("hx-request", "true");
     let piece = page
-        .post(&desk.chat(), &[("question", QUESTION), ("thread", &id)])
+        .post(&fixture.chat(), &[("question", QUESTION), ("thread", &id)])
         .await;
     assert_eq!(piece.status, StatusCode::OK, "{}", piece.text);
     assert!(piece.text.contains("sse-connect") && !piece.text.contains("<html"));
     let refused = page
-        .post(&desk.chat(), &[("question", " "), ("thread", &id)])
+        .post(&fixture.chat(), &[("question", " "), ("thread", &id)])
         .await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]
-async fn a_question_that_cannot_be_asked_is_given_back_with_the_reason() {
-    let mut desk = Desk::start(Duration::ZERO).await;
-    let long = "why ".repeat(QUESTION_CHARS_MAX / 4 + 1) + "?";
-    let refused = desk.ada.post(&desk.chat(), &[("question", &long)]).await;
+async fn an_invalid_question_is_returned_with_the_reason() {
+    let mut fixture = PageFixture::start(Duration::ZERO).await;
+    let long = "why ".repeat(MAX_QUESTION_CHARS / 4 + 1) + "?";
+    let refused = fixture
+        .ada
+        .post(&fixture.chat(), &[("question", &long)])
+        .await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text.contains("at most 2000 characters") && refused.text.contains("why why"));
     let unknown = DocumentId::random().to_string();
-    let refused = desk
+    let refused = fixture
         .ada
         .post(
-            &desk.chat(),
+            &fixture.chat(),
             &[("question", "Why?"), ("document", &unknown)],
         )
         .await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     for thread in [ThreadId::random().to_string(), "no-id".to_owned()] {
-        let lost = desk
+        let lost = fixture
             .ada
-            .post(&desk.chat(), &[("question", "Why?"), ("thread", &thread)])
+            .post(
+                &fixture.chat(),
+                &[("question", "Why?"), ("thread", &thread)],
+            )
             .await;
         assert_eq!(lost.status, StatusCode::NOT_FOUND);
         assert_eq!(
-            desk.ada
-                .get(&format!("{}/{thread}", desk.chat()))
+            fixture
+                .ada
+                .get(&format!("{}/{thread}", fixture.chat()))
                 .await
                 .status,
             StatusCode::NOT_FOUND
         );
     }
     let threads: i64 = sqlx::query_scalar("SELECT count(*) FROM threads")
-        .fetch_one(desk.app.pools.get(&desk.workspace).await.unwrap().pool())
+        .fetch_one(
+            fixture
+                .app
+                .pools
+                .get(&fixture.workspace)
+                .await
+                .unwrap()
+                .pool(),
+        )
         .await
         .unwrap();
     assert_eq!(threads, 0);
 }
 
 #[tokio::test]
-async fn an_answer_is_stopped_and_a_conversation_removed() {
-    let mut desk = Desk::start(Duration::from_millis(150)).await;
-    let (thread, answer) = desk.ask().await;
-    let mut page = desk.ada.clone().with("hx-request", "true");
+async fn an_answer_can_be_stopped_and_a_conversation_deleted() {
+    let mut fixture = PageFixture::start(Duration::from_millis(150)).await;
+    let (thread, answer) = fixture.ask().await;
+    let mut page = fixture.ada.clone().with("hx-request", "true");
     let stopped = page.post(&format!("{answer}/stop"), &[]).await;
     assert_eq!(stopped.status, StatusCode::NO_CONTENT, "{}", stopped.text);
-    let end = desk.ada.get(&format!("{answer}/events")).await;
+    let end = fixture.ada.get(&format!("{answer}/events")).await;
     assert!(
         end.text.contains("event: done") && end.text.contains("Stopped"),
         "{}",
         end.text
     );
-    assert_eq!(desk.stub.counts().answers, 0);
-    let removed = desk.ada.post(&format!("{thread}/remove"), &[]).await;
+    assert_eq!(fixture.stub.counts().answers, 0);
+    let removed = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
     assert_eq!(removed.status, StatusCode::SEE_OTHER);
-    for gone in [thread.clone(), format!("{answer}/events")] {
-        assert_eq!(desk.ada.get(&gone).await.status, StatusCode::NOT_FOUND);
+    for url in [thread.clone(), format!("{answer}/events")] {
+        assert_eq!(fixture.ada.get(&url).await.status, StatusCode::NOT_FOUND);
     }
-    let again = desk.ada.post(&format!("{thread}/remove"), &[]).await;
+    let again = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
 }

@@ -1,15 +1,15 @@
-//! A workspace with documents, processes that answer questions over it, and people who read along.
+//! A workspace with documents, and processes that answer questions about them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use app::ask::threads::{self, Asked, Message, MessageState, Place};
-use app::ask::{Ask, AskError, Followed};
+use app::ask::threads::{self, AskedQuestion, Message, MessageState, QuestionTarget};
+use app::ask::{AnswerService, AnswerUpdate, AskError};
+use app::domain::Workspace;
 use app::ids::{DocumentId, UserId};
 use app::telemetry::Metrics;
 use app::tenants::{PoolLimits, Pools, TenantDatabase, Tenants};
-use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use futures::{Stream, StreamExt as _};
 use llm::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};
@@ -25,9 +25,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cluster::Cluster;
+use crate::api_server::Cluster;
 use crate::emulator::Emulated;
-use crate::world::{SOON, World, postgres, until};
+use crate::fixture::{Fixture, TIMEOUT, postgres, wait_until};
 
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
 pub(crate) const ANSWERS: &str = "gpt-4o-mini";
@@ -35,14 +35,14 @@ const DIMENSIONS: u32 = 1_536;
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
-/// A name that no other test of this program uses.
+/// A name that no other test in this binary uses.
 pub(crate) fn name(what: &str) -> String {
     format!("{what}_{}", NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A workspace, its database, and the endpoint of the models.
-pub(crate) struct Stage {
-    pub(crate) world: World,
+/// A workspace with its database, and the model's endpoint.
+pub(crate) struct ChatFixture {
+    pub(crate) workspaces: Fixture,
     pub(crate) stub: Stub,
     pub(crate) workspace: Workspace,
     pub(crate) database: TenantDatabase,
@@ -50,9 +50,9 @@ pub(crate) struct Stage {
     _emulator: Emulated,
 }
 
-/// One process that answers.
+/// A process that answers questions.
 pub(crate) struct Process {
-    pub(crate) ask: Ask,
+    pub(crate) ask: AnswerService,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -64,12 +64,12 @@ impl Drop for Process {
     }
 }
 
-impl Stage {
+impl ChatFixture {
     pub(crate) async fn start() -> Self {
         Self::with(openai_stub::Config::default()).await
     }
 
-    /// With time between the pieces of an answer.
+    /// With a delay between the pieces of an answer.
     pub(crate) async fn slow(piece_delay: Duration) -> Self {
         Self::with(openai_stub::Config {
             piece_delay,
@@ -81,15 +81,21 @@ impl Stage {
     async fn with(config: openai_stub::Config) -> Self {
         let server = postgres().await;
         let emulator = Emulated::start(server.uri(), &name("ask_emulator")).await;
-        let world = World::with(PoolLimits::default()).await;
-        let user = world.user("Ada").await;
-        let mut workspace = world.workspace(user).await;
-        provide(&world.cluster, &world.tenants, &emulator, &workspace).await;
+        let workspaces = Fixture::with(PoolLimits::default()).await;
+        let user = workspaces.user("Ada").await;
+        let mut workspace = workspaces.workspace(user).await;
+        provide(
+            &workspaces.cluster,
+            &workspaces.tenants,
+            &emulator,
+            &workspace,
+        )
+        .await;
         workspace.embedding_model = Some(EMBEDDINGS.to_owned());
-        let database = world.pools.get(&workspace).await.expect("a database");
+        let database = workspaces.pools.get(&workspace).await.expect("a database");
         migrate(&database).await;
         Self {
-            world,
+            workspaces,
             stub: Stub::start(config).await.expect("the endpoint starts"),
             workspace,
             database,
@@ -98,13 +104,13 @@ impl Stage {
         }
     }
 
-    /// A process with a model for answers.
+    /// A process with a chat model.
     pub(crate) fn process(&self) -> Process {
         self.process_with(Some(ANSWERS))
     }
 
     pub(crate) fn process_with(&self, answers: Option<&str>) -> Process {
-        self.process_over(self.world.pools.clone(), answers)
+        self.process_over(self.workspaces.pools.clone(), answers)
     }
 
     fn process_over(&self, pools: Pools, answers: Option<&str>) -> Process {
@@ -127,7 +133,7 @@ impl Stage {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
         Process {
-            ask: Ask::start(
+            ask: AnswerService::start(
                 pools,
                 Arc::new(models),
                 Arc::clone(&metrics),
@@ -144,31 +150,45 @@ impl Stage {
         document(&self.database, title, pages).await
     }
 
-    /// Asks, and begins no answer.
-    pub(crate) async fn ask(&self, question: &str, place: Place) -> Result<Asked, AskError> {
+    /// Stores a question without starting its answer.
+    pub(crate) async fn ask(
+        &self,
+        question: &str,
+        target: QuestionTarget,
+    ) -> Result<AskedQuestion, AskError> {
         let question = question.parse().unwrap();
-        threads::ask(&self.database, self.user, &question, place, Some(ANSWERS)).await
+        threads::ask(&self.database, self.user, &question, target, Some(ANSWERS)).await
     }
 
-    /// Asks in a new conversation with all documents, and reads the answer to its end.
+    /// Asks about all documents in a new conversation, and follows the answer to its end.
     pub(crate) async fn answered(&self, process: &Process, question: &str) -> Message {
-        let asked = self.ask(question, Place::New(None)).await.unwrap();
+        let asked = self
+            .ask(question, QuestionTarget::NewThread(None))
+            .await
+            .unwrap();
         self.read(process, &asked).await.1
     }
 
-    /// Reads along to the end: every text that was shown, and the answer.
-    pub(crate) async fn read(&self, process: &Process, asked: &Asked) -> (Vec<String>, Message) {
+    /// Follows the answer to its end. Returns every text that was streamed, and the final answer.
+    pub(crate) async fn read(
+        &self,
+        process: &Process,
+        asked: &AskedQuestion,
+    ) -> (Vec<String>, Message) {
         let mut following = Box::pin(self.follow(process, asked));
         let mut shown = Vec::new();
         loop {
-            match timeout(SOON, following.next()).await.expect("news") {
-                Some(Followed::Text(message)) => shown.push(message.text),
-                Some(Followed::Progress(_)) => {}
-                Some(Followed::Ended(message)) => {
+            match timeout(TIMEOUT, following.next())
+                .await
+                .expect("an update in time")
+            {
+                Some(AnswerUpdate::Text(message)) => shown.push(message.text),
+                Some(AnswerUpdate::Progress(_)) => {}
+                Some(AnswerUpdate::Ended(message)) => {
                     assert!(following.next().await.is_none());
                     return (shown, *message);
                 }
-                None => panic!("the answer ended without a word"),
+                None => panic!("the stream ended without the final update"),
             }
         }
     }
@@ -176,45 +196,48 @@ impl Stage {
     pub(crate) fn follow(
         &self,
         process: &Process,
-        asked: &Asked,
-    ) -> impl Stream<Item = Followed> + Send + use<> {
+        asked: &AskedQuestion,
+    ) -> impl Stream<Item = AnswerUpdate> + Send + use<> {
         process
             .ask
             .follow(&self.workspace, asked.thread, asked.answer.id)
     }
 
-    /// The answer's row.
-    pub(crate) async fn row(&self, asked: &Asked) -> Message {
+    /// The stored answer.
+    pub(crate) async fn row(&self, asked: &AskedQuestion) -> Message {
         threads::message(&self.database, asked.thread, asked.answer.id)
             .await
             .unwrap()
             .expect("an answer")
     }
 
-    pub(crate) async fn until_ended(&self, asked: &Asked) -> Message {
-        until("the answer's end", || async {
+    pub(crate) async fn until_ended(&self, asked: &AskedQuestion) -> Message {
+        wait_until("the answer's end", || async {
             self.row(asked).await.state != MessageState::Pending
         })
         .await;
         self.row(asked).await
     }
 
-    /// Until some of the answer has been read here.
+    /// Waits for the first text of the answer.
     pub(crate) async fn until_text(
         &self,
-        following: &mut (impl Stream<Item = Followed> + Unpin),
+        following: &mut (impl Stream<Item = AnswerUpdate> + Unpin),
     ) -> String {
         loop {
-            match timeout(SOON, following.next()).await.expect("news") {
-                Some(Followed::Text(message)) => return message.text,
-                Some(Followed::Progress(_)) => {}
+            match timeout(TIMEOUT, following.next())
+                .await
+                .expect("an update in time")
+            {
+                Some(AnswerUpdate::Text(message)) => return message.text,
+                Some(AnswerUpdate::Progress(_)) => {}
                 other => panic!("{other:?}"),
             }
         }
     }
 }
 
-/// The URL of a main database of its own, with the app's tables.
+/// Creates a main database for one test and returns its URL.
 pub(crate) async fn main_database(name: &str) -> String {
     let server = postgres().await;
     let mut connection = PgConnection::connect(server.uri()).await.expect("connects");
@@ -228,7 +251,7 @@ pub(crate) async fn main_database(name: &str) -> String {
     url.into()
 }
 
-/// The schema that the controller would have brought.
+/// Applies the schema, as the controller would.
 pub(crate) async fn migrate(database: &TenantDatabase) {
     for migration in [
         include_str!("../../../tenant-migrations/0001_documents.sql"),
@@ -241,7 +264,7 @@ pub(crate) async fn migrate(database: &TenantDatabase) {
     }
 }
 
-/// A document as ingestion would leave it.
+/// Stores a document, as ingestion would.
 pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&str]) -> DocumentId {
     let id = DocumentId::random();
     sqlx::query(
@@ -298,14 +321,14 @@ pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&s
     id
 }
 
-/// A database of its own at the emulator, as the controller would make it.
+/// Creates a database at the emulator, as the controller would.
 pub(crate) async fn provide(
     cluster: &Cluster,
     tenants: &Tenants,
     emulator: &Emulator,
     workspace: &Workspace,
 ) {
-    let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
+    let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let created: CreatedProject = http
         .post(format!("{}/projects", emulator.api_url()))
         .bearer_auth(emulator.api_key())
@@ -344,7 +367,7 @@ pub(crate) async fn provide(
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     cluster.make_available(&format!("ws-{}", workspace.id), &secret, 2);
-    until("the watch's word", || async {
+    wait_until("the database to become available", || async {
         tenants.available(workspace).is_ok()
     })
     .await;

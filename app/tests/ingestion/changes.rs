@@ -1,56 +1,57 @@
-//! What people do to documents that are there: cancel, rename, read again, search.
+//! User actions on existing documents: cancel, rename, retry, search.
 
-use app::documents::{self, Failure, OwnFailure, State, Title};
-use app::ingestion::queue::{Job as _, Turn};
-use app::ingestion::{Checkpoint, RenameDocument};
+use app::documents::RenameDocument;
+use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
+use app::ingestion::Checkpoint;
+use app::jobs::{Attempt, JobHandler as _};
 
-use crate::crashes::StopAt;
+use crate::crashes::PauseAt;
 use crate::support::{World, pdf};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_reading_stops_and_can_be_begun_again() {
+async fn a_cancelled_ingestion_stops_and_can_be_retried() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(2, "cancelled")).await;
-    let stop = StopAt::new(Checkpoint::Done(app::documents::Step::Chunk));
-    let reading = tokio::spawn(world.job(document).await.run(
-        world.workshop.with_checkpoints(stop.clone()),
-        Turn { attempt: 1 },
+    let document = world.upload("a.pdf", &pdf(2, "cancelled")).await;
+    let pause = PauseAt::new(Checkpoint::StepDone(app::documents::IngestStep::Chunk));
+    let ingestion = tokio::spawn(world.job(document).await.run(
+        world.context.with_checkpoints(pause.clone()),
+        Attempt { number: 1 },
     ));
-    stop.is_reached().await;
+    pause.wait_until_reached().await;
     documents::cancel(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    // It looks by itself whether it is still wanted, also while nothing goes on.
-    reading.await.unwrap().unwrap();
-    let cancelled = State::Failed(Failure::Own(OwnFailure::Cancelled));
+    // The job notices on its own that its claim is lost, even while it makes no progress.
+    ingestion.await.unwrap().unwrap();
+    let cancelled = DocumentStatus::Failed(IngestError::System(SystemFailure::Cancelled));
     assert_eq!(world.state(document).await, cancelled);
     assert_eq!(world.jobs().await, Vec::<String>::new());
     documents::retry(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
     world.ingest(document).await.unwrap();
-    assert_eq!(world.state(document).await, State::Ready);
-    // Cancelling a second reading leaves what the first has brought.
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
+    // Cancelling a second ingestion keeps the results of the first.
     documents::retry(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
     documents::cancel(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    assert_eq!(world.state(document).await, State::Ready);
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_title_reaches_the_tenants_database_also_when_it_comes_while_the_rows_are_written() {
+async fn a_rename_during_ingestion_reaches_the_tenants_database() {
     let world = World::start().await;
-    let document = world.bring("old.pdf", &pdf(1, "title")).await;
-    let stop = StopAt::new(Checkpoint::Written);
-    let reading = tokio::spawn(world.job(document).await.run(
-        world.workshop.with_checkpoints(stop.clone()),
-        Turn { attempt: 1 },
+    let document = world.upload("old.pdf", &pdf(1, "title")).await;
+    let pause = PauseAt::new(Checkpoint::RowsWritten);
+    let ingestion = tokio::spawn(world.job(document).await.run(
+        world.context.with_checkpoints(pause.clone()),
+        Attempt { number: 1 },
     ));
-    stop.is_reached().await;
+    pause.wait_until_reached().await;
     let title: Title = "New title".parse().unwrap();
     documents::rename(&world.database, &world.workspace.id, document, &title)
         .await
@@ -59,9 +60,9 @@ async fn a_new_title_reaches_the_tenants_database_also_when_it_comes_while_the_r
         workspace: world.workspace.id.clone(),
         document,
     };
-    let renaming = tokio::spawn(job.run(world.workshop.clone(), Turn { attempt: 1 }));
-    stop.go_on();
-    reading.await.unwrap().unwrap();
+    let renaming = tokio::spawn(job.run(world.context.clone(), Attempt { number: 1 }));
+    pause.resume();
+    ingestion.await.unwrap().unwrap();
     renaming.await.unwrap().unwrap();
     let there: String = sqlx::query_scalar("SELECT title FROM documents")
         .fetch_one(&world.tenant)
@@ -72,9 +73,9 @@ async fn a_new_title_reaches_the_tenants_database_also_when_it_comes_while_the_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_again_keeps_what_conversations_refer_to() {
+async fn ingesting_again_keeps_the_row_that_conversations_refer_to() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "kept")).await;
+    let document = world.upload("a.pdf", &pdf(1, "kept")).await;
     world.ingest(document).await.unwrap();
     sqlx::query(
         "INSERT INTO threads (id, title, created_by, document_id) VALUES (gen_random_uuid(), 't', gen_random_uuid(), $1)",
@@ -96,11 +97,11 @@ async fn reading_again_keeps_what_conversations_refer_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn search_finds_words_on_their_pages_and_marks_them_and_nothing_else() {
+async fn search_returns_pages_and_marks_only_the_matches() {
     let world = World::start().await;
     let text = "<b>harvest</b> & \"quotes\" of the orchard\nA second line of the orchard.";
     let bytes = xtask::sample_pdf(&["Nothing here to see at all.", text]);
-    let document = world.bring("a.pdf", &bytes).await;
+    let document = world.upload("a.pdf", &bytes).await;
     world.ingest(document).await.unwrap();
     let (hits, more) = documents::search(&world.tenant, &"orchard".parse().unwrap())
         .await
@@ -113,15 +114,11 @@ async fn search_finds_words_on_their_pages_and_marks_them_and_nothing_else() {
     let marked: Vec<&str> = hit
         .snippet
         .iter()
-        .filter(|piece| piece.is_found)
-        .map(|piece| piece.text.as_str())
+        .filter(|part| part.is_match)
+        .map(|part| part.text.as_str())
         .collect();
     assert_eq!(marked, ["orchard", "orchard"]);
-    let shown: String = hit
-        .snippet
-        .iter()
-        .map(|piece| piece.text.as_str())
-        .collect();
+    let shown: String = hit.snippet.iter().map(|part| part.text.as_str()).collect();
     assert!(shown.contains("<b>harvest</b> & \"quotes\""), "{shown}");
     for nothing in ["unheard", "\"orchard harvest\"", "orchard -harvest"] {
         let (hits, _) = documents::search(&world.tenant, &nothing.parse().unwrap())

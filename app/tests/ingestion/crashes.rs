@@ -1,98 +1,103 @@
-//! A worker that dies after any effect: the job runs again, and the end is the same.
+//! A worker that crashes after any effect: the job runs again and ends in the same state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use app::documents::{self, State, Step};
+use app::documents::DeleteDocument;
+use app::documents::{self, DocumentStatus, IngestStep};
 use app::ids::DocumentId;
-use app::ingestion::queue::{Job as _, Turn};
-use app::ingestion::{Checkpoint, Checkpoints, RemoveDocument};
+use app::ingestion::{Checkpoint, Checkpoints};
+use app::jobs::{Attempt, JobHandler as _};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-use crate::support::{BUCKET, PATIENCE, World, pdf};
+use crate::support::{BUCKET, TIMEOUT, World, pdf};
 
-const EVERY: [Checkpoint; 8] = [
+const ALL_CHECKPOINTS: [Checkpoint; 8] = [
     Checkpoint::Claimed,
-    Checkpoint::Done(Step::Fetch),
-    Checkpoint::Done(Step::Extract),
-    Checkpoint::Done(Step::Chunk),
-    Checkpoint::Drafted,
-    Checkpoint::Done(Step::Embed),
-    Checkpoint::Written,
-    Checkpoint::Done(Step::Store),
+    Checkpoint::StepDone(IngestStep::Fetch),
+    Checkpoint::StepDone(IngestStep::Extract),
+    Checkpoint::StepDone(IngestStep::Chunk),
+    Checkpoint::VectorsDrafted,
+    Checkpoint::StepDone(IngestStep::Embed),
+    Checkpoint::RowsWritten,
+    Checkpoint::StepDone(IngestStep::Store),
 ];
 
-/// Stands still for ever at one checkpoint, as a process that is killed there, until it is let go on.
-pub(crate) struct StopAt {
+/// Suspends a job at one checkpoint, like a process killed there, until [`Self::resume`].
+pub(crate) struct PauseAt {
     checkpoint: Checkpoint,
     reached: Notify,
-    go_on: Notify,
+    resume: Notify,
     passed: AtomicUsize,
 }
 
-impl StopAt {
+impl PauseAt {
     pub(crate) fn new(checkpoint: Checkpoint) -> Arc<Self> {
         Arc::new(Self {
             checkpoint,
             reached: Notify::new(),
-            go_on: Notify::new(),
+            resume: Notify::new(),
             passed: AtomicUsize::new(0),
         })
     }
 
-    pub(crate) async fn is_reached(&self) {
-        tokio::time::timeout(PATIENCE, self.reached.notified())
+    pub(crate) async fn wait_until_reached(&self) {
+        tokio::time::timeout(TIMEOUT, self.reached.notified())
             .await
             .unwrap_or_else(|_| panic!("{:?} is not reached", self.checkpoint));
     }
 
-    pub(crate) fn go_on(&self) {
-        self.go_on.notify_one();
+    pub(crate) fn resume(&self) {
+        self.resume.notify_one();
     }
 }
 
-impl Checkpoints for StopAt {
+impl Checkpoints for PauseAt {
     fn reached(&self, checkpoint: Checkpoint) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if checkpoint == self.checkpoint && self.passed.fetch_add(1, Ordering::SeqCst) == 0 {
                 self.reached.notify_one();
-                self.go_on.notified().await;
+                self.resume.notified().await;
             }
         })
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_dies_after_any_effect_leaves_the_same_end_and_pays_for_no_vector_twice() {
+async fn a_crash_after_any_effect_ends_in_the_same_state_and_embeds_no_text_twice() {
     let world = World::start().await;
     let bytes = pdf(30, "crash");
-    let document = world.bring("crash.pdf", &bytes).await;
+    let document = world.upload("crash.pdf", &bytes).await;
     world.ingest(document).await.unwrap();
     let (expected, cost) = (world.contents().await, world.models.count());
     assert!(cost > 64, "{cost} texts are not several slices");
     let ready = world.row(document).await.unwrap();
-    assert_eq!(ready.state, State::Ready);
+    assert_eq!(ready.state, DocumentStatus::Ready);
     assert_eq!(ready.page_count, Some(30));
-    for checkpoint in EVERY {
-        world.forget().await;
+    for checkpoint in ALL_CHECKPOINTS {
+        world.clear_tenant_database().await;
         documents::retry(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
         let before = world.models.count();
-        let stop = StopAt::new(checkpoint);
-        let workshop = world.workshop.with_checkpoints(stop.clone());
+        let pause = PauseAt::new(checkpoint);
+        let context = world.context.with_checkpoints(pause.clone());
         let job = world.job(document).await;
-        let worker = tokio::spawn(job.run(workshop, Turn { attempt: 1 }));
-        stop.is_reached().await;
+        let worker = tokio::spawn(job.run(context, Attempt { number: 1 }));
+        pause.wait_until_reached().await;
         worker.abort();
         let _ = worker.await;
         world.ingest(document).await.unwrap();
         assert_eq!(world.contents().await, expected, "{checkpoint:?}");
-        assert_eq!(world.state(document).await, State::Ready, "{checkpoint:?}");
-        // Slices that were under way when it died, and had not been kept, are made again.
+        assert_eq!(
+            world.state(document).await,
+            DocumentStatus::Ready,
+            "{checkpoint:?}"
+        );
+        // Batches that were in flight at the crash are embedded again.
         let paid = world.models.count() - before;
-        let lost = if checkpoint == Checkpoint::Drafted {
+        let lost = if checkpoint == Checkpoint::VectorsDrafted {
             4 * 64
         } else {
             0
@@ -106,19 +111,20 @@ async fn a_worker_that_dies_after_any_effect_leaves_the_same_end_and_pays_for_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_job_done_twice_gives_the_same_rows_and_makes_no_vector_again() {
+async fn running_the_job_twice_gives_the_same_rows_and_embeds_nothing_again() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(3, "twice")).await;
+    let document = world.upload("a.pdf", &pdf(3, "twice")).await;
     let job = world.job(document).await;
     world.ingest(document).await.unwrap();
     let (rows, cost) = (world.contents().await, world.models.count());
     assert!(rows.iter().any(|row| row.starts_with("chunk ")));
-    // The queue may run a job once more after its end was not noted: the row is as it was when it was begun.
+    // The queue may run a finished job again if its completion was not recorded: restore the row's
+    // state from the start of the job.
     sqlx::query("UPDATE documents SET state = 'working'")
         .execute(&world.database)
         .await
         .unwrap();
-    job.run(world.workshop.clone(), Turn { attempt: 1 })
+    job.run(world.context.clone(), Attempt { number: 1 })
         .await
         .unwrap();
     assert_eq!(world.contents().await, rows);
@@ -127,12 +133,12 @@ async fn the_job_done_twice_gives_the_same_rows_and_makes_no_vector_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_document_with_the_same_passages_pays_for_the_new_ones_only() {
+async fn shared_passages_of_a_second_document_are_not_embedded_again() {
     let world = World::start().await;
-    let first = world.bring("a.pdf", &pdf(4, "shared")).await;
+    let first = world.upload("a.pdf", &pdf(4, "shared")).await;
     world.ingest(first).await.unwrap();
     let cost = world.models.count();
-    let second = world.bring("b.pdf", &pdf(5, "shared")).await;
+    let second = world.upload("b.pdf", &pdf(5, "shared")).await;
     world.ingest(second).await.unwrap();
     let more = world.models.count() - cost;
     assert!(more < cost, "{more} after {cost}");
@@ -140,26 +146,27 @@ async fn a_second_document_with_the_same_passages_pays_for_the_new_ones_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_taken_for_dead_writes_nothing_once_another_has_the_document() {
+async fn a_worker_declared_dead_writes_nothing_after_another_claimed_the_document() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(3, "stale")).await;
-    for checkpoint in EVERY {
-        if checkpoint == Checkpoint::Written {
-            // There it holds the lock, and the other waits for it: see below.
+    let document = world.upload("a.pdf", &pdf(3, "stale")).await;
+    for checkpoint in ALL_CHECKPOINTS {
+        if checkpoint == Checkpoint::RowsWritten {
+            // At this checkpoint the worker holds the lock and the other one waits for it: covered
+            // below.
             continue;
         }
-        world.forget().await;
-        let stop = StopAt::new(checkpoint);
+        world.clear_tenant_database().await;
+        let pause = PauseAt::new(checkpoint);
         let stale = tokio::spawn(world.job(document).await.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+            world.context.with_checkpoints(pause.clone()),
+            Attempt { number: 1 },
         ));
-        stop.is_reached().await;
+        pause.wait_until_reached().await;
         world.ingest(document).await.unwrap();
         let rows = world.contents().await;
         let row = world.row(document).await.unwrap();
-        assert_eq!(row.state, State::Ready, "{checkpoint:?}");
-        stop.go_on();
+        assert_eq!(row.state, DocumentStatus::Ready, "{checkpoint:?}");
+        pause.resume();
         stale.await.unwrap().unwrap();
         assert_eq!(world.contents().await, rows, "{checkpoint:?}");
         assert_eq!(world.row(document).await.unwrap(), row, "{checkpoint:?}");
@@ -171,29 +178,30 @@ async fn a_worker_taken_for_dead_writes_nothing_once_another_has_the_document() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removal_during_ingestion_leaves_nothing_wherever_it_is() {
+async fn deleting_a_document_during_ingestion_leaves_nothing_behind() {
     let world = World::start().await;
-    for checkpoint in EVERY {
-        let document = world.bring("a.pdf", &pdf(3, "removed")).await;
-        let stop = StopAt::new(checkpoint);
-        let reading = tokio::spawn(world.job(document).await.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+    for checkpoint in ALL_CHECKPOINTS {
+        let document = world.upload("a.pdf", &pdf(3, "removed")).await;
+        let pause = PauseAt::new(checkpoint);
+        let ingestion = tokio::spawn(world.job(document).await.run(
+            world.context.with_checkpoints(pause.clone()),
+            Attempt { number: 1 },
         ));
-        stop.is_reached().await;
-        documents::remove(&world.database, &world.workspace.id, document)
+        pause.wait_until_reached().await;
+        documents::delete(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
-        let removal = tokio::spawn(remove(&world, document));
-        if checkpoint == Checkpoint::Written {
-            // It waits for the lock; the reading commits, and then its rows go.
-            stop.go_on();
-            reading.await.unwrap().unwrap();
-            removal.await.unwrap();
+        let deletion = tokio::spawn(delete_document(&world, document));
+        if checkpoint == Checkpoint::RowsWritten {
+            // The deletion waits for the lock; the ingestion commits, then the deletion removes its
+            // rows.
+            pause.resume();
+            ingestion.await.unwrap().unwrap();
+            deletion.await.unwrap();
         } else {
-            removal.await.unwrap();
-            stop.go_on();
-            reading.await.unwrap().unwrap();
+            deletion.await.unwrap();
+            pause.resume();
+            ingestion.await.unwrap().unwrap();
         }
         assert_eq!(
             world.contents().await,
@@ -206,41 +214,41 @@ async fn removal_during_ingestion_leaves_nothing_wherever_it_is() {
     world.stop().await;
 }
 
-fn remove(
+fn delete_document(
     world: &World,
     document: DocumentId,
 ) -> impl Future<Output = ()> + Send + 'static + use<> {
-    let job = RemoveDocument {
+    let job = DeleteDocument {
         workspace: world.workspace.id.clone(),
         document,
     };
-    let workshop = world.workshop.clone();
-    async move { job.run(workshop, Turn { attempt: 1 }).await.unwrap() }
+    let context = world.context.clone();
+    async move { job.run(context, Attempt { number: 1 }).await.unwrap() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removal_that_dies_after_any_effect_is_carried_to_its_end() {
+async fn a_deletion_that_crashes_after_any_effect_is_completed() {
     let world = World::start().await;
-    for checkpoint in [Checkpoint::RowsRemoved, Checkpoint::FileRemoved] {
-        let document = world.bring("a.pdf", &pdf(2, "removed")).await;
+    for checkpoint in [Checkpoint::RowsDeleted, Checkpoint::FileDeleted] {
+        let document = world.upload("a.pdf", &pdf(2, "removed")).await;
         world.ingest(document).await.unwrap();
-        documents::remove(&world.database, &world.workspace.id, document)
+        documents::delete(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
-        let job = RemoveDocument {
+        let job = DeleteDocument {
             workspace: world.workspace.id.clone(),
             document,
         };
-        let stop = StopAt::new(checkpoint);
+        let pause = PauseAt::new(checkpoint);
         let worker = tokio::spawn(job.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+            world.context.with_checkpoints(pause.clone()),
+            Attempt { number: 1 },
         ));
-        stop.is_reached().await;
+        pause.wait_until_reached().await;
         worker.abort();
         let _ = worker.await;
-        assert_eq!(world.state(document).await, State::Removing);
-        remove(&world, document).await;
+        assert_eq!(world.state(document).await, DocumentStatus::Deleting);
+        delete_document(&world, document).await;
         assert_eq!(world.contents().await, Vec::<String>::new());
         assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
         assert_eq!(world.row(document).await, None);

@@ -1,18 +1,18 @@
-//! The store of files, as browsers and the app use it.
+//! The object store, as used by browsers and by the app.
 
 use std::time::Duration;
 
-use app::documents::State;
-use app::objects::{Cors, Disposition};
+use app::documents::DocumentStatus;
+use app::objects::{CorsStatus, Disposition};
 
 use crate::support::{BUCKET, World, pdf};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
+async fn a_presigned_url_serves_the_pdf_under_its_file_name() {
     let world = World::start().await;
     let bytes = pdf(1, "shown");
-    let document = world.bring("Größe \"1\".pdf", &bytes).await;
-    let place = world
+    let document = world.upload("Größe \"1\".pdf", &bytes).await;
+    let key = world
         .objects
         .prefix(None, &world.workspace.id)
         .document(document);
@@ -21,17 +21,17 @@ async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
     };
     let url = world
         .objects
-        .presign_get(&place, &disposition, Duration::from_mins(1))
+        .presign_get(&key, &disposition, Duration::from_mins(1))
         .await
         .unwrap();
-    let answer = reqwest::get(&url).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "application/pdf");
+    let response = reqwest::get(&url).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/pdf");
     assert_eq!(
-        answer.headers()["content-disposition"],
+        response.headers()["content-disposition"],
         "inline; filename=\"Gr__e _1_.pdf\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%221%22.pdf"
     );
-    assert_eq!(answer.bytes().await.unwrap(), bytes);
+    assert_eq!(response.bytes().await.unwrap(), bytes);
     let other = url.replace(
         &document.to_string(),
         "0d3b7f0e-6f0e-4b6e-9d65-3f1f2f5a9d11",
@@ -41,36 +41,36 @@ async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_takes_every_version_of_a_file_and_nothing_of_its_neighbours() {
+async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
     let world = World::start().await;
     let bytes = pdf(1, "versions");
-    let document = world.bring("a.pdf", &bytes).await;
-    let neighbour = world.bring("b.pdf", &pdf(1, "neighbour")).await;
+    let document = world.upload("a.pdf", &bytes).await;
+    let neighbour = world.upload("b.pdf", &pdf(1, "neighbour")).await;
     let prefix = world.objects.prefix(None, &world.workspace.id);
-    let place = prefix.document(document);
+    let key = prefix.document(document);
     for _ in 0..2 {
         let sent = world
             .s3
             .client()
             .put_object()
             .bucket(BUCKET)
-            .key(place.key())
+            .key(key.key())
             .body(bytes.clone().into())
             .send();
         sent.await.unwrap();
     }
-    let removed = world.objects.remove(&place).await.unwrap();
+    let removed = world.objects.delete(&key).await.unwrap();
     assert_eq!(removed.objects, 1);
     assert_eq!(removed.byte_count, 3 * bytes.len() as u64);
-    let kept = world.s3.kept(BUCKET).await.unwrap();
-    assert_eq!(kept.len(), 1, "{kept:?}");
-    assert_eq!(kept[0].0, prefix.document(neighbour).key());
+    let objects = world.s3.kept(BUCKET).await.unwrap();
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    assert_eq!(objects[0].0, prefix.document(neighbour).key());
     assert_eq!(
-        world.objects.remove_prefix(&prefix).await.unwrap().objects,
+        world.objects.delete_prefix(&prefix).await.unwrap().objects,
         1
     );
     assert_eq!(
-        world.objects.remove_prefix(&prefix).await.unwrap().objects,
+        world.objects.delete_prefix(&prefix).await.unwrap().objects,
         0
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
@@ -78,17 +78,17 @@ async fn removing_takes_every_version_of_a_file_and_nothing_of_its_neighbours() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_on_the_apps_pages_may_send_and_others_may_not() {
+async fn only_pages_of_the_app_may_upload() {
     let world = World::start().await;
     let origin = "https://chat.example.org";
     let added = world.objects.allow_uploads_from(origin).await.unwrap();
-    assert_eq!(added, [(BUCKET.to_owned(), Cors::Added)]);
+    assert_eq!(added, [(BUCKET.to_owned(), CorsStatus::Added)]);
     let again = world.objects.allow_uploads_from(origin).await.unwrap();
-    assert_eq!(again, [(BUCKET.to_owned(), Cors::Present)]);
-    let begun = world.begin("a.pdf", &pdf(1, "cors")).await.unwrap();
+    assert_eq!(again, [(BUCKET.to_owned(), CorsStatus::Present)]);
+    let pending = world.create_upload("a.pdf", &pdf(1, "cors")).await.unwrap();
     for (from, allowed) in [(origin, true), ("https://other.example.org", false)] {
-        let answer = reqwest::Client::new()
-            .request(reqwest::Method::OPTIONS, &begun.put.url)
+        let response = reqwest::Client::new()
+            .request(reqwest::Method::OPTIONS, &pending.put.url)
             .header("origin", from)
             .header("access-control-request-method", "PUT")
             .header(
@@ -98,35 +98,39 @@ async fn browsers_on_the_apps_pages_may_send_and_others_may_not() {
             .send()
             .await
             .unwrap();
-        let told = answer
+        let allowed_origin = response
             .headers()
             .get("access-control-allow-origin")
             .and_then(|value| value.to_str().ok());
-        assert_eq!(told == Some(from), allowed, "{from}: {told:?}");
+        assert_eq!(
+            allowed_origin == Some(from),
+            allowed,
+            "{from}: {allowed_origin:?}"
+        );
     }
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_damaged_in_a_file_that_can_be_read_is_kept_with_it() {
+async fn damaged_pages_are_recorded_with_the_document() {
     let world = World::start().await;
     let whole = pdf(2, "damaged");
-    // The content of the second page is nowhere in the file.
+    // Point the second page at content that does not exist.
     let at = whole
         .windows(15)
         .position(|bytes| bytes == b"/Contents 7 0 R")
         .unwrap();
     let mut damaged = whole.clone();
     damaged[at + 10] = b'9';
-    let document = world.bring("damaged.pdf", &damaged).await;
+    let document = world.upload("damaged.pdf", &damaged).await;
     world.ingest(document).await.unwrap();
     let row = world.row(document).await.unwrap();
-    assert_eq!(row.state, State::Ready);
+    assert_eq!(row.state, DocumentStatus::Ready);
     assert_eq!(
         (row.page_count, &row.unreadable_pages[..]),
         (Some(2), &[2][..])
     );
-    let other = world.bring("whole.pdf", &whole).await;
+    let other = world.upload("whole.pdf", &whole).await;
     world.ingest(other).await.unwrap();
     assert_eq!(world.row(other).await.unwrap().unreadable_pages, [0_u32; 0]);
     world.stop().await;

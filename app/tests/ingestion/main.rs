@@ -1,18 +1,18 @@
-//! Documents and their ingestion against a real PostgreSQL and a real S3 server. They need what `dev env` names; what is missing is
-//! installed.
+//! Documents and their ingestion against a real PostgreSQL and a real S3 server. The environment
+//! variables that `xtask env` prints name them; missing servers are installed.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail the test, as tests do"
+    reason = "test helpers fail the test"
 )]
 
 mod changes;
 mod crashes;
 mod files;
-mod queue;
+mod jobs;
+mod outages;
 mod reembedding;
 mod support;
-mod troubles;
 mod uploads;

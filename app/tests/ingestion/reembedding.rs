@@ -1,10 +1,10 @@
-//! Another embedding model for a workspace that has documents.
+//! Changing the embedding model of a workspace with documents.
 
-use app::documents::State;
+use app::documents::DocumentStatus;
 use app::ingestion::Reembed;
-use app::ingestion::queue::{self, Job as _, Turn};
-use app::ingestion::wanted_model::{note, wanted};
-use app::ingestion::{Sweep, SweepState};
+use app::ingestion::target_model::{heartbeat, target};
+use app::ingestion::{Sweep, SweepContext};
+use app::jobs::{self, Attempt, Job as _, JobHandler as _};
 
 use crate::support::{World, pdf};
 
@@ -24,9 +24,9 @@ async fn models_of_chunks(world: &World) -> Vec<(String, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
+async fn old_embeddings_stay_in_use_until_the_new_ones_are_complete_and_are_then_deleted() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(2, "model")).await;
+    let document = world.upload("a.pdf", &pdf(2, "model")).await;
     world.ingest(document).await.unwrap();
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let chunks: i64 = sqlx::query_scalar("SELECT count(*) FROM chunks")
@@ -35,10 +35,11 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
         .unwrap();
 
     *world.models.current.lock().unwrap() = Some("second");
-    // A document that comes meanwhile gets both, and asks for the rest.
-    let other = world.bring("b.pdf", &pdf(1, "other")).await;
+    // A document ingested in the meantime gets embeddings of both models, and starts the
+    // re-embedding.
+    let other = world.upload("b.pdf", &pdf(1, "other")).await;
     world.ingest(other).await.unwrap();
-    assert_eq!(world.state(other).await, State::Ready);
+    assert_eq!(world.state(other).await, DocumentStatus::Ready);
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let job = Reembed {
         workspace: world.workspace.id.clone(),
@@ -46,33 +47,34 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     };
     assert!(world.jobs().await.contains(&job.key()));
 
-    let turn = Turn { attempt: 1 };
-    let waits = job
+    let attempt = Attempt { number: 1 };
+    let error = job
         .clone()
-        .run(world.workshop.clone(), turn)
+        .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert_eq!(waits.after, app::ingestion::VECTORS_KEPT_AFTER_FLIP);
+    assert_eq!(error.retry_after, app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(serving(&world).await.as_deref(), Some("second"));
     let both = models_of_chunks(&world).await;
     assert_eq!(both.len(), 2, "{both:?}");
     assert_eq!(both[0].1, both[1].1, "{both:?}");
     assert!(both[0].1 > chunks);
 
-    // Begun anew right after, as when the worker dies there: whoever searches may still want the old ones.
-    let waits = job
+    // A restart right after the switch, as after a crash: searches in progress may still need the
+    // old embeddings.
+    let error = job
         .clone()
-        .run(world.workshop.clone(), turn)
+        .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert!(waits.after <= app::ingestion::VECTORS_KEPT_AFTER_FLIP);
+    assert!(error.retry_after <= app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(models_of_chunks(&world).await, both);
 
     sqlx::query("UPDATE workspaces SET embedding_model_since = now() - interval '1 hour'")
         .execute(&world.database)
         .await
         .unwrap();
-    job.run(world.workshop.clone(), turn).await.unwrap();
+    job.run(world.context.clone(), attempt).await.unwrap();
     assert_eq!(
         models_of_chunks(&world).await,
         [("second".to_owned(), both[1].1)]
@@ -80,8 +82,8 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     world.stop().await;
 }
 
-/// Makes what was noted of the models so much older.
-async fn later(world: &World, interval: &str) {
+/// Ages all recorded heartbeats.
+async fn age_heartbeats(world: &World, interval: &str) {
     let sql = format!(
         "UPDATE embedding_models SET came_at = came_at - interval '{interval}', seen_at = seen_at - interval '{interval}'"
     );
@@ -91,82 +93,90 @@ async fn later(world: &World, interval: &str) {
         .unwrap();
 }
 
-async fn wanted_now(world: &World) -> String {
-    wanted(&world.database, "own").await.unwrap()
+async fn current_target(world: &World) -> String {
+    target(&world.database, "own").await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_model_that_came_last_is_wanted_as_long_as_somebody_has_it() {
+async fn the_newest_model_in_use_is_the_target() {
     let world = World::start().await;
     let database = &world.database;
-    assert_eq!(wanted_now(&world).await, "own", "nobody said anything");
-    note(database, "old").await.unwrap();
-    later(&world, "1 minute").await;
-    note(database, "new").await.unwrap();
+    assert_eq!(current_target(&world).await, "own", "no heartbeat yet");
+    heartbeat(database, "old").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(database, "new").await.unwrap();
     for _ in 0..3 {
-        later(&world, "5 minutes").await;
-        note(database, "new").await.unwrap();
-        note(database, "old").await.unwrap();
-        assert_eq!(wanted_now(&world).await, "new", "both are there");
+        age_heartbeats(&world, "5 minutes").await;
+        heartbeat(database, "new").await.unwrap();
+        heartbeat(database, "old").await.unwrap();
+        assert_eq!(
+            current_target(&world).await,
+            "new",
+            "both models are in use"
+        );
     }
-    // A process with the older one restarts: that changes nothing.
-    later(&world, "1 hour").await;
-    note(database, "new").await.unwrap();
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "new");
-    // Rolled back: nobody has the newer one any more.
-    later(&world, "11 minutes").await;
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "old");
-    // Rolled out once more, at once or after it was forgotten.
-    note(database, "new").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "new");
-    later(&world, "25 hours").await;
-    note(database, "new").await.unwrap();
-    later(&world, "1 minute").await;
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "old", "it came back as a new one");
+    // Restarting a process with the older model changes nothing.
+    age_heartbeats(&world, "1 hour").await;
+    heartbeat(database, "new").await.unwrap();
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(current_target(&world).await, "new");
+    // After a roll-back, no process has the newer model.
+    age_heartbeats(&world, "11 minutes").await;
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(current_target(&world).await, "old");
+    // Rolled out again, first right away and then after it was forgotten.
+    heartbeat(database, "new").await.unwrap();
+    assert_eq!(current_target(&world).await, "new");
+    age_heartbeats(&world, "25 hours").await;
+    heartbeat(database, "new").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(
+        current_target(&world).await,
+        "old",
+        "it counts as new again"
+    );
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_with_two_models_do_not_take_turns() {
+async fn two_processes_with_different_models_do_not_undo_each_others_work() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "model")).await;
+    let document = world.upload("a.pdf", &pdf(1, "model")).await;
     world.ingest(document).await.unwrap();
-    note(&world.database, "first").await.unwrap();
-    later(&world, "1 minute").await;
-    note(&world.database, "second").await.unwrap();
-    let turn = Turn { attempt: 1 };
+    heartbeat(&world.database, "first").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(&world.database, "second").await.unwrap();
+    let attempt = Attempt { number: 1 };
     let key = format!("reembed:{}", world.workspace.id);
-    // Each process sweeps, and does what job there is then, several times.
+    // Each process sweeps, then runs the job it finds; several rounds.
     let mut served = Vec::new();
     for model in ["first", "second", "first", "second", "first"] {
         *world.models.current.lock().unwrap() = Some(model);
-        let state = SweepState {
-            workshop: world.workshop.clone(),
-            sessions: crate::queue::sessions(),
+        let state = SweepContext {
+            context: world.context.clone(),
+            sessions: crate::jobs::sessions(),
         };
-        Sweep {}.run(state, turn).await.unwrap();
+        Sweep {}.run(state, attempt).await.unwrap();
         let job = Reembed {
             workspace: world.workspace.id.clone(),
             model: "second".to_owned(),
         };
         if world.jobs().await.contains(&key) {
-            let _ = job.run(world.workshop.clone(), turn).await;
+            let _ = job.run(world.context.clone(), attempt).await;
         }
-        // What a process with the older model had in hand when the newer one came is let go.
+        // A job that a process with the older model started before the newer one appeared gives up.
         let earlier = Reembed {
             workspace: world.workspace.id.clone(),
             model: "first".to_owned(),
         };
-        earlier.run(world.workshop.clone(), turn).await.unwrap();
-        queue::cancel(&world.database, &key).await.unwrap();
+        earlier.run(world.context.clone(), attempt).await.unwrap();
+        jobs::cancel(&world.database, &key).await.unwrap();
         served.push(serving(&world).await.unwrap());
     }
     assert_eq!(served, ["first", "second", "second", "second", "second"]);
-    // And what the other process reads comes with the vectors that serve, and with no others.
-    let other = world.bring("b.pdf", &pdf(1, "other")).await;
+    // Documents ingested by the other process get embeddings of the serving model only.
+    let other = world.upload("b.pdf", &pdf(1, "other")).await;
     *world.models.current.lock().unwrap() = Some("first");
     world.ingest(other).await.unwrap();
     let models: Vec<String> = sqlx::query_scalar(

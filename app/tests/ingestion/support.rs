@@ -1,44 +1,48 @@
-//! A world for one test: the main database, one tenant's database, a bucket, and a model that counts what it is asked.
+//! The world of one test: the main database, a tenant's database, a bucket, and a model that counts
+//! its calls.
 
+mod fakes;
 mod servers;
-mod stand_ins;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use app::config;
-use app::documents::{self, Begun, Document, FileName, NewUpload, State};
+use app::documents::Ingest;
+use app::documents::{self, Document, DocumentStatus, FileName, NewUpload, PendingUpload};
+use app::domain::Workspace;
 use app::ids::{DocumentId, UserId};
-use app::ingestion::queue::{self, Job, Setback, Turn};
-use app::ingestion::{Ingest, Workshop};
-use app::objects::Objects;
-use app::workspaces::Workspace;
+use app::ingestion::IngestContext;
+use app::jobs::{self, Attempt, JobError, JobHandler as _};
+use app::objects::ObjectStore;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use xtask::postgres::Postgres;
 use xtask::s3::S3;
 
-use servers::{database, database_of_tenant, extractor, make_bucket, objects_config, people};
-pub(crate) use stand_ins::{CountingModels, OneTenant};
+pub(crate) use fakes::{CountingModels, FakeTenants};
+use servers::{
+    create_user_and_workspace, database, database_of_tenant, extractor, make_bucket, objects_config,
+};
 
 pub(crate) const BUCKET: &str = "files";
-/// No wait of a test is longer.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// The timeout of every wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
     pub(crate) database: PgPool,
     pub(crate) tenant: PgPool,
-    pub(crate) objects: Objects,
+    pub(crate) objects: ObjectStore,
     pub s3: S3,
     pub(crate) models: Arc<CountingModels>,
-    pub(crate) tenants: Arc<OneTenant>,
-    pub(crate) workshop: Workshop,
+    pub(crate) tenants: Arc<FakeTenants>,
+    pub(crate) context: IngestContext,
     pub(crate) workspace: Workspace,
     pub(crate) user: UserId,
-    pub(crate) plan: config::Plan,
+    pub(crate) plan: config::WorkspaceQuota,
     postgres: Option<Postgres>,
     _folder: TempDir,
 }
@@ -47,7 +51,7 @@ impl World {
     pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::new().unwrap();
-        // PostgreSQL runs as another user than root, and has to get to its folder.
+        // PostgreSQL runs as an unprivileged user and needs access to the directory.
         #[cfg(unix)]
         std::fs::set_permissions(
             folder.path(),
@@ -58,24 +62,24 @@ impl World {
         let s3 = S3::start(folder.path()).await.unwrap();
         make_bucket(&s3.client()).await;
         let database = database(postgres.uri(), "main", "migrations").await;
-        queue::migrate(&database).await.unwrap();
+        jobs::migrate(&database).await.unwrap();
         let tenant = database_of_tenant(postgres.uri(), "tenant").await;
-        let objects = Objects::with_keys(&objects_config(&s3), s3.keys().0, s3.keys().1)
+        let objects = ObjectStore::with_credentials(&objects_config(&s3), s3.keys().0, s3.keys().1)
             .await
             .unwrap();
         let models = Arc::new(CountingModels::default());
-        let tenants = Arc::new(OneTenant {
+        let tenants = Arc::new(FakeTenants {
             pool: tenant.clone(),
-            away: AtomicBool::new(false),
+            unavailable: AtomicBool::new(false),
         });
-        let workshop = Workshop::new(
+        let context = IngestContext::new(
             database.clone(),
             objects.clone(),
             tenants.clone(),
             extractor(),
             models.clone(),
         );
-        let (user, workspace) = people(&database).await;
+        let (user, workspace) = create_user_and_workspace(&database).await;
         Self {
             database,
             tenant,
@@ -83,14 +87,14 @@ impl World {
             s3,
             models,
             tenants,
-            workshop,
+            context,
             workspace,
             user,
-            plan: config::Plan {
-                upload_bytes_max: 25_000_000,
-                documents_max: 20,
-                workspaces_per_user_max: 5,
-                members_max: 5,
+            plan: config::WorkspaceQuota {
+                max_upload_bytes: config::ByteSize(25_000_000),
+                max_documents: std::num::NonZeroU32::new(20).unwrap(),
+                max_workspaces_per_user: std::num::NonZeroU32::new(5).unwrap(),
+                max_members: std::num::NonZeroU32::new(5).unwrap(),
             },
             postgres: Some(postgres),
             _folder: folder,
@@ -106,12 +110,12 @@ impl World {
         self.s3.take_away().await;
     }
 
-    pub(crate) async fn begin(
+    pub(crate) async fn create_upload(
         &self,
         name: &str,
         bytes: &[u8],
-    ) -> Result<Begun, documents::BeginError> {
-        documents::begin(
+    ) -> Result<PendingUpload, documents::CreateUploadError> {
+        documents::create_upload(
             &self.database,
             &self.objects,
             &self.plan,
@@ -127,21 +131,21 @@ impl World {
         .await
     }
 
-    /// Brings a file as a browser does, up to the queue.
-    pub(crate) async fn bring(&self, name: &str, bytes: &[u8]) -> DocumentId {
-        let begun = self.begin(name, bytes).await.unwrap();
-        let status = put(&begun, bytes.to_vec()).await;
+    /// Uploads a file as a browser does, until its job is queued.
+    pub(crate) async fn upload(&self, name: &str, bytes: &[u8]) -> DocumentId {
+        let pending = self.create_upload(name, bytes).await.unwrap();
+        let status = send(&pending, bytes.to_vec()).await;
         assert_eq!(status, 200);
-        let completed = documents::complete(
+        let completed = documents::complete_upload(
             &self.database,
             &self.objects,
             &self.workspace,
-            begun.document,
+            pending.document,
         )
         .await
         .unwrap();
-        assert_eq!(completed, documents::Completed::Accepted);
-        begun.document
+        assert_eq!(completed, documents::UploadOutcome::Accepted);
+        pending.document
     }
 
     pub(crate) async fn row(&self, document: DocumentId) -> Option<Document> {
@@ -150,34 +154,34 @@ impl World {
             .unwrap()
     }
 
-    pub(crate) async fn state(&self, document: DocumentId) -> State {
+    pub(crate) async fn state(&self, document: DocumentId) -> DocumentStatus {
         self.row(document).await.expect("the row is there").state
     }
 
-    /// The document's job, as the queue would begin it.
-    pub(crate) async fn ingest(&self, document: DocumentId) -> Result<(), Setback> {
-        self.ingest_with(&self.workshop, document).await
+    /// Runs the document's job, as the queue would.
+    pub(crate) async fn ingest(&self, document: DocumentId) -> Result<(), JobError> {
+        self.ingest_with(&self.context, document).await
     }
 
     pub(crate) async fn ingest_with(
         &self,
-        workshop: &Workshop,
+        context: &IngestContext,
         document: DocumentId,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), JobError> {
         let job = self.job(document).await;
-        job.run(workshop.clone(), Turn { attempt: 1 }).await
+        job.run(context.clone(), Attempt { number: 1 }).await
     }
 
     pub(crate) async fn job(&self, document: DocumentId) -> Ingest {
         Ingest {
             workspace: self.workspace.id.clone(),
             document,
-            reading: self.row(document).await.expect("the row is there").reading,
+            revision: self.row(document).await.expect("the row is there").revision,
             ahead: 0,
         }
     }
 
-    /// Everything that the tenant's database holds of documents, in an order of its own.
+    /// Everything stored about documents in the tenant's database, in a stable order.
     pub(crate) async fn contents(&self) -> Vec<String> {
         let mut all = Vec::new();
         for sql in [
@@ -195,14 +199,14 @@ impl World {
         all
     }
 
-    /// Empties the tenant's database, so that nothing of the last time helps.
-    pub(crate) async fn forget(&self) {
+    /// Empties the tenant's database, so that no earlier result can be reused.
+    pub(crate) async fn clear_tenant_database(&self) {
         for sql in ["DELETE FROM documents", "DELETE FROM embedding_drafts"] {
             sqlx::query(sql).execute(&self.tenant).await.unwrap();
         }
     }
 
-    /// What still waits or runs in the queue, by key.
+    /// The keys of all waiting and running jobs.
     pub(crate) async fn jobs(&self) -> Vec<String> {
         sqlx::query_scalar(
             "SELECT key FROM graphile_worker._private_jobs WHERE key IS NOT NULL ORDER BY key",
@@ -213,9 +217,9 @@ impl World {
     }
 }
 
-pub(crate) async fn put(begun: &Begun, bytes: Vec<u8>) -> u16 {
-    let mut request = reqwest::Client::new().put(&begun.put.url).body(bytes);
-    for (name, value) in &begun.put.headers {
+pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
+    let mut request = reqwest::Client::new().put(&pending.put.url).body(bytes);
+    for (name, value) in &pending.put.headers {
         request = request.header(name, value);
     }
     request.send().await.unwrap().status().as_u16()
@@ -225,14 +229,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Waits for what `look` finds.
+/// Polls until `poll` returns a value.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut look: impl FnMut() -> F,
+    mut poll: impl FnMut() -> F,
 ) -> T {
-    let found = tokio::time::timeout(PATIENCE, async {
+    let found = tokio::time::timeout(TIMEOUT, async {
         loop {
-            if let Some(found) = look().await {
+            if let Some(found) = poll().await {
                 return found;
             }
             tokio::time::sleep(POLL).await;
@@ -240,10 +244,10 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     });
     found
         .await
-        .unwrap_or_else(|_| panic!("{what}: not within {} s", PATIENCE.as_secs()))
+        .unwrap_or_else(|_| panic!("{what}: not within {} s", TIMEOUT.as_secs()))
 }
 
-/// A PDF of this many pages, each of some hundred words.
+/// A PDF with this number of pages, each of a few hundred words.
 pub(crate) fn pdf(pages: usize, subject: &str) -> Vec<u8> {
     let texts: Vec<String> = (1..=pages)
         .map(|page| {

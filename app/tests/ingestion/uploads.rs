@@ -1,24 +1,32 @@
-//! From choosing a file to its job.
+//! Uploads, from choosing a file to the queued job.
 
-use app::documents::{self, BeginError, CompleteError, Completed, Failure, OwnFailure, State};
+use app::documents::{
+    self, CompleteUploadError, CreateUploadError, DocumentStatus, IngestError, SystemFailure,
+    UploadOutcome,
+};
 use futures::future::join_all;
 
-use crate::support::{BUCKET, World, pdf, put};
+use crate::support::{BUCKET, World, pdf, send};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_beginnings_at_once_stay_within_the_quota() {
+async fn fifty_concurrent_uploads_stay_within_the_quota() {
     let world = World::start().await;
     let files: Vec<Vec<u8>> = (0..50)
         .map(|n| format!("%PDF-1.7 {n}").into_bytes())
         .collect();
-    let begun = join_all(files.iter().map(|bytes| world.begin("a.pdf", bytes))).await;
-    let accepted = begun.iter().filter(|begun| begun.is_ok()).count();
+    let pending = join_all(
+        files
+            .iter()
+            .map(|bytes| world.create_upload("a.pdf", bytes)),
+    )
+    .await;
+    let accepted = pending.iter().filter(|pending| pending.is_ok()).count();
     assert_eq!(accepted, 20);
     assert!(
-        begun
+        pending
             .iter()
-            .filter_map(|begun| begun.as_ref().err())
-            .all(|error| matches!(error, BeginError::TooMany { documents_max: 20 }))
+            .filter_map(|pending| pending.as_ref().err())
+            .all(|error| matches!(error, CreateUploadError::TooMany { max_documents: 20 }))
     );
     let rows = documents::list(&world.database, &world.workspace.id)
         .await
@@ -28,17 +36,17 @@ async fn fifty_beginnings_at_once_stay_within_the_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_file_is_told_by_the_name_of_the_document_that_has_it() {
+async fn a_duplicate_upload_reports_the_existing_document() {
     let world = World::start().await;
     let bytes = pdf(1, "same");
-    let document = world.bring("First name.pdf", &bytes).await;
-    let again = world.begin("Other name.pdf", &bytes).await;
+    let document = world.upload("First name.pdf", &bytes).await;
+    let again = world.create_upload("Other name.pdf", &bytes).await;
     match again {
-        Err(BeginError::Duplicate {
-            document: told,
+        Err(CreateUploadError::Duplicate {
+            document: existing,
             title,
         }) => {
-            assert_eq!(told, document);
+            assert_eq!(existing, document);
             assert_eq!(title, "First name");
         }
         other => panic!("{other:?}"),
@@ -47,58 +55,65 @@ async fn the_same_file_is_told_by_the_name_of_the_document_that_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_file_begun_by_many_at_once_is_one_row() {
+async fn concurrent_uploads_of_the_same_file_share_one_row() {
     let world = World::start().await;
     let bytes = pdf(1, "same");
-    let begun = join_all((0..10).map(|_| world.begin("a.pdf", &bytes))).await;
-    let first = begun[0].as_ref().unwrap().document;
+    let pending = join_all((0..10).map(|_| world.create_upload("a.pdf", &bytes))).await;
+    let first = pending[0].as_ref().unwrap().document;
     assert!(
-        begun
+        pending
             .iter()
-            .all(|begun| begun.as_ref().unwrap().document == first)
+            .all(|pending| pending.as_ref().unwrap().document == first)
     );
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn completing_twice_adds_one_job() {
+async fn completing_an_upload_twice_adds_one_job() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "twice")).await;
+    let document = world.upload("a.pdf", &pdf(1, "twice")).await;
     let again =
-        documents::complete(&world.database, &world.objects, &world.workspace, document).await;
-    assert_eq!(again.unwrap(), Completed::Accepted);
+        documents::complete_upload(&world.database, &world.objects, &world.workspace, document)
+            .await;
+    assert_eq!(again.unwrap(), UploadOutcome::Accepted);
     assert_eq!(world.jobs().await, [format!("ingest:{document}")]);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_has_not_arrived_can_still_be_sent() {
+async fn completing_before_the_file_arrived_keeps_the_upload_open() {
     let world = World::start().await;
     let bytes = pdf(1, "late");
-    let begun = world.begin("a.pdf", &bytes).await.unwrap();
-    let early = documents::complete(
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
+    let early = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
-        begun.document,
+        pending.document,
     )
     .await;
-    assert!(matches!(early, Err(CompleteError::NotArrived)), "{early:?}");
-    assert_eq!(world.state(begun.document).await, State::Uploading);
-    assert_eq!(put(&begun, bytes).await, 200);
+    assert!(
+        matches!(early, Err(CompleteUploadError::NotArrived)),
+        "{early:?}"
+    );
+    assert_eq!(
+        world.state(pending.document).await,
+        DocumentStatus::Uploading
+    );
+    assert_eq!(send(&pending, bytes).await, 200);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_itself_refuses_other_bytes_than_were_signed() {
+async fn the_object_store_rejects_bytes_that_were_not_signed() {
     let world = World::start().await;
     let bytes = pdf(1, "signed");
-    let begun = world.begin("a.pdf", &bytes).await.unwrap();
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
     let mut other = bytes.clone();
     let last = other.len() - 1;
     other[last] ^= 1;
     for wrong in [other, bytes[1..].to_vec(), [&bytes[..], b" "].concat()] {
-        let status = put(&begun, wrong).await;
+        let status = send(&pending, wrong).await;
         assert!((400..500).contains(&status), "{status}");
     }
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
@@ -106,16 +121,16 @@ async fn the_store_itself_refuses_other_bytes_than_were_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_put_past_the_signature_is_found_out_and_removed() {
+async fn what_was_put_past_the_signature_is_match_out_and_removed() {
     let world = World::start().await;
     let bytes = pdf(1, "announced");
-    let begun = world.begin("a.pdf", &bytes).await.unwrap();
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
     let mut other = bytes.clone();
     let last = other.len() - 1;
     other[last] ^= 1;
     let key = format!(
         "workspaces/{}/documents/{}",
-        world.workspace.id, begun.document
+        world.workspace.id, pending.document
     );
     let sent = world
         .s3
@@ -126,63 +141,66 @@ async fn what_was_put_past_the_signature_is_found_out_and_removed() {
         .body(other.into())
         .send();
     sent.await.unwrap();
-    let mismatch = Failure::Own(OwnFailure::UploadMismatch);
-    let completed = documents::complete(
+    let mismatch = IngestError::System(SystemFailure::UploadMismatch);
+    let completed = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
-        begun.document,
+        pending.document,
     )
     .await
     .unwrap();
-    assert_eq!(completed, Completed::Refused(mismatch.clone()));
-    assert_eq!(world.state(begun.document).await, State::Failed(mismatch));
+    assert_eq!(completed, UploadOutcome::Rejected(mismatch.clone()));
+    assert_eq!(
+        world.state(pending.document).await,
+        DocumentStatus::Failed(mismatch)
+    );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
     assert_eq!(world.jobs().await, Vec::<String>::new());
-    // The file itself is welcome, in the same row.
+    // The announced file itself can still be uploaded, into the same row.
     assert_eq!(
-        world.begin("a.pdf", &bytes).await.unwrap().document,
-        begun.document
+        world.create_upload("a.pdf", &bytes).await.unwrap().document,
+        pending.document
     );
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
+async fn a_file_that_only_claims_to_be_a_pdf_is_rejected() {
     let world = World::start().await;
     let bytes = b"PK\x03\x04 not at all".to_vec();
-    let begun = world.begin("a.pdf", &bytes).await.unwrap();
-    assert_eq!(put(&begun, bytes.clone()).await, 200);
-    let completed = documents::complete(
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(send(&pending, bytes.clone()).await, 200);
+    let completed = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
-        begun.document,
+        pending.document,
     )
     .await
     .unwrap();
     assert_eq!(
         completed,
-        Completed::Refused(Failure::File(pdf_text::DocumentError::NotPdf))
+        UploadOutcome::Rejected(IngestError::File(pdf_text::DocumentError::NotPdf))
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
-    // Brought once more it is looked at once more, in the same row: nothing is kept of it that could be "there already".
-    let again = world.begin("a.pdf", &bytes).await.unwrap();
-    assert_eq!(again.document, begun.document);
-    assert_eq!(world.state(again.document).await, State::Uploading);
+    // Uploading the same file again is checked again, in the same row, rather than rejected as a
+    // duplicate.
+    let again = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(again.document, pending.document);
+    assert_eq!(world.state(again.document).await, DocumentStatus::Uploading);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_past_its_deadline_says_so_and_can_be_begun_again() {
+async fn an_overdue_upload_fails_and_can_be_restarted() {
     let world = World::start().await;
     let bytes = pdf(1, "slow");
-    let begun = world.begin("a.pdf", &bytes).await.unwrap();
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
     assert_eq!(
-        documents::sweep_uploads(&world.database)
+        documents::fail_overdue_uploads(&world.database)
             .await
-            .unwrap()
-            .uploads,
+            .unwrap(),
         0
     );
     sqlx::query("UPDATE documents SET upload_deadline = now() - interval '1 second'")
@@ -190,18 +208,20 @@ async fn an_upload_past_its_deadline_says_so_and_can_be_begun_again() {
         .await
         .unwrap();
     assert_eq!(
-        documents::sweep_uploads(&world.database)
+        documents::fail_overdue_uploads(&world.database)
             .await
-            .unwrap()
-            .uploads,
+            .unwrap(),
         1
     );
     assert_eq!(
-        world.state(begun.document).await,
-        State::Failed(Failure::Own(OwnFailure::UploadMissing))
+        world.state(pending.document).await,
+        DocumentStatus::Failed(IngestError::System(SystemFailure::UploadMissing))
     );
-    let again = world.begin("a.pdf", &bytes).await.unwrap();
-    assert_eq!(again.document, begun.document);
-    assert_eq!(world.state(begun.document).await, State::Uploading);
+    let again = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(again.document, pending.document);
+    assert_eq!(
+        world.state(pending.document).await,
+        DocumentStatus::Uploading
+    );
     world.stop().await;
 }

@@ -1,13 +1,14 @@
-//! Reads a page's elements. Pages come from maud, which quotes every attribute and escapes every `<` of a text, so that a `<` is always
-//! the beginning of a tag: what text smuggled in would be read as an element here, and found.
+//! A minimal HTML tokenizer for the output of maud, which quotes every attribute and escapes every
+//! `<` in text. Any other `<` therefore starts a tag, and injected markup would show up as an
+//! element.
 
-/// An element's beginning or end.
+/// A start or end tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) name: String,
     pub(crate) is_end: bool,
     pub(crate) attributes: Vec<(String, String)>,
-    /// The text between this tag and the next.
+    /// The text up to the next tag.
     pub(crate) text_after: String,
 }
 
@@ -20,7 +21,7 @@ impl Tag {
     }
 }
 
-/// Every tag of a page, in order.
+/// All tags of a page, in order.
 pub(crate) fn tags(html: &str) -> Vec<Tag> {
     let mut out = Vec::new();
     let mut rest = html;
@@ -41,7 +42,7 @@ fn tag(text: &str) -> (Tag, &str) {
     let text = text.strip_prefix('/').unwrap_or(text);
     let end = text
         .find([' ', '>'])
-        .unwrap_or_else(|| panic!("a tag does not end: {text:.60}"));
+        .unwrap_or_else(|| panic!("unterminated tag: {text:.60}"));
     let (name, mut rest) = text.split_at(end);
     let mut attributes = Vec::new();
     loop {
@@ -59,20 +60,20 @@ fn tag(text: &str) -> (Tag, &str) {
         }
         let end = rest
             .find(['=', ' ', '>'])
-            .unwrap_or_else(|| panic!("<{name} does not end"));
+            .unwrap_or_else(|| panic!("unterminated tag <{name}"));
         let attribute = rest[..end].to_lowercase();
         rest = &rest[end..];
         let mut value = String::new();
         if let Some(quoted) = rest.strip_prefix("=\"") {
             let end = quoted
                 .find('"')
-                .unwrap_or_else(|| panic!("{attribute} of <{name} does not end"));
+                .unwrap_or_else(|| panic!("unterminated attribute {attribute} of <{name}"));
             value = unescape(&quoted[..end]);
             rest = &quoted[end + 1..];
         } else {
             assert!(
                 !rest.starts_with('='),
-                "{attribute} of <{name} is not quoted"
+                "attribute {attribute} of <{name} is not quoted"
             );
         }
         attributes.push((attribute, value));

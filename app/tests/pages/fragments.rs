@@ -1,16 +1,19 @@
-//! What handlers stream and swap: that it lands where the page expects it.
+//! Fragments that handlers stream and swap have to fit the elements of the page they replace.
 
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use app::pages::chat::{self, AnswerState, AnswerView, Author, ChatPlace};
-use app::pages::documents::{
-    self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages,
+use app::web::chat::pages::{self as chat, AnswerState, AnswerView, AuthorView};
+use app::web::documents::pages::{
+    self as documents, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages,
     UploadLimits,
 };
-use app::pages::landing;
-use app::pages::problem::{self, Lead, ProblemView};
-use app::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
-use app::pages::receipt::{self, ReceiptView, Subject};
-use app::pages::{Chrome, Notice, PersonView, Role, Theme, WorkspaceLink};
+use app::web::home::pages as home;
+use app::web::shared::pages::FormContext;
+use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
+use app::web::shared::pages::{Notice, PageContext, PersonView, RoleView, Theme, WorkspaceLink};
+use app::web::workspaces::pages::provisioning::{
+    self, ProvisioningState, ProvisioningStep, ProvisioningView,
+};
+use app::web::workspaces::pages::receipt::{self, ReceiptView, Subject};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};
@@ -44,16 +47,16 @@ fn document(state: DocumentState) -> DocumentView {
 }
 
 #[test]
-fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
+fn a_row_update_replaces_only_the_row_of_its_document() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     let document = document(DocumentState::Queued);
-    let row = first(documents::row(place, &document));
-    let update = first(documents::row_update(place, &document));
+    let row = first(documents::row(form_context, &document));
+    let update = first(documents::row_update(form_context, &document));
     assert_eq!(
         row.get("id"),
         Some(format!("document-{}", document.id).as_str())
@@ -64,9 +67,9 @@ fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
 }
 
 #[test]
-fn an_update_of_the_list_also_says_how_much_room_is_left() {
+fn a_list_update_also_updates_the_remaining_document_count() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
@@ -74,12 +77,12 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
     let view = DocumentsView {
         documents: vec![document(DocumentState::Ready)],
         limits: UploadLimits {
-            file_bytes_max: 25_000_000,
-            documents_max: 3,
+            max_file_bytes: 25_000_000,
+            max_documents: 3,
         },
         database: None,
     };
-    let update = tags(&documents::list_update(place, &view).into_string());
+    let update = tags(&documents::list_update(form_context, &view).into_string());
     let room = update
         .iter()
         .find(|tag| tag.get("id") == Some("documents-free"))
@@ -89,13 +92,13 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
 }
 
 #[test]
-fn progress_never_runs_backwards_from_step_to_step() {
+fn overall_progress_never_runs_backwards() {
     let steps = [
-        ReadingStep::Fetch,
-        ReadingStep::Extract,
-        ReadingStep::Chunk,
-        ReadingStep::Embed,
-        ReadingStep::Store,
+        IngestStage::Fetch,
+        IngestStage::Extract,
+        IngestStage::Chunk,
+        IngestStage::Embed,
+        IngestStage::Store,
     ];
     let all: Vec<u32> = steps
         .iter()
@@ -106,24 +109,24 @@ fn progress_never_runs_backwards_from_step_to_step() {
 }
 
 #[test]
-fn the_bar_and_the_words_beside_it_say_the_same_number() {
+fn the_progress_bar_and_its_label_show_the_same_number() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     for (step, percent) in [
-        (ReadingStep::Fetch, 0),
-        (ReadingStep::Embed, 0),
-        (ReadingStep::Embed, 40),
+        (IngestStage::Fetch, 0),
+        (IngestStage::Embed, 0),
+        (IngestStage::Embed, 40),
     ] {
         let state = DocumentState::Working {
             step,
             percent,
-            trouble: None,
+            blocked: None,
         };
-        let tags = tags(&documents::row(place, &document(state)).into_string());
+        let tags = tags(&documents::row(form_context, &document(state)).into_string());
         let bar = tags.iter().find(|tag| tag.name == "progress").unwrap();
         let words = tags
             .iter()
@@ -135,30 +138,30 @@ fn the_bar_and_the_words_beside_it_say_the_same_number() {
 }
 
 #[test]
-fn a_region_is_promised_only_where_one_can_be_chosen() {
-    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
+fn the_home_page_mentions_regions_only_if_one_can_be_chosen() {
+    let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
     for chooses in [true, false] {
-        let page = landing::page(&chrome, chooses).into_string();
+        let page = home::page(&context, chooses).into_string();
         assert_eq!(page.contains("the region you choose"), chooses);
     }
 }
 
 #[test]
-fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
+fn an_error_page_links_back_into_its_workspace() {
     let view = ProblemView {
         status: 503,
-        title: "Your database is held up".to_owned(),
-        what_to_do: "It goes on by itself.".to_owned(),
+        title: "Your database needs attention".to_owned(),
+        hint: "It will continue automatically.".to_owned(),
         code: "database_stalled".to_owned(),
         sign_in: None,
         request_id: None,
         retry_after_seconds: None,
-        lead: Some(Lead {
+        link: Some(HelpLink {
             path: "/w/abcdefghijkl/provisioning".to_owned(),
-            label: "About your database",
+            label: "View database status",
         }),
     };
-    let chrome = Chrome {
+    let context = PageContext {
         user: Some(PersonView {
             name: "Ada".to_owned(),
             email: None,
@@ -166,9 +169,9 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
         workspace: Some(WorkspaceLink {
             id: workspace(),
             name: "Lab".to_owned(),
-            role: Role::Owner,
+            role: RoleView::Owner,
         }),
-        ..Chrome::anonymous(Theme::Device, "csrf".to_owned(), now())
+        ..PageContext::anonymous(Theme::Device, "csrf".to_owned(), now())
     };
     let leads = |html: maud::Markup, to: &str| {
         tags(&html.into_string())
@@ -176,11 +179,11 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
             .any(|tag| tag.name == "a" && tag.get("href") == Some(to))
     };
     assert!(leads(
-        problem::page(&chrome, &view),
+        problem::page(&context, &view),
         "/w/abcdefghijkl/provisioning"
     ));
     assert!(leads(
-        problem::page(&chrome, &view),
+        problem::page(&context, &view),
         "/w/abcdefghijkl/documents"
     ));
     assert!(leads(
@@ -192,7 +195,7 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
 fn answer(state: AnswerState) -> AnswerView {
     AnswerView {
         id: MessageId::random(),
-        author: Author::Model {
+        author: AuthorView::Model {
             name: "m".to_owned(),
         },
         state,
@@ -204,17 +207,16 @@ fn answer(state: AnswerState) -> AnswerView {
 }
 
 #[test]
-fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place_and_connects_to_nothing()
- {
+fn only_a_pending_answer_connects_to_its_stream() {
     let workspace = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     let thread = ThreadId::random();
     let pending = answer(AnswerState::Pending);
-    let shown = first(chat::answer(place, thread, &pending));
+    let shown = first(chat::answer(form_context, thread, &pending));
     let stream = format!(
         "/w/{workspace}/chat/{thread}/messages/{}/events",
         pending.id
@@ -228,54 +230,54 @@ fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place
         AnswerState::Stopped,
         AnswerState::NotFound,
         AnswerState::Failed {
-            reason: "It broke off.".to_owned(),
-            what_to_do: "Ask again.".to_owned(),
+            reason: "The connection to the model was lost.".to_owned(),
+            hint: "Ask again.".to_owned(),
         },
     ] {
         let ended = AnswerView {
             state,
             ..pending.clone()
         };
-        let tags = tags(&chat::answer(place, thread, &ended).into_string());
+        let tags = tags(&chat::answer(form_context, thread, &ended).into_string());
         assert_eq!(tags[0].get("id"), shown.get("id"));
         assert!(tags.iter().all(|tag| tag.get("sse-connect").is_none()));
     }
 }
 
 #[test]
-fn extracts_are_never_shown_as_a_models_words() {
+fn excerpts_are_not_shown_as_a_models_answer() {
     let workspace = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     let view = AnswerView {
-        author: Author::Extracts,
+        author: AuthorView::Excerpts,
         ..answer(AnswerState::Complete)
     };
-    let html = chat::answer(place, ThreadId::random(), &view).into_string();
-    assert!(html.contains("Extracts from your documents"));
+    let html = chat::answer(form_context, ThreadId::random(), &view).into_string();
+    assert!(html.contains("Excerpts from your documents"));
     assert!(
         !html.contains("So it is."),
-        "extracts have no text beside their quotes"
+        "excerpts have no text besides their quotes"
     );
 }
 
 #[test]
-fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is_not() {
+fn the_provisioning_page_follows_the_database_until_it_is_ready_or_deleted() {
     for (state, ended) in [
         (
             ProvisioningState::Working {
-                step: Step::Database,
+                step: ProvisioningStep::Database,
             },
             false,
         ),
         (ProvisioningState::Unknown, false),
         (
-            ProvisioningState::SchemaBehind {
-                has: None,
-                needs: 2,
+            ProvisioningState::SchemaOutdated {
+                version: None,
+                required: 2,
             },
             false,
         ),
@@ -283,11 +285,11 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
             ProvisioningState::Stalled {
                 reason: "R".to_owned(),
                 tenant: "ws-abcdefghijkl".to_owned(),
-                next: "N",
+                guidance: "N",
             },
             false,
         ),
-        (ProvisioningState::Removed, true),
+        (ProvisioningState::Deleted, true),
         (
             ProvisioningState::Ready {
                 ready_ms: Some(3_400),
@@ -309,48 +311,51 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
         assert_eq!(view.ended(), ended, "{view:?}");
         let panel = provisioning::panel(&view).into_string();
         assert_eq!(
-            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema <strong>2</strong>."),
+            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema version <strong>2</strong>."),
             matches!(view.state, ProvisioningState::Ready { .. })
         );
     }
 }
 
 #[test]
-fn a_removal_is_followed_until_it_is_finished() {
+fn the_receipt_page_follows_a_deletion_until_it_is_finished() {
     let view = ReceiptView {
         token: "t0k3n".to_owned(),
         subject: Subject::Account,
         requested_at: now(),
         finished_at: None,
         steps: Vec::new(),
-        removed: Vec::new(),
+        deleted: Vec::new(),
         databases: Vec::new(),
     };
-    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
-    let open = receipt::page(&chrome, &view).into_string();
+    let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
+    let open = receipt::page(&context, &view).into_string();
     assert!(open.contains("sse-connect=\"/receipts/t0k3n/events\""));
     assert!(open.contains("sse-close=\"ended\""));
-    assert!(open.contains("http-equiv=\"refresh\""), "without script");
+    assert!(
+        open.contains("http-equiv=\"refresh\""),
+        "browsers without JavaScript reload the page"
+    );
     let finished = ReceiptView {
         finished_at: Some(now()),
         ..view
     };
-    let finished = receipt::page(&chrome, &finished).into_string();
+    let finished = receipt::page(&context, &finished).into_string();
     assert!(!finished.contains("sse-connect") && !finished.contains("http-equiv=\"refresh\""));
-    assert!(finished.contains("id=\"removal\"") && open.contains("id=\"removal\""));
+    assert!(finished.contains("id=\"deletion\"") && open.contains("id=\"deletion\""));
 }
 
 #[test]
-fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() {
+fn an_error_fragment_is_announced_and_links_to_sign_in() {
     let view = ProblemView {
         status: 401,
-        title: "You are not signed in".to_owned(),
-        what_to_do: "Sign in, and you come back to where you were.".to_owned(),
+        title: "You\u{2019}re not signed in".to_owned(),
+        hint: "Sign in to continue where you left off.".to_owned(),
         code: "signed_out".to_owned(),
         sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
         request_id: None,
         retry_after_seconds: None,
-        lead: None,
+        link: None,
     };
     let tags = tags(&problem::fragment(&view).into_string());
     assert_eq!(tags[0].get("role"), Some("alert"));
@@ -361,13 +366,13 @@ fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() 
 }
 
 #[test]
-fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
+fn notices_and_themes_round_trip() {
     for key in [
         "renamed",
         "joined",
         "left",
         "session-ended",
-        "document-removed",
+        "document-deleted",
     ] {
         assert_eq!(Notice::parse(key).map(Notice::key), Some(key));
     }
@@ -378,9 +383,9 @@ fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
 }
 
 #[test]
-fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
+fn a_ready_document_with_unreadable_pages_shows_a_warning() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "token",
         now: now(),
@@ -390,14 +395,14 @@ fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
         unreadable: Some(UnreadablePages {
             count: 2,
             of: 14,
-            which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+            which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
         }),
         ..document(state)
     };
-    let words = "2 of 14 pages could not be read.";
-    let ready = documents::row(place, &partly(DocumentState::Ready)).into_string();
-    assert!(ready.contains(words), "{ready}");
-    // While it is read once more, that is what there is to say.
-    let queued = documents::row(place, &partly(DocumentState::Queued)).into_string();
-    assert!(!queued.contains(words), "{queued}");
+    let warning = "2 of 14 pages couldn\u{2019}t be read.";
+    let ready = documents::row(form_context, &partly(DocumentState::Ready)).into_string();
+    assert!(ready.contains(warning), "{ready}");
+    // While the document is processed again, only that is shown.
+    let queued = documents::row(form_context, &partly(DocumentState::Queued)).into_string();
+    assert!(!queued.contains(warning), "{queued}");
 }

@@ -1,9 +1,9 @@
-//! What holds for every page, tried on every page of the gallery: nothing that the Content-Security-Policy would refuse, forms that
-//! cannot be forged, fields that say what they are, and names that stay names.
+//! Rules that every page has to follow, checked on every page of the gallery, and checks of
+//! fragments that handlers send.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on should say where"
+    reason = "failed assertions should panic where they happen"
 )]
 
 mod elements;

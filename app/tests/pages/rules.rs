@@ -1,8 +1,8 @@
-//! Rules over every page of the gallery.
+//! Rules that every page of the gallery has to follow.
 
 use std::collections::BTreeSet;
 
-use app::web::assets;
+use app::web::shared::assets;
 
 use crate::elements::{Tag, tags};
 use crate::samples::{self, HOSTILE};
@@ -19,7 +19,7 @@ fn starts(tags: &[Tag]) -> impl Iterator<Item = &Tag> {
 }
 
 #[test]
-fn no_page_holds_a_script_or_a_style_of_its_own() {
+fn no_page_contains_inline_scripts_or_styles() {
     for (page, tags) in pages() {
         for tag in starts(&tags) {
             assert_ne!(tag.name, "style", "{page}");
@@ -43,7 +43,7 @@ fn no_page_holds_a_script_or_a_style_of_its_own() {
 }
 
 #[test]
-fn every_address_is_of_this_site_and_every_asset_is_embedded() {
+fn all_urls_are_local_and_all_assets_are_embedded() {
     for (page, tags) in pages() {
         for tag in starts(&tags) {
             for (name, value) in &tag.attributes {
@@ -75,7 +75,7 @@ fn every_address_is_of_this_site_and_every_asset_is_embedded() {
 }
 
 #[test]
-fn names_stay_names_whatever_they_are() {
+fn user_supplied_text_is_always_escaped() {
     let known: BTreeSet<&str> = "html head meta title link script noscript body a header nav main div span p h1 h2 h3 ul ol li dl dt dd \
         section article aside footer figure form fieldset legend label input select option textarea button details summary dialog progress \
         time strong small code pre blockquote mark br svg path circle ellipse"
@@ -89,29 +89,29 @@ fn names_stay_names_whatever_they_are() {
                 "{page}: <{}",
                 tag.name
             );
-            let told = tag.text_after.contains(HOSTILE)
+            let is_present = tag.text_after.contains(HOSTILE)
                 || tag
                     .attributes
                     .iter()
                     .any(|(_, value)| value.contains(HOSTILE));
-            seen += usize::from(told);
+            seen += usize::from(is_present);
         }
     }
     assert!(
         seen > 50,
-        "the hostile name stands in {seen} places only, so this test sees little"
+        "the hostile text occurs only {seen} times, so this test checks little"
     );
 }
 
 #[test]
-fn every_form_that_changes_something_has_the_token_against_forgery() {
+fn every_post_form_has_a_csrf_token() {
     let mut forms = 0;
     for (page, tags) in pages() {
         let mut open: Option<(&Tag, bool)> = None;
         for tag in &tags {
             match (tag.name.as_str(), tag.is_end, open) {
                 ("form", false, None) => open = Some((tag, false)),
-                ("form", false, Some(_)) => panic!("{page}: a form within a form: {tag:?}"),
+                ("form", false, Some(_)) => panic!("{page}: nested form: {tag:?}"),
                 ("form", true, Some((form, has_token))) => {
                     let posts = form.get("method") == Some("post");
                     assert!(
@@ -134,11 +134,11 @@ fn every_form_that_changes_something_has_the_token_against_forgery() {
             }
         }
     }
-    assert!(forms > 100, "{forms} forms are few");
+    assert!(forms > 100, "only {forms} forms found");
 }
 
 #[test]
-fn every_field_has_a_label_and_every_button_a_type_and_a_name() {
+fn every_field_has_a_label_and_every_button_a_type() {
     for (page, tags) in pages() {
         let labels: BTreeSet<&str> = starts(&tags)
             .filter(|tag| tag.name == "label")
@@ -162,7 +162,7 @@ fn every_field_has_a_label_and_every_button_a_type_and_a_name() {
 }
 
 #[test]
-fn every_page_has_one_heading_a_title_a_language_and_a_way_past_the_navigation() {
+fn every_page_has_one_heading_a_title_a_language_and_a_skip_link() {
     for (page, tags) in pages() {
         let count = |name: &str| starts(&tags).filter(|tag| tag.name == name).count();
         assert_eq!(
@@ -178,11 +178,11 @@ fn every_page_has_one_heading_a_title_a_language_and_a_way_past_the_navigation()
 }
 
 #[test]
-fn ids_are_unique_and_what_refers_to_one_finds_it() {
+fn ids_are_unique_and_references_resolve() {
     for (page, tags) in pages() {
         let mut ids = BTreeSet::new();
         for id in starts(&tags).filter_map(|tag| tag.get("id")) {
-            assert!(ids.insert(id), "{page}: {id} stands twice");
+            assert!(ids.insert(id), "{page}: duplicate id {id}");
         }
         for tag in starts(&tags) {
             for name in [
@@ -206,7 +206,7 @@ fn ids_are_unique_and_what_refers_to_one_finds_it() {
 }
 
 #[test]
-fn elements_that_are_opened_are_closed_in_order() {
+fn elements_are_closed_in_order() {
     let void = [
         "meta", "link", "input", "br", "!doctype", "path", "circle", "ellipse",
     ];
@@ -224,7 +224,7 @@ fn elements_that_are_opened_are_closed_in_order() {
 }
 
 #[test]
-fn htmx_is_told_to_keep_within_the_content_security_policy() {
+fn htmx_is_configured_to_respect_the_content_security_policy() {
     for (page, tags) in pages() {
         let config = starts(&tags)
             .find(|tag| tag.get("name") == Some("htmx-config"))
@@ -241,7 +241,7 @@ fn htmx_is_told_to_keep_within_the_content_security_policy() {
         }
         assert_eq!(
             config["historyCacheSize"], 0,
-            "{page}: private pages would be kept in the browser's storage"
+            "{page}: private pages must not be cached in the browser's storage"
         );
     }
 }

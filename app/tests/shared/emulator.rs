@@ -1,16 +1,17 @@
-//! An emulator whose every exchange is held against the API's document, the one that `NEON_EMULATOR_DOCUMENT` names.
+//! A Neon emulator that validates every exchange against the OpenAPI document named by
+//! `NEON_EMULATOR_DOCUMENT`.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use neon_emulator::Emulator;
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 
-/// Fails its test at the end, if an answer or a request that it accepted did not fit the document.
+/// Fails the test on drop if a response or an accepted request violated the document.
 pub(crate) struct Emulated(Emulator);
 
 impl Emulated {
-    /// An emulator over this PostgreSQL server, with its state in a database of this name.
+    /// Starts an emulator on this PostgreSQL server, with its state in the named database.
     pub(crate) async fn start(postgres: &str, database: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = Emulator::builder().postgres(postgres);
@@ -33,18 +34,18 @@ impl Drop for Emulated {
             assert_eq!(
                 self.0.violations(),
                 Vec::<String>::new(),
-                "the API's document is not kept to"
+                "an exchange violated the OpenAPI document"
             );
         }
     }
 }
 
-/// Read once for all tests of a program.
+/// Read once per test process.
 fn document() -> Option<Arc<Document>> {
     static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
     let read = || {
         let path = std::env::var_os(DOCUMENT_VARIABLE)?;
-        Some(Document::read(path.as_ref()).expect("the API's document"))
+        Some(Document::read(path.as_ref()).expect("the OpenAPI document"))
     };
     DOCUMENT.get_or_init(read).clone()
 }

@@ -1,4 +1,4 @@
-//! What of a browser the tests need: cookies, forms with their token, redirects that are looked at and not followed.
+//! A minimal browser: cookies, and forms with their CSRF token. It does not follow redirects.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,10 +11,9 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use url::form_urlencoded::Serializer;
 
-/// Longest head of a page that is waited for, in bytes.
-const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -33,7 +32,7 @@ impl Answer {
         self.header("location")
     }
 
-    /// The token of the page's first form.
+    /// The CSRF token of the page's first form.
     pub(crate) fn token(&self) -> String {
         let token = self.after("name=\"csrf\" value=\"");
         token.expect("a form with a token").to_owned()
@@ -46,7 +45,6 @@ impl Answer {
     }
 }
 
-/// Somebody's browser.
 #[derive(Clone)]
 pub(crate) struct Browser {
     router: Router,
@@ -68,20 +66,20 @@ impl Browser {
         }
     }
 
-    /// As if from this address.
+    /// Sets the address of the client.
     pub(crate) fn from(mut self, peer: [u8; 4]) -> Self {
         self.peer = SocketAddr::from((peer, 4711));
         self
     }
 
-    /// With this header, instead of another of its name.
+    /// Sets a header of all requests.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// Sends a request as it is and takes the cookies of the answer, whose body is left unread.
+    /// Sends a request and stores the cookies of the response. The body is not read.
     pub(crate) async fn send(&mut self, request: Request<Body>) -> axum::response::Response {
         let (mut head, body) = request.into_parts();
         for (name, value) in &self.headers {
@@ -123,7 +121,7 @@ impl Browser {
             .await
     }
 
-    /// Sends a form with the token that pages gave.
+    /// Sends a form with the CSRF token.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.csrf.clone();
         let fields: Vec<(&str, &str)> = fields
@@ -134,7 +132,7 @@ impl Browser {
         self.post_bare(path, &fields).await
     }
 
-    /// Sends these fields and no others.
+    /// Sends a form without adding the CSRF token.
     pub(crate) async fn post_bare(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = Request::builder()
@@ -146,7 +144,7 @@ impl Browser {
         self.ask(request).await
     }
 
-    /// Signs in by name, through the page.
+    /// Signs in by name, with the form of the sign-in page.
     pub(crate) async fn sign_in(&mut self, name: &str) -> Answer {
         let page = self.get("/sign-in").await;
         self.csrf = page.token();
@@ -156,18 +154,17 @@ impl Browser {
         answer
     }
 
-    /// Reads the session's token off a page.
+    /// Reads the CSRF token from a page.
     pub(crate) async fn learn_token(&mut self) {
         let page = self.get("/account").await;
         self.csrf = page.token();
     }
 }
 
-/// Reads the answer to its end.
 pub(crate) async fn read(response: axum::response::Response) -> Answer {
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.expect("a body").to_bytes();
-    assert!(bytes.len() <= BODY_BYTES_MAX);
+    assert!(bytes.len() <= MAX_BODY_BYTES);
     Answer {
         status: head.status,
         headers: head.headers,

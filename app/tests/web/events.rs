@@ -1,91 +1,91 @@
-//! Events through PostgreSQL, between processes and across a broken connection.
+//! Notifications between processes, and after a broken connection.
 
 use std::pin::pin;
 use std::time::Duration;
 
+use app::events::{Event, Events, Notification};
 use app::ids::{DocumentId, WorkspaceId};
-use app::web::events::{Event, Events, Signal};
 use futures::{Stream, StreamExt as _};
 use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{SOON, Site};
+use crate::site::{Site, TIMEOUT};
 
-async fn next(signals: &mut (impl Stream<Item = Signal> + Unpin)) -> Signal {
-    timeout(SOON, signals.next())
+async fn next(notifications: &mut (impl Stream<Item = Notification> + Unpin)) -> Notification {
+    timeout(TIMEOUT, notifications.next())
         .await
-        .expect("a signal in time")
+        .expect("a notification in time")
         .expect("an endless stream")
 }
 
-/// Past any word to look at everything.
-async fn next_event(signals: &mut (impl Stream<Item = Signal> + Unpin)) -> Event {
+/// The next event, without resyncs.
+async fn next_event(notifications: &mut (impl Stream<Item = Notification> + Unpin)) -> Event {
     loop {
-        if let Signal::Event(event) = next(signals).await {
+        if let Notification::Event(event) = next(notifications).await {
             return event;
         }
     }
 }
 
-/// Waits until the process listens: until it hears of a workspace that nobody else asks for.
-async fn hears(events: &Events, database: &PgPool) {
+/// Waits until the process listens, by publishing events of an unrelated workspace.
+async fn wait_until_listening(events: &Events, database: &PgPool) {
     let probe = Event::workspace(WorkspaceId::random());
-    let mut signals = pin!(events.subscribe(&probe.workspace));
-    let hearing = async {
+    let mut notifications = pin!(events.subscribe(&probe.workspace));
+    let probing = async {
         loop {
-            events.notify(database, &probe).await.unwrap();
-            let heard = timeout(Duration::from_millis(100), signals.next()).await;
-            if heard == Ok(Some(Signal::Event(probe.clone()))) {
+            events.publish(database, &probe).await.unwrap();
+            let received = timeout(Duration::from_millis(100), notifications.next()).await;
+            if received == Ok(Some(Notification::Event(probe.clone()))) {
                 return;
             }
         }
     };
-    timeout(SOON, hearing).await.expect("it listens in time");
+    timeout(TIMEOUT, probing).await.expect("it listens in time");
 }
 
-/// Two processes and a workspace; both listen.
-async fn two(site: &Site) -> (Events, Events, WorkspaceId, CancellationToken) {
+/// Two listening processes and a workspace.
+async fn two_processes(site: &Site) -> (Events, Events, WorkspaceId, CancellationToken) {
     let stop = CancellationToken::new();
     let database = &site.app.database;
     let one = Events::start(database.clone(), stop.clone());
     let two = Events::start(database.clone(), stop.clone());
     for events in [&one, &two] {
-        hears(events, database).await;
+        wait_until_listening(events, database).await;
     }
     let workspace = WorkspaceId::random();
     (one, two, workspace, stop)
 }
 
 #[tokio::test]
-async fn what_one_process_commits_every_process_hears_and_what_is_rolled_back_nobody() {
+async fn committed_events_reach_other_processes_and_rolled_back_events_do_not() {
     let site = Site::start().await;
-    let (one, two, workspace, stop) = two(&site).await;
-    let mut signals = pin!(two.subscribe(&workspace));
-    let undone = Event::document(workspace.clone(), DocumentId::random());
-    let done = Event::document(workspace.clone(), DocumentId::random());
+    let (one, two, workspace, stop) = two_processes(&site).await;
+    let mut notifications = pin!(two.subscribe(&workspace));
+    let rolled_back = Event::document(workspace.clone(), DocumentId::random());
+    let committed = Event::document(workspace.clone(), DocumentId::random());
     let mut transaction = site.app.database.begin().await.unwrap();
-    one.notify(&mut *transaction, &undone).await.unwrap();
+    one.publish(&mut *transaction, &rolled_back).await.unwrap();
     transaction.rollback().await.unwrap();
     let mut transaction = site.app.database.begin().await.unwrap();
-    one.notify(&mut *transaction, &done).await.unwrap();
+    one.publish(&mut *transaction, &committed).await.unwrap();
     transaction.commit().await.unwrap();
-    assert_eq!(next_event(&mut signals).await, done);
+    assert_eq!(next_event(&mut notifications).await, committed);
     stop.cancel();
 }
 
 #[tokio::test]
-async fn after_a_broken_connection_everybody_looks_again_and_then_hears_on() {
+async fn a_broken_connection_causes_a_resync_and_is_reestablished() {
     let site = Site::start().await;
-    let (one, _two, workspace, stop) = two(&site).await;
-    let mut signals = pin!(one.subscribe(&workspace));
+    let (one, _two, workspace, stop) = two_processes(&site).await;
+    let mut notifications = pin!(one.subscribe(&workspace));
     site.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()",
     )
     .await;
-    assert_eq!(next(&mut signals).await, Signal::Resync);
+    assert_eq!(next(&mut notifications).await, Notification::Resync);
     let event = Event::workspace(workspace);
-    one.notify(&site.app.database, &event).await.unwrap();
-    assert_eq!(next_event(&mut signals).await, event);
+    one.publish(&site.app.database, &event).await.unwrap();
+    assert_eq!(next_event(&mut notifications).await, event);
     stop.cancel();
 }

@@ -1,4 +1,4 @@
-//! Forms that another site, another session or nobody made.
+//! CSRF protection: forms of other sites, of other sessions and without a token.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -17,7 +17,7 @@ async fn json(browser: &mut Browser, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_form_needs_the_token_of_this_very_session() {
+async fn a_form_requires_the_token_of_its_session() {
     let site = Site::start().await;
     let mut ada = site.signed_in("Ada").await;
     let other = site.signed_in("Ada").await;
@@ -29,20 +29,20 @@ async fn a_form_needs_the_token_of_this_very_session() {
     ] {
         let answer = ada.post_bare(PATH, fields).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{fields:?}");
-        assert!(answer.text.contains("This form can no longer be sent"));
+        assert!(answer.text.contains("csrf"));
     }
     assert_eq!(ada.get("/account").await.status, StatusCode::OK);
     assert_eq!(ada.post(PATH, &[]).await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]
-async fn a_script_brings_the_token_in_a_header_and_nothing_else_will_do() {
+async fn json_requests_require_the_token_in_a_header() {
     let site = Site::start().await;
     let mut ada = site.signed_in("Ada").await;
     assert_eq!(json(&mut ada, PATH).await.status, StatusCode::FORBIDDEN);
     let mut wrong = ada.clone().with("x-csrf-token", "AAAA");
     assert_eq!(json(&mut wrong, PATH).await.status, StatusCode::FORBIDDEN);
-    // A wrong header is not made good by a right field.
+    // A correct form field does not compensate for a wrong header.
     assert_eq!(wrong.post(PATH, &[]).await.status, StatusCode::FORBIDDEN);
     let token = ada.csrf.clone();
     let mut right = ada.with("x-csrf-token", &token);
@@ -50,7 +50,7 @@ async fn a_script_brings_the_token_in_a_header_and_nothing_else_will_do() {
 }
 
 #[tokio::test]
-async fn what_comes_from_another_site_is_refused_even_with_the_token() {
+async fn cross_site_requests_are_rejected_even_with_a_token() {
     let site = Site::start().await;
     let ada = site.signed_in("Ada").await;
     for (name, value) in [
@@ -61,7 +61,7 @@ async fn what_comes_from_another_site_is_refused_even_with_the_token() {
     ] {
         let answer = ada.clone().with(name, value).post(PATH, &[]).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}: {value}");
-        assert!(answer.text.contains("came from another site"));
+        assert!(answer.text.contains("cross_site"));
     }
     let mut own = ada
         .with("origin", ORIGIN)
@@ -70,7 +70,7 @@ async fn what_comes_from_another_site_is_refused_even_with_the_token() {
 }
 
 #[tokio::test]
-async fn nobody_can_be_signed_in_by_another_sites_form() {
+async fn a_form_of_another_site_cannot_sign_a_user_in() {
     let site = Site::start().await;
     let mut victim = site.browser();
     let fields = [("name", "Mallory")];
@@ -82,6 +82,10 @@ async fn nobody_can_be_signed_in_by_another_sites_form() {
     victim.get("/sign-in").await;
     victim.csrf = token;
     let answer = victim.post("/sign-in/local", &fields).await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "another's token");
+    assert_eq!(
+        answer.status,
+        StatusCode::FORBIDDEN,
+        "the token of another browser"
+    );
     assert_eq!(site.count("SELECT count(*) FROM users").await, 0);
 }

@@ -1,4 +1,4 @@
-//! A small OpenID provider in this process, with a key of its own: it answers what the test has it answer.
+//! A small OpenID provider in the test process. Tests control its responses.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,12 +19,12 @@ use tokio::task::JoinHandle;
 
 pub(crate) const CLIENT_ID: &str = "the-app";
 pub(crate) const CLIENT_SECRET: &str = "the-apps-password";
-/// PKCS #8 of an Ed25519 key up to its 32 bytes.
+/// The PKCS #8 prefix of an Ed25519 key, before its 32 bytes.
 const ED25519: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
-/// What the person agreed to: what the code stands for.
+/// The consent of the user that an authorization code represents.
 #[derive(Clone)]
 struct Consent {
     code: String,
@@ -33,21 +33,21 @@ struct Consent {
     claims: Value,
 }
 
-struct Holder {
+struct IssuerState {
     kid: String,
     key: CoreEdDsaPrivateSigningKey,
-    /// Signs with this instead of the key that is published.
+    /// Signs with this key instead of the published one.
     forged: Option<CoreEdDsaPrivateSigningKey>,
-    /// Writes this algorithm into the token and leaves the signature empty.
+    /// Uses the algorithm `none` and an empty signature.
     unsigned: bool,
     consent: Option<Consent>,
     key_fetches: usize,
 }
 
-/// The provider. It ends when it is dropped.
+/// The provider. It stops when it is dropped.
 pub(crate) struct Issuer {
     pub(crate) url: String,
-    holder: Arc<Mutex<Holder>>,
+    state: Arc<Mutex<IssuerState>>,
     serving: JoinHandle<()>,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Issuer {
     }
 }
 
-type Shared = (Arc<Mutex<Holder>>, String);
+type Shared = (Arc<Mutex<IssuerState>>, String);
 
 impl Issuer {
     pub(crate) async fn start() -> Self {
@@ -67,7 +67,7 @@ impl Issuer {
     pub(crate) async fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let holder = Arc::new(Mutex::new(Holder {
+        let state = Arc::new(Mutex::new(IssuerState {
             kid: "first".to_owned(),
             key: random_key("first"),
             forged: None,
@@ -79,19 +79,20 @@ impl Issuer {
             .route("/.well-known/openid-configuration", get(configuration))
             .route("/keys", get(keys))
             .route("/token", post(token))
-            .with_state((Arc::clone(&holder), url.clone()));
+            .with_state((Arc::clone(&state), url.clone()));
         let serving = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("serves");
         });
         Self {
             url,
-            holder,
+            state,
             serving,
         }
     }
 
-    /// The person agrees at the authorization endpoint; answers where they are sent back to. `change` may spoil the token's claims.
-    pub(crate) fn agree(&self, authorize: &str, change: impl FnOnce(&mut Value)) -> String {
+    /// Consents at the authorization endpoint. Returns the URL of the redirect. `change` may modify
+    /// the claims.
+    pub(crate) fn consent(&self, authorize: &str, change: impl FnOnce(&mut Value)) -> String {
         let url = url::Url::parse(authorize).expect("a URL");
         assert!(authorize.starts_with(&format!("{}/authorize?", self.url)));
         let asked = |name: &str| {
@@ -113,7 +114,7 @@ impl Issuer {
         change(&mut claims);
         let code = format!("code-{:016x}", rand::random::<u64>());
         let (redirect, state) = (asked("redirect_uri"), asked("state"));
-        self.holder().consent = Some(Consent {
+        self.state().consent = Some(Consent {
             code: code.clone(),
             challenge: asked("code_challenge"),
             redirect: redirect.clone(),
@@ -123,30 +124,30 @@ impl Issuer {
         format!("{path}?code={code}&state={state}")
     }
 
-    /// Signs with a new key, and publishes that alone.
+    /// Replaces the published key.
     pub(crate) fn rotate(&self, kid: &str) {
-        let mut holder = self.holder();
-        kid.clone_into(&mut holder.kid);
-        holder.key = random_key(kid);
+        let mut state = self.state();
+        kid.clone_into(&mut state.kid);
+        state.key = random_key(kid);
     }
 
-    /// Signs with a key that it does not publish.
+    /// Signs with an unpublished key.
     pub(crate) fn forge(&self) {
-        let mut holder = self.holder();
-        holder.forged = Some(random_key(&holder.kid.clone()));
+        let mut state = self.state();
+        state.forged = Some(random_key(&state.kid.clone()));
     }
 
-    /// Sends tokens without a signature.
+    /// Issues tokens without a signature.
     pub(crate) fn sign_nothing(&self) {
-        self.holder().unsigned = true;
+        self.state().unsigned = true;
     }
 
     pub(crate) fn key_fetches(&self) -> usize {
-        self.holder().key_fetches
+        self.state().key_fetches
     }
 
-    fn holder(&self) -> MutexGuard<'_, Holder> {
-        self.holder.lock().expect("no panic before")
+    fn state(&self) -> MutexGuard<'_, IssuerState> {
+        self.state.lock().expect("not poisoned")
     }
 }
 
@@ -174,10 +175,10 @@ async fn configuration(State((_, url)): State<Shared>) -> Json<Value> {
     }))
 }
 
-async fn keys(State((holder, _)): State<Shared>) -> Json<Value> {
-    let mut holder = holder.lock().expect("no panic before");
-    holder.key_fetches += 1;
-    let key = serde_json::to_value(holder.key.as_verification_key()).expect("JSON");
+async fn keys(State((state, _)): State<Shared>) -> Json<Value> {
+    let mut state = state.lock().expect("not poisoned");
+    state.key_fetches += 1;
+    let key = serde_json::to_value(state.key.as_verification_key()).expect("JSON");
     Json(json!({ "keys": [key] }))
 }
 
@@ -190,49 +191,49 @@ struct Exchange {
 }
 
 async fn token(
-    State((holder, _)): State<Shared>,
+    State((state, _)): State<Shared>,
     headers: HeaderMap,
     Form(exchange): Form<Exchange>,
 ) -> (StatusCode, Json<Value>) {
-    let mut holder = holder.lock().expect("no panic before");
-    let refused = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error })));
+    let mut state = state.lock().expect("not poisoned");
+    let rejected = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error })));
     let password = STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}"));
     if headers
         .get(header::AUTHORIZATION)
         .map(|value| value.to_str().expect("ASCII"))
         != Some(&format!("Basic {password}"))
     {
-        return refused("invalid_client");
+        return rejected("invalid_client");
     }
-    // A code is good once.
-    let Some(consent) = holder.consent.take() else {
-        return refused("invalid_grant");
+    // A code works once.
+    let Some(consent) = state.consent.take() else {
+        return rejected("invalid_grant");
     };
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&exchange.code_verifier));
-    let fits = exchange.grant_type == "authorization_code"
+    let is_valid = exchange.grant_type == "authorization_code"
         && exchange.code == consent.code
         && exchange.redirect_uri == consent.redirect
         && challenge == consent.challenge;
-    if !fits {
-        return refused("invalid_grant");
+    if !is_valid {
+        return rejected("invalid_grant");
     }
     (
         StatusCode::OK,
         Json(json!({
-            "access_token": "unused", "token_type": "Bearer", "id_token": sign(&holder, &consent.claims),
+            "access_token": "unused", "token_type": "Bearer", "id_token": sign(&state, &consent.claims),
         })),
     )
 }
 
-fn sign(holder: &Holder, claims: &Value) -> String {
-    let algorithm = if holder.unsigned { "none" } else { "EdDSA" };
-    let head = json!({ "alg": algorithm, "typ": "JWT", "kid": holder.kid });
+fn sign(state: &IssuerState, claims: &Value) -> String {
+    let algorithm = if state.unsigned { "none" } else { "EdDSA" };
+    let head = json!({ "alg": algorithm, "typ": "JWT", "kid": state.kid });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(&head), part(claims));
-    if holder.unsigned {
+    if state.unsigned {
         return format!("{signed}.");
     }
-    let key = holder.forged.as_ref().unwrap_or(&holder.key);
+    let key = state.forged.as_ref().unwrap_or(&state.key);
     let signature = key
         .sign(&CoreJwsSigningAlgorithm::EdDsa, signed.as_bytes())
         .expect("signed");

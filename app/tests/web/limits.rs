@@ -1,9 +1,10 @@
-//! Budgets as clients see them, and counting together in a real Redis.
+//! Rate limits as clients see them, and shared counters in a real Redis.
 
 use std::net::IpAddr;
 
 use app::config;
-use app::web::limits::{Budget, Limits, Subject};
+use app::domain::RateLimitClass;
+use app::web::shared::rate_limit::{RateLimitKey, RateLimiter};
 use axum::http::StatusCode;
 use tempfile::TempDir;
 use xtask::redis::Redis;
@@ -11,8 +12,8 @@ use xtask::redis::Redis;
 use crate::site::{Site, settings};
 
 #[tokio::test]
-async fn answers_tell_of_the_budget_and_429_when_to_come_back() {
-    let site = Site::with(&["--rate-pages=3/1m,3/1m"]).await;
+async fn responses_have_rate_limit_headers_and_429_has_retry_after() {
+    let site = Site::with(&["--rate-limit-reads=3/1m,3/1m"]).await;
     let mut browser = site.browser();
     for left in ["2", "1", "0"] {
         let answer = browser.get("/").await;
@@ -21,57 +22,59 @@ async fn answers_tell_of_the_budget_and_429_when_to_come_back() {
         assert_eq!(answer.header("ratelimit-remaining"), left);
         assert!(!answer.header("ratelimit-reset").is_empty());
     }
-    let refused = browser.get("/").await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    let rejected = browser.get("/").await;
+    assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = rejected.header("retry-after").parse().unwrap();
     assert!((1..=20).contains(&wait), "{wait}");
-    assert!(refused.text.contains("a little too much at once"));
+    assert!(rejected.text.contains("too_many_requests"));
     assert_eq!(
         browser.get("/no/such/path").await.status,
         StatusCode::TOO_MANY_REQUESTS,
-        "unknown paths cost too"
+        "unknown paths count too"
     );
-    let script = app::web::assets::APP_JS;
+    let script = app::web::shared::assets::APP_JS;
     assert_eq!(
         browser.get(script).await.status,
         StatusCode::OK,
-        "assets have their own"
+        "assets have a limit of their own"
     );
     let mut other = site.browser().from([192, 0, 2, 2]);
     assert_eq!(other.get("/").await.status, StatusCode::OK);
     let metrics = site.app.metrics.encode().unwrap();
     assert!(
-        metrics.contains(r#"chat_app_http_refused_total{why="Limit",budget="pages"} 1"#),
+        metrics.contains(
+            r#"chat_app_http_requests_rejected_total{reason="rate_limited",class="reads"} 1"#
+        ),
         "{metrics}"
     );
 }
 
 #[tokio::test]
-async fn a_user_is_counted_wherever_they_come_from() {
-    let site = Site::with(&["--rate-pages=5/1m,500/1m"]).await;
+async fn the_limit_of_a_user_applies_to_all_their_addresses() {
+    let site = Site::with(&["--rate-limit-reads=5/1m,500/1m"]).await;
     let browser = site.signed_in("Ada").await;
-    let mut refused = 0;
+    let mut rejected = 0;
     for address in 1..=10 {
         let mut elsewhere = browser.clone().from([198, 51, 100, address]);
         let status = elsewhere.get("/account").await.status;
-        refused += u32::from(status == StatusCode::TOO_MANY_REQUESTS);
+        rejected += u32::from(status == StatusCode::TOO_MANY_REQUESTS);
     }
-    assert!((5..10).contains(&refused), "{refused}");
+    assert!((5..10).contains(&rejected), "{rejected}");
     let mut other = site.signed_in("Grace").await;
     assert_eq!(other.get("/account").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_is_counted_and_made_up_addresses_do_not_help() {
-    let flags = ["--rate-pages=2/1m,2/1m", "--trusted-proxies=10.0.0.0/8"];
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit_and_forged_addresses_are_ignored() {
+    let flags = ["--rate-limit-reads=2/1m,2/1m", "--trusted-proxies=10.0.0.0/8"];
     let site = Site::with(&flags).await;
     let through = |forwarded: &str| {
         site.browser()
             .from([10, 0, 0, 1])
             .with("x-forwarded-for", forwarded)
     };
-    for made_up in ["1.1.1.1", "2.2.2.2"] {
-        let forwarded = format!("{made_up}, 203.0.113.7");
+    for forged in ["1.1.1.1", "2.2.2.2"] {
+        let forwarded = format!("{forged}, 203.0.113.7");
         assert_eq!(through(&forwarded).get("/").await.status, StatusCode::OK);
     }
     let third = through("3.3.3.3, 203.0.113.7").get("/").await;
@@ -90,55 +93,55 @@ async fn behind_a_trusted_proxy_each_client_is_counted_and_made_up_addresses_do_
         } else {
             StatusCode::OK
         };
-        assert_eq!(status, expected, "no proxy of ours said so");
+        assert_eq!(status, expected, "the peer is no trusted proxy");
     }
     assert_eq!(direct.get("/").await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-fn limits(redis: Option<&str>) -> config::Limits {
+fn limit_settings(redis: Option<&str>) -> config::RateLimits {
     let database = "postgres://app@127.0.0.1/app";
-    let settings = settings(database, &["--rate-questions=3/1m,100/1m"]);
-    config::Limits {
+    let settings = settings(database, &["--rate-limit-questions=3/1m,100/1m"]);
+    config::RateLimits {
         redis_url: redis.map(|url| url.to_owned().into()),
-        ..settings.limits
+        ..settings.rate_limits
     }
 }
 
 #[tokio::test]
-async fn replicas_count_together_in_redis_and_each_for_itself_while_it_is_away() {
+async fn replicas_share_counters_in_redis_and_count_alone_while_redis_is_down() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = TempDir::new().unwrap();
     let redis = Redis::start(folder.path()).await.unwrap();
-    let settings = limits(Some(redis.url()));
-    let one = Limits::start(&settings).unwrap();
-    let two = Limits::start(&settings).unwrap();
-    let ada = Subject::User(app::ids::UserId::random());
+    let settings = limit_settings(Some(redis.url()));
+    let one = RateLimiter::start(&settings).unwrap();
+    let two = RateLimiter::start(&settings).unwrap();
+    let ada = RateLimitKey::User(app::ids::UserId::random());
     for (limits, left) in [(&one, 2), (&two, 1), (&one, 0)] {
-        let verdict = limits.take(Budget::Questions, ada).await;
-        assert!(verdict.allowed);
-        assert_eq!(verdict.remaining, left);
+        let decision = limits.check(RateLimitClass::Questions, ada).await;
+        assert!(decision.allowed);
+        assert_eq!(decision.remaining, left);
     }
-    let refused = two.take(Budget::Questions, ada).await;
-    assert!(!refused.allowed);
-    assert!((1..=20).contains(&refused.retry_after_seconds()));
-    let address = Subject::Address(IpAddr::from([192, 0, 2, 1]));
-    assert!(two.take(Budget::Questions, address).await.allowed);
-    assert_eq!((one.redis_failures(), two.redis_failures()), (0, 0));
+    let rejected = two.check(RateLimitClass::Questions, ada).await;
+    assert!(!rejected.allowed);
+    assert!((1..=20).contains(&rejected.retry_after_seconds()));
+    let address = RateLimitKey::Address(IpAddr::from([192, 0, 2, 1]));
+    assert!(two.check(RateLimitClass::Questions, address).await.allowed);
+    assert_eq!((one.redis_errors(), two.redis_errors()), (0, 0));
 
     redis.stop().await;
-    let verdict = one.take(Budget::Questions, ada).await;
-    assert!(verdict.allowed, "nobody is refused because Redis is away");
-    assert_eq!(verdict.remaining, 2, "but everybody is still counted");
-    assert!(one.redis_failures() > 0);
+    let decision = one.check(RateLimitClass::Questions, ada).await;
+    assert!(decision.allowed, "a Redis failure rejects no request");
+    assert_eq!(decision.remaining, 2, "requests still count in the process");
+    assert!(one.redis_errors() > 0);
 }
 
 #[tokio::test]
 async fn without_redis_a_process_counts_for_itself() {
-    let limits = Limits::start(&limits(None)).unwrap();
-    let ada = Subject::User(app::ids::UserId::random());
+    let limits = RateLimiter::start(&limit_settings(None)).unwrap();
+    let ada = RateLimitKey::User(app::ids::UserId::random());
     for _ in 0..3 {
-        assert!(limits.take(Budget::Questions, ada).await.allowed);
+        assert!(limits.check(RateLimitClass::Questions, ada).await.allowed);
     }
-    assert!(!limits.take(Budget::Questions, ada).await.allowed);
-    assert!(limits.take(Budget::Uploads, ada).await.allowed);
+    assert!(!limits.check(RateLimitClass::Questions, ada).await.allowed);
+    assert!(limits.check(RateLimitClass::Uploads, ada).await.allowed);
 }

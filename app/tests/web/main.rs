@@ -1,19 +1,20 @@
-//! The pages' HTTP over a real PostgreSQL: sessions, forged forms, limits, every route as a stranger, signing in with a provider.
+//! Tests of the web layer over a real PostgreSQL: sessions, CSRF, rate limits, access to every
+//! route, OpenID sign-in.
 //!
-//! They need the programs of a PostgreSQL with pgvector (on PATH, or in the folder that `NEON_EMULATOR_PG_BIN` names); those on Redis, a
-//! redis-server.
+//! They need the programs of a PostgreSQL with pgvector on `PATH` or in the folder
+//! `NEON_EMULATOR_PG_BIN`. The tests with Redis need redis-server.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail the test, as tests do"
+    reason = "test helpers may fail the test"
 )]
 
+#[path = "../workspaces/api_server.rs"]
+#[expect(dead_code, reason = "these tests use only a part of the fake cluster")]
+mod api_server;
 mod browser;
-#[path = "../workspaces/cluster.rs"]
-#[expect(dead_code, reason = "these tests need less of the cluster than others")]
-mod cluster;
 mod databases;
 #[path = "../shared/emulator.rs"]
 mod emulator;

@@ -1,12 +1,14 @@
-//! Every route as a stranger. The table that the router is made from is gone over, so no route can be forgotten; a new kind of id in a
-//! path fails here until somebody says what a stranger's would be.
+//! Requests every route as a user without access. The tests iterate over the route table, so no
+//! route can be forgotten. A new kind of path parameter fails until the test provides a value for
+//! it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use app::domain::{Role, Workspace};
 use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
-use app::tenants::SCHEMA_NEEDED;
-use app::web::router::{Access, Pace, Route, table};
-use app::workspaces::{Role, Workspace};
+use app::tenants::MIN_SCHEMA_VERSION;
+use app::web::router::routes;
+use app::web::shared::route::{Access, ResponseKind, Route};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use crds::{Connection, ConnectionDetails, SSL_MODE};
@@ -18,13 +20,13 @@ use sqlx::PgPool;
 
 use crate::browser::{Answer, Browser};
 use crate::emulator::Emulated;
-use crate::site::{SOON, Site, postgres};
+use crate::site::{Site, TIMEOUT, postgres};
 
 static EMULATORS: AtomicU32 = AtomicU32::new(0);
 
-/// What lies in a workspace.
+/// The resources of a workspace.
 #[derive(Clone, Copy)]
-struct Things {
+struct Resources {
     document: DocumentId,
     invitation: InvitationId,
     thread: ThreadId,
@@ -32,18 +34,19 @@ struct Things {
     user: UserId,
 }
 
-/// Workspace A with Alice and Bob, workspace B with Carol; both with a database.
+/// Workspace A has the members Alice and Bob, workspace B has Carol. Both have a database.
 struct Matrix {
     site: Site,
     alice: Browser,
     bob: Browser,
     a: Workspace,
     b: Workspace,
-    of_b: Things,
+    of_b: Resources,
     _emulator: Emulated,
 }
 
-/// What routes need to be read at all, all of it: a stranger's request must fail at who they are and at nothing before.
+/// The form fields of all routes, so that requests fail because of missing access and not because
+/// of missing fields.
 const FIELDS: [(&str, &str); 6] = [
     ("name", "New name"),
     ("title", "New title"),
@@ -56,13 +59,13 @@ const FIELDS: [(&str, &str); 6] = [
 impl Matrix {
     async fn start() -> Self {
         let site = Site::with(&[
-            "--rate-pages=50000/1m,50000/1m",
-            "--rate-changes=50000/1m,50000/1m",
-            "--rate-heavy=50000/1m,50000/1m",
-            "--rate-uploads=50000/1m,50000/1m",
-            "--rate-questions=50000/1m,50000/1m",
-            "--rate-searches=50000/1m,50000/1m",
-            "--rate-sign-ins=50000/1m,50000/1m",
+            "--rate-limit-reads=50000/1m,50000/1m",
+            "--rate-limit-writes=50000/1m,50000/1m",
+            "--rate-limit-expensive=50000/1m,50000/1m",
+            "--rate-limit-uploads=50000/1m,50000/1m",
+            "--rate-limit-questions=50000/1m,50000/1m",
+            "--rate-limit-searches=50000/1m,50000/1m",
+            "--rate-limit-sign-ins=50000/1m,50000/1m",
         ])
         .await;
         let alice = site.signed_in("alice").await;
@@ -71,7 +74,7 @@ impl Matrix {
         let carol = site.user("carol").await;
         let a = site.workspace_of(site.user("alice").await).await;
         let b = site.workspace_of(carol).await;
-        // Bob's own workspace is of no interest: he is a member of A and of nothing else.
+        // Delete Bob's personal workspace: he is a member of A only.
         sqlx::query("DELETE FROM workspaces WHERE id NOT IN ($1, $2)")
             .bind(a.id.as_str())
             .bind(b.id.as_str())
@@ -84,7 +87,7 @@ impl Matrix {
         for workspace in [&a, &b] {
             give_database(&site, &emulator, workspace).await;
         }
-        let of_b = things(&site, &b, carol).await;
+        let of_b = resources(&site, &b, carol).await;
         Self {
             site,
             alice,
@@ -96,7 +99,7 @@ impl Matrix {
         }
     }
 
-    /// The route's path in this workspace, with the ids of B's things.
+    /// The route's path in this workspace, with the ids of B's resources.
     fn path(&self, route: &Route, workspace: &WorkspaceId) -> String {
         fill(route.path, |name| match name {
             "workspace" => workspace.to_string(),
@@ -105,12 +108,12 @@ impl Matrix {
             "thread" => self.of_b.thread.to_string(),
             "message" => self.of_b.message.to_string(),
             "user" => self.of_b.user.to_string(),
-            other => panic!("{}: what is a stranger's {other}?", route.path),
+            other => panic!("{}: no test value for {other}", route.path),
         })
     }
 }
 
-/// The pattern with its parameters filled in.
+/// Replaces the parameters of a path pattern.
 fn fill(pattern: &str, value: impl Fn(&str) -> String) -> String {
     pattern
         .split('/')
@@ -132,12 +135,13 @@ fn parameters(route: &Route) -> impl Iterator<Item = &'static str> {
 }
 
 fn in_workspaces() -> impl Iterator<Item = Route> {
-    table()
+    routes()
         .into_iter()
         .filter(|route| parameters(route).any(|name| name == "workspace"))
 }
 
-/// Sends a request of the route's method; scripts' routes get their token in the header.
+/// Sends a request with the route's method. The CSRF token is also in the header, for routes of
+/// scripts.
 async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
     let token = browser.csrf.clone();
     let mut browser = browser.clone().with("x-csrf-token", &token);
@@ -148,9 +152,10 @@ async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
     }
 }
 
-/// A project of the emulator's with the tenant's schema, and what the controller would tell of it.
+/// Creates a project with the tenant schema in the emulator, and the Secret and status that the
+/// controller would write.
 async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) {
-    let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
+    let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let project: CreatedProject = http
         .post(format!("{}/projects", emulator.api_url()))
         .bearer_auth(emulator.api_key())
@@ -187,7 +192,8 @@ async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) 
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     let tenant = Site::tenant_name(&workspace.id);
-    site.cluster.make_available(&tenant, &secret, SCHEMA_NEEDED);
+    site.cluster
+        .make_available(&tenant, &secret, MIN_SCHEMA_VERSION);
     site.until_database(workspace, Result::is_ok).await;
     let database = site.app.pools.get(workspace).await.expect("a database");
     migrate(database.pool()).await;
@@ -210,9 +216,9 @@ async fn migrate(database: &PgPool) {
     }
 }
 
-/// A document, an invitation and a conversation in the workspace.
-async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
-    let things = Things {
+/// Inserts a document, an invitation and a conversation.
+async fn resources(site: &Site, workspace: &Workspace, user: UserId) -> Resources {
+    let resources = Resources {
         document: DocumentId::random(),
         invitation: InvitationId::random(),
         thread: ThreadId::random(),
@@ -224,7 +230,7 @@ async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
         "INSERT INTO documents (id, workspace_id, file_name, title, media_type, byte_count, content_sha256, state, upload_deadline)
          VALUES ($1, $2, 'b.pdf', 'Of B', 'application/pdf', 10, sha256('b'), 'ready', now())",
     )
-    .bind(things.document.0)
+    .bind(resources.document.0)
     .bind(workspace.id.as_str())
     .execute(main)
     .await
@@ -233,7 +239,7 @@ async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
         "INSERT INTO invitations (id, workspace_id, token_sha256, created_by, expires_at)
          VALUES ($1, $2, sha256('b'), $3, now() + interval '1 day')",
     )
-    .bind(things.invitation.0)
+    .bind(resources.invitation.0)
     .bind(workspace.id.as_str())
     .bind(user.0)
     .execute(main)
@@ -241,7 +247,7 @@ async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
     .unwrap();
     let tenant = site.app.pools.get(workspace).await.expect("a database");
     sqlx::query("INSERT INTO threads (id, title, created_by) VALUES ($1, 'Of B', $2)")
-        .bind(things.thread.0)
+        .bind(resources.thread.0)
         .bind(user.0)
         .execute(tenant.pool())
         .await
@@ -249,16 +255,16 @@ async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
     sqlx::query(
         "INSERT INTO messages (id, thread_id, ordinal, author, state, text) VALUES ($1, $2, 0, 'person', 'complete', 'Why?')",
     )
-    .bind(things.message.0)
-    .bind(things.thread.0)
+    .bind(resources.message.0)
+    .bind(resources.thread.0)
     .execute(tenant.pool())
     .await
     .unwrap();
-    things
+    resources
 }
 
 #[tokio::test]
-async fn every_route_of_a_workspace_is_not_there_for_those_who_are_no_members() {
+async fn routes_of_a_workspace_respond_404_to_users_who_are_not_members() {
     let matrix = Matrix::start().await;
     let mut tried = 0;
     for route in in_workspaces() {
@@ -275,11 +281,11 @@ async fn every_route_of_a_workspace_is_not_there_for_those_who_are_no_members() 
         let answer = send(&matrix.alice, &route, &malformed).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{malformed}");
     }
-    assert!(tried > 80, "only {tried} were tried");
+    assert!(tried > 80, "only {tried} requests");
 }
 
 #[tokio::test]
-async fn every_thing_of_another_workspace_is_not_there_in_ones_own() {
+async fn resources_of_another_workspace_are_not_found_in_ones_own() {
     let matrix = Matrix::start().await;
     let mut tried = 0;
     for route in in_workspaces().filter(|route| parameters(route).count() > 1) {
@@ -293,8 +299,8 @@ async fn every_thing_of_another_workspace_is_not_there_in_ones_own() {
         );
         tried += 1;
     }
-    assert!(tried >= 12, "only {tried} were tried");
-    // And nothing of B was touched on the way.
+    assert!(tried >= 12, "only {tried} requests");
+    // Nothing in B has changed.
     let kept = "SELECT (SELECT count(*) FROM documents WHERE state = 'ready' AND title = 'Of B')
                      + (SELECT count(*) FROM invitations) + (SELECT count(*) FROM members)";
     assert_eq!(matrix.site.count(kept).await, 1 + 1 + 3);
@@ -308,7 +314,7 @@ async fn every_thing_of_another_workspace_is_not_there_in_ones_own() {
 }
 
 #[tokio::test]
-async fn a_question_cannot_name_another_workspaces_conversation_or_document() {
+async fn a_question_cannot_refer_to_another_workspaces_resources() {
     let matrix = Matrix::start().await;
     let (thread, document) = (
         matrix.of_b.thread.to_string(),
@@ -331,29 +337,29 @@ async fn a_question_cannot_name_another_workspaces_conversation_or_document() {
 }
 
 #[tokio::test]
-async fn owners_routes_are_refused_to_members_and_members_routes_are_not() {
+async fn owner_routes_respond_403_to_members_and_member_routes_do_not() {
     let matrix = Matrix::start().await;
     let (mut owners, mut members) = (0, 0);
     for route in in_workspaces() {
         let path = matrix.path(&route, &matrix.a.id);
-        if route.rules.pace == Pace::Events {
-            // It answers a member as long as they listen.
+        if route.policy.response_kind == ResponseKind::EventStream {
+            // Do not read the body: the stream does not end.
             let request = Request::get(&path).body(Body::empty()).unwrap();
             let status = matrix.bob.clone().send(request).await.status();
             assert_ne!(status, StatusCode::FORBIDDEN, "{route:?}");
             continue;
         }
         let answer = send(&matrix.bob, &route, &path).await;
-        if route.rules.access == Access::Owner {
+        if route.policy.access == Access::Owner {
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
-            assert!(answer.text.contains("Only an owner"), "{route:?}");
+            assert!(answer.text.contains("owners_only"), "{route:?}");
             owners += 1;
         } else {
             assert_ne!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
             members += 1;
         }
         if route.path.ends_with("/leave") {
-            // Bob has just left.
+            // Bob has just left the workspace.
             let bob = matrix.site.user("bob").await;
             matrix.site.join(bob, &matrix.a.id, Role::Member).await;
         }
@@ -362,12 +368,12 @@ async fn owners_routes_are_refused_to_members_and_members_routes_are_not() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_signed_in_gets_no_further_than_the_sign_in_page() {
+async fn requests_without_a_session_are_redirected_to_the_sign_in_page() {
     let matrix = Matrix::start().await;
-    let visitor = matrix.site.browser();
-    let script = visitor.clone().with("accept", "application/json");
-    for route in table() {
-        if route.rules.access == Access::Public {
+    let anonymous = matrix.site.browser();
+    let script = anonymous.clone().with("accept", "application/json");
+    for route in routes() {
+        if route.policy.access == Access::Public {
             continue;
         }
         let path = fill(route.path, |name| match name {
@@ -376,7 +382,7 @@ async fn whoever_is_not_signed_in_gets_no_further_than_the_sign_in_page() {
             "workspace" => matrix.a.id.to_string(),
             _ => matrix.of_b.document.to_string(),
         });
-        let page = send(&visitor, &route, &path).await;
+        let page = send(&anonymous, &route, &path).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{route:?}");
         assert!(page.location().starts_with("/sign-in"), "{route:?}");
         let json = send(&script, &route, &path).await;
@@ -385,10 +391,10 @@ async fn whoever_is_not_signed_in_gets_no_further_than_the_sign_in_page() {
 }
 
 #[tokio::test]
-async fn every_route_that_changes_something_wants_its_token() {
+async fn routes_that_change_state_require_a_csrf_token() {
     let matrix = Matrix::start().await;
     let mut tried = 0;
-    for route in table()
+    for route in routes()
         .into_iter()
         .filter(|route| route.method != Method::GET)
     {
@@ -400,23 +406,23 @@ async fn every_route_that_changes_something_wants_its_token() {
         });
         let answer = matrix.alice.clone().post_bare(&path, &FIELDS).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
-        assert!(answer.text.contains("can no longer be sent"), "{route:?}");
+        assert!(answer.text.contains("csrf"), "{route:?}");
         tried += 1;
     }
-    assert!(tried >= 15, "only {tried} were tried");
+    assert!(tried >= 15, "only {tried} requests");
 }
 
 #[tokio::test]
-async fn every_answer_bears_the_headers_that_keep_browsers_safe_and_tell_of_budgets() {
+async fn every_response_has_security_and_rate_limit_headers() {
     let matrix = Matrix::start().await;
-    for route in table() {
+    for route in routes() {
         let path = fill(route.path, |name| match name {
             "workspace" => matrix.a.id.to_string(),
             "token" | "file" => "AAAA".to_owned(),
             _ => uuid::Uuid::new_v4().to_string(),
         });
-        let visitor = matrix.site.browser();
-        let answer = send(&visitor, &route, &path).await;
+        let anonymous = matrix.site.browser();
+        let answer = send(&anonymous, &route, &path).await;
         let policy = answer.header("content-security-policy");
         assert!(
             policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
@@ -443,10 +449,10 @@ async fn every_answer_bears_the_headers_that_keep_browsers_safe_and_tell_of_budg
 }
 
 #[test]
-fn the_table_says_what_its_paths_say() {
-    for route in table() {
+fn routes_below_a_workspace_require_membership() {
+    for route in routes() {
         let in_workspace = parameters(&route).any(|name| name == "workspace");
-        let for_members = matches!(route.rules.access, Access::Member | Access::Owner);
+        let for_members = matches!(route.policy.access, Access::Member | Access::Owner);
         assert_eq!(in_workspace, for_members, "{route:?}");
         assert_eq!(in_workspace, route.path.starts_with("/w/"), "{route:?}");
     }

@@ -1,14 +1,14 @@
-//! The main database's schema, brought up to date by one process at a time.
+//! Migrations of the main database.
 
 use std::time::Duration;
 
-use app::database::{MIGRATION_LOCK, MigrationError, migrate};
+use app::database::{MIGRATION_LOCK, MigrationError, migrate, migrate_within};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::site::{empty_database, settings};
 
 #[tokio::test]
-async fn processes_that_start_at_once_migrate_once() {
+async fn concurrent_processes_apply_each_migration_once() {
     let url = empty_database().await;
     let settings = settings(&url, &[]).database;
     let (one, two, three) =
@@ -26,14 +26,14 @@ async fn processes_that_start_at_once_migrate_once() {
 }
 
 #[tokio::test]
-async fn what_a_newer_version_has_added_is_left_alone() {
+async fn migrations_of_a_newer_version_are_ignored() {
     let url = empty_database().await;
     let settings = settings(&url, &[]).database;
     migrate(&settings).await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (9999, 'of tomorrow', true, '', 0)",
+         VALUES (9999, 'newer version', true, '', 0)",
     )
     .execute(&mut connection)
     .await
@@ -42,30 +42,31 @@ async fn what_a_newer_version_has_added_is_left_alone() {
 }
 
 #[tokio::test]
-async fn nobody_waits_forever_for_another_that_migrates() {
+async fn the_wait_for_the_migration_lock_is_limited() {
     let url = empty_database().await;
-    let mut settings = settings(&url, &[]).database;
-    settings.migration_lock_timeout = Duration::from_millis(200);
+    let settings = settings(&url, &[]).database;
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut other)
         .await
         .unwrap();
-    let error = migrate(&settings).await.unwrap_err();
+    let error = migrate_within(&settings, Duration::from_millis(200))
+        .await
+        .unwrap_err();
     assert!(matches!(error, MigrationError::Locked(_)), "{error}");
-    assert!(error.is_passing());
+    assert!(error.is_transient());
     other.close().await.unwrap();
     migrate(&settings).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_told_as_something_that_passes() {
+async fn an_unreachable_database_is_a_transient_error() {
     let settings = settings("postgres://app@127.0.0.1:9/app", &[]).database;
     let error = migrate(&settings).await.unwrap_err();
     assert!(
         matches!(error, MigrationError::Unreachable { .. }),
         "{error}"
     );
-    assert!(error.is_passing());
+    assert!(error.is_transient());
 }

@@ -1,4 +1,4 @@
-//! Signing in with a provider: the way that works, and every way that must not.
+//! OpenID sign-in: the successful flow, and invalid responses of the provider.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -11,25 +11,25 @@ async fn site(issuer: &str) -> (Site, tempfile::NamedTempFile) {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), CLIENT_SECRET).unwrap();
     let flags = [
-        "--sign-in=oidc".to_owned(),
+        "--auth-mode=oidc".to_owned(),
         format!("--oidc-issuer={issuer}"),
         format!("--oidc-client-id={CLIENT_ID}"),
         format!("--oidc-client-secret-file={}", secret.path().display()),
-        "--rate-sign-ins=1000/1m,1000/1m".to_owned(),
+        "--rate-limit-sign-ins=1000/1m,1000/1m".to_owned(),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     (Site::with(&flags).await, secret)
 }
 
-/// Up to the provider; answers where it sends the browser back to.
-async fn to_the_provider(
+/// Starts a sign-in and consents at the provider. Returns the URL to which the provider redirects.
+async fn authorize(
     issuer: &Issuer,
     browser: &mut Browser,
     change: impl FnOnce(&mut Value),
 ) -> String {
     let start = browser.get("/sign-in/start?return_to=%2Faccount").await;
     assert_eq!(start.status, StatusCode::SEE_OTHER, "{}", start.text);
-    issuer.agree(start.location(), change)
+    issuer.consent(start.location(), change)
 }
 
 async fn sign_in(
@@ -37,19 +37,19 @@ async fn sign_in(
     browser: &mut Browser,
     change: impl FnOnce(&mut Value),
 ) -> Answer {
-    let back = to_the_provider(issuer, browser, change).await;
+    let back = authorize(issuer, browser, change).await;
     browser.get(&back).await
 }
 
-/// What is wrong with a token.
-type Spoil = fn(&mut Value);
+/// Makes the claims of a token invalid.
+type Tamper = fn(&mut Value);
 
 fn is_signed_in(browser: &Browser) -> bool {
     browser.cookies.contains_key("session")
 }
 
 #[tokio::test]
-async fn who_the_provider_vouches_for_is_signed_in_and_where_they_wanted_to_be() {
+async fn a_successful_sign_in_returns_to_the_requested_page() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
@@ -70,7 +70,7 @@ async fn who_the_provider_vouches_for_is_signed_in_and_where_they_wanted_to_be()
 }
 
 #[tokio::test]
-async fn a_person_is_their_issuers_subject_and_never_an_address() {
+async fn the_subject_identifies_a_user_and_the_address_does_not() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut ada = site.browser();
@@ -94,10 +94,10 @@ async fn a_person_is_their_issuers_subject_and_never_an_address() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_for_this_sign_in_signs_nobody_in() {
+async fn tokens_with_invalid_claims_are_rejected() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
-    let spoil: [(&str, Spoil); 8] = [
+    let tampered: [(&str, Tamper); 8] = [
         ("another nonce", |claims| claims["nonce"] = json!("other")),
         ("no nonce", |claims| claims["nonce"] = Value::Null),
         ("another audience", |claims| {
@@ -119,32 +119,32 @@ async fn a_token_that_is_not_for_this_sign_in_signs_nobody_in() {
             claims["iat"] = json!(claims["iat"].as_i64().unwrap() - 3600);
         }),
     ];
-    for (what, change) in spoil {
+    for (what, change) in tampered {
         let mut browser = site.browser();
         let answer = sign_in(&issuer, &mut browser, change).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}");
-        assert!(answer.text.contains("could not be verified"), "{what}");
+        assert!(answer.text.contains("role=\"alert\""), "{what}");
         assert!(!is_signed_in(&browser), "{what}");
     }
     assert_eq!(site.count("SELECT count(*) FROM users").await, 0);
 }
 
 #[tokio::test]
-async fn a_minute_between_the_clocks_does_no_harm() {
+async fn a_clock_skew_of_one_minute_is_tolerated() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
     sign_in(&issuer, &mut browser, |claims| {
-        let made = claims["iat"].as_i64().unwrap();
-        claims["iat"] = json!(made + 30);
-        claims["exp"] = json!(made - 30);
+        let issued_at = claims["iat"].as_i64().unwrap();
+        claims["iat"] = json!(issued_at + 30);
+        claims["exp"] = json!(issued_at - 30);
     })
     .await;
     assert!(is_signed_in(&browser));
 }
 
 #[tokio::test]
-async fn what_the_provider_did_not_sign_is_not_believed() {
+async fn tokens_with_invalid_signatures_are_rejected() {
     for forge in [Issuer::forge, Issuer::sign_nothing] {
         let issuer = Issuer::start().await;
         let (site, _secret) = site(&issuer.url).await;
@@ -157,7 +157,7 @@ async fn what_the_provider_did_not_sign_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_new_key_of_the_provider_is_fetched_and_made_up_ones_are_no_burden() {
+async fn unknown_keys_cause_a_limited_number_of_key_fetches() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     sign_in(&issuer, &mut site.browser(), |_| {}).await;
@@ -175,11 +175,11 @@ async fn a_new_key_of_the_provider_is_fetched_and_made_up_ones_are_no_burden() {
 }
 
 #[tokio::test]
-async fn an_answer_is_good_once_in_the_browser_that_asked_and_with_its_state() {
+async fn a_response_works_once_in_its_browser_with_its_state() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
-    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    let back = authorize(&issuer, &mut browser, |_| {}).await;
 
     let mut elsewhere = site.browser();
     elsewhere.get("/sign-in").await;
@@ -193,11 +193,7 @@ async fn an_answer_is_good_once_in_the_browser_that_asked_and_with_its_state() {
         let mut browser = browser.clone();
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-        assert!(
-            answer.text.contains("Begin it again here"),
-            "{}",
-            answer.text
-        );
+        assert!(answer.text.contains("role=\"alert\""), "{}", answer.text);
         assert!(!is_signed_in(&browser));
     }
 
@@ -209,39 +205,39 @@ async fn an_answer_is_good_once_in_the_browser_that_asked_and_with_its_state() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_took_too_long_is_over() {
+async fn an_expired_sign_in_is_rejected() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
-    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    let back = authorize(&issuer, &mut browser, |_| {}).await;
     site.execute("UPDATE sign_ins SET expires_at = now()").await;
     assert_eq!(browser.get(&back).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn who_says_no_at_the_provider_is_told_that_nothing_happened() {
+async fn denied_and_mixed_up_responses_are_rejected() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
-    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    let back = authorize(&issuer, &mut browser, |_| {}).await;
     let (_, state) = back.split_once("&state=").unwrap();
     let path = format!("/sign-in/callback?error=access_denied&state={state}");
     let answer = browser.get(&path).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert!(answer.text.contains("Nothing was changed"));
-    let mixed = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    assert!(answer.text.contains("role=\"alert\""));
+    let mixed = authorize(&issuer, &mut browser, |_| {}).await;
     let answer = browser
         .get(&format!("{mixed}&iss=https%3A%2F%2Fevil.example"))
         .await;
     assert_eq!(
         answer.status,
         StatusCode::BAD_REQUEST,
-        "another issuer answered"
+        "response of another issuer"
     );
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_told_and_found_again() {
+async fn sign_in_works_again_after_the_provider_was_unreachable() {
     let issuer = Issuer::start().await;
     let address = issuer.url.trim_start_matches("http://").parse().unwrap();
     let url = issuer.url.clone();
@@ -250,19 +246,19 @@ async fn a_provider_that_is_away_is_told_and_found_again() {
     let mut browser = site.browser();
     let answer = browser.get("/sign-in/start").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    assert!(answer.text.contains("cannot be reached right now"));
+    assert!(answer.text.contains("role=\"alert\""));
     let issuer = Issuer::at(address).await;
     sign_in(&issuer, &mut browser, |_| {}).await;
     assert!(is_signed_in(&browser));
 }
 
 #[tokio::test]
-async fn without_the_local_mode_a_name_signs_nobody_in() {
+async fn local_sign_in_is_unavailable_with_a_provider() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
     browser.get("/sign-in").await;
-    let token: app::identity::Token = browser.cookies["visitor"].parse().unwrap();
+    let token: app::identity::Token = browser.cookies["anonymous"].parse().unwrap();
     token.csrf().as_str().clone_into(&mut browser.csrf);
     let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);

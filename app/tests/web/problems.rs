@@ -1,9 +1,9 @@
-//! What people see when something is not as they wished.
+//! Error responses.
 
 use std::time::Duration;
 
-use app::web::App;
-use app::web::router::{Access, Route};
+use app::web::shared::App;
+use app::web::shared::route::{Access, Route};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
@@ -12,14 +12,14 @@ use futures::StreamExt as _;
 use crate::site::Site;
 
 #[tokio::test]
-async fn what_is_not_there_is_told_as_a_page_a_fragment_or_json() {
+async fn a_404_is_a_page_a_fragment_or_json() {
     let site = Site::start().await;
     let browser = site.browser();
     let page = browser.clone().get("/nothing/here").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.text.starts_with("<!DOCTYPE html>"), "{}", page.text);
-    let number = page.header("x-request-id");
-    assert!(!number.is_empty() && page.text.contains(number));
+    let request_id = page.header("x-request-id");
+    assert!(!request_id.is_empty() && page.text.contains(request_id));
     let fragment = browser.clone().with("hx-request", "true").get("/no").await;
     assert!(
         fragment.text.starts_with("<div") && fragment.text.contains("role=\"alert\""),
@@ -33,7 +33,7 @@ async fn what_is_not_there_is_told_as_a_page_a_fragment_or_json() {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_keeps_their_frame_around_an_address_that_means_nothing() {
+async fn error_pages_show_the_navigation_of_signed_in_users() {
     let site = Site::start().await;
     let mut ada = site.signed_in("Ada").await;
     for path in ["/nope", "/documents", "/receipts/abc", "/assets/none.css"] {
@@ -41,13 +41,13 @@ async fn whoever_is_signed_in_keeps_their_frame_around_an_address_that_means_not
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
         assert!(page.text.contains("Account of "), "{path}: {}", page.text);
         assert!(!page.text.contains("href=\"/sign-in\""), "{path}");
-        let stranger = site.browser().get(path).await;
-        assert!(stranger.text.contains("href=\"/sign-in\""), "{path}");
+        let anonymous = site.browser().get(path).await;
+        assert!(anonymous.text.contains("href=\"/sign-in\""), "{path}");
     }
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_led_to_the_sign_in_page_as_fits_what_they_use() {
+async fn requests_without_a_session_lead_to_the_sign_in_page_in_the_accepted_format() {
     let site = Site::start().await;
     let browser = site.browser();
     let page = browser.clone().get("/account?x=1").await;
@@ -72,7 +72,7 @@ async fn who_is_not_signed_in_is_led_to_the_sign_in_page_as_fits_what_they_use()
 }
 
 #[tokio::test]
-async fn a_method_that_an_address_does_not_take_is_refused_in_words() {
+async fn an_unsupported_method_responds_with_an_error_page() {
     let site = Site::start().await;
     let answer = site.browser().post("/account", &[]).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
@@ -80,7 +80,7 @@ async fn a_method_that_an_address_does_not_take_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_body_longer_than_its_route_takes_is_refused_announced_or_not() {
+async fn a_body_over_the_limit_is_rejected_with_and_without_content_length() {
     let site = Site::start().await;
     let mut browser = site.signed_in("Ada").await;
     let long = "a".repeat(70 * 1024);
@@ -105,14 +105,14 @@ async fn hangs() -> &'static str {
     std::future::pending().await
 }
 
-async fn reads_the_database(State(app): State<App>) -> Result<String, app::web::Problem> {
+async fn reads_the_database(State(app): State<App>) -> Result<String, app::web::shared::Problem> {
     let one: i32 = sqlx::query_scalar("SELECT 1")
         .fetch_one(&app.database)
         .await?;
     Ok(one.to_string())
 }
 
-async fn odd() -> Site {
+async fn site_with_test_routes() -> Site {
     let routes = vec![
         Route::get("/panics", Access::Public, panics),
         Route::get("/hangs", Access::Public, hangs),
@@ -122,8 +122,8 @@ async fn odd() -> Site {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_ends_its_request_and_nothing_else() {
-    let site = odd().await;
+async fn a_panic_ends_only_its_own_request() {
+    let site = site_with_test_routes().await;
     let mut browser = site.browser();
     let answer = browser.get("/panics").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -135,18 +135,18 @@ async fn a_handler_that_panics_ends_its_request_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_given_up() {
-    let answer = odd().await.browser().get("/hangs").await;
+async fn a_handler_that_hangs_times_out() {
+    let answer = site_with_test_routes().await.browser().get("/hangs").await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_told_as_that_and_not_as_a_defect() {
-    let site = odd().await;
+async fn an_unavailable_database_responds_with_503() {
+    let site = site_with_test_routes().await;
     let closing = tokio::time::timeout(Duration::from_secs(10), site.app.database.close());
     closing.await.unwrap();
     let answer = site.browser().get("/reads").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("retry-after"), "5");
-    assert!(answer.text.contains("database is away"), "{}", answer.text);
+    assert!(answer.text.contains("unavailable"), "{}", answer.text);
 }

@@ -1,11 +1,11 @@
-//! Sessions: what lets in, what does not, and how it ends.
+//! Sessions: creation, validity and end.
 
 use axum::http::StatusCode;
 
 use crate::site::Site;
 
 #[tokio::test]
-async fn signing_in_makes_a_session_that_later_requests_are_known_by() {
+async fn signing_in_creates_a_session() {
     let site = Site::start().await;
     let mut browser = site.browser();
     let answer = browser.sign_in("Ada").await;
@@ -18,16 +18,20 @@ async fn signing_in_makes_a_session_that_later_requests_are_known_by() {
     assert_eq!(account.status, StatusCode::OK);
     assert!(account.text.contains("Ada"));
     assert_eq!(account.header("cache-control"), "no-store");
-    let kept: Vec<u8> = sqlx::query_scalar("SELECT token_sha256 FROM sessions")
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT token_sha256 FROM sessions")
         .fetch_one(&site.app.database)
         .await
         .unwrap();
     let token: app::identity::Token = browser.cookies["session"].parse().unwrap();
-    assert_eq!(kept, token.hash().as_bytes(), "the table holds the hash");
+    assert_eq!(
+        stored,
+        token.hash().as_bytes(),
+        "the table contains the hash"
+    );
 }
 
 #[tokio::test]
-async fn a_first_sign_in_makes_one_user_and_one_workspace_however_many_come_at_once() {
+async fn concurrent_first_sign_ins_create_one_user_and_one_workspace() {
     let site = Site::start().await;
     let (mut one, mut two, mut three) = (site.browser(), site.browser(), site.browser());
     tokio::join!(
@@ -46,11 +50,11 @@ async fn a_first_sign_in_makes_one_user_and_one_workspace_however_many_come_at_o
 }
 
 #[tokio::test]
-async fn signing_in_again_ends_the_session_that_the_browser_had() {
+async fn signing_in_again_ends_the_previous_session() {
     let site = Site::start().await;
     let mut browser = site.signed_in("Ada").await;
     let mut old = browser.clone();
-    // The sign-in page leads on whoever is signed in, so the form is sent with the session's own token.
+    // The sign-in page redirects signed-in users, so send the form with the token of the session.
     let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     assert_ne!(old.cookies["session"], browser.cookies["session"]);
@@ -74,7 +78,7 @@ async fn signing_out_ends_the_session_on_the_server() {
 }
 
 #[tokio::test]
-async fn signing_out_everywhere_ends_other_browsers_sessions_and_nobody_elses() {
+async fn signing_out_everywhere_ends_all_sessions_of_the_user_only() {
     let site = Site::start().await;
     let mut here = site.signed_in("Ada").await;
     let mut there = site.signed_in("Ada").await;
@@ -85,7 +89,7 @@ async fn signing_out_everywhere_ends_other_browsers_sessions_and_nobody_elses() 
 }
 
 #[tokio::test]
-async fn one_session_can_be_ended_and_only_ones_own() {
+async fn users_can_end_only_their_own_sessions() {
     let site = Site::start().await;
     let mut ada = site.signed_in("Ada").await;
     let mut phone = site.signed_in("Ada").await;
@@ -97,8 +101,8 @@ async fn one_session_can_be_ended_and_only_ones_own() {
         .and_then(|(_, rest)| rest.split_once("/end"))
         .map(|(id, _)| format!("/account/sessions/{id}/end"))
         .expect("the other session's form");
-    let strangers = grace.post(&path, &[]).await;
-    assert_eq!(strangers.status, StatusCode::NOT_FOUND);
+    let other_user = grace.post(&path, &[]).await;
+    assert_eq!(other_user.status, StatusCode::NOT_FOUND);
     assert_eq!(phone.get("/account").await.status, StatusCode::OK);
     let own = ada.post(&path, &[]).await;
     assert_eq!(own.location(), "/account?notice=session-ended");
@@ -107,11 +111,11 @@ async fn one_session_can_be_ended_and_only_ones_own() {
 }
 
 #[tokio::test]
-async fn sessions_end_when_they_are_old_or_idle_or_their_user_leaves() {
+async fn sessions_end_by_age_by_inactivity_and_when_the_account_is_deleted() {
     for change in [
         "UPDATE sessions SET expires_at = now() - interval '1 second'",
         "UPDATE sessions SET last_seen_at = now() - interval '169 hours'",
-        "UPDATE users SET removing_since = now()",
+        "UPDATE users SET deleting_since = now()",
     ] {
         let site = Site::start().await;
         let mut browser = site.signed_in("Ada").await;
@@ -123,7 +127,7 @@ async fn sessions_end_when_they_are_old_or_idle_or_their_user_leaves() {
 }
 
 #[tokio::test]
-async fn use_keeps_a_session_from_being_idle_but_never_makes_it_last_longer() {
+async fn requests_reset_the_idle_timeout_but_not_the_absolute_lifetime() {
     let site = Site::start().await;
     let mut browser = site.signed_in("Ada").await;
     let ends = "SELECT extract(epoch FROM max(expires_at))::bigint FROM sessions";
@@ -137,10 +141,10 @@ async fn use_keeps_a_session_from_being_idle_but_never_makes_it_last_longer() {
 }
 
 #[tokio::test]
-async fn who_is_leaving_is_not_let_in_again() {
+async fn an_account_that_is_being_deleted_cannot_sign_in() {
     let site = Site::start().await;
     site.signed_in("Ada").await;
-    site.execute("UPDATE users SET removing_since = now()")
+    site.execute("UPDATE users SET deleting_since = now()")
         .await;
     let mut browser = site.browser();
     let page = browser.get("/sign-in").await;
@@ -151,9 +155,9 @@ async fn who_is_leaving_is_not_let_in_again() {
 }
 
 #[tokio::test]
-async fn after_signing_in_one_is_where_one_wanted_to_be_and_never_elsewhere() {
+async fn signing_in_returns_to_the_requested_page_of_this_site_only() {
     let site = Site::start().await;
-    for (wished, target) in [
+    for (return_to, target) in [
         ("/account", "/account"),
         ("//evil.example", "/"),
         ("https://evil.example", "/"),
@@ -161,7 +165,7 @@ async fn after_signing_in_one_is_where_one_wanted_to_be_and_never_elsewhere() {
         let mut browser = site.browser();
         let page = browser.get("/sign-in").await;
         browser.csrf = page.token();
-        let fields = [("name", "Ada"), ("return_to", wished)];
+        let fields = [("name", "Ada"), ("return_to", return_to)];
         let answer = browser.post("/sign-in/local", &fields).await;
         assert_eq!(answer.location(), target);
     }
@@ -173,7 +177,7 @@ async fn after_signing_in_one_is_where_one_wanted_to_be_and_never_elsewhere() {
 }
 
 #[tokio::test]
-async fn sessions_and_sign_ins_that_are_over_are_swept() {
+async fn expired_sessions_are_deleted() {
     let site = Site::start().await;
     let _kept = site.signed_in("Ada").await;
     site.signed_in("Grace").await;
@@ -181,7 +185,7 @@ async fn sessions_and_sign_ins_that_are_over_are_swept() {
         "UPDATE sessions SET expires_at = now() WHERE user_id = (SELECT id FROM users WHERE display_name = 'Grace')",
     )
     .await;
-    let swept = app::identity::sessions::sweep(&site.app.database, site.app.config.sessions).await;
+    let swept = app::identity::sessions::sweep(&site.app.database, site.app.config.sign_in.session_lifetimes()).await;
     assert_eq!(swept.unwrap(), 1);
     assert_eq!(site.count("SELECT count(*) FROM sessions").await, 1);
 }

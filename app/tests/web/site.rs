@@ -1,4 +1,4 @@
-//! The app in this process, over a database and a cluster of its own.
+//! The app in the test process, with its own database and fake cluster.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::config::{self, Config};
+use app::domain::{Role, Workspace};
 use app::ids::{UserId, WorkspaceId};
 use app::run::compose;
 use app::telemetry::Metrics;
 use app::tenants::{TenantName, TenantView, Unavailable};
-use app::web::App;
-use app::web::router::{Route, router, router_of};
-use app::workspaces::{Role, Workspace, store};
+use app::web::router::{router, router_of};
+use app::web::shared::App;
+use app::web::shared::route::Route;
+use app::workspaces::store;
 use axum::Router;
 use futures::StreamExt as _;
 use local_servers::postgres::Server;
@@ -25,16 +27,16 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::api_server::{Cluster, NAMESPACE};
 use crate::browser::Browser;
-use crate::cluster::{Cluster, NAMESPACE};
 
-/// How long anything may take that is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Timeout of every wait in these tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
-/// As browsers know the app.
+/// The public URL of the app.
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
 
-/// The server of all tests. It ends with the test program.
+/// The PostgreSQL server of all tests. It stops with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -45,7 +47,7 @@ pub(crate) async fn postgres() -> &'static Server {
         .await
 }
 
-/// The URL of an empty database of its own.
+/// Creates a database and returns its URL.
 pub(crate) async fn empty_database() -> String {
     let server = postgres().await;
     let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
@@ -63,14 +65,14 @@ pub(crate) async fn empty_database() -> String {
     url.into()
 }
 
-/// Settings for this database, with these flags besides.
+/// The settings for a database, with additional flags.
 pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
     let own = [
         "chat-app",
         "serve",
         "--bucket=files",
         "--openai-base-url=http://127.0.0.1:9/v1",
-        "--database-connections-max=8",
+        "--max-database-connections=8",
     ];
     let with_default = |name: &str, value: String| {
         let given = flags.iter().any(|flag| flag.starts_with(name));
@@ -78,7 +80,7 @@ pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
     };
     let defaults = [
         with_default("--public-url=", ORIGIN.to_owned()),
-        with_default("--sign-in=", "local".to_owned()),
+        with_default("--auth-mode=", "local".to_owned()),
     ];
     let args = own
         .iter()
@@ -90,11 +92,12 @@ pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
         ("DATABASE_URL".to_owned(), database.to_owned()),
         ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned()),
     ]);
-    let (_, work) = config::load(args, &env).expect("settings");
-    work.config().expect("pages")
+    match config::load(args, &env).expect("settings") {
+        config::Role::Serve(config) => *config,
+        other => panic!("{other:?}"),
+    }
 }
 
-/// The app, and what it stands on.
 pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) cluster: Cluster,
@@ -111,7 +114,7 @@ impl Site {
         Self::of(flags, None).await
     }
 
-    /// With these routes instead of the app's.
+    /// With the given routes instead of the app's.
     pub(crate) async fn of(flags: &[&str], routes: Option<Vec<Route>>) -> Self {
         let config = settings(&empty_database().await, flags);
         app::database::migrate(&config.database)
@@ -127,8 +130,8 @@ impl Site {
             &stop,
         )
         .await
-        .expect("parts");
-        app.tenants.filled().await;
+        .expect("components");
+        app.tenants.wait_until_synced().await;
         Self {
             router: match routes {
                 Some(routes) => router_of(&app, routes),
@@ -149,7 +152,7 @@ impl Site {
         Browser::new(self.router())
     }
 
-    /// A browser in which somebody of this name has signed in.
+    /// A browser in which a user of this name is signed in.
     pub(crate) async fn signed_in(&self, name: &str) -> Browser {
         let mut browser = self.browser();
         browser.sign_in(name).await;
@@ -162,13 +165,13 @@ impl Site {
                 .bind(name)
                 .fetch_one(&self.app.database)
                 .await
-                .expect("somebody of this name");
+                .expect("a user of this name");
         UserId(id)
     }
 
-    /// The user's first workspace, once its Tenant was applied.
+    /// Waits until the Tenant of the user's first workspace is applied, and returns the workspace.
     pub(crate) async fn workspace_of(&self, user: UserId) -> Workspace {
-        let limit = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut all = store::of_user(&self.app.database, user)
                 .await
@@ -177,30 +180,30 @@ impl Site {
             if workspace.tenant_uid.is_some() {
                 return workspace;
             }
-            assert!(Instant::now() < limit, "no Tenant was applied");
+            assert!(Instant::now() < deadline, "no Tenant was applied");
             sleep(POLL).await;
         }
     }
 
-    /// Waits until the watch of Tenants has made the workspace's database what is wanted of it.
+    /// Waits until the Tenant watch reports a state of the database that satisfies the condition.
     pub(crate) async fn until_database(
         &self,
         workspace: &Workspace,
-        is_so: impl Fn(&Result<Arc<TenantView>, Unavailable>) -> bool,
+        condition: impl Fn(&Result<Arc<TenantView>, Unavailable>) -> bool,
     ) {
-        // The first item is the state as it is.
+        // The stream yields the current state first.
         let name = TenantName::of(&workspace.id);
         let mut changes = std::pin::pin!(self.app.tenants.changes(&name));
-        timeout(SOON, async {
-            while !is_so(&self.app.tenants.available(workspace)) {
-                changes.next().await.expect("the watch goes on");
+        timeout(TIMEOUT, async {
+            while !condition(&self.app.tenants.available(workspace)) {
+                changes.next().await.expect("an endless watch");
             }
         })
         .await
-        .expect("the app sees the Tenant change");
+        .expect("the state of the Tenant in time");
     }
 
-    /// Makes somebody a member, by the row.
+    /// Inserts a membership.
     pub(crate) async fn join(&self, user: UserId, workspace: &WorkspaceId, role: Role) {
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
             .bind(workspace.as_str())
@@ -225,11 +228,10 @@ impl Site {
             .expect("done");
     }
 
-    /// The name of a workspace's Tenant in the cluster.
     pub(crate) fn tenant_name(workspace: &WorkspaceId) -> String {
         format!("ws-{workspace}")
     }
 }
 
-/// The namespace of the tests' Tenants, which is the settings' default.
+/// The fake cluster uses the default namespace of the settings.
 const _: () = assert!(matches!(NAMESPACE.as_bytes(), b"chat-tenants"));

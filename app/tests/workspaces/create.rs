@@ -1,50 +1,52 @@
-//! How a workspace comes to be, however often it is asked for and wherever a process dies.
+//! Creating workspaces: repeated and concurrent requests, and processes that die halfway.
 
+use app::domain::{Workspace, WorkspaceState};
 use app::ids::UserId;
-use app::tenants::{APPLIED_AT_ONCE_MAX, Renaming, TenantName};
-use app::workspaces::create::{CreateError, NewWorkspace, reserve};
-use app::workspaces::{Workspace, WorkspaceState, apply, store};
+use app::tenants::{MAX_CONCURRENT_APPLIES, RenameOutcome, TenantName};
+use app::workspaces::create::{CreateError, NewWorkspace, create};
+use app::workspaces::{reconcile, store};
 use futures::future::join_all;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::world::{SOON, World, until, wish};
+use crate::fixture::{Fixture, TIMEOUT, new_workspace, wait_until};
 
-async fn reserve_many(
-    world: &World,
+async fn create_many(
+    fixture: &Fixture,
     user: UserId,
-    wishes: &[NewWorkspace],
+    requests: &[NewWorkspace],
 ) -> Vec<Result<Workspace, CreateError>> {
     join_all(
-        wishes
+        requests
             .iter()
-            .map(|wish| reserve(&world.database, &world.offer, user, wish)),
+            .map(|request| create(&fixture.database, &fixture.limits, user, request)),
     )
     .await
 }
 
 #[tokio::test]
-async fn a_form_that_is_sent_many_times_at_once_makes_one_workspace_and_one_tenant() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let wish = wish("Acme");
-    let made = reserve_many(&world, user, &vec![wish; 12]).await;
+async fn submitting_a_form_many_times_concurrently_creates_one_workspace_and_one_tenant() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let request = new_workspace("Acme");
+    let made = create_many(&fixture, user, &vec![request; 12]).await;
     let ids: std::collections::BTreeSet<_> = made
         .into_iter()
         .map(|made| made.expect("made").id)
         .collect();
     assert_eq!(ids.len(), 1);
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 1);
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 1);
     let id = ids.first().unwrap();
     let applied =
-        join_all((0..8).map(|_| apply::ensure_tenant(&world.database, &world.tenants, id))).await;
+        join_all((0..8).map(|_| reconcile::ensure_tenant(&fixture.database, &fixture.tenants, id)))
+            .await;
     for outcome in applied {
-        outcome.expect("applied, or left to another");
+        outcome.expect("applied by this call or another one");
     }
-    assert_eq!(world.cluster.tenant_count(), 1);
-    let row = store::find(&world.database, id).await.unwrap().unwrap();
+    assert_eq!(fixture.cluster.tenant_count(), 1);
+    let row = store::find(&fixture.database, id).await.unwrap().unwrap();
     assert_eq!(row.state, WorkspaceState::Active);
-    let tenant = world.cluster.tenant(&format!("ws-{id}")).unwrap();
+    let tenant = fixture.cluster.tenant(&format!("ws-{id}")).unwrap();
     assert_eq!(
         row.tenant_uid.as_deref(),
         tenant["metadata"]["uid"].as_str()
@@ -53,14 +55,14 @@ async fn a_form_that_is_sent_many_times_at_once_makes_one_workspace_and_one_tena
 }
 
 #[tokio::test]
-async fn two_tabs_at_a_first_sign_in_make_one_personal_workspace() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
+async fn concurrent_first_sign_ins_create_one_personal_workspace() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
     let personal = || NewWorkspace {
         is_personal: true,
-        ..wish("Ada's workspace")
+        ..new_workspace("Ada's workspace")
     };
-    let made = reserve_many(&world, user, &[personal(), personal(), personal()]).await;
+    let made = create_many(&fixture, user, &[personal(), personal(), personal()]).await;
     let ids: std::collections::BTreeSet<_> = made
         .into_iter()
         .map(|made| made.expect("made").id)
@@ -69,116 +71,163 @@ async fn two_tabs_at_a_first_sign_in_make_one_personal_workspace() {
 }
 
 #[tokio::test]
-async fn many_forms_at_once_do_not_get_past_the_limit() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let wishes: Vec<_> = (0..10).map(|_| wish("Acme")).collect();
-    let made = reserve_many(&world, user, &wishes).await;
+async fn concurrent_requests_cannot_exceed_the_workspace_limit() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let requests: Vec<_> = (0..10).map(|_| new_workspace("Acme")).collect();
+    let made = create_many(&fixture, user, &requests).await;
     let refused = made
         .iter()
-        .filter(|made| matches!(made, Err(CreateError::TooMany { limit: 3 })))
+        .filter(|made| matches!(made, Err(CreateError::TooManyWorkspaces { limit: 3 })))
         .count();
     assert_eq!(refused, 7);
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 3);
-    let other = world.user("Bea").await;
-    let theirs = reserve(&world.database, &world.offer, other, &wishes[0])
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 3);
+    let other = fixture.user("Bea").await;
+    let theirs = create(&fixture.database, &fixture.limits, other, &requests[0])
         .await
-        .expect("another person's limit, and another person's form");
+        .expect("users have separate limits and forms");
     assert_ne!(Some(&theirs.id), made[0].as_ref().ok().map(|made| &made.id));
 }
 
 #[tokio::test]
-async fn an_account_that_is_being_removed_makes_nothing() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    sqlx::query("UPDATE users SET removing_since = now()")
-        .execute(&world.database)
+async fn an_account_being_deleted_cannot_create_a_workspace() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    sqlx::query("UPDATE users SET deleting_since = now()")
+        .execute(&fixture.database)
         .await
         .unwrap();
-    let refused = reserve(&world.database, &world.offer, user, &wish("Acme")).await;
+    let refused = create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("Acme"),
+    )
+    .await;
     assert!(
-        matches!(refused, Err(CreateError::AccountGone)),
+        matches!(refused, Err(CreateError::AccountDeleted)),
         "{refused:?}"
     );
 }
 
 #[tokio::test]
-async fn what_died_before_or_after_the_tenant_was_applied_is_taken_up_again() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let before = reserve(&world.database, &world.offer, user, &wish("One"))
-        .await
-        .unwrap();
-    let after = reserve(&world.database, &world.offer, user, &wish("Two"))
-        .await
-        .unwrap();
-    // This one's Tenant was applied, and then its process died before it wrote the uid down.
-    let applied = world.tenants.apply(&after).await.unwrap();
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 2);
-    let row = store::find(&world.database, &after.id)
+async fn workspaces_of_a_process_that_died_before_or_after_applying_are_reconciled() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let before = create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("One"),
+    )
+    .await
+    .unwrap();
+    let after = create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("Two"),
+    )
+    .await
+    .unwrap();
+    // This workspace's Tenant was applied, but the process died before it recorded the UID.
+    let applied = fixture.tenants.apply(&after).await.unwrap();
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        2
+    );
+    let row = store::find(&fixture.database, &after.id)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(row.tenant_uid.as_deref(), Some(&*applied.tenant.uid));
-    let row = store::find(&world.database, &before.id)
+    let row = store::find(&fixture.database, &before.id)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(row.state, WorkspaceState::Active);
-    assert_eq!(world.cluster.tenant_count(), 2);
-    // The one that was found there may bear a name from before: that is looked at once more.
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
+    assert_eq!(fixture.cluster.tenant_count(), 2);
+    // The existing Tenant may have an older name, so it is reconciled once more.
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
+    );
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
 }
 
 #[tokio::test]
-async fn while_the_cluster_is_away_nothing_is_lost() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let made = reserve(&world.database, &world.offer, user, &wish("Acme"))
+async fn a_workspace_created_during_a_cluster_outage_is_reconciled_afterwards() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let made = create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("Acme"),
+    )
+    .await
+    .unwrap();
+    fixture.cluster.disconnect();
+    reconcile::ensure_tenant(&fixture.database, &fixture.tenants, &made.id)
         .await
-        .unwrap();
-    world.cluster.goes_away();
-    apply::ensure_tenant(&world.database, &world.tenants, &made.id)
-        .await
-        .expect_err("nobody answers");
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
-    world.cluster.comes_back();
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+        .expect_err("the API server is disconnected");
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
+    fixture.cluster.reconnect();
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
+    );
 }
 
 #[tokio::test]
-async fn a_tenant_that_somebody_took_away_is_never_made_again() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let workspace = world.workspace(user).await;
+async fn a_tenant_deleted_by_someone_else_is_never_recreated() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let workspace = fixture.workspace(user).await;
     let name = format!("ws-{}", workspace.id);
-    world.cluster.take("tenants", &name);
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
-    let again = apply::ensure_tenant(&world.database, &world.tenants, &workspace.id)
+    fixture.cluster.remove("tenants", &name);
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
+    let again = reconcile::ensure_tenant(&fixture.database, &fixture.tenants, &workspace.id)
         .await
         .unwrap();
     assert_eq!(again.map(|row| row.tenant_uid), Some(workspace.tenant_uid));
-    assert_eq!(world.cluster.tenant_count(), 0);
+    assert_eq!(fixture.cluster.tenant_count(), 0);
 }
 
 #[tokio::test]
-async fn a_stranger_s_tenant_of_the_name_is_left_alone() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let made = reserve(&world.database, &world.offer, user, &wish("Acme"))
-        .await
-        .unwrap();
+async fn a_foreign_tenant_with_the_same_name_is_left_alone() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let made = create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("Acme"),
+    )
+    .await
+    .unwrap();
     let name = format!("ws-{}", made.id);
     let theirs = json!({
         "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "metadata": {}, "spec": { "className": "theirs" },
     });
-    world.cluster.put("tenants", &name, theirs);
-    apply::ensure_tenant(&world.database, &world.tenants, &made.id)
+    fixture.cluster.put("tenants", &name, theirs);
+    reconcile::ensure_tenant(&fixture.database, &fixture.tenants, &made.id)
         .await
-        .expect_err("not ours");
-    assert_eq!(world.cluster.requests(&format!("PATCH tenants/{name}")), 0);
-    let row = store::find(&world.database, &made.id)
+        .expect_err("the Tenant is not owned");
+    assert_eq!(
+        fixture.cluster.requests(&format!("PATCH tenants/{name}")),
+        0
+    );
+    let row = store::find(&fixture.database, &made.id)
         .await
         .unwrap()
         .unwrap();
@@ -187,135 +236,163 @@ async fn a_stranger_s_tenant_of_the_name_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_does_not_answer_holds_few_connections() {
+async fn an_unresponsive_api_server_ties_up_few_database_connections() {
     const WORKSPACES: usize = 12;
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     let mut made = Vec::new();
     for _ in 0..WORKSPACES {
-        let user = world.user("Ada").await;
+        let user = fixture.user("Ada").await;
         made.push(
-            reserve(&world.database, &world.offer, user, &wish("Acme"))
-                .await
-                .unwrap()
-                .id,
+            create(
+                &fixture.database,
+                &fixture.limits,
+                user,
+                &new_workspace("Acme"),
+            )
+            .await
+            .unwrap()
+            .id,
         );
     }
-    world.cluster.falls_silent();
-    let before = world.cluster.requests("GET tenants/ws-");
+    fixture.cluster.stop_responding();
+    let before = fixture.cluster.requests("GET tenants/ws-");
     let tasks: Vec<_> = made
         .into_iter()
         .map(|id| {
-            let (database, tenants) = (world.database.clone(), world.tenants.clone());
-            tokio::spawn(async move { apply::ensure_tenant(&database, &tenants, &id).await })
+            let (database, tenants) = (fixture.database.clone(), fixture.tenants.clone());
+            tokio::spawn(async move { reconcile::ensure_tenant(&database, &tenants, &id).await })
         })
         .collect();
-    until("as many ask as may", || async {
-        world.cluster.requests("GET tenants/ws-") - before == APPLIED_AT_ONCE_MAX
+    wait_until("the maximum number of concurrent applies", || async {
+        fixture.cluster.requests("GET tenants/ws-") - before == MAX_CONCURRENT_APPLIES
     })
     .await;
-    // All the other connections can be had.
-    let max = usize::try_from(world.database.options().get_max_connections()).unwrap();
-    let others = (0..max - APPLIED_AT_ONCE_MAX).map(|_| world.database.acquire());
-    let others = timeout(SOON, join_all(others)).await.expect("connections");
+    // All other connections are available.
+    let max = usize::try_from(fixture.database.options().get_max_connections()).unwrap();
+    let others = (0..max - MAX_CONCURRENT_APPLIES).map(|_| fixture.database.acquire());
+    let others = timeout(TIMEOUT, join_all(others))
+        .await
+        .expect("connections");
     assert!(others.iter().all(Result::is_ok));
     assert_eq!(
-        world.cluster.requests("GET tenants/ws-") - before,
-        APPLIED_AT_ONCE_MAX
+        fixture.cluster.requests("GET tenants/ws-") - before,
+        MAX_CONCURRENT_APPLIES
     );
     drop(others);
-    world.cluster.speaks_again();
+    fixture.cluster.resume_responding();
     for task in tasks {
-        // Those that found no place in time are left to a round.
+        // Calls without a permit in time are left to the next pass.
         let _ = task.await.unwrap();
     }
-    apply::round(&world.database, &world.tenants).await;
-    assert_eq!(world.cluster.tenant_count(), WORKSPACES);
+    reconcile::reconcile_all(&fixture.database, &fixture.tenants).await;
+    assert_eq!(fixture.cluster.tenant_count(), WORKSPACES);
 }
 
 #[tokio::test]
-async fn a_new_name_comes_to_the_tenant_wherever_a_process_dies() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let workspace = world.workspace(user).await;
+async fn a_renamed_workspace_renames_its_tenant_wherever_a_process_dies() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let workspace = fixture.workspace(user).await;
     let tenant = format!("ws-{}", workspace.id);
-    let called = || world.cluster.tenant(&tenant).unwrap()["spec"]["displayName"].clone();
-    let patches = || world.cluster.requests(&format!("PATCH tenants/{tenant}"));
+    let display_name = || fixture.cluster.tenant(&tenant).unwrap()["spec"]["displayName"].clone();
+    let patches = || fixture.cluster.requests(&format!("PATCH tenants/{tenant}"));
     let rename = async |name: &str| {
-        store::rename(&world.database, &workspace.id, &name.parse().unwrap())
+        store::rename(&fixture.database, &workspace.id, &name.parse().unwrap())
             .await
             .unwrap()
     };
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
     assert!(rename("Beta").await);
-    // The row is all that was written; the API server is away, and then back.
-    world.cluster.goes_away();
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
-    world.cluster.comes_back();
-    assert_eq!(called(), "Acme");
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
-    assert_eq!(called(), "Beta");
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
-    // Died between the cluster and the row: looked at again, and found done.
+    // Only the row was written; the API server is disconnected and then reconnects.
+    fixture.cluster.disconnect();
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
+    fixture.cluster.reconnect();
+    assert_eq!(display_name(), "Acme");
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
+    );
+    assert_eq!(display_name(), "Beta");
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        0
+    );
+    // The process died after renaming the Tenant: the next pass finds the name already set.
     let before = patches();
     sqlx::query("UPDATE workspaces SET tenant_display_name = 'Acme'")
-        .execute(&world.database)
+        .execute(&fixture.database)
         .await
         .unwrap();
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
+    );
     assert_eq!(patches(), before);
-    // What others say of the Tenant stays.
-    let mut object = world.cluster.tenant(&tenant).unwrap();
+    // Fields set by other field managers are kept.
+    let mut object = fixture.cluster.tenant(&tenant).unwrap();
     object["spec"]["className"] = json!("large");
     object["spec"]["suspend"] = json!(true);
-    world.cluster.put("tenants", &tenant, object);
+    fixture.cluster.put("tenants", &tenant, object);
     rename("Gamma").await;
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
-    let object = world.cluster.tenant(&tenant).unwrap();
+    assert_eq!(
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
+    );
+    let object = fixture.cluster.tenant(&tenant).unwrap();
     assert_eq!(object["spec"]["displayName"], "Gamma");
     assert_eq!(object["spec"]["className"], "large");
     assert_eq!(object["spec"]["suspend"], true);
 }
 
 #[tokio::test]
-async fn an_older_name_that_comes_late_changes_nothing() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let workspace = world.workspace(user).await;
+async fn a_delayed_rename_does_not_overwrite_a_newer_name() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let workspace = fixture.workspace(user).await;
     let name = TenantName::of(&workspace.id);
-    // One process looks, and is slow; meanwhile another brings a newer name.
-    let seen = world.tenants.see(&name).await.unwrap().unwrap();
+    // One process reads the Tenant and is then delayed; meanwhile another sets a newer name.
+    let seen = fixture.tenants.observe(&name).await.unwrap().unwrap();
     let older = Workspace {
         name: "Older".to_owned(),
         ..workspace.clone()
     };
-    store::rename(&world.database, &workspace.id, &"Newer".parse().unwrap())
+    store::rename(&fixture.database, &workspace.id, &"Newer".parse().unwrap())
         .await
         .unwrap();
-    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
     assert_eq!(
-        world.tenants.rename(&older, seen).await.unwrap(),
-        Renaming::Changed
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
+        1
     );
-    let tenant = world.cluster.tenant(name.as_str()).unwrap();
+    assert_eq!(
+        fixture.tenants.rename(&older, seen).await.unwrap(),
+        RenameOutcome::Conflict
+    );
+    let tenant = fixture.cluster.tenant(name.as_str()).unwrap();
     assert_eq!(tenant["spec"]["displayName"], "Newer");
 }
 
 #[tokio::test]
-async fn renaming_makes_no_tenant_that_somebody_took_away() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let workspace = world.workspace(user).await;
-    world
+async fn renaming_does_not_recreate_a_deleted_tenant() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let workspace = fixture.workspace(user).await;
+    fixture
         .cluster
-        .take("tenants", &format!("ws-{}", workspace.id));
-    store::rename(&world.database, &workspace.id, &"Beta".parse().unwrap())
+        .remove("tenants", &format!("ws-{}", workspace.id));
+    store::rename(&fixture.database, &workspace.id, &"Beta".parse().unwrap())
         .await
         .unwrap();
-    apply::round(&world.database, &world.tenants).await;
-    assert_eq!(world.cluster.tenant_count(), 0);
+    reconcile::reconcile_all(&fixture.database, &fixture.tenants).await;
+    assert_eq!(fixture.cluster.tenant_count(), 0);
     assert_eq!(
-        apply::round(&world.database, &world.tenants).await,
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0,
-        "and asks no more"
+        "the row is no longer pending"
     );
 }

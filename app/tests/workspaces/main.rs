@@ -1,18 +1,18 @@
-//! Workspaces, members, removals and tenants' databases against a real PostgreSQL server.
+//! Workspaces, members, deletions and tenant databases against a real PostgreSQL server.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests say what they expect"
+    reason = "failed assertions should panic where they happen"
 )]
 
-mod cluster;
+mod api_server;
 mod create;
+mod deletion;
 #[path = "../shared/emulator.rs"]
 mod emulator;
+mod fixture;
 mod members;
 mod pools;
-mod removal;
 mod watch;
-mod world;

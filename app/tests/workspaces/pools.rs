@@ -1,9 +1,9 @@
-//! Pools over the emulator's data plane: TLS, endpoints, passwords, as the real one has them.
+//! Pools against the emulator's data plane, with TLS, endpoints and passwords like Neon's.
 
 use std::time::Duration;
 
+use app::domain::Workspace;
 use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
-use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use secrecy::ExposeSecret as _;
@@ -12,24 +12,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::timeout;
 
 use crate::emulator::Emulated;
-use crate::world::{SOON, World, postgres, until};
+use crate::fixture::{Fixture, TIMEOUT, postgres, wait_until};
 
-static EMULATORS: AtomicU32 = AtomicU32::new(0);
+static NEXT_EMULATOR: AtomicU32 = AtomicU32::new(0);
 
-pub(crate) struct Plane {
-    pub(crate) world: World,
+pub(crate) struct DataPlaneFixture {
+    pub(crate) fixture: Fixture,
     emulator: Emulated,
     http: reqwest::Client,
 }
 
-impl Plane {
+impl DataPlaneFixture {
     pub(crate) async fn start(limits: PoolLimits) -> Self {
         let server = postgres().await;
-        let name = format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed));
+        let name = format!("emulator_{}", NEXT_EMULATOR.fetch_add(1, Ordering::Relaxed));
         Self {
-            world: World::with(limits).await,
+            fixture: Fixture::with(limits).await,
             emulator: Emulated::start(server.uri(), &name).await,
-            http: reqwest::Client::builder().timeout(SOON).build().unwrap(),
+            http: reqwest::Client::builder().timeout(TIMEOUT).build().unwrap(),
         }
     }
 
@@ -41,20 +41,22 @@ impl Plane {
         response.json().await.expect("JSON")
     }
 
-    /// A workspace whose database is there.
+    /// A workspace with an available database.
     pub(crate) async fn workspace(&self) -> (Workspace, CreatedProject) {
-        let workspace = self.world.workspace(self.world.user("Ada").await).await;
+        let workspace = self.fixture.workspace(self.fixture.user("Ada").await).await;
         let body = serde_json::to_value(ProjectEnvelope {
             project: CreateProject::named(workspace.id.as_str()),
         })
         .unwrap();
         let project: CreatedProject = self.call("/projects", &body).await;
         self.write_secret(&workspace, &project, &password(&project));
-        self.world
-            .cluster
-            .make_available(&format!("ws-{}", workspace.id), &secret(&workspace), 2);
-        until("the watch's word", || async {
-            self.world.tenants.available(&workspace).is_ok()
+        self.fixture.cluster.make_available(
+            &format!("ws-{}", workspace.id),
+            &secret(&workspace),
+            2,
+        );
+        wait_until("the available Tenant", || async {
+            self.fixture.tenants.available(&workspace).is_ok()
         })
         .await;
         (workspace, project)
@@ -83,7 +85,7 @@ impl Plane {
     }
 
     fn put_secret(&self, name: &str, details: &ConnectionDetails) {
-        self.world.cluster.put(
+        self.fixture.cluster.put(
             "secrets",
             name,
             json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
@@ -117,172 +119,181 @@ fn secret(workspace: &Workspace) -> String {
     format!("ws-{}-connection", workspace.id)
 }
 
-async fn ask(database: &TenantDatabase) -> i32 {
+async fn query(database: &TenantDatabase) -> i32 {
     sqlx::query_scalar("SELECT 41 + 1")
         .fetch_one(database.pool())
         .await
         .expect("an answer")
 }
 
-fn few(pools_max: usize) -> PoolLimits {
+fn limits_of(max_pools: usize) -> PoolLimits {
     PoolLimits {
-        pools_max,
-        room_timeout: Duration::from_millis(200),
+        max_pools,
+        slot_timeout: Duration::from_millis(200),
         ..PoolLimits::default()
     }
 }
 
 #[tokio::test]
-async fn a_database_is_opened_once_for_all_who_come_at_once() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn concurrent_callers_share_one_pool() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let (workspace, _) = plane.workspace().await;
-    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    let reads = plane.fixture.cluster.requests("GET secrets/ws-");
     let (one, two, three) = tokio::join!(
-        plane.world.pools.get(&workspace),
-        plane.world.pools.get(&workspace),
-        plane.world.pools.get(&workspace),
+        plane.fixture.pools.get(&workspace),
+        plane.fixture.pools.get(&workspace),
+        plane.fixture.pools.get(&workspace),
     );
     for database in [one, two, three] {
-        assert_eq!(ask(&database.expect("open")).await, 42);
+        assert_eq!(query(&database.expect("open")).await, 42);
     }
-    assert_eq!(plane.world.cluster.requests("GET secrets/ws-"), reads + 1);
-    assert_eq!(plane.world.pools.counts().open, 1);
+    assert_eq!(plane.fixture.cluster.requests("GET secrets/ws-"), reads + 1);
+    assert_eq!(plane.fixture.pools.counts().open, 1);
 }
 
 #[tokio::test]
-async fn the_pool_that_was_idle_longest_gives_way_and_those_in_use_do_not() {
-    let plane = Plane::start(few(2)).await;
+async fn the_longest_idle_pool_is_closed_to_make_room_and_pools_in_use_are_kept() {
+    let plane = DataPlaneFixture::start(limits_of(2)).await;
     let (first, _) = plane.workspace().await;
     let (second, _) = plane.workspace().await;
     let (third, _) = plane.workspace().await;
-    let pools = &plane.world.pools;
+    let pools = &plane.fixture.pools;
     let held = pools.get(&first).await.expect("open");
     drop(pools.get(&second).await.expect("open"));
-    let also_held = pools.get(&third).await.expect("room was made");
-    assert_eq!(ask(&held).await, 42, "the one in use was left alone");
+    let also_held = pools.get(&third).await.expect("a slot was freed");
+    assert_eq!(query(&held).await, 42, "the pool in use is kept");
     assert_eq!(pools.counts().open, 2);
     let refused = pools.get(&second).await.map(|_| ());
-    assert_eq!(refused, Err(Unavailable::Busy), "both are in use");
+    assert_eq!(
+        refused,
+        Err(Unavailable::PoolsExhausted),
+        "both slots are in use"
+    );
     let waiting = tokio::spawn({
         let (pools, second) = (pools.clone(), second.clone());
         async move {
             loop {
                 match pools.get(&second).await {
-                    Err(Unavailable::Busy) => {}
+                    Err(Unavailable::PoolsExhausted) => {}
                     other => return other,
                 }
             }
         }
     });
     drop(also_held);
-    let database = timeout(SOON, waiting).await.unwrap().unwrap();
-    assert_eq!(ask(&database.expect("its turn came")).await, 42);
+    let database = timeout(TIMEOUT, waiting).await.unwrap().unwrap();
+    assert_eq!(query(&database.expect("a slot became free")).await, 42);
 }
 
 #[tokio::test]
-async fn what_nobody_uses_is_closed_so_that_computes_can_sleep() {
-    let plane = Plane::start(PoolLimits {
+async fn idle_pools_are_closed_so_that_computes_can_suspend() {
+    let plane = DataPlaneFixture::start(PoolLimits {
         idle_timeout: Duration::from_millis(200),
         ..PoolLimits::default()
     })
     .await;
     let (workspace, _) = plane.workspace().await;
-    let database = plane.world.pools.get(&workspace).await.expect("open");
-    assert_eq!(ask(&database).await, 42);
+    let database = plane.fixture.pools.get(&workspace).await.expect("open");
+    assert_eq!(query(&database).await, 42);
     drop(database);
-    until("the end of all connections", || async {
-        plane.open_connections().await == 0 && plane.world.pools.counts().open == 0
+    wait_until("all connections to close", || async {
+        plane.open_connections().await == 0 && plane.fixture.pools.counts().open == 0
     })
     .await;
-    let again = plane.world.pools.get(&workspace).await.expect("open again");
-    assert_eq!(ask(&again).await, 42);
+    let again = plane
+        .fixture
+        .pools
+        .get(&workspace)
+        .await
+        .expect("open again");
+    assert_eq!(query(&again).await, 42);
 }
 
 #[tokio::test]
-async fn a_new_password_is_picked_up_without_a_restart() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn a_rotated_password_is_picked_up_without_a_restart() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let (workspace, project) = plane.workspace().await;
-    let pools = &plane.world.pools;
-    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
+    let pools = &plane.fixture.pools;
+    assert_eq!(query(&pools.get(&workspace).await.expect("open")).await, 42);
     let password = plane.new_password(&project).await;
     plane.write_secret(&workspace, &project, &password);
-    let reads = plane.world.cluster.requests("GET secrets/ws-");
-    until("a look at the new Secret", || async {
+    let reads = plane.fixture.cluster.requests("GET secrets/ws-");
+    wait_until("the new Secret to be read", || async {
         drop(pools.get(&workspace).await);
-        plane.world.cluster.requests("GET secrets/ws-") > reads
+        plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })
     .await;
-    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
-    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    assert_eq!(query(&pools.get(&workspace).await.expect("open")).await, 42);
+    let reads = plane.fixture.cluster.requests("GET secrets/ws-");
     for _ in 0..5 {
         drop(pools.get(&workspace).await.expect("open"));
     }
     assert_eq!(
-        plane.world.cluster.requests("GET secrets/ws-"),
+        plane.fixture.cluster.requests("GET secrets/ws-"),
         reads,
-        "the Secret is read when it changed, and not otherwise"
+        "the Secret is read only when it changed"
     );
 }
 
 #[tokio::test]
-async fn queries_that_run_finish_on_the_old_connection() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn running_queries_finish_on_the_old_pool() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let (workspace, project) = plane.workspace().await;
-    let pools = &plane.world.pools;
+    let pools = &plane.fixture.pools;
     let old = pools.get(&workspace).await.expect("open");
     let mut running = old.begin().await.expect("a transaction");
-    // Another address of the same database.
+    // A different address of the same database.
     let name = secret(&workspace);
     let password = password(&project);
     let mut details = plane.details(&project, &password);
     details.pooled_options = None;
     plane.put_secret(&name, &details);
-    until("another pool", || async {
+    wait_until("a second pool", || async {
         drop(pools.get(&workspace).await.expect("open"));
         pools.counts().open == 2
     })
     .await;
-    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
+    assert_eq!(query(&pools.get(&workspace).await.expect("open")).await, 42);
     let number: i32 = sqlx::query_scalar("SELECT 7")
         .fetch_one(&mut *running)
         .await
-        .expect("the old one still answers");
+        .expect("the old pool still works");
     assert_eq!(number, 7);
     drop((running, old));
-    until("the end of the old pool", || async {
+    wait_until("the old pool to close", || async {
         pools.counts().open == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_login_that_fails_with_the_newest_secret_asks_the_controller_to_look() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn a_failed_login_with_the_newest_secret_requests_a_reconcile() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let (workspace, project) = plane.workspace().await;
     let password = plane.new_password(&project).await;
-    let pools = &plane.world.pools;
+    let pools = &plane.fixture.pools;
     let refused = pools.get(&workspace).await.map(|_| ());
     assert!(
         matches!(refused, Err(Unavailable::Unreachable { .. })),
         "{refused:?}"
     );
     let tenant = plane
-        .world
+        .fixture
         .cluster
         .tenant(&format!("ws-{}", workspace.id))
         .unwrap();
     assert!(tenant["metadata"]["annotations"]["dbpertenant.dev/reconcile-at"].is_string());
-    // The controller puts it right.
+    // The controller fixes the Secret.
     plane.write_secret(&workspace, &project, &password);
     let database = pools.get(&workspace).await.expect("open");
-    assert_eq!(ask(&database).await, 42);
+    assert_eq!(query(&database).await, 42);
 }
 
 #[tokio::test]
-async fn a_label_on_the_secret_costs_one_look_and_no_connection() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn a_metadata_change_of_the_secret_rereads_it_without_reconnecting() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let (workspace, project) = plane.workspace().await;
-    let pools = &plane.world.pools;
+    let pools = &plane.fixture.pools;
     drop(pools.get(&workspace).await.expect("open"));
     let logins = || async {
         let projects = plane.emulator.projects().await.unwrap();
@@ -291,17 +302,17 @@ async fn a_label_on_the_secret_costs_one_look_and_no_connection() {
             .map(|project| project.connections_opened)
             .sum::<u64>()
     };
-    // The emulator writes its counts down a little later.
-    until("the first connection's count", || async {
+    // The emulator records its counters with a delay.
+    wait_until("the first connection to be counted", || async {
         logins().await > 0
     })
     .await;
     let before = logins().await;
-    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    let reads = plane.fixture.cluster.requests("GET secrets/ws-");
     plane.write_secret(&workspace, &project, &password(&project));
-    until("a look at the Secret", || async {
+    wait_until("the Secret to be read", || async {
         drop(pools.get(&workspace).await.expect("open"));
-        plane.world.cluster.requests("GET secrets/ws-") > reads
+        plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })
     .await;
     assert_eq!(logins().await, before);

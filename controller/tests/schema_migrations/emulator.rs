@@ -10,7 +10,7 @@ use controller::migrations::{
 use neon_client::Neon;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, EndpointState};
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;
 use url::Url;
@@ -50,7 +50,7 @@ async fn wait_until_suspended(emulator: &Emulator, neon: &Neon, project: &Projec
     let poll = async {
         loop {
             emulator
-                .turn_clock(IDLE_TIME)
+                .advance_clock(IDLE_TIME)
                 .await
                 .expect("advanced the clock");
             let endpoints = neon

@@ -1,7 +1,7 @@
-//! Servers on the developer's machine, as child processes that never outlive their owner.
+//! Starts servers for development and tests as child processes that never outlive their owner.
 //!
-//! [`process`] supervises any child process; [`postgres`] creates and runs a private PostgreSQL server with it.
-//! Nothing here is for production.
+//! [`process`] supervises any child process. [`postgres`] uses it to create and run a private
+//! PostgreSQL server. This crate is not meant for production.
 
 pub mod postgres;
 pub mod process;

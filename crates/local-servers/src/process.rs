@@ -1,10 +1,11 @@
 //! Child processes that cannot outlive their owner.
 //!
-//! A server that a test or a demo started must go when its owner goes, also when the owner was killed and could run
-//! nothing more. So each child is started by a small `sh` supervisor that reads a pipe whose only writer is the owner:
-//! the kernel closes that pipe however the owner ends, the supervisor sees the end of the file and stops the child,
-//! first with the signal asked for and, after a grace period, for good. Supervisor and child stand in a process group of
-//! their own, so that Ctrl-C in a terminal reaches only the owner, which then stops its children in the order it wants.
+//! A server started by a test or a demo must stop when its owner stops, even if the owner is killed
+//! and cannot run any cleanup code. Each child is therefore started by a small `sh` supervisor that
+//! reads from a pipe whose only writer is the owner. The kernel closes that pipe however the owner
+//! ends. The supervisor then sees end-of-file and stops the child: first with the configured signal
+//! and, after a grace period, with SIGKILL. Supervisor and child have their own process group, so
+//! Ctrl-C in a terminal reaches only the owner, which stops its children in the order it chooses.
 //!
 //! This module never kills by name and never signals a process that it did not start.
 
@@ -15,19 +16,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often an ending child is looked at.
-const EXIT_POLL_MS: u64 = 5;
-/// What the supervisor itself may need on top of the grace period before its end is no longer waited for.
+/// How often to check whether a stopping child has exited.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Extra time, on top of the grace period, that the supervisor may need to exit.
 const SUPERVISOR_MARGIN: Duration = Duration::from_secs(2);
-/// How much of the end of a log is read for an error text, in bytes.
-const LOG_TAIL_BYTES_MAX: u64 = 16 * 1024;
+/// Maximum number of bytes read from the end of a log for an error message.
+const MAX_LOG_TAIL_BYTES: u64 = 16 * 1024;
 
-/// `$1` signal, `$2` grace in tenths of a second, `$3` a folder to remove at the end or nothing, then the program and its
-/// arguments.
+/// Arguments: `$1` the stop signal, `$2` the grace period in tenths of a second, `$3` a folder to
+/// remove at the end or an empty string, then the program and its arguments.
 ///
-/// The inner subshells wait for the end of the owner's pipe with the builtin `read`, so that no further process is needed
-/// and killing them leaves nothing. Output goes to standard error (the log); standard output only tells the child's
-/// process id. The folder is removed only when the owner let go: after a crash of the child its log is still wanted.
+/// The inner subshells wait for end-of-file on the owner's pipe with the builtin `read`, so they
+/// need no further process and killing them leaves nothing behind. All output goes to standard
+/// error (the log), except for the child's process ID, which goes to standard output. The folder is
+/// removed only after the owner has ended: after a crash of the child alone, its log is still
+/// needed.
 const SUPERVISOR: &str = r#"
 signal=$1; tenths=$2; remove=$3; shift 3
 exec 3<&0 0</dev/null
@@ -54,37 +57,27 @@ kill -s KILL "$watcher" 2>/dev/null
 exit "$code"
 "#;
 
-/// Why a child could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The log could not be opened for appending.
-    #[error("cannot open the log {path} of {name}")]
+    #[error("failed to open the log file {path} of {name}")]
     Log {
-        /// The program's name.
         name: String,
-        /// Where the log was wanted.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// The supervisor did not start.
-    #[error("cannot start {name}")]
-    Start {
-        /// The program's name.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("failed to start {name}")]
+    Start { name: String, source: io::Error },
 }
 
-/// The signal that asks a child to end.
+/// The signal that asks a child to exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopSignal {
-    /// SIGTERM: what most servers end on.
+    /// SIGTERM, which most servers handle as a graceful shutdown.
     Terminate,
-    /// SIGINT: a fast shutdown of PostgreSQL, which on SIGTERM waits for its clients.
+    /// SIGINT: a fast shutdown of PostgreSQL. On SIGTERM, PostgreSQL would wait for its clients to
+    /// disconnect.
     Interrupt,
-    /// SIGQUIT: an immediate shutdown of PostgreSQL, for data that nobody needs any more.
+    /// SIGQUIT: an immediate shutdown of PostgreSQL, for data that is about to be removed.
     Quit,
 }
 
@@ -98,23 +91,21 @@ impl StopSignal {
     }
 }
 
-/// The user that a child runs as; only root may ask for one.
+/// The user that a child runs as. Only root can select another user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunAs {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
 }
 
 /// How a child is run and stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct Supervision {
-    /// What asks it to end.
+    /// The signal that asks the child to exit.
     pub stop_signal: StopSignal,
-    /// How long it may take to end before it is killed (tenths of a second count).
+    /// How long the child may take to exit before it is killed, at a resolution of 0.1 seconds.
     pub grace: Duration,
-    /// Another user to run as.
+    /// The user to run as; `None` for the current user.
     pub run_as: Option<RunAs>,
 }
 
@@ -128,7 +119,8 @@ impl Default for Supervision {
     }
 }
 
-/// A running child with its supervisor. Dropping it stops the child and waits until it is gone.
+/// A running child with its supervisor. Dropping this value stops the child and waits until it has
+/// exited.
 #[derive(Debug)]
 pub struct Supervised {
     name: String,
@@ -140,36 +132,37 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `command` (program, arguments, environment and working directory are taken from it) with its output
-    /// appended to `log_file`, to be stopped by SIGTERM and, ten seconds later, by SIGKILL.
+    /// Starts `command` (program, arguments, environment and working directory) and appends its
+    /// output to `log_file`. It is stopped with SIGTERM and, ten seconds later, with SIGKILL.
     ///
-    /// Returns at once; whether the program could be executed shows in [`Supervised::exited`] and in the log.
+    /// This function does not wait for the program: use [`Supervised::exited`] and the log to find
+    /// out whether the program could be executed.
     pub fn spawn(command: &Command, log_file: &Path) -> Result<Self, ProcessError> {
         Self::spawn_with(command, log_file, Supervision::default())
     }
 
-    /// [`Supervised::spawn`] with another signal, grace period or user.
+    /// Like [`Supervised::spawn`], with another signal, grace period or user.
     pub fn spawn_with(
         command: &Command,
         log_file: &Path,
-        how: Supervision,
+        supervision: Supervision,
     ) -> Result<Self, ProcessError> {
-        Self::spawn_in(command, log_file, how, None)
+        Self::spawn_in(command, log_file, supervision, None)
     }
 
-    /// [`Supervised::spawn_with`] with a temporary folder of the child's that goes with it, also when the owner can no
-    /// longer remove it. The child's user must be allowed to.
+    /// Like [`Supervised::spawn_with`], and removes `folder` after the child has exited, even if
+    /// the owner was killed. The child's user must have permission to remove it.
     pub(crate) fn spawn_in(
         command: &Command,
         log_file: &Path,
-        how: Supervision,
+        supervision: Supervision,
         folder: Option<&Path>,
     ) -> Result<Self, ProcessError> {
         let Supervision {
             stop_signal,
             grace,
             run_as,
-        } = how;
+        } = supervision;
         let name = Path::new(command.get_program()).file_name().map_or_else(
             || "child".to_owned(),
             |name| name.to_string_lossy().into_owned(),
@@ -233,45 +226,45 @@ impl Supervised {
         })
     }
 
-    /// The process id of the program itself (not of its supervisor), for measuring it or for tests that kill it.
+    /// The process ID of the program itself (not of its supervisor), for measurements and for tests
+    /// that kill it.
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
 
-    /// The file name of the program.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its output goes.
+    /// The file that receives the child's output.
     pub fn log_file(&self) -> &Path {
         &self.log_file
     }
 
-    /// The exit status, once the program has ended by itself or was stopped.
+    /// The exit status, if the program has exited.
     pub fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         self.supervisor.try_wait()
     }
 
-    /// The last lines of its output (at most `lines`), for the text of an error.
+    /// The last lines of the child's output (at most `lines`), for error messages.
     pub fn log_tail(&self, lines: usize) -> String {
         tail(&self.log_file, lines).unwrap_or_default()
     }
 
-    /// Asks the program to end and waits until it has; after the grace period it is killed.
+    /// Asks the program to exit and waits until it has. After the grace period it is killed.
     pub async fn stop(mut self) {
         self.lifeline = None;
-        // The task owns `self`; its end, also by cancellation of this future, is the end of the child.
+        // The task owns `self`, so the child is stopped even if this future is cancelled.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 
-    fn wait_until_gone(&mut self) {
-        let limit = Instant::now() + self.grace + SUPERVISOR_MARGIN;
-        while Instant::now() < limit {
+    fn wait_for_exit(&mut self) {
+        let deadline = Instant::now() + self.grace + SUPERVISOR_MARGIN;
+        while Instant::now() < deadline {
             if !matches!(self.supervisor.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(EXIT_POLL_MS));
+            std::thread::sleep(EXIT_POLL_INTERVAL);
         }
     }
 }
@@ -279,14 +272,14 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         self.lifeline = None;
-        self.wait_until_gone();
+        self.wait_for_exit();
     }
 }
 
 fn tail(path: &Path, lines: usize) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES_MAX)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_LOG_TAIL_BYTES)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);

@@ -1,6 +1,6 @@
-//! The embedded server against the real programs.
+//! Tests the embedded server with the real PostgreSQL programs.
 
-#![expect(clippy::expect_used, reason = "what fails here fails the test")]
+#![expect(clippy::expect_used, reason = "a failed expectation fails the test")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 use local_servers::postgres::Server;
 use sqlx::{Connection, PgConnection};
 
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A folder that PostgreSQL can use, which may run as another user than the test.
-fn folder_for_all() -> tempfile::TempDir {
+/// A folder that is writable for all users, because PostgreSQL may run as another user than the
+/// test.
+fn world_writable_folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("sets permissions");
     folder
 }
 
-async fn one(uri: &str, sql: &'static str) -> String {
+async fn query_one(uri: &str, sql: &'static str) -> String {
     let mut connection = PgConnection::connect(uri).await.expect("connects");
     let value: String = sqlx::query_scalar(sql)
         .fetch_one(&mut connection)
@@ -30,7 +32,7 @@ async fn one(uri: &str, sql: &'static str) -> String {
 
 #[tokio::test]
 async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
-    let folder = folder_for_all();
+    let folder = world_writable_folder();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -48,7 +50,7 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
     first.stop().await;
     assert!(
         !Path::new(&format!("/proc/{pid}")).exists(),
-        "stop waits until it is gone"
+        "stop() waits until the process has exited"
     );
 
     let second = Server::builder()
@@ -56,16 +58,19 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
         .start()
         .await
         .expect("starts again");
-    assert_eq!(one(second.uri(), "SELECT value FROM kept").await, "yes");
+    assert_eq!(
+        query_one(second.uri(), "SELECT value FROM kept").await,
+        "yes"
+    );
     second.stop().await;
 }
 
 #[tokio::test]
-async fn a_temporary_server_goes_with_its_value() {
+async fn dropping_a_temporary_server_stops_it_and_removes_its_folder() {
     let server = Server::builder().start().await.expect("starts");
     let pid = server.pid().expect("a pid");
-    let data = one(server.uri(), "SHOW data_directory").await;
-    assert_eq!(one(server.uri(), "SHOW max_connections").await, "300");
+    let data = query_one(server.uri(), "SHOW data_directory").await;
+    assert_eq!(query_one(server.uri(), "SHOW max_connections").await, "300");
     drop(server);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert!(!Path::new(&data).exists(), "its folder is removed");
@@ -73,7 +78,7 @@ async fn a_temporary_server_goes_with_its_value() {
 
 #[tokio::test]
 async fn a_server_that_was_killed_can_be_started_again() {
-    let folder = folder_for_all();
+    let folder = world_writable_folder();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -88,9 +93,9 @@ async fn a_server_that_was_killed_can_be_started_again() {
             .expect("kill runs")
             .success()
     );
-    let limit = Instant::now() + GONE_WITHIN;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     while Path::new(&format!("/proc/{pid}")).exists() {
-        assert!(Instant::now() < limit, "it is still there");
+        assert!(Instant::now() < deadline, "the process is still running");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(first);
@@ -99,7 +104,7 @@ async fn a_server_that_was_killed_can_be_started_again() {
         .start()
         .await
         .expect("starts again");
-    assert_eq!(one(second.uri(), "SELECT 'alive'").await, "alive");
+    assert_eq!(query_one(second.uri(), "SELECT 'alive'").await, "alive");
 }
 
 #[tokio::test]
@@ -123,7 +128,7 @@ async fn the_owner_of_a_database_may_install_vector() {
     sqlx::raw_sql("CREATE EXTENSION vector")
         .execute(&mut owner)
         .await
-        .expect("may");
+        .expect("the owner may install it");
     let distance: f64 = sqlx::query_scalar("SELECT '[3,4]'::vector <-> '[0,0]'::vector")
         .fetch_one(&mut owner)
         .await
@@ -132,12 +137,12 @@ async fn the_owner_of_a_database_may_install_vector() {
 }
 
 #[tokio::test]
-async fn a_folder_without_programs_is_told_to_people() {
+async fn a_folder_without_the_programs_is_reported_in_the_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let error = Server::builder()
         .bin_dir(folder.path())
         .start()
         .await
-        .expect_err("nothing is there");
+        .expect_err("the folder is empty");
     assert!(error.to_string().contains("postgres"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! Supervised children against real processes: they end with their owner, however it ends.
+//! Tests supervised children with real processes: they end with their owner, however the owner
+//! ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -7,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use local_servers::process::{StopSignal, Supervised, Supervision};
 
-/// How long a process may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
-/// Set for the copy of this test binary that plays the owner.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Set for the copy of this test binary that acts as the owner.
 const OWNER_LOG: &str = "NEON_EMULATOR_TEST_OWNER_LOG";
 
 fn alive(pid: u32) -> bool {
@@ -23,12 +23,12 @@ fn alive(pid: u32) -> bool {
     })
 }
 
-fn wait_until_gone(pid: u32) {
-    let limit = Instant::now() + GONE_WITHIN;
+fn wait_for_exit(pid: u32) {
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     while alive(pid) {
         assert!(
-            Instant::now() < limit,
-            "process {pid} is still there after {GONE_WITHIN:?}"
+            Instant::now() < deadline,
+            "process {pid} is still running after {EXIT_TIMEOUT:?}"
         );
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -47,7 +47,7 @@ fn dropping_the_owner_value_ends_the_child() {
     let pid = child.pid().expect("a pid");
     assert!(alive(pid));
     drop(child);
-    assert!(!alive(pid), "drop waits until the child is gone");
+    assert!(!alive(pid), "drop waits until the child has exited");
 }
 
 #[test]
@@ -59,36 +59,36 @@ fn a_child_that_ignores_the_signal_is_killed_after_the_grace_period() {
         "trap '' TERM; echo ready; while :; do sleep 0.05; done",
     ]);
     let log = folder.path().join("log");
-    let how = Supervision {
+    let supervision = Supervision {
         grace: Duration::from_millis(300),
         ..Supervision::default()
     };
-    let child = Supervised::spawn_with(&command, &log, how).expect("starts");
+    let child = Supervised::spawn_with(&command, &log, supervision).expect("starts");
     let pid = child.pid().expect("a pid");
     wait_for_log(&log, "ready");
     let before = Instant::now();
     drop(child);
     assert!(
         before.elapsed() >= Duration::from_millis(300),
-        "it had its grace period"
+        "the child had its grace period"
     );
     assert!(!alive(pid));
 }
 
 #[test]
-fn the_exit_code_and_the_output_of_a_child_that_ends_by_itself_are_known() {
+fn the_exit_code_and_output_of_a_child_that_exits_are_available() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new("sh");
     command
         .args(["-c", "echo one; echo two >&2; echo \"$WORD\"; exit 7"])
         .env("WORD", "three");
     let mut child = Supervised::spawn(&command, &folder.path().join("log")).expect("starts");
-    let limit = Instant::now() + GONE_WITHIN;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     let status = loop {
-        if let Some(status) = child.exited().expect("can be asked") {
+        if let Some(status) = child.exited().expect("try_wait succeeds") {
             break status;
         }
-        assert!(Instant::now() < limit, "it did not end");
+        assert!(Instant::now() < deadline, "the child did not exit");
         std::thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(status.code(), Some(7));
@@ -101,7 +101,7 @@ fn a_child_ends_when_its_owner_is_killed() {
     let mut owner = Command::new(std::env::current_exe().expect("this binary"))
         .args([
             "--exact",
-            "process::owner_that_waits_to_be_killed",
+            "owner_that_waits_to_be_killed",
             "--ignored",
             "--nocapture",
         ])
@@ -119,29 +119,30 @@ fn a_child_ends_when_its_owner_is_killed() {
                 .nth(1)
                 .and_then(|pid| pid.trim().parse().ok())
         })
-        .expect("the owner tells its child's pid");
+        .expect("the owner prints its child's PID");
     assert!(alive(pid));
     owner.kill().expect("SIGKILL");
-    owner.wait().expect("gone");
-    wait_until_gone(pid);
+    owner.wait().expect("the owner exits");
+    wait_for_exit(pid);
 }
 
-/// Not a test by itself: the process that [`a_child_ends_when_its_owner_is_killed`] kills.
+/// Not a test: the process that [`a_child_ends_when_its_owner_is_killed`] kills.
 #[test]
-#[ignore = "plays the owner in another process"]
+#[ignore = "acts as the owner in another process"]
 fn owner_that_waits_to_be_killed() {
     let Ok(log) = std::env::var(OWNER_LOG) else {
         return;
     };
-    let how = Supervision {
+    let supervision = Supervision {
         stop_signal: StopSignal::Interrupt,
         grace: Duration::from_secs(1),
         ..Supervision::default()
     };
     let mut command = Command::new("sh");
-    // A non-interactive shell starts background jobs with SIGINT ignored; servers set a handler of their own, as here.
+    // A non-interactive shell starts background jobs with SIGINT ignored. Servers install their own
+    // handler, as this script does.
     command.args(["-c", "trap 'exit 0' INT TERM; while :; do sleep 0.05; done"]);
-    let child = Supervised::spawn_with(&command, Path::new(&log), how).expect("starts");
+    let child = Supervised::spawn_with(&command, Path::new(&log), supervision).expect("starts");
     let mut stdout = std::io::stdout();
     writeln!(stdout, "child={}", child.pid().expect("a pid")).expect("the test reads it");
     stdout.flush().expect("the test reads it");
@@ -150,9 +151,12 @@ fn owner_that_waits_to_be_killed() {
 }
 
 fn wait_for_log(path: &Path, word: &str) {
-    let limit = Instant::now() + GONE_WITHIN;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     while !std::fs::read_to_string(path).is_ok_and(|text| text.contains(word)) {
-        assert!(Instant::now() < limit, "{word} never came");
+        assert!(
+            Instant::now() < deadline,
+            "{word} did not appear in the log"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,25 +1,25 @@
-//! How long an emulator takes to be ready over a PostgreSQL server that runs:
+//! Measures how long an emulator takes to start on a running PostgreSQL server:
 //!
 //! ```sh
 //! cargo run -p neon-emulator --example start
 //! ```
 
-#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+#![expect(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::time::{Duration, Instant};
 
 use neon_emulator::Emulator;
 
-/// Starts that are measured.
+/// Number of measured starts.
 const STARTS: usize = 10;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
-    // Keeps the server that it starts, so that the others find it running.
+    // This emulator keeps the shared server running for the following starts.
     let first = Emulator::start().await?;
     println!(
-        "with a server of its own: {} ms",
+        "including the start of PostgreSQL: {} ms",
         begun.elapsed().as_millis()
     );
     let mut took = Vec::with_capacity(STARTS);
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     took.sort_unstable();
     let ms = |took: Option<&Duration>| took.map_or(0, Duration::as_millis);
     println!(
-        "over a running server: median {} ms, slowest of {STARTS} {} ms",
+        "on a running server: median {} ms, slowest of {STARTS} {} ms",
         ms(took.get(STARTS / 2)),
         ms(took.last())
     );

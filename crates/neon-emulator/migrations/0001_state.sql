@@ -1,11 +1,13 @@
--- Everything the emulator knows. Times are microseconds since 1970 (UTC), so that any clock can be written down.
+-- The emulator's state. Times are microseconds since the Unix epoch (UTC), because the emulator's
+-- clock may differ from PostgreSQL's.
 
 CREATE TABLE meta (
     key text PRIMARY KEY,
     value text NOT NULL
 );
 
--- Lists go by `number`: a new project stands at the end, so no page that was read already can miss it.
+-- Lists are ordered by `number`: a new project comes last, so it cannot be missed by pages that
+-- were already read.
 CREATE TABLE projects (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id text NOT NULL UNIQUE,
@@ -20,7 +22,7 @@ CREATE TABLE projects (
     default_endpoint_settings jsonb NOT NULL,
     created_at_us bigint NOT NULL,
     updated_at_us bigint NOT NULL,
-    -- When the last of its operations ends. Until then it is locked.
+    -- When the last operation ends. Until then the project is locked.
     busy_until_us bigint NOT NULL DEFAULT 0,
     last_active_us bigint,
     connections_opened bigint NOT NULL DEFAULT 0,
@@ -51,7 +53,7 @@ CREATE TABLE endpoints (
     disabled boolean NOT NULL DEFAULT false,
     passwordless_access boolean NOT NULL DEFAULT true,
     settings jsonb NOT NULL,
-    -- When its start ends. Until then connections wait.
+    -- When the start of the compute ends. Until then connections wait.
     ready_at_us bigint NOT NULL,
     last_active_us bigint,
     created_at_us bigint NOT NULL,
@@ -60,7 +62,8 @@ CREATE TABLE endpoints (
 CREATE INDEX endpoints_of_project ON endpoints (project_id);
 CREATE INDEX endpoints_of_branch ON endpoints (branch_id);
 
--- A reset writes the new password at once and says from when it holds; `applied_password` is what PostgreSQL has.
+-- A reset stores the new password immediately, together with the time when it becomes valid.
+-- `applied_password` is the password in PostgreSQL.
 CREATE TABLE roles (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project_id text NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
@@ -68,7 +71,7 @@ CREATE TABLE roles (
     name text NOT NULL,
     password text NOT NULL,
     old_password text,
-    password_from_us bigint NOT NULL DEFAULT 0,
+    password_valid_from_us bigint NOT NULL DEFAULT 0,
     applied_password text,
     created_at_us bigint NOT NULL,
     updated_at_us bigint NOT NULL,
@@ -82,7 +85,7 @@ CREATE TABLE databases (
     branch_id text NOT NULL REFERENCES branches (id) ON DELETE CASCADE,
     name text NOT NULL,
     owner_name text NOT NULL,
-    -- When the real database was made: at the first connection.
+    -- When the physical database was created: at the first connection.
     provisioned_at_us bigint,
     created_at_us bigint NOT NULL,
     updated_at_us bigint NOT NULL,
@@ -90,7 +93,7 @@ CREATE TABLE databases (
 );
 CREATE INDEX databases_of_project ON databases (project_id);
 
--- What an operation is at a moment follows from these times, so an emulator that was away forgets and skips nothing.
+-- The status of an operation is derived from these times, so it stays correct across restarts.
 CREATE TABLE operations (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id uuid NOT NULL UNIQUE,
@@ -100,7 +103,8 @@ CREATE TABLE operations (
     action text NOT NULL,
     created_at_us bigint NOT NULL,
     starts_at_us bigint NOT NULL,
-    -- From here on `failed`, until it is tried again with success or, when `fatal`, ends as `error`.
+    -- From this time the operation is `failed`, until it succeeds on a retry or, if `fatal`, ends
+    -- as `error`.
     fails_at_us bigint,
     ends_at_us bigint NOT NULL,
     fatal boolean NOT NULL DEFAULT false,
@@ -108,8 +112,8 @@ CREATE TABLE operations (
 );
 CREATE INDEX operations_of_project ON operations (project_id, number DESC);
 
--- Tests look for these wherever no password may stand. It outlives the projects.
-CREATE TABLE passwords_given (
+-- Tests search for these passwords wherever no password may appear. The rows outlive the projects.
+CREATE TABLE issued_passwords (
     password text PRIMARY KEY,
-    given_at_us bigint NOT NULL
+    issued_at_us bigint NOT NULL
 );

@@ -1,4 +1,5 @@
--- Databases that were made in advance. The first connection of a project renames one instead of making one.
+-- Databases created in advance. The first connection to a project renames one of them instead of
+-- creating a database.
 CREATE TABLE spare_databases (
     name text PRIMARY KEY
 );

@@ -1,33 +1,34 @@
-//! The API: routes, and what their handlers share.
+//! The Neon API v2: routes and the state that their handlers share.
 //!
-//! Every call goes through the gate (counted, key checked, latency, faults) and then to one handler. A handler reads or
-//! changes the state in one transaction and answers with the resources as they are at that moment.
+//! Every call passes through [`middleware`], which counts it, checks the API key, applies latency
+//! and faults, and then calls the handler. A handler reads or changes the stored state in one
+//! transaction and responds with the resources as of that moment.
 
 mod account;
+pub(crate) mod admin;
 mod branches;
-mod change;
 mod consumption;
-pub(crate) mod create;
 mod databases;
 mod endpoints;
 mod error;
 mod extract;
-mod gate;
 mod listener;
+mod middleware;
+mod operation_plan;
 mod operations;
-pub(crate) mod own;
-mod projects;
-mod requests;
+pub(crate) mod projects;
+mod request_log;
 mod roles;
 mod validate;
 pub(crate) mod view;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request as HttpRequest;
+use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use http::StatusCode;
@@ -38,26 +39,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::branches::expire;
-pub(crate) use self::endpoints::READ_WRITE;
 pub(crate) use self::error::ApiError;
-pub(crate) use self::gate::Calls;
-pub(crate) use self::gate::is_allowed;
-use self::listener::{Cut, CuttableListener};
-pub use self::operations::OPERATIONS;
-pub(crate) use self::operations::is_route;
-pub(crate) use self::requests::{Request, Requests};
+use self::listener::{DisconnectHandle, DisconnectableListener};
+pub(crate) use self::middleware::CallCounter;
+pub(crate) use self::middleware::is_allowed;
+pub(crate) use self::request_log::{LoggedRequest, RequestLog};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;
 use crate::config::{Latency, Limits};
-use crate::data_plane::{DataPlane, Sessions};
-use crate::document::Conformance;
+use crate::data_plane::DataPlane;
 use crate::faults::Faults;
 use crate::hosts::Hosts;
+use crate::openapi::Conformance;
 use crate::provision::Provisioner;
 pub(crate) use crate::rate::RateLimiter;
+use crate::sessions::Sessions;
 use crate::store::{BranchRow, Store, StoreError};
 
-/// What handlers share.
+/// The state that all handlers share.
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) provisioner: Provisioner,
@@ -69,38 +68,38 @@ pub(crate) struct Api {
     pub(crate) limits: Limits,
     pub(crate) keys: Vec<String>,
     pub(crate) clock: Clock,
-    pub(crate) calls: Calls,
-    pub(crate) requests: Requests,
+    pub(crate) calls: CallCounter,
+    pub(crate) request_log: RequestLog,
     pub(crate) rate: RateLimiter,
-    /// Where the API listens.
+    /// The address that the API listens on.
     pub(crate) address: SocketAddr,
-    /// Where the data plane listens.
+    /// The address that the data plane listens on.
     pub(crate) data_address: SocketAddr,
     pub(crate) conformance: Conformance,
-    /// Work that goes on after its call was answered.
+    /// Work that continues after its call has been answered.
     pub(crate) tasks: TaskTracker,
-    pub(crate) dice: Mutex<StdRng>,
+    pub(crate) rng: Mutex<StdRng>,
 }
 
 impl Api {
-    fn dice(&self) -> MutexGuard<'_, StdRng> {
-        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rng(&self) -> MutexGuard<'_, StdRng> {
+        self.rng.lock()
     }
 
-    /// How long what was deleted can be recovered.
+    /// How long a deleted project or branch can be recovered.
     pub(crate) fn recoverable_window(&self) -> Micros {
         i64::try_from(self.limits.recoverable_seconds)
             .unwrap_or(i64::MAX)
             .saturating_mul(SECOND)
     }
 
-    /// What was deleted before this moment cannot be recovered any more.
+    /// Projects and branches deleted before this moment can no longer be recovered.
     pub(crate) fn recoverable_since(&self) -> Micros {
         self.clock.now().saturating_sub(self.recoverable_window())
     }
 
-    /// Whether a project may have one branch more.
-    fn branch_limit(&self, rows: &[BranchRow]) -> Result<(), ApiError> {
+    /// Fails if the project has reached its limit of branches.
+    fn check_branch_limit(&self, rows: &[BranchRow]) -> Result<(), ApiError> {
         let alive = rows
             .iter()
             .filter(|row| row.deleted_at_us.is_none())
@@ -115,73 +114,76 @@ impl Api {
         }
     }
 
-    /// Adds up what a project's computes were active until now.
-    pub(crate) async fn settle(&self, project: &ProjectId) -> Result<(), StoreError> {
+    /// Records the usage of a project's computes up to now.
+    pub(crate) async fn record_usage(&self, project: &ProjectId) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let now = self.clock.now();
         for mut row in Store::lock_endpoints(&mut tx, project).await? {
             let compute = Compute::of(&row, &self.sessions, now);
-            Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
+            Store::record_usage(&mut tx, &mut row, compute.suspends_at, now).await?;
         }
         tx.commit().await?;
         Ok(())
     }
 
-    /// Drops databases and roles that nobody can reach any more. What cannot be dropped now is dropped by the next purge.
-    async fn bury(&self) {
-        if let Err(error) = self.provisioner.bury().await {
-            tracing::warn!(%error, "Databases that nobody can reach any more could not be dropped yet");
+    /// Drops databases and roles that are no longer reachable. Those that cannot be dropped now are
+    /// dropped by the next purge.
+    async fn drop_garbage(&self) {
+        if let Err(error) = self.provisioner.drop_garbage().await {
+            tracing::warn!(%error, "failed to drop unreachable databases and roles; the next purge retries");
         }
     }
 }
 
-/// Serves the API until the token is cancelled; calls that are being answered are finished.
+/// Serves these routes until the token is cancelled, then finishes the calls in progress.
 pub(crate) async fn serve(
-    api: Arc<Api>,
+    routes: Router,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let service = router(&api).into_make_service_with_connect_info::<Cut>();
-    axum::serve(CuttableListener(listener), service)
+    let service = routes.into_make_service_with_connect_info::<DisconnectHandle>();
+    axum::serve(DisconnectableListener(listener), service)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-fn router(api: &Arc<Api>) -> Router {
+/// The routes of the Neon API and of the admin API.
+pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
     let calls = Router::new()
-        .merge(of_projects())
-        .merge(of_branches())
-        .merge(of_account())
-        .fallback(unknown)
-        .method_not_allowed_fallback(unknown)
-        .layer(from_fn_with_state(api.clone(), gate::api));
-    let own = Router::new()
-        .route("/calls", get(own::calls).delete(own::reset_calls))
-        .route("/passwords", get(own::passwords))
-        .route("/projects", get(own::projects).post(own::seed_projects))
-        .route("/purge", post(own::purge))
-        .route("/violations", get(own::violations))
-        .route("/clock", get(own::clock).post(own::turn_clock))
+        .merge(project_routes())
+        .merge(branch_routes())
+        .merge(account_routes())
+        .fallback(not_implemented)
+        .method_not_allowed_fallback(not_implemented)
+        .layer(from_fn_with_state(api.clone(), middleware::api));
+    let admin = Router::new()
+        .route("/calls", get(admin::calls).delete(admin::reset_calls))
+        .route("/passwords", get(admin::passwords))
+        .route("/projects", get(admin::projects).post(admin::seed_projects))
+        .route("/purge", post(admin::purge))
+        .route("/violations", get(admin::violations))
+        .route("/clock", get(admin::clock).post(admin::advance_clock))
         .route(
             "/faults",
-            get(own::list_faults)
-                .post(own::add_fault)
-                .delete(own::clear_faults),
+            get(admin::list_faults)
+                .post(admin::add_fault)
+                .delete(admin::clear_faults),
         )
-        .route("/faults/{id}", delete(own::remove_fault))
-        .fallback(unknown)
-        .layer(from_fn_with_state(api.clone(), gate::own));
+        .route("/faults/{id}", delete(admin::remove_fault))
+        .fallback(not_implemented)
+        .layer(from_fn_with_state(api.clone(), middleware::admin));
     Router::new()
-        .nest(operations::PREFIX, calls)
-        .nest("/_emulator", own)
-        .merge(crate::page::routes(api))
-        .fallback(nowhere)
-        .with_state(api.clone())
+        .nest(crate::operations::PREFIX, calls)
+        .nest("/_emulator", admin)
+        .fallback(not_found)
 }
 
-fn of_projects() -> Router<Arc<Api>> {
+fn project_routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/projects", get(projects::list).post(create::create))
+        .route(
+            "/projects",
+            get(projects::list).post(projects::create::create),
+        )
         .route("/projects/shared", get(projects::shared))
         .route(
             "/projects/{project_id}",
@@ -223,7 +225,7 @@ fn of_projects() -> Router<Arc<Api>> {
         )
 }
 
-fn of_branches() -> Router<Arc<Api>> {
+fn branch_routes() -> Router<Arc<Api>> {
     let branch = Router::new()
         .route(
             "/",
@@ -264,7 +266,7 @@ fn of_branches() -> Router<Arc<Api>> {
         .nest("/projects/{project_id}/branches/{branch_id}", branch)
 }
 
-fn of_account() -> Router<Arc<Api>> {
+fn account_routes() -> Router<Arc<Api>> {
     Router::new()
         .route(
             "/consumption_history/v2/projects",
@@ -281,21 +283,21 @@ fn of_account() -> Router<Arc<Api>> {
         .route("/auth", get(account::auth))
 }
 
-/// Paths that are none of the API's.
-async fn nowhere() -> (StatusCode, &'static str) {
+/// Handles paths outside the API.
+async fn not_found() -> (StatusCode, &'static str) {
     (
         StatusCode::NOT_FOUND,
-        "There is nothing here. The API begins with /api/v2, and / shows what happens.\n",
+        "Not found. The API is at /api/v2, and the dashboard is at /.\n",
     )
 }
 
-async fn unknown(request: HttpRequest) -> ApiError {
+async fn not_implemented(request: Request) -> ApiError {
     let (method, path) = (request.method(), request.uri().path());
     ApiError::new(
         StatusCode::NOT_IMPLEMENTED,
         "NOT_IMPLEMENTED",
         format!(
-            "the emulator does not have {method} {path}; its README names the calls that it has"
+            "the emulator does not implement {method} {path}; its README lists the implemented operations"
         ),
     )
 }

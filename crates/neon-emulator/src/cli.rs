@@ -1,5 +1,4 @@
 //! Flags and environment variables of `neon-emulator serve`.
-#![expect(clippy::doc_markdown, reason = "the doc comments of settings are help texts for the terminal")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

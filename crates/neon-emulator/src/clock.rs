@@ -1,81 +1,104 @@
-//! The emulator's time, in the microseconds that its state is written in. It runs with the system's, and can be turned ahead.
+//! The emulator's clock, in the microseconds that the state is stored in. It follows the system
+//! clock and can be advanced.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use tokio::sync::watch;
 
-/// A moment, in microseconds since 1970 (UTC).
+/// Microseconds since the Unix epoch.
 pub(crate) type Micros = i64;
 
-/// Microseconds of a second.
 pub(crate) const SECOND: Micros = 1_000_000;
-/// Microseconds of a millisecond.
 pub(crate) const MILLISECOND: Micros = 1_000;
 
-/// How far it can be ahead: beyond, moments would soon be in no calendar.
-pub(crate) const AHEAD_MAX: Micros = 100 * 365 * 24 * 3_600 * SECOND;
+/// The maximum offset from the system clock. Larger offsets would soon leave the range of
+/// [`Timestamp`].
+pub(crate) const MAX_OFFSET: Micros = 100 * 365 * 24 * 3_600 * SECOND;
 
-/// Where the emulator's time comes from: the only place that asks the system. Clones are one clock.
+/// The emulator's time source, and the only code that reads the system clock. Clones share the
+/// offset.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
-    /// How far it is ahead of the system's time.
-    ahead: watch::Sender<Micros>,
+    /// The offset from the system clock.
+    offset: watch::Sender<Micros>,
 }
 
 impl Clock {
-    /// A clock that is so far ahead of the system's time.
-    pub(crate) fn ahead_by(ahead: Micros) -> Self {
+    pub(crate) fn with_offset(offset: Micros) -> Self {
         Self {
-            ahead: watch::Sender::new(ahead),
+            offset: watch::Sender::new(offset),
         }
     }
 
     pub(crate) fn now(&self) -> Micros {
         Timestamp::now()
             .as_microsecond()
-            .saturating_add(*self.ahead.borrow())
+            .saturating_add(*self.offset.borrow())
     }
 
-    /// Turns it ahead, and returns how far it is ahead of the system's time now; nothing if that would be more than [`AHEAD_MAX`]. What
-    /// waits for a moment that has come goes on.
-    pub(crate) fn turn(&self, by: Micros) -> Option<Micros> {
-        let may = |ahead: Micros| ahead.checked_add(by).filter(|ahead| *ahead <= AHEAD_MAX);
-        let turned = self.ahead.send_if_modified(|ahead| {
-            let then = may(*ahead);
-            *ahead = then.unwrap_or(*ahead);
-            then.is_some()
+    /// Advances the clock and returns its new offset from the system clock, or `None` if that would
+    /// exceed [`MAX_OFFSET`]. Wakes everything in [`Clock::sleep_until`] whose time has come.
+    pub(crate) fn advance(&self, by: Micros) -> Option<Micros> {
+        let allowed = |offset: Micros| {
+            offset
+                .checked_add(by)
+                .filter(|offset| *offset <= MAX_OFFSET)
+        };
+        let advanced = self.offset.send_if_modified(|offset| {
+            let new_offset = allowed(*offset);
+            *offset = new_offset.unwrap_or(*offset);
+            new_offset.is_some()
         });
-        turned.then(|| *self.ahead.borrow())
+        advanced.then(|| *self.offset.borrow())
     }
 
-    /// Waits until a moment has come.
     pub(crate) async fn sleep_until(&self, at: Micros) {
-        let mut ahead = self.ahead.subscribe();
+        let mut offset = self.offset.subscribe();
         loop {
-            let left = at.saturating_sub(self.now());
-            if left <= 0 {
+            let remaining = at.saturating_sub(self.now());
+            if remaining <= 0 {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_micros(left.unsigned_abs())) => {}
-                // The sender lives as long as this clock does.
-                _ = ahead.changed() => {}
+                () = tokio::time::sleep(Duration::from_micros(remaining.unsigned_abs())) => {}
+                // The sender lives as long as this clock.
+                _ = offset.changed() => {}
             }
         }
     }
 }
 
-/// A moment as the API writes it. A moment that no calendar knows becomes the last that it does.
+/// Converts to the API's time type. Values out of range become [`Timestamp::MAX`].
 pub(crate) fn timestamp(at: Micros) -> Timestamp {
     Timestamp::from_microsecond(at).unwrap_or(Timestamp::MAX)
 }
 
-/// A span of milliseconds from the configuration, in microseconds.
+/// Converts milliseconds of the configuration to microseconds.
 pub(crate) fn from_millis(milliseconds: u64) -> Micros {
     i64::try_from(milliseconds)
         .unwrap_or(i64::MAX / MILLISECOND)
         .saturating_mul(MILLISECOND)
+}
+
+/// The start of the billing period that contains a moment.
+pub(crate) fn period_start(now: Micros) -> Micros {
+    billing_period(timestamp(now)).0.as_microsecond()
+}
+
+/// The calendar month (UTC) that contains a moment.
+pub(crate) fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let at = |date: jiff::civil::Date| {
+        date.to_zoned(TimeZone::UTC)
+            .map_or(now, |zoned| zoned.timestamp())
+    };
+    let next = today
+        .first_of_month()
+        .checked_add(1.month())
+        .unwrap_or(today);
+    (at(today.first_of_month()), at(next))
 }
 
 #[cfg(test)]
@@ -83,25 +106,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_for_a_moment_goes_on_when_the_clock_is_turned_to_it() {
-        let clock = Clock::ahead_by(0);
+    async fn advancing_the_clock_wakes_sleepers() {
+        let clock = Clock::with_offset(0);
         let year = 365 * 24 * 3_600 * SECOND;
         let at = clock.now() + year;
         let waits = clock.sleep_until(at);
-        let turns = async {
+        let advances = async {
             tokio::task::yield_now().await;
-            clock.turn(year)
+            clock.advance(year)
         };
-        let ((), ahead) = tokio::join!(waits, turns);
-        assert_eq!(ahead, Some(year));
+        let ((), offset) = tokio::join!(waits, advances);
+        assert_eq!(offset, Some(year));
         assert!(clock.now() >= at);
     }
 
     #[test]
-    fn a_clock_is_not_turned_out_of_the_calendar() {
-        let clock = Clock::ahead_by(SECOND);
-        assert_eq!(clock.turn(AHEAD_MAX), None);
-        assert_eq!(clock.turn(Micros::MAX), None);
-        assert_eq!(clock.turn(AHEAD_MAX - SECOND), Some(AHEAD_MAX));
+    fn the_clock_cannot_be_advanced_beyond_the_maximum_offset() {
+        let clock = Clock::with_offset(SECOND);
+        assert_eq!(clock.advance(MAX_OFFSET), None);
+        assert_eq!(clock.advance(Micros::MAX), None);
+        assert_eq!(clock.advance(MAX_OFFSET - SECOND), Some(MAX_OFFSET));
+    }
+
+    #[test]
+    fn a_billing_period_is_the_calendar_month() {
+        let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
+        assert_eq!(
+            (start.to_string().as_str(), end.to_string().as_str()),
+            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        );
     }
 }

@@ -1,38 +1,37 @@
-//! How long things take in an emulator, and what it refuses as too much.
+//! Latencies and limits of an emulator.
 
 use serde::{Deserialize, Serialize};
 
-/// The placeholder in a host template that the endpoint's id takes.
+/// The placeholder for the endpoint ID in a host template.
 pub const ENDPOINT_PLACEHOLDER: &str = "{endpoint}";
 
-/// The database that holds the emulator's state in a server that was named, unless another is.
+/// The default name of the database that holds the emulator's state.
 pub const DEFAULT_CONTROL_DATABASE: &str = "neon_emulator";
 
-/// The API key that is accepted unless others are named.
+/// The API key that is accepted by default.
 pub const DEFAULT_API_KEY: &str = "napi_emulator";
 
 /// How long calls and operations take, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Latency {
-    /// The least that a call of the API takes.
+    /// Minimum duration of an API call.
     pub call_min_ms: u64,
-    /// The most that a call of the API takes; each takes a time between the two.
+    /// Maximum duration of an API call. The duration of each call is random between the two.
     pub call_max_ms: u64,
-    /// Making the storage of a new project's branch.
+    /// Time to create the storage of a new branch.
     pub create_timeline_ms: u64,
-    /// Starting the compute of a new project.
     pub start_compute_ms: u64,
-    /// Bringing settings or a new password into a compute.
+    /// Time to apply settings or a new password to a compute.
     pub apply_config_ms: u64,
-    /// Suspending a compute.
     pub suspend_compute_ms: u64,
-    /// What a connection to a compute that sleeps waits until it is awake.
+    /// Time that a connection to an idle compute waits for it to start.
     pub cold_start_ms: u64,
 }
 
 impl Latency {
-    /// Nothing takes time: an operation is under way in the answer that names it, and finished in the next.
+    /// No latency: an operation is in progress in the response that schedules it, and finished in
+    /// the next.
     pub const fn instant() -> Self {
         Self {
             call_min_ms: 0,
@@ -45,7 +44,8 @@ impl Latency {
         }
     }
 
-    /// Times like those of the real service: a call takes 50 to 150 ms, a new project is ready after about a second.
+    /// Latencies similar to Neon's: calls take 50 to 150 ms, and a new project is ready after about
+    /// a second.
     pub const fn neon() -> Self {
         Self {
             call_min_ms: 50,
@@ -65,38 +65,40 @@ impl Default for Latency {
     }
 }
 
-/// What is refused as too much, and what is not waited for any longer.
+/// Limits and timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Projects that are not deleted; more are refused with 422. No limit when absent.
+    /// Maximum number of projects that are not deleted; further creations fail with 422. `None` is
+    /// unlimited.
     pub projects: Option<u32>,
-    /// Branches of a project that are not deleted; more are refused with 422. No limit when absent.
+    /// Maximum number of branches per project; further creations fail with 422. `None` is
+    /// unlimited.
     pub branches_per_project: Option<u32>,
-    /// Connections of the data plane at one time.
+    /// Maximum number of concurrent data plane connections.
     pub data_connections: u32,
     /// How long a connection waits for its compute to start, in milliseconds.
     pub compute_wait_ms: u64,
-    /// How long a deleted project can be recovered, in seconds; then its database is dropped.
+    /// How long a deleted project can be recovered, in seconds. After that its databases are
+    /// dropped.
     pub recoverable_seconds: u64,
-    /// Calls of the API in a time; more are refused with 429.
+    /// Rate limits of the API.
     pub rate: RateLimits,
 }
 
-/// How many calls of the API are answered in a time, by the emulator's clock. What is over is refused with 429 and the seconds after
-/// which there is room again; refused calls do not count. No limit when absent.
+/// Rate limits of the API, by the emulator's clock. Calls above a limit fail with 429 and a
+/// `Retry-After` header, and do not count towards the limits. `None` is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RateLimits {
     /// Calls of the account in any 60 seconds.
     pub account_per_minute: Option<u32>,
-    /// Calls of one route in any second.
+    /// Calls of one operation in any second.
     pub route_per_second: Option<u32>,
-    /// Questions about consumption in any 60 seconds.
+    /// Calls of the consumption operations in any 60 seconds.
     pub consumption_per_minute: Option<u32>,
 }
 
 impl RateLimits {
-    /// Every call is answered.
     pub const fn none() -> Self {
         Self {
             account_per_minute: None,
@@ -105,7 +107,8 @@ impl RateLimits {
         }
     }
 
-    /// Those of the real service: 700 a minute, 40 a second of one route, and about 30 a minute about consumption.
+    /// Neon's limits: 700 calls a minute, 40 a second per operation, and about 30 a minute for
+    /// consumption.
     pub const fn neon() -> Self {
         Self {
             account_per_minute: Some(700),

@@ -1,19 +1,20 @@
-//! The data plane: one TLS port for all databases.
+//! The data plane: one TLS port for all databases, speaking the PostgreSQL wire protocol.
 //!
-//! A connection is led by the endpoint it names to its project's own database and role: the startup message is rewritten,
-//! the sign-in passes through unless it is bound to the TLS connection, and what follows is passed on as it comes, or for a `-pooler`
-//! host with a look at its statements (`pooler`). Plain text is refused. A connection to a compute that is starting waits for it.
+//! The proxy resolves the endpoint that a connection names, rewrites the startup message to the
+//! physical database and role names, and relays the authentication to PostgreSQL, except when the
+//! client uses channel binding. After that it relays all bytes unchanged; connections to a
+//! `-pooler` host pass through [`pooler`]. Connections without TLS are rejected. A connection to a
+//! compute that is idle or starting waits until the compute is active.
 
 pub(crate) mod admission;
+mod authentication;
 mod connection;
-mod hello;
+mod error_response;
 mod pooler;
-mod prepare;
-mod refusal;
+mod preparation;
 mod relay;
 pub(crate) mod scram;
-mod sessions;
-mod sign_in;
+mod startup;
 mod suspension;
 mod target;
 mod waking;
@@ -29,18 +30,18 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::sessions::Sessions;
 use crate::clock::Clock;
 use crate::config::{Latency, Limits};
 use crate::faults::Faults;
 use crate::provision::Provisioner;
+use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::tls::Certificates;
 
-/// How long the listener rests after the system refused it a connection, such as for want of file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long the listener pauses after an accept error, such as too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Where PostgreSQL is.
+/// The address of the PostgreSQL server.
 #[derive(Debug, Clone)]
 pub(crate) enum Backend {
     Tcp(String, u16),
@@ -60,7 +61,7 @@ impl Backend {
     }
 }
 
-/// What connections need.
+/// The state that all connections share.
 pub(crate) struct DataPlane {
     pub(crate) store: Store,
     pub(crate) provisioner: Provisioner,
@@ -73,11 +74,13 @@ pub(crate) struct DataPlane {
     pub(crate) limits: Limits,
     pub(crate) latency: Latency,
     pub(crate) clock: Clock,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) connection_permits: Arc<Semaphore>,
+    /// Held while the computes are checked.
+    pub(crate) compute_checks: tokio::sync::Mutex<()>,
 }
 
 impl DataPlane {
-    /// Serves connections until the token is cancelled; then open ones are cut.
+    /// Serves connections until the token is cancelled, and then closes the open ones.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let connections = TaskTracker::new();
         loop {
@@ -93,7 +96,7 @@ impl DataPlane {
                         tokio::select! {
                             ended = plane.connection(stream, peer.ip()) => {
                                 if let Err(error) = ended {
-                                    tracing::debug!(%error, "A connection to the data plane broke off");
+                                    tracing::debug!(%error, "data plane connection failed");
                                 }
                             }
                             () = stop.cancelled() => {}
@@ -101,8 +104,8 @@ impl DataPlane {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "The data plane cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_REST).await;
+                    tracing::warn!(%error, "failed to accept a data plane connection");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }

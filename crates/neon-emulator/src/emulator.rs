@@ -1,9 +1,7 @@
-//! A running emulator.
-
 mod builder;
+mod maintenance;
 mod server;
 mod start;
-mod upkeep;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,24 +13,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::Builder;
+use self::server::BackingServer;
 pub use self::server::POSTGRES_VARIABLE;
-use self::server::Under;
 pub use self::start::StartError;
-pub(crate) use self::upkeep::turn_clock;
-use crate::api::create::{SeededProject, seed};
-use crate::api::own::{ProjectSummary, summaries};
+use crate::api::admin::{self, ProjectSummary, summaries};
+use crate::api::projects::create::{SeededProject, seed};
 use crate::api::{Api, ApiError};
 use crate::clock::timestamp;
-use crate::document::Conformance;
 use crate::faults::Faults;
-use crate::hosts::reachable;
+use crate::hosts::connectable;
+use crate::openapi::Conformance;
 
-/// How long a shutdown waits for calls and connections to end.
+/// Maximum time that a shutdown waits for calls and connections to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a question to a running emulator has no answer.
+/// A failed request to a running emulator.
 #[derive(Debug, thiserror::Error)]
-#[error("the emulator could not do this: {0}")]
+#[error("emulator request failed: {0}")]
 pub struct EmulatorError(String);
 
 impl EmulatorError {
@@ -55,13 +52,14 @@ pub struct Emulator {
     ca_pem: String,
     stop: CancellationToken,
     servers: TaskTracker,
-    /// The server under it, if it is not somebody else's to stop. Last, so that it goes last.
-    under: Under,
+    /// The PostgreSQL server, if the emulator started it. It must be the last field, so that it is
+    /// dropped last.
+    backing_server: BackingServer,
 }
 
 impl std::fmt::Debug for Emulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the keys, nor the address of PostgreSQL with its password.
+        // The API keys and the PostgreSQL URI with its password are omitted.
         f.debug_struct("Emulator")
             .field("api", &self.api_address)
             .field("data", &self.data_address)
@@ -70,103 +68,108 @@ impl std::fmt::Debug for Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator of its own: no latency, no limits, no faults, free ports on loopback, and nothing in it.
+    /// Starts an empty emulator without latency, limits or faults, on free ports of the loopback
+    /// interface.
     ///
-    /// Under it is the PostgreSQL server whose URI stands in the variable [`POSTGRES_VARIABLE`]; without one, a temporary server is
-    /// started, which all emulators of this process share, and which ends with the last of them. What this one made there goes with
-    /// [`Emulator::shutdown`]; an emulator that is only dropped leaves it behind in a server that was named: a database
-    /// `neon_emulator_` with 32 hexadecimal digits, and those of its projects.
+    /// It uses the PostgreSQL server whose URI is in the environment variable
+    /// [`POSTGRES_VARIABLE`]. Without the variable, it starts a temporary server that all emulators
+    /// of this process share and that stops with the last of them. [`Emulator::shutdown`] removes
+    /// everything that the emulator created there. If an emulator is only dropped, it leaves its
+    /// databases behind on a server named by the variable: a database `neon_emulator_` followed by
+    /// 32 hexadecimal digits, and those of its projects.
     ///
-    /// When this returns, the API and the data plane take connections.
+    /// When this function returns, the API and the data plane accept connections.
     ///
     /// # Errors
     ///
-    /// [`StartError`] where there is no PostgreSQL to use, or nothing can be listened on.
+    /// [`StartError`] if there is no usable PostgreSQL server, or if an address is not available.
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
     }
 
-    /// An emulator that is to be something else than [`Emulator::start`] makes it.
+    /// Returns a builder, to configure what [`Emulator::start`] leaves at its default.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Where the API is, ready for a client: `http://127.0.0.1:PORT/api/v2`.
+    /// The base URL of the API: `http://127.0.0.1:PORT/api/v2`.
     pub fn api_url(&self) -> String {
-        format!("http://{}/api/v2", reachable(self.api_address))
+        format!("http://{}/api/v2", connectable(self.api_address))
     }
 
-    /// Where the calls about the emulator itself are: `http://127.0.0.1:PORT/_emulator`.
-    pub fn own_url(&self) -> String {
-        format!("http://{}/_emulator", reachable(self.api_address))
+    /// The base URL of the admin API: `http://127.0.0.1:PORT/_emulator`.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}/_emulator", connectable(self.api_address))
     }
 
-    /// Where a browser sees what happens: `http://127.0.0.1:PORT/`.
+    /// The URL of the dashboard: `http://127.0.0.1:PORT/`.
     pub fn page_url(&self) -> String {
-        format!("http://{}/", reachable(self.api_address))
+        format!("http://{}/", connectable(self.api_address))
     }
 
-    /// An API key that it accepts.
+    /// One of the accepted API keys.
     pub fn api_key(&self) -> &str {
         self.api.keys.first().map_or("", String::as_str)
     }
 
-    /// Where the data plane listens.
+    /// The address of the data plane.
     pub fn data_addr(&self) -> SocketAddr {
         self.data_address
     }
 
-    /// The certificate of the authority that the data plane's certificates are signed by, as PEM.
+    /// The CA certificate that signs the data plane's certificates, in PEM format.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// The faults that are armed, to add to them or to take them away.
+    /// The armed faults, to list, add or remove some.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
     }
 
-    /// How often each call of the API was made, by the operation's name (`createProject`), refused ones included.
+    /// Number of calls per operation (such as `createProject`), including rejected ones.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.api.calls.counts()
     }
 
-    /// Starts counting calls again from zero.
+    /// Resets the counts of [`Emulator::calls`] to zero.
     pub fn reset_calls(&self) {
         self.api.calls.reset();
     }
 
-    /// How many connections found their compute asleep and woke it, so far.
+    /// Number of connections that started an idle compute.
     pub fn cold_starts(&self) -> u64 {
         self.api.sessions.cold_starts()
     }
 
-    /// What did not fit the API's document so far, where [one was named](Builder::document): answers of the emulator, and requests that
-    /// it accepted.
+    /// The violations of the OpenAPI document so far, if [one is configured](Builder::document):
+    /// invalid responses of the emulator, and invalid requests that it accepted.
     pub fn violations(&self) -> Vec<String> {
-        self.api.conformance.found()
+        self.api.conformance.violations()
     }
 
-    /// The same, to be asked when the emulator is gone.
+    /// A handle to the violations that outlives the emulator.
     pub fn conformance(&self) -> Conformance {
         self.api.conformance.clone()
     }
 
-    /// Every password that was ever given out, also by emulators before this one over the same PostgreSQL.
-    pub async fn passwords_ever_given(&self) -> Result<Vec<String>, EmulatorError> {
+    /// All passwords that were ever issued, including those issued by earlier emulators with the
+    /// same state.
+    pub async fn issued_passwords(&self) -> Result<Vec<String>, EmulatorError> {
         self.api
             .store
-            .passwords_given()
+            .issued_passwords()
             .await
             .map_err(EmulatorError::new)
     }
 
-    /// Every project, those included that are deleted but not purged.
+    /// All projects, including deleted ones that are not purged yet.
     pub async fn projects(&self) -> Result<Vec<ProjectSummary>, EmulatorError> {
         summaries(&self.api).await.map_err(EmulatorError::new)
     }
 
-    /// Makes many ready projects at once, all like the template but for their names. None has a database yet.
+    /// Creates many projects from a template; they differ only in their names. They are ready
+    /// immediately, and their databases are created on the first connection.
     pub async fn seed_projects(
         &self,
         template: &CreateProject,
@@ -175,23 +178,25 @@ impl Emulator {
         Ok(seed(&self.api, template, names).await?)
     }
 
-    /// Turns the clock ahead: what waits for time to pass finds that it has. Computes that are idle for longer than they may be
-    /// are asleep when this returns, and quotas that are used up have suspended theirs.
+    /// Advances the clock, and processes everything that becomes due. When this function returns,
+    /// computes that exceeded their suspend timeout, or whose project exceeded its quota, are
+    /// suspended.
     ///
     /// # Errors
     ///
-    /// Where it would be more than 100 years ahead of the system's, or PostgreSQL cannot be reached.
-    pub async fn turn_clock(&self, by: Duration) -> Result<(), EmulatorError> {
-        Ok(turn_clock(&self.api, by).await?)
+    /// Fails if the clock would be more than 100 years ahead of the system clock, or if PostgreSQL
+    /// is not available.
+    pub async fn advance_clock(&self, by: Duration) -> Result<(), EmulatorError> {
+        Ok(admin::advance(&self.api, by).await?)
     }
 
-    /// What time it is here.
+    /// The current time of the emulator's clock.
     pub fn now(&self) -> jiff::Timestamp {
         timestamp(self.api.clock.now())
     }
 
-    /// Drops the databases of deleted projects that can no longer be recovered, and returns how many projects that were.
-    /// It happens by itself every minute.
+    /// Drops the databases of deleted projects that can no longer be recovered, and returns the
+    /// number of purged projects. This also happens every minute.
     pub async fn purge(&self) -> Result<u64, EmulatorError> {
         self.api
             .provisioner
@@ -200,8 +205,8 @@ impl Emulator {
             .map_err(EmulatorError::new)
     }
 
-    /// Cuts connections, finishes the calls that are being answered, and stops. State that was to be of this emulator alone goes, with
-    /// the databases of its projects.
+    /// Closes connections, finishes the calls in progress, and stops the emulator. State that was
+    /// created for this emulator alone is removed, including the databases of its projects.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         self.servers.close();
@@ -209,10 +214,12 @@ impl Emulator {
             .await
             .is_err()
         {
-            tracing::warn!("Calls were still being answered when the emulator stopped");
+            tracing::warn!("shutdown timed out with calls in progress");
         }
-        let under = std::mem::take(&mut self.under);
-        under.leave(&self.api.provisioner, &self.api.store).await;
+        let backing_server = std::mem::take(&mut self.backing_server);
+        backing_server
+            .release(&self.api.provisioner, &self.api.store)
+            .await;
     }
 }
 

@@ -1,92 +1,96 @@
-//! Faults on demand: what goes wrong, where, and when.
+//! Fault injection: errors, delays and lost connections on demand.
 //!
-//! A [`Fault`] names a route (the operation's name in the API, `*` for all of them, [`ACCOUNT`] or [`DATA_PLANE`]), an effect, and when
-//! it comes up: after some calls, so many times, or by a die with a seed. Faults are armed through [`Faults`], by the flag
-//! `--fault`, or by `POST /_emulator/faults`.
+//! A [`Fault`] has a route (an operation ID, `*` for all operations, [`ACCOUNT`] or
+//! [`DATA_PLANE`]), an effect, and conditions: a number of calls to skip, a maximum number of
+//! times, or a probability with a seeded random number generator. Faults are armed by
+//! [`Faults::add`], the flag `--fault`, or `POST /_emulator/faults`.
 
 mod armed;
+mod injection;
 mod spec;
-mod verdict;
 
 use neon_client::ids::ProjectId;
 use serde::{Deserialize, Serialize};
 
-use crate::api::is_route;
+use crate::operations::OPERATIONS;
 
-pub use self::armed::{ArmedFault, FAULTS_MAX, Faults};
+pub use self::armed::{ArmedFault, Faults, MAX_FAULTS};
+pub(crate) use self::injection::{Injection, OperationFault};
 pub use self::spec::FaultSpecError;
-pub(crate) use self::verdict::{OperationFault, Verdict};
 
-/// The route of faults that meet connections to databases.
+/// The route of faults for database connections.
 pub const DATA_PLANE: &str = "data-plane";
 
-/// The route of faults that meet every call of the API.
+/// The route of faults for every API call.
 pub const EVERY_ROUTE: &str = "*";
 
-/// The route of faults that meet the whole account: every call of the API, before anything else.
+/// The route of faults for the whole account: every API call, before anything else is checked.
 pub const ACCOUNT: &str = "account";
 
-/// The only call that names projects as unavailable.
+/// The only operation that lists unavailable projects.
 const LIST_PROJECTS: &str = "listProjects";
 
-/// One thing that goes wrong.
+/// A fault: where it applies, what it does, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The operation of the API (`createProject`), `*`, `account`, or `data-plane`.
+    /// The operation ID (`createProject`), `*`, `account`, or `data-plane`.
     pub route: String,
-    /// What happens.
     pub effect: Effect,
-    /// How many calls are let through first.
+    /// Number of matching calls to let through first.
     #[serde(default)]
     pub skip: u64,
-    /// How often it happens; without it, until it is taken away.
+    /// Maximum number of times that the fault is triggered; `None` is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
-    /// How likely it is for each call, between 0 and 1.
+    /// Probability for each matching call, between 0 and 1.
     #[serde(default = "always")]
     pub probability: f64,
-    /// Only for calls about this project, or connections to it.
+    /// Restricts the fault to calls about this project, or to connections to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectId>,
 }
 
-/// What of a fault can never happen. A test that waits for it would test nothing.
+/// Why a fault can never be triggered, or not as specified. Rejecting such a fault prevents tests
+/// that test nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Misfit {
-    #[error("there is no operation {0}")]
-    Route(String),
-    #[error("its likelihood is not between 0 and 1")]
+pub(crate) enum InvalidFault {
+    #[error("unknown operation {0}")]
+    EndpointRoute(String),
+    #[error("the probability must be between 0 and 1")]
     Probability,
-    #[error("all that can happen to the account is 429; the route * is every call")]
-    OnAccount,
-    #[error("the account is limited for all projects; it takes no project")]
-    AccountsProject,
-    #[error("only the account can be limited: account:429")]
-    NoAccount,
-    #[error("{0} happens to calls, and not to connections")]
-    OnDataPlane(String),
-    #[error("{0} happens to connections: the route is data-plane")]
-    OnCalls(String),
-    #[error("only projects of a list can be unavailable: the route is listProjects")]
-    NoList,
-    #[error("{0} is no status of a refusal: those are 400 to 599")]
+    #[error("the only effect for the route account is 429; use the route * for every call")]
+    AccountEffect,
+    #[error("the route account applies to all projects and does not accept a project")]
+    AccountProject,
+    #[error("an account limit requires the route account: account:429")]
+    AccountLimitRoute,
+    #[error("{0} applies to API calls, not to connections")]
+    CallEffect(String),
+    #[error("{0} applies to connections and requires the route data-plane")]
+    ConnectionEffect(String),
+    #[error("unavailable requires the route listProjects")]
+    UnavailableRoute,
+    #[error("the status must be between 400 and 599 (got {0})")]
     Status(u16),
 }
 
-/// Why a fault is not armed.
+/// Why a fault was not armed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArmError {
-    /// [`FAULTS_MAX`] are armed.
-    #[error("{FAULTS_MAX} faults are armed already; take some away")]
+    #[error("{MAX_FAULTS} faults are already armed; remove some first")]
     TooMany,
-    /// It could never happen.
-    #[error("the fault {fault} can never happen: {problem}")]
-    NeverHappens {
-        /// The fault, in one line.
+    #[error("invalid fault {fault}: {reason}")]
+    Invalid {
+        /// The fault in the syntax of the `--fault` flag.
         fault: String,
-        /// Why not.
-        problem: String,
+        reason: String,
     },
+}
+
+/// Whether calls or connections can match this route.
+fn is_route(name: &str) -> bool {
+    [EVERY_ROUTE, ACCOUNT, DATA_PLANE].contains(&name)
+        || OPERATIONS.iter().any(|(_, _, known)| *known == name)
 }
 
 fn always() -> f64 {
@@ -94,7 +98,7 @@ fn always() -> f64 {
 }
 
 impl Fault {
-    /// The whole account is refused with 429.
+    /// Every call of the account fails with 429.
     pub fn account_limited() -> Self {
         let effect = Effect::AccountLimited {
             per_minute: None,
@@ -104,41 +108,41 @@ impl Fault {
         Self::new(ACCOUNT, effect)
     }
 
-    /// What of it can never happen, or not as it says.
-    pub(crate) fn misfit(&self) -> Option<Misfit> {
+    /// Why the fault can never be triggered, or not as specified.
+    pub(crate) fn validate(&self) -> Option<InvalidFault> {
         let is_account = self.route == ACCOUNT;
         let limits = matches!(self.effect, Effect::AccountLimited { .. });
         if !is_route(&self.route) {
-            return Some(Misfit::Route(self.route.clone()));
+            return Some(InvalidFault::EndpointRoute(self.route.clone()));
         }
         if !(0.0..=1.0).contains(&self.probability) {
-            return Some(Misfit::Probability);
+            return Some(InvalidFault::Probability);
         }
         match (&self.effect, self.route.as_str()) {
-            _ if is_account && !limits => Some(Misfit::OnAccount),
-            _ if is_account && self.project.is_some() => Some(Misfit::AccountsProject),
-            _ if limits && !is_account => Some(Misfit::NoAccount),
+            _ if is_account && !limits => Some(InvalidFault::AccountEffect),
+            _ if is_account && self.project.is_some() => Some(InvalidFault::AccountProject),
+            _ if limits && !is_account => Some(InvalidFault::AccountLimitRoute),
             (effect, DATA_PLANE)
-                if effect.is_of_calls() && !matches!(effect, Effect::Delay { .. }) =>
+                if effect.applies_to_calls() && !matches!(effect, Effect::Delay { .. }) =>
             {
-                Some(Misfit::OnDataPlane(effect.word()))
+                Some(InvalidFault::CallEffect(effect.keyword()))
             }
-            (effect, route) if effect.is_of_data_plane() && route != DATA_PLANE => {
-                Some(Misfit::OnCalls(effect.word()))
+            (effect, route) if effect.applies_to_connections() && route != DATA_PLANE => {
+                Some(InvalidFault::ConnectionEffect(effect.keyword()))
             }
             (Effect::Unavailable { .. }, route)
                 if ![LIST_PROJECTS, EVERY_ROUTE].contains(&route) =>
             {
-                Some(Misfit::NoList)
+                Some(InvalidFault::UnavailableRoute)
             }
             (Effect::Status { status, .. }, _) if !(400..600).contains(status) => {
-                Some(Misfit::Status(*status))
+                Some(InvalidFault::Status(*status))
             }
             _ => None,
         }
     }
 
-    /// A fault that happens at every call of a route.
+    /// A fault for every call of a route.
     pub fn new(route: impl Into<String>, effect: Effect) -> Self {
         Self {
             route: route.into(),
@@ -150,28 +154,28 @@ impl Fault {
         }
     }
 
-    /// The same, so many times only.
+    /// Triggers the fault at most this many times.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// The same, after so many calls.
+    /// Lets this many matching calls through first.
     #[must_use]
     pub fn skip(mut self, calls: u64) -> Self {
         self.skip = calls;
         self
     }
 
-    /// The same, with this likelihood for each call.
+    /// Triggers the fault with this probability for each matching call.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.probability = probability;
         self
     }
 
-    /// The same, for one project only.
+    /// Restricts the fault to one project.
     #[must_use]
     pub fn project(mut self, project: ProjectId) -> Self {
         self.project = Some(project);
@@ -179,79 +183,80 @@ impl Fault {
     }
 }
 
-/// What goes wrong.
+/// What a fault does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Effect {
-    /// Nothing is done; this status is answered, with the API's error body.
+    /// Respond with this status and the API's error body, without processing the call.
     Status {
         /// The HTTP status, 400 to 599.
         status: u16,
-        /// Seconds in a `Retry-After` header.
+        /// Value of the `Retry-After` header, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_seconds: Option<u32>,
     },
-    /// The account's rate limit is used up: every call of the API, whatever it is about, is answered with 429 and `Retry-After`, and
-    /// meets no other fault. Only on the route [`ACCOUNT`].
+    /// Exhaust the account's rate limit: every API call fails with 429 and `Retry-After`, and no
+    /// other fault applies to it. Only for the route [`ACCOUNT`].
     AccountLimited {
-        /// Calls that are answered all the same, in any 60 seconds. Without it, none.
+        /// Number of calls that succeed in any 60 seconds. The default is 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         per_minute: Option<u32>,
-        /// Milliseconds until it is over, from the first call that it meets. Without it, it stays.
+        /// Milliseconds until the limit ends, counted from the first matching call. By default it
+        /// does not end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         for_ms: Option<u64>,
-        /// Seconds in the `Retry-After` header. Without it, as many as there will be no room for; 1 where nobody knows.
+        /// Value of the `Retry-After` header, in seconds. The default is the time until the next
+        /// call can succeed, or 1 if that is unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_seconds: Option<u32>,
     },
-    /// Nothing is done; a gateway's HTML page with status 524 is answered.
+    /// Respond with a gateway's HTML page with status 524, without processing the call.
     Html524,
-    /// The call goes on after this time. Other faults of the same call still happen.
-    Delay {
-        /// Milliseconds.
-        ms: u64,
-    },
-    /// The work is done, then the connection is cut without an answer.
+    /// Delay the call. Other faults still apply to it.
+    Delay { ms: u64 },
+    /// Process the call, then drop the connection without a response.
     AnswerLost,
-    /// The connection is cut without an answer, and the work is done later.
+    /// Drop the connection without a response, and process the call later.
     WorkLate {
-        /// Milliseconds between the cut and the work.
+        /// Milliseconds between the drop and the processing.
         ms: u64,
     },
-    /// The last operation that the call starts is `failed` for a while, then is tried again with success.
+    /// The last operation that the call schedules is `failed` for some time, and then succeeds on a
+    /// retry.
     OperationFails {
-        /// Milliseconds that it is `failed`.
+        /// How long the operation is `failed`, in milliseconds.
         ms: u64,
-        /// What the operation says.
+        /// The operation's error message.
         error: String,
     },
-    /// The last operation that the call starts ends as `error`, for good: its work is not done.
+    /// The last operation that the call schedules ends as `error`, and its work is not done.
     OperationErrors {
-        /// What the operation says.
+        /// The operation's error message.
         error: String,
     },
-    /// A list of projects names some of its page only as unavailable.
+    /// Return only the IDs of some projects of a page, as unavailable.
     Unavailable {
-        /// How many of the page's projects, from its start. With a `project`, that one.
+        /// Number of projects at the start of the page. If the fault has a `project`, only that
+        /// project is unavailable.
         first: usize,
     },
-    /// Connections to databases are refused.
+    /// Reject database connections.
     RefuseConnections,
-    /// The compute does not come up: whoever connects waits, and is refused then.
+    /// The compute does not start: connections wait and are then rejected.
     DoesNotWake {
-        /// Milliseconds that a connection waits.
+        /// How long a connection waits, in milliseconds.
         ms: u64,
     },
-    /// Connections to databases are cut after so many messages of the client (those after sign-in).
+    /// Close a database connection after this number of messages from the authenticated client.
     CutConnection {
-        /// Messages that get through.
+        /// Number of messages that are relayed.
         after_messages: u64,
     },
 }
 
 impl Effect {
-    /// The word that stands for it in a line.
-    pub(crate) fn word(&self) -> String {
+    /// The keyword in the syntax of the `--fault` flag.
+    pub(crate) fn keyword(&self) -> String {
         let word = match self {
             Self::Status { status, .. } => return status.to_string(),
             Self::AccountLimited { .. } => "429",
@@ -269,17 +274,17 @@ impl Effect {
         word.to_owned()
     }
 
-    /// Whether it happens to connections, and not to calls.
-    fn is_of_data_plane(&self) -> bool {
+    /// Whether the effect applies to connections and not to calls.
+    fn applies_to_connections(&self) -> bool {
         matches!(
             self,
             Self::RefuseConnections | Self::DoesNotWake { .. } | Self::CutConnection { .. }
         )
     }
 
-    /// Whether it happens to one call by itself.
-    fn is_of_calls(&self) -> bool {
-        !self.is_of_data_plane() && !matches!(self, Self::AccountLimited { .. })
+    /// Whether the effect applies to single calls.
+    fn applies_to_calls(&self) -> bool {
+        !self.applies_to_connections() && !matches!(self, Self::AccountLimited { .. })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What clients are told to connect to.
+//! The hosts and URIs that clients connect to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,19 +7,18 @@ use url::Url;
 
 use crate::config::ENDPOINT_PLACEHOLDER;
 
-/// The mark of a pooled host, after the endpoint's id.
+/// The suffix of the endpoint ID in a pooled host.
 pub(crate) const POOLER_SUFFIX: &str = "-pooler";
-/// The host of every endpoint where no template gives each its own.
+/// The host of every endpoint if there is no template.
 const SHARED_HOST: &str = "127.0.0.1";
 
-/// The names and the port that stand in connection URIs.
+/// Builds hosts and connection URIs.
 #[derive(Debug, Clone)]
 pub(crate) struct Hosts {
     template: Option<String>,
     port: u16,
 }
 
-/// A template that gives no host of its own to each endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the host template {template:?} must begin with {ENDPOINT_PLACEHOLDER} and a dot, such as {ENDPOINT_PLACEHOLDER}.localhost"
@@ -28,8 +27,9 @@ pub struct HostTemplateError {
     template: String,
 }
 
-/// An address that leads to who listens on this one: somebody who listens on all addresses has none that is all of them.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+/// The loopback address for an unspecified address (such as 0.0.0.0), to which clients cannot
+/// connect. Other addresses are returned unchanged.
+pub(crate) fn connectable(address: SocketAddr) -> SocketAddr {
     let loopback = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -59,7 +59,7 @@ impl Hosts {
         Ok(Self { template, port })
     }
 
-    /// What follows the endpoint's id in its host, without the dot; the whole host where all share one.
+    /// The host without the endpoint ID and the dot, or the whole host if all endpoints share one.
     pub(crate) fn suffix(&self) -> &str {
         self.template
             .as_deref()
@@ -71,13 +71,13 @@ impl Hosts {
             .unwrap_or(SHARED_HOST)
     }
 
-    /// Whether each endpoint has a host of its own.
-    pub(crate) fn are_own(&self) -> bool {
+    /// Whether each endpoint has its own host.
+    pub(crate) fn is_per_endpoint(&self) -> bool {
         self.template.is_some()
     }
 
     pub(crate) fn host(&self, endpoint: &EndpointId, pooled: bool) -> String {
-        if self.are_own() {
+        if self.is_per_endpoint() {
             format!("{}.{}", label(endpoint, pooled), self.suffix())
         } else {
             SHARED_HOST.to_owned()
@@ -97,13 +97,13 @@ impl Hosts {
             self.host(endpoint, pooled),
             self.port
         ))?;
-        // Neither fails for a URI that has a host.
+        // These calls do not fail for a URI with a host.
         let _ = uri.set_username(role.as_str());
         let _ = uri.set_password(password);
         uri.path_segments_mut()
             .map_err(|()| url::ParseError::RelativeUrlWithCannotBeABaseBase)?
             .push(database.as_str());
-        let query = if self.are_own() {
+        let query = if self.is_per_endpoint() {
             "sslmode=require".to_owned()
         } else {
             format!(
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_template_the_endpoint_stands_in_the_options() {
+    fn without_a_template_the_endpoint_is_in_the_options() {
         let hosts = Hosts::new(None, 5433).unwrap();
         assert_eq!(
             uri(&hosts, "neondb", true),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_template_the_endpoint_stands_in_the_host() {
+    fn with_a_template_the_endpoint_is_in_the_host() {
         let hosts = Hosts::new(Some("{endpoint}.localhost".into()), 5433).unwrap();
         assert_eq!(
             uri(&hosts, "my db", false),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_a_label_of_its_own_for_each_endpoint_is_refused() {
+    fn a_template_without_a_separate_label_for_the_endpoint_is_rejected() {
         for template in [
             "localhost",
             "db-{endpoint}.localhost",

@@ -1,4 +1,4 @@
-//! `neon-emulator serve`: an emulator as a process of its own.
+//! `neon-emulator serve`: runs an emulator as a process.
 
 mod cli;
 
@@ -7,45 +7,36 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use neon_emulator::Emulator;
-use neon_emulator::document::Document;
+use neon_emulator::openapi::Document;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use self::cli::{Cli, Command, Serve};
-
-/// Names of the environment's variables. What is not Unicode is none of ours.
-fn names() -> impl Iterator<Item = String> {
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
-}
-
-/// Wrong settings, as clap has it.
-const EXIT_SETTINGS: u8 = 2;
+use self::cli::Serve;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli {
-        command: Command::Serve(serve),
-    } = Cli::parse();
-    if let Err(problem) = serve.check(names()) {
-        eprintln!("neon-emulator: {problem}");
-        return ExitCode::from(EXIT_SETTINGS);
-    }
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let serve = match cli::load(std::env::args_os(), &env) {
+        Ok(serve) => serve,
+        Err(error) => return ExitCode::from(error.print("neon-emulator")),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // Another part may have chosen one before; then that one stays.
+    // Another crate may already have installed a provider, which is kept.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(*serve).await {
+    match run(serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // On one line, and without the frames that led to it.
+            // The alternate format prints the causes on one line.
             eprintln!("neon-emulator: {error:#}");
             ExitCode::FAILURE
         }
@@ -53,7 +44,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(serve: Serve) -> anyhow::Result<()> {
-    // Before anything is started, so that no signal finds us without an answer to it.
+    // Signal handlers are installed first, so that signals during the start are handled.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let starting = start(&serve);
@@ -62,14 +53,14 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    announce(&serve, &emulator)?;
+    write_ready_file(&serve, &emulator)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    info!("Stopping");
+    info!("stopping");
     if let Some(path) = &serve.ready_file {
-        // A reader must not find an emulator that is gone.
+        // The file must not exist when the emulator no longer runs.
         let _ = std::fs::remove_file(path);
     }
     emulator.shutdown().await;
@@ -94,38 +85,41 @@ async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
     if let Some(path) = &serve.document {
         builder = builder.document(Document::read(path)?);
     }
-    builder = match &serve.source.postgres {
+    builder = match &serve.postgres {
         Some(uri) => builder.postgres(uri),
         None => builder.embedded(serve.server()),
     };
-    builder.start().await.context("cannot start the emulator")
+    builder
+        .start()
+        .await
+        .context("failed to start the emulator")
 }
 
-/// What the ready file holds.
+/// The contents of the ready file.
 #[derive(Serialize)]
 struct Ready<'a> {
     api_url: String,
-    own_url: String,
+    admin_url: String,
     data_host: String,
     data_port: u16,
     ca_file: Option<&'a Path>,
     pid: u32,
 }
 
-fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
+fn write_ready_file(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
     if let Some(path) = &serve.ca_file {
-        write_whole(path, emulator.ca_pem().as_bytes())?;
+        write_atomically(path, emulator.ca_pem().as_bytes())?;
     }
     if let Some(path) = &serve.ready_file {
         let ready = Ready {
             api_url: emulator.api_url(),
-            own_url: emulator.own_url(),
+            admin_url: emulator.admin_url(),
             data_host: emulator.data_addr().ip().to_string(),
             data_port: emulator.data_addr().port(),
             ca_file: serve.ca_file.as_deref(),
             pid: std::process::id(),
         };
-        write_whole(path, &serde_json::to_vec_pretty(&ready)?)?;
+        write_atomically(path, &serde_json::to_vec_pretty(&ready)?)?;
     }
     info!(
         "The API is at {}, the data plane at {}; what happens is shown at {}",
@@ -136,19 +130,19 @@ fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that nobody ever sees half-written.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file atomically, so that readers never see a partial file.
+fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
+        .with_context(|| format!("failed to create a file in {}", folder.display()))?;
     file.write_all(bytes)?;
-    // Others may read it: it holds no secret.
+    // Other users may read the file: it contains no secrets.
     let permissions = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;
     file.persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+        .with_context(|| format!("failed to write {}", path.display()))?;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Ids and passwords in the forms that the real service gives out.
+//! Generates IDs and passwords in Neon's formats.
 
 use neon_client::ids::{BranchId, EndpointId, ParseIdError, ProjectId};
 use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::seq::IndexedRandom;
 
-/// Random characters of a password, after its prefix.
+/// Number of random characters of a password, after its prefix.
 const PASSWORD_CHARACTERS: usize = 20;
 
 const ADJECTIVES: &[&str] = &[
@@ -184,7 +184,7 @@ const NOUNS: &[&str] = &[
     "wood",
 ];
 
-fn words() -> String {
+fn random_name() -> String {
     let mut rng = rand::rng();
     let adjective = ADJECTIVES.choose(&mut rng).copied().unwrap_or("plain");
     let noun = NOUNS.choose(&mut rng).copied().unwrap_or("lake");
@@ -194,7 +194,7 @@ fn words() -> String {
     )
 }
 
-/// The ids of a new project and of what comes with it.
+/// The IDs of a new project, its branch and its compute.
 #[derive(Debug, Clone)]
 pub(crate) struct NewIds {
     pub(crate) project: ProjectId,
@@ -202,26 +202,25 @@ pub(crate) struct NewIds {
     pub(crate) endpoint: EndpointId,
 }
 
-/// Ids that nobody has yet, with a certainty of about one in a million millions.
+/// Generates new IDs. A collision of random IDs is very unlikely.
 pub(crate) fn new_ids() -> Result<NewIds, ParseIdError> {
     Ok(NewIds {
-        project: words().parse()?,
+        project: random_name().parse()?,
         branch: new_branch_id()?,
         endpoint: new_endpoint_id()?,
     })
 }
 
-/// The id of a new branch.
 pub(crate) fn new_branch_id() -> Result<BranchId, ParseIdError> {
-    format!("br-{}", words()).parse()
+    format!("br-{}", random_name()).parse()
 }
 
-/// The id of a new compute.
 pub(crate) fn new_endpoint_id() -> Result<EndpointId, ParseIdError> {
-    format!("ep-{}", words()).parse()
+    format!("ep-{}", random_name()).parse()
 }
 
-/// A new password. It holds letters, digits and `_` only, so it needs no escaping in a URI or a statement.
+/// Generates a password of letters, digits and `_`, so that it needs no escaping in a URI or a
+/// statement.
 pub(crate) fn new_password() -> String {
     format!(
         "npg_{}",
@@ -234,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_have_the_forms_of_the_real_service() {
+    fn ids_have_neons_format() {
         for _ in 0..200 {
             let ids = new_ids().unwrap();
             let pieces: Vec<&str> = ids.project.as_str().split('-').collect();

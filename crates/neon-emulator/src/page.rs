@@ -1,9 +1,10 @@
-//! The page at `/`: what is there and what happens, for people who develop against the emulator.
+//! The dashboard at `/`, which shows developers the emulator's state and activity.
 //!
-//! The page is whole without its script, which only fetches the parts again every second. It shows no secret: the emulator's keys,
-//! passwords and connection strings never get here. It changes nothing.
+//! The page is complete without its script, which only refreshes the changed parts every second. It
+//! shows no secrets: API keys, passwords and connection strings are never passed to this module. It
+//! cannot change anything.
 
-mod door;
+mod auth;
 mod overview;
 mod view;
 
@@ -23,21 +24,20 @@ use crate::api::Api;
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
-/// The routes of the page.
 pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(page))
         .route("/_page/parts", get(parts))
         .route("/_page/style.css", get(style))
         .route("/_page/script.js", get(script))
-        .layer(from_fn_with_state(api.clone(), door::guard))
+        .layer(from_fn_with_state(api.clone(), auth::guard))
 }
 
 async fn page(State(api): State<Arc<Api>>) -> Markup {
     view::page(&Overview::of(&api).await)
 }
 
-/// What changes of the page.
+/// The parts of the page that the script refreshes.
 async fn parts(State(api): State<Arc<Api>>) -> Markup {
     view::parts(&Overview::of(&api).await)
 }

@@ -1,12 +1,13 @@
-//! The real databases and roles behind the names that projects use.
+//! The physical databases and roles behind the names that projects use.
 //!
-//! A project costs nothing until somebody connects: then its role and its database are made, under names of their own, so
-//! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
-//! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
+//! A project has no databases until the first connection, which creates its role and its database.
+//! They have unique physical names, so that every project can have a `neondb` and a `neondb_owner`.
+//! Only roles of the same branch may connect. When the project can no longer be recovered, both are
+//! dropped. Every step is idempotent: objects created before a crash are found again.
 
 pub(crate) mod copy;
-mod doomed;
-mod spare;
+mod garbage;
+mod spare_pool;
 
 use std::time::Duration;
 
@@ -15,23 +16,24 @@ use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
-pub(crate) use self::doomed::drop_database;
+pub(crate) use self::garbage::drop_database;
 use crate::clock::{Clock, Micros};
 use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
 
-/// Databases that are made or dropped at one time. Each holds a connection of the state for as long.
-pub(crate) const PROVISIONING_MAX: u32 = 6;
-/// How long a connection waits for its turn to have its database made.
+/// Maximum number of databases that are created or dropped at the same time. Each takes a
+/// connection to the state database for as long.
+pub(crate) const MAX_PROVISIONING: u32 = 6;
+/// How long a connection waits for its database to be created.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
-/// The template of new databases where the owner of one may not install `vector`.
+/// The template database, used if owners of databases may not install `vector` themselves.
 const TEMPLATE: &str = "neon_emulator_template";
 
-/// Why there is no database to connect to.
+/// Why a physical database is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProvisionError {
-    #[error("no such database")]
+    #[error("the database does not exist")]
     NoDatabase,
-    #[error("no such role")]
+    #[error("the role does not exist")]
     NoRole,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,20 +45,21 @@ impl From<sqlx::Error> for ProvisionError {
     }
 }
 
-/// The names that PostgreSQL knows.
+/// The physical names and the password for a connection to PostgreSQL.
 #[derive(Debug, Clone)]
-pub(crate) struct Real {
+pub(crate) struct BackendCredentials {
     pub(crate) database: String,
     pub(crate) role: String,
-    /// The role's password, as it holds now.
+    /// The role's password as of `as_of`.
     pub(crate) password: SecretString,
+    pub(crate) as_of: Micros,
 }
 
-/// Makes and drops databases and roles.
+/// Creates and drops databases and roles.
 #[derive(Debug, Clone)]
 pub(crate) struct Provisioner {
     store: Store,
-    /// How PostgreSQL is reached, for a database of its own.
+    /// Connection options, for connections to other databases than the default one.
     options: PgConnectOptions,
     admin: PgPool,
     template: Option<&'static str>,
@@ -86,16 +89,16 @@ impl Provisioner {
             if !exists {
                 execute(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await?;
             }
-            let mut inside = options.clone().database(TEMPLATE).connect().await?;
+            let mut in_template = options.clone().database(TEMPLATE).connect().await?;
             execute(
-                &mut inside,
+                &mut in_template,
                 "CREATE EXTENSION IF NOT EXISTS vector".to_owned(),
             )
             .await?;
-            inside.close().await?;
+            in_template.close().await?;
         }
-        // Copying files wants a checkpoint: cheap where nothing waits for the disk, and then half as slow as writing
-        // every page to the log.
+        // Copying files requires a checkpoint. Without fsync, checkpoints are cheap, and copying
+        // files takes half as long as writing every page to the WAL.
         let copies_files: bool = sqlx::query_scalar(
             "SELECT current_setting('fsync') = 'off' AND current_setting('server_version_num')::int >= 150000",
         )
@@ -109,9 +112,9 @@ impl Provisioner {
         connection.close().await?;
         let admin = PgPoolOptions::new()
             .acquire_timeout(QUEUE_TIMEOUT)
-            // Waiting here is the rule when many projects are new, and no news.
+            // Waiting is normal when many projects are new, so it is not worth a warning.
             .acquire_slow_threshold(QUEUE_TIMEOUT)
-            .max_connections(PROVISIONING_MAX)
+            .max_connections(MAX_PROVISIONING)
             .connect_with(options.clone())
             .await?;
         Ok(Self {
@@ -127,14 +130,15 @@ impl Provisioner {
         self.admin.close().await;
     }
 
-    /// The real names behind a project's, made when missing, with the password that holds now.
+    /// The physical names behind a project's names, created if they do not exist, with the current
+    /// password.
     pub(crate) async fn ensure(
         &self,
         branch: &BranchId,
         role: &RoleName,
         database: &DatabaseName,
         clock: &Clock,
-    ) -> Result<Real, ProvisionError> {
+    ) -> Result<BackendCredentials, ProvisionError> {
         let now = clock.now();
         let found = find(
             &self.store.roles(branch).await?,
@@ -143,17 +147,18 @@ impl Provisioner {
             database,
         )?;
         if found.is_ready(now) {
-            return Ok(found.real(now));
+            return Ok(found.credentials(now));
         }
-        // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
+        // The admin connection is acquired before the transaction on the state database, so that
+        // waiting here does not block connections that the API needs.
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        Store::hold_project_of(&mut tx, branch).await?;
+        Store::share_lock_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)
             .await?;
-        let roles = Store::roles_in(&mut tx, branch).await?;
+        let roles = Store::roles_in_transaction(&mut tx, branch).await?;
         let databases: Vec<DatabaseRow> =
             sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
                 .bind(branch.as_str())
@@ -166,36 +171,38 @@ impl Provisioner {
             }
         }
         if found.database.provisioned_at_us.is_none() {
-            self.make_database(&mut admin, &mut tx, &found, now).await?;
+            self.create_database(&mut admin, &mut tx, &found, now)
+                .await?;
         }
         if found.role.number != found.owner.number {
-            let real = found.real(now);
+            let credentials = found.credentials(now);
             let grant = format!(
                 "GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
-                real.database, real.role
+                credentials.database, credentials.role
             );
             execute(&mut admin, grant).await?;
         }
         tx.commit().await?;
-        Ok(found.real(now))
+        Ok(found.credentials(now))
     }
 
-    async fn make_database(
+    async fn create_database(
         &self,
         admin: &mut sqlx::PgConnection,
         tx: &mut Tx,
-        found: &Found,
+        found: &DatabaseAccess,
         now: Micros,
     ) -> Result<(), ProvisionError> {
-        let name = found.database.real_name();
-        let owner = found.owner.real_name();
+        let name = found.database.physical_name();
+        let owner = found.owner.physical_name();
         let exists: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
                 .bind(&name)
                 .fetch_one(&mut *admin)
                 .await?;
         if exists {
-            // Made or renamed before a crash; the owner may not have been set yet.
+            // The database was created or renamed before a crash, and its owner may not have been
+            // set.
             execute(
                 admin,
                 format!("ALTER DATABASE \"{name}\" OWNER TO \"{owner}\""),
@@ -231,7 +238,7 @@ impl Provisioner {
         )
     }
 
-    /// Brings a role's password into PostgreSQL, if the role is there already.
+    /// Sets a role's password in PostgreSQL, if the role exists there.
     pub(crate) async fn apply_password(
         &self,
         branch: &BranchId,
@@ -240,7 +247,7 @@ impl Provisioner {
     ) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        Store::hold_project_of(&mut tx, branch).await?;
+        Store::share_lock_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)
@@ -265,24 +272,24 @@ impl Provisioner {
     }
 }
 
-/// A role, a database, and the role that owns it.
-struct Found {
+struct DatabaseAccess {
     role: RoleRow,
     owner: RoleRow,
     database: DatabaseRow,
 }
 
-impl Found {
+impl DatabaseAccess {
     fn is_ready(&self, now: Micros) -> bool {
         let applied = |row: &RoleRow| row.applied_password.as_deref() == Some(row.password_at(now));
         self.database.provisioned_at_us.is_some() && applied(&self.owner) && applied(&self.role)
     }
 
-    fn real(&self, now: Micros) -> Real {
-        Real {
-            database: self.database.real_name(),
-            role: self.role.real_name(),
+    fn credentials(&self, now: Micros) -> BackendCredentials {
+        BackendCredentials {
+            database: self.database.physical_name(),
+            role: self.role.physical_name(),
             password: self.role.password_at(now).into(),
+            as_of: now,
         }
     }
 }
@@ -292,7 +299,7 @@ fn find(
     databases: &[DatabaseRow],
     role: &RoleName,
     database: &DatabaseName,
-) -> Result<Found, ProvisionError> {
+) -> Result<DatabaseAccess, ProvisionError> {
     let named = |name: &str| roles.iter().find(|row| row.name == name).cloned();
     let role = named(role.as_str()).ok_or(ProvisionError::NoRole)?;
     let database = databases
@@ -301,7 +308,7 @@ fn find(
         .cloned()
         .ok_or(ProvisionError::NoDatabase)?;
     let owner = named(&database.owner_name).ok_or(ProvisionError::NoRole)?;
-    Ok(Found {
+    Ok(DatabaseAccess {
         role,
         owner,
         database,
@@ -314,14 +321,14 @@ async fn apply_role(
     row: &RoleRow,
     now: Micros,
 ) -> Result<(), ProvisionError> {
-    let name = row.real_name();
+    let name = row.physical_name();
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(&name)
             .fetch_one(&mut *admin)
             .await?;
     let verb = if exists { "ALTER" } else { "CREATE" };
-    // Our own names and passwords only: neither holds a quote.
+    // Only generated names and passwords, which contain no quotes.
     let password = row.password_at(now);
     let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
     execute(

@@ -1,62 +1,62 @@
-//! How many calls there may be in a time, by the emulator's clock: counted in a window that slides.
+//! Rate limits in sliding windows, by the emulator's clock.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::clock::{Micros, SECOND};
 use crate::config::RateLimits;
 
-/// Microseconds of a minute.
 pub(crate) const MINUTE: Micros = 60 * SECOND;
 
-/// The calls that were let in lately. It holds as many moments as calls are let in.
+/// The calls accepted within the window's length. Stores one timestamp per accepted call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Window {
-    calls_max: usize,
-    lasts: Micros,
-    let_in: VecDeque<Micros>,
+    max_calls: usize,
+    length: Micros,
+    accepted: VecDeque<Micros>,
 }
 
 impl Window {
-    /// So many calls in any time that lasts so long.
-    pub(crate) fn new(calls_max: u32, lasts: Micros) -> Self {
+    /// A window that accepts `max_calls` calls within any period of `length`.
+    pub(crate) fn new(max_calls: u32, length: Micros) -> Self {
         Self {
-            calls_max: calls_max as usize,
-            lasts,
-            let_in: VecDeque::new(),
+            max_calls: max_calls as usize,
+            length,
+            accepted: VecDeque::new(),
         }
     }
 
-    /// How long a call must wait for room; nothing if there is room now.
+    /// How long a call has to wait; 0 if it can be accepted now.
     pub(crate) fn wait(&mut self, now: Micros) -> Micros {
         while self
-            .let_in
+            .accepted
             .front()
-            .is_some_and(|first| now.saturating_sub(*first) >= self.lasts)
+            .is_some_and(|first| now.saturating_sub(*first) >= self.length)
         {
-            self.let_in.pop_front();
+            self.accepted.pop_front();
         }
-        if self.let_in.len() < self.calls_max {
+        if self.accepted.len() < self.max_calls {
             return 0;
         }
-        self.let_in
+        self.accepted
             .front()
-            .map_or(self.lasts, |first| first.saturating_add(self.lasts) - now)
+            .map_or(self.length, |first| first.saturating_add(self.length) - now)
     }
 
-    /// Counts a call that was let in.
-    pub(crate) fn count(&mut self, now: Micros) {
-        self.let_in.push_back(now);
+    /// Records an accepted call.
+    pub(crate) fn record(&mut self, now: Micros) {
+        self.accepted.push_back(now);
     }
 }
 
-/// What a `Retry-After` header says of a wait: whole seconds, and never so few that the call would come too early.
+/// The value of a `Retry-After` header: whole seconds, rounded up.
 pub(crate) fn retry_after_seconds(wait: Micros) -> u32 {
     let seconds = wait.max(1).saturating_add(SECOND - 1) / SECOND;
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// The limits of an account.
+/// The rate limiter of an account.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limits: RateLimits,
@@ -72,7 +72,7 @@ struct Windows {
 
 impl RateLimiter {
     pub(crate) fn new(limits: RateLimits) -> Self {
-        let minute = |limit: Option<u32>| limit.map(|calls_max| Window::new(calls_max, MINUTE));
+        let minute = |limit: Option<u32>| limit.map(|max_calls| Window::new(max_calls, MINUTE));
         Self {
             limits,
             windows: Mutex::new(Windows {
@@ -83,9 +83,10 @@ impl RateLimiter {
         }
     }
 
-    /// Lets a call in, or says how long it must wait. A call that is refused anywhere counts nowhere.
+    /// Accepts a call or returns how long it has to wait. A rejected call does not count towards
+    /// any limit.
     pub(crate) fn admit(&self, operation: &'static str, now: Micros) -> Result<(), Micros> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock();
         let Windows {
             account,
             consumption,
@@ -94,23 +95,26 @@ impl RateLimiter {
         let consumption = consumption
             .as_mut()
             .filter(|_| operation.starts_with("getConsumptionHistory"));
-        let route = self.limits.route_per_second.map(|calls_max| {
+        let route = self.limits.route_per_second.map(|max_calls| {
             routes
                 .entry(operation)
-                .or_insert_with(|| Window::new(calls_max, SECOND))
+                .or_insert_with(|| Window::new(max_calls, SECOND))
         });
-        let mut met: Vec<&mut Window> = account
+        let mut windows_of_call: Vec<&mut Window> = account
             .as_mut()
             .into_iter()
             .chain(consumption)
             .chain(route)
             .collect();
-        let wait = met.iter_mut().map(|window| window.wait(now)).max();
+        let wait = windows_of_call
+            .iter_mut()
+            .map(|window| window.wait(now))
+            .max();
         match wait {
             Some(wait) if wait > 0 => Err(wait),
             _ => {
-                for window in met {
-                    window.count(now);
+                for window in windows_of_call {
+                    window.record(now);
                 }
                 Ok(())
             }
@@ -123,21 +127,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_slides_and_says_when_there_is_room_again() {
+    fn a_window_slides_and_reports_the_time_to_wait() {
         let mut window = Window::new(2, MINUTE);
         for at in [0, 10 * SECOND] {
             assert_eq!(window.wait(at), 0);
-            window.count(at);
+            window.record(at);
         }
         assert_eq!(window.wait(15 * SECOND), 45 * SECOND);
-        assert_eq!(window.wait(60 * SECOND), 0, "the first is a minute old");
-        window.count(60 * SECOND);
+        assert_eq!(
+            window.wait(60 * SECOND),
+            0,
+            "the first call is a minute old"
+        );
+        window.record(60 * SECOND);
         assert_eq!(window.wait(60 * SECOND), 10 * SECOND);
-        assert_eq!(Window::new(0, MINUTE).wait(7), MINUTE, "nobody is let in");
+        assert_eq!(
+            Window::new(0, MINUTE).wait(7),
+            MINUTE,
+            "no call is accepted"
+        );
     }
 
     #[test]
-    fn a_call_that_its_route_refuses_costs_the_account_nothing() {
+    fn a_call_rejected_by_its_operations_limit_does_not_count_for_the_account() {
         let limiter = RateLimiter::new(RateLimits {
             account_per_minute: Some(3),
             route_per_second: Some(1),
@@ -152,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn only_questions_about_consumption_meet_their_own_limit() {
+    fn only_consumption_calls_are_limited_by_the_consumption_limit() {
         let limiter = RateLimiter::new(RateLimits {
             consumption_per_minute: Some(1),
             ..RateLimits::none()
         });
-        let asked = "getConsumptionHistoryPerProjectV2";
-        assert_eq!(limiter.admit(asked, 0), Ok(()));
-        assert_eq!(limiter.admit(asked, SECOND), Err(59 * SECOND));
+        let operation = "getConsumptionHistoryPerProjectV2";
+        assert_eq!(limiter.admit(operation, 0), Ok(()));
+        assert_eq!(limiter.admit(operation, SECOND), Err(59 * SECOND));
         assert_eq!(limiter.admit("listProjects", SECOND), Ok(()));
     }
 
     #[test]
-    fn a_wait_is_told_in_whole_seconds_that_are_enough() {
+    fn retry_after_is_rounded_up_to_whole_seconds() {
         for (wait, seconds) in [(0, 1), (1, 1), (SECOND, 1), (SECOND + 1, 2), (MINUTE, 60)] {
             assert_eq!(retry_after_seconds(wait), seconds);
         }

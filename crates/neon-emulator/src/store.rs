@@ -1,8 +1,9 @@
-//! What the emulator remembers: a database of its own in the PostgreSQL server under it.
+//! The emulator's state, in a database of its own on the PostgreSQL server.
 //!
-//! Nothing is kept in memory that a restart would miss. Every change is one transaction that holds the project's row, so
-//! two calls about one project stand in line, and the second sees the lock that the first left. What a transaction needs it
-//! reads itself: one that waited for a second connection could wait for itself.
+//! No state that a restart needs is kept in memory. Every change is one transaction that locks the
+//! project's row, so concurrent changes of a project are serialized, and the second sees the
+//! operation lock that the first one set. A transaction reads everything it needs through its own
+//! connection: waiting for a second connection could deadlock.
 
 mod branch;
 mod create;
@@ -20,49 +21,45 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
-pub(crate) use self::branch::{BranchRow, Deleted};
-pub(crate) use self::create::{NewProject, Shape};
-pub(crate) use self::database::DatabaseRow;
-pub(crate) use self::endpoint::EndpointRow;
-pub(crate) use self::operation::{OperationRow, Planned};
+pub(crate) use self::branch::{BranchRow, DeletedBranches, DeletionMethod};
+pub(crate) use self::create::{NewProject, ProjectSpec};
+pub(crate) use self::database::{DatabaseRow, GarbageKind};
+pub(crate) use self::endpoint::{EndpointKind, EndpointRow};
+pub(crate) use self::operation::{OperationRow, PlannedOperation};
 pub(crate) use self::overview::ProjectCounts;
 pub(crate) use self::project::{ProjectQuery, ProjectRow};
-pub(crate) use self::role::{RoleRow, Route};
-pub(crate) use self::usage::{Used, UsedHour};
+pub(crate) use self::role::{EndpointRoute, RoleRow};
+pub(crate) use self::usage::{HourlyUsage, Usage};
 
-/// Connections for the state.
-pub(crate) const CONTROL_CONNECTIONS_MAX: u32 = 24;
-/// How long a call waits for one of them.
+/// Size of the connection pool for the state database.
+pub(crate) const MAX_STATE_CONNECTIONS: u32 = 24;
+/// How long a call waits for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest name in PostgreSQL, in bytes.
-const NAMEDATA_MAX: usize = 63;
-/// PostgreSQL's word for a database that is there already.
+/// Maximum length of a PostgreSQL name, in bytes.
+const MAX_NAME_BYTES: usize = 63;
+/// The SQLSTATE for a database that already exists.
 const DUPLICATE_DATABASE: &str = "42P04";
 
 /// Why the state could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// There is no such thing.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// An operation of the project is under way.
-    #[error("project has a running operation")]
+    #[error("the project has a running operation")]
     Locked,
-    /// PostgreSQL could not be reached. Nothing was done.
-    #[error("PostgreSQL cannot be reached")]
+    /// PostgreSQL is not available. Nothing was changed.
+    #[error("PostgreSQL is not available")]
     Unavailable(#[source] sqlx::Error),
-    /// PostgreSQL did not answer, or said no.
-    #[error("the emulator's state could not be read or written")]
+    #[error("failed to query the emulator's state")]
     Database(#[source] sqlx::Error),
-    /// What was written there is not what this version reads.
-    #[error("the emulator's state holds what it should not: {0}")]
+    #[error("invalid data in the emulator's state: {0}")]
     Corrupt(String),
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            // It never came to a statement.
+            // No statement was executed.
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Unavailable(error),
             error => Self::Database(error),
         }
@@ -70,7 +67,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// For values that were checked before they were written.
+    /// For values that were validated before they were stored.
     pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
         Self::Corrupt(error.to_string())
     }
@@ -79,35 +76,35 @@ impl StoreError {
 /// Why the state could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URI is none of PostgreSQL's, or the server does not answer.
-    #[error("cannot open the PostgreSQL server under the emulator")]
+    /// The URI is invalid, or the server does not respond.
+    #[error("failed to connect to the PostgreSQL server")]
     Connect(#[from] sqlx::Error),
-    /// The name of the database is not a plain one.
-    #[error("{0:?} cannot be the name of the emulator's database: use up to 63 of a-z, 0-9 and _")]
+    #[error(
+        "the name of the state database must consist of 1 to 63 of the characters a-z, 0-9 and _ (got {0:?})"
+    )]
     DatabaseName(String),
-    /// The tables could not be brought to this version.
-    #[error("cannot bring the emulator's own tables to this version")]
+    #[error("failed to migrate the state database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
 pub(crate) type Tx = Transaction<'static, Postgres>;
 
-/// The state.
+/// Access to the state. Clones share the connection pool.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pool: PgPool,
 }
 
-/// Options for a database of the server under the emulator, quiet about statements because some hold passwords.
+/// Connection options without statement logging, because some statements contain passwords.
 pub(crate) fn connect_options(uri: &str) -> Result<PgConnectOptions, sqlx::Error> {
     Ok(PgConnectOptions::from_str(uri)?.disable_statement_logging())
 }
 
 impl Store {
-    /// Opens the state in a database of this name, and makes what is missing of it.
+    /// Opens the state in a database of this name, which is created if it does not exist.
     pub(crate) async fn open(uri: &str, database: &str) -> Result<Self, OpenError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if database.is_empty() || database.len() > NAMEDATA_MAX || !database.bytes().all(plain) {
+        if database.is_empty() || database.len() > MAX_NAME_BYTES || !database.bytes().all(plain) {
             return Err(OpenError::DatabaseName(database.to_owned()));
         }
         let options = connect_options(uri)?;
@@ -122,7 +119,7 @@ impl Store {
                 other?;
             }
         }
-        // Roles of projects live in the same server; this is none of their business.
+        // Roles of projects exist in the same server and must not have access to the state.
         sqlx::query(AssertSqlSafe(format!(
             "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC"
         )))
@@ -130,7 +127,7 @@ impl Store {
         .await?;
         first.close().await?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONTROL_CONNECTIONS_MAX)
+            .max_connections(MAX_STATE_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.database(database))
             .await?;
@@ -142,7 +139,7 @@ impl Store {
         &self.pool
     }
 
-    /// The name of the database that holds the state.
+    /// The name of the state database.
     pub(crate) fn name(&self) -> String {
         let options = self.pool.connect_options();
         options.get_database().unwrap_or_default().to_owned()
@@ -156,7 +153,7 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// A value that changes, if it was ever written.
+    /// Reads a value from the `meta` table.
     pub(crate) async fn read_meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = $1")
             .bind(key)
@@ -164,7 +161,7 @@ impl Store {
             .await?)
     }
 
-    /// Writes such a value.
+    /// Writes a value to the `meta` table.
     pub(crate) async fn write_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2",
@@ -176,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    /// A value that was once chosen for good; `make` chooses it the first time.
+    /// Reads a value from the `meta` table that never changes; `make` creates it on the first call.
     pub(crate) async fn meta(
         &self,
         key: &str,

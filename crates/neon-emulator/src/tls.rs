@@ -1,10 +1,12 @@
-//! The data plane's certificates: an authority of the emulator's own, and a certificate for each name that clients ask for.
+//! The data plane's certificates: the emulator's own CA, and a certificate for each server name.
 //!
-//! A wildcard for `*.localhost` would be one certificate for all, but clients differ on wildcards directly under a top
-//! level. So the certificate for a name is made when a client first asks for it; the authority stays the same for good.
+//! Clients differ in how they treat wildcards directly below a top-level domain, such as
+//! `*.localhost`. A separate certificate is therefore issued when a client first requests a name.
+//! The CA is stored in the state and does not change.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Zoned;
 use rcgen::{
@@ -17,29 +19,26 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::store::{Store, StoreError};
 
-/// Where the authority lies in the state.
-pub(crate) const META_KEY: &str = "certificate_authority";
-/// The protocol's name in TLS, for clients that begin with TLS at once.
+/// The key of the CA in the state.
+pub(crate) const CA_META_KEY: &str = "certificate_authority";
+/// The ALPN protocol ID for direct TLS connections.
 pub(crate) const ALPN: &[u8] = b"postgresql";
-/// The names that every certificate holds.
+/// Subject alternative names of every certificate.
 const COMMON_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Certificates that are kept; beyond, all are made anew.
-const CERTIFICATES_MAX: usize = 4_096;
-/// How long a certificate is valid, in years: no client refuses one for being too long-lived.
+/// Maximum number of cached certificates. When it is exceeded, the cache is cleared.
+const MAX_CERTIFICATES: usize = 4_096;
+/// Validity of a certificate, in years. Some clients reject longer validities.
 const VALID_YEARS: i32 = 2;
 const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
-/// Why there are no certificates.
+/// Why the certificates are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A certificate could not be made or read.
-    #[error("cannot make a certificate")]
+    #[error("failed to create a certificate")]
     Certificate(#[from] rcgen::Error),
-    /// The TLS library does not want the certificate or its key.
-    #[error("cannot serve TLS")]
+    #[error("failed to configure TLS")]
     Tls(#[from] rustls::Error),
-    /// The emulator's state could not be read.
-    #[error("cannot read the emulator's certificate authority: {0}")]
+    #[error("failed to read the emulator's certificate authority: {0}")]
     State(String),
 }
 
@@ -49,7 +48,7 @@ impl From<StoreError> for TlsError {
     }
 }
 
-/// The authority, and what it has signed.
+/// The CA and the certificates that it has issued.
 pub(crate) struct Certificates {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
@@ -70,14 +69,16 @@ impl std::fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// Reads the authority from the state, or makes it. `suffix` is what follows the endpoint in host names.
+    /// Loads the CA from the state, or creates it. `suffix` follows the endpoint ID in host names.
     pub(crate) async fn open(store: &Store, suffix: Option<&str>) -> Result<Arc<Self>, TlsError> {
         let new = new_authority()?;
-        let kept = store.meta(META_KEY, || new).await?;
-        let (key_pem, ca_pem) = kept
+        let stored = store.meta(CA_META_KEY, || new).await?;
+        let (key_pem, ca_pem) = stored
             .find(CERTIFICATE_BEGIN)
-            .map(|at| kept.split_at(at))
-            .ok_or_else(|| TlsError::State("it holds no certificate".to_owned()))?;
+            .map(|at| stored.split_at(at))
+            .ok_or_else(|| {
+                TlsError::State("the stored value contains no certificate".to_owned())
+            })?;
         let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(key_pem)?)?;
         let ca = rustls::pki_types::pem::PemObject::from_pem_slice(ca_pem.as_bytes())
             .map_err(|error| TlsError::State(format!("{error:?}")))?;
@@ -98,12 +99,12 @@ impl Certificates {
         }))
     }
 
-    /// The authority's certificate, for clients to trust.
+    /// The CA certificate that clients must trust.
     pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// TLS for the data plane, with these certificates.
+    /// The TLS configuration of the data plane.
     pub(crate) fn server_config(self: Arc<Self>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -114,17 +115,17 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The certificate that a client is shown who asks for this name.
+    /// The certificate for a client that requests this server name.
     pub(crate) fn end_entity(&self, name: Option<&str>) -> CertificateDer<'static> {
-        let shown = name
-            .filter(|name| self.is_ours(name))
-            .and_then(|name| self.for_name(name))
+        let certificate = name
+            .filter(|name| self.has_certificate(name))
+            .and_then(|name| self.certificate_for(name))
             .unwrap_or_else(|| self.common.clone());
-        let first = shown.cert.first().cloned();
+        let first = certificate.cert.first().cloned();
         first.unwrap_or_else(|| CertificateDer::from(Vec::new()))
     }
 
-    fn is_ours(&self, name: &str) -> bool {
+    fn has_certificate(&self, name: &str) -> bool {
         name.ends_with(".localhost")
             || self
                 .suffix
@@ -132,12 +133,12 @@ impl Certificates {
                 .is_some_and(|suffix| name.ends_with(suffix))
     }
 
-    fn for_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = by_name.get(name) {
-            return Some(kept.clone());
+    fn certificate_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let mut by_name = self.by_name.lock();
+        if let Some(stored) = by_name.get(name) {
+            return Some(stored.clone());
         }
-        let made = sign(
+        let certificate = sign(
             &self.issuer,
             &self.ca,
             &self.key,
@@ -145,18 +146,18 @@ impl Certificates {
             Some(name),
         )
         .ok()?;
-        if by_name.len() >= CERTIFICATES_MAX {
+        if by_name.len() >= MAX_CERTIFICATES {
             by_name.clear();
         }
-        by_name.insert(name.to_owned(), made.clone());
-        Some(made)
+        by_name.insert(name.to_owned(), certificate.clone());
+        Some(certificate)
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         match hello.server_name() {
-            Some(name) if self.is_ours(name) => self.for_name(name),
+            Some(name) if self.has_certificate(name) => self.certificate_for(name),
             _ => Some(self.common.clone()),
         }
     }

@@ -122,6 +122,25 @@ pub enum LoadError {
     Invalid(Vec<InvalidSetting>),
 }
 
+/// Exit code of a program whose settings are invalid, the same as clap's.
+const EXIT_INVALID: u8 = 2;
+
+impl LoadError {
+    /// Prints the error, or the help text or version that the command line asks for. Returns the
+    /// exit code.
+    pub fn print(&self, program: &str) -> u8 {
+        if let Self::CommandLine(error) = self {
+            // Nothing can be done about a closed stdout.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(EXIT_INVALID);
+        }
+        for line in self.to_string().lines() {
+            eprintln!("{program}: {line}");
+        }
+        EXIT_INVALID
+    }
+}
+
 /// A setting with a value that cannot be used, or without the value that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSetting {

@@ -107,3 +107,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_reason_parses_from_its_own_name_and_others_are_rejected() {
+    for reason in Reason::ALL {
+        assert_eq!(reason.as_str().parse(), Ok(*reason));
+    }
+    let error = "Later".parse::<Reason>().expect_err("not a reason");
+    assert!(error.to_string().contains("Later"), "{error}");
+}

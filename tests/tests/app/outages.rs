@@ -52,7 +52,7 @@ async fn waits_through(
 
 /// Waiting, and saying why.
 fn is_in_trouble(row: &Row) -> bool {
-    row.words.contains("Trying again")
+    row.words.contains("Retrying")
 }
 
 async fn embeddings_that_are_away_are_waited_for_with_a_word(site: &Site) -> Result<()> {

@@ -224,7 +224,7 @@ async fn an_invited_member_sees_the_documents_and_may_not_remove_the_workspace(
     guest.get(&format!("/w/{workspace}/settings")).await?;
     let refused = guest
         .post(
-            &format!("/w/{workspace}/settings/remove"),
+            &format!("/w/{workspace}/settings/delete"),
             &[("confirm", "Host")],
         )
         .await?;

@@ -27,7 +27,7 @@ async fn a_removed_document_is_gone_everywhere(site: &Site) -> Result<()> {
     let (ada, workspace, document) = with_a_document(site, "Remover").await?;
     let here = format!("/w/{workspace}/documents/{document}");
     ada.get(&here).await?;
-    ada.post(&format!("{here}/remove"), &[])
+    ada.post(&format!("{here}/delete"), &[])
         .await?
         .expect_success("the removal")?;
     wait::poll(limits::REMOVAL, "the document goes", || async {
@@ -53,7 +53,7 @@ async fn receipt(visitor: &Visitor, page: &Page) -> Result<String> {
     ensure!(path.starts_with("/receipts/"), "no receipt at {path}");
     wait::poll(limits::REMOVAL, "the removal ends", || async {
         let words = visitor.get(&path).await?.words();
-        Ok(words.contains("Receipt of removal").then_some(words))
+        Ok(words.contains("Deletion receipt").then_some(words))
     })
     .await
 }
@@ -95,7 +95,7 @@ async fn a_removed_workspace_takes_project_objects_and_rows_along(site: &Site) -
         .context("nothing to type")?;
     let wrong = ada
         .post(
-            &format!("{settings}/remove"),
+            &format!("{settings}/delete"),
             &[("confirm", "something else")],
         )
         .await?;
@@ -104,7 +104,7 @@ async fn a_removed_workspace_takes_project_objects_and_rows_along(site: &Site) -
         "removed without the word"
     );
     let page = ada
-        .post(&format!("{settings}/remove"), &[("confirm", &word)])
+        .post(&format!("{settings}/delete"), &[("confirm", &word)])
         .await?
         .expect_success("the removal")?;
     let words = receipt(&ada, &page).await?;
@@ -122,7 +122,7 @@ async fn a_removed_account_takes_its_workspace_along_and_ends_its_sessions(
         .between("data-confirm=\"", "\"")
         .context("nothing to type")?;
     let page = ada
-        .post("/account/remove", &[("confirm", &word)])
+        .post("/account/delete", &[("confirm", &word)])
         .await?
         .expect_success("the removal")?;
     receipt(&ada, &page).await?;
@@ -148,7 +148,7 @@ async fn a_tenant_that_somebody_else_removed_is_told_and_not_made_again(site: &S
     .await?;
     wait::poll(limits::CONVERGE, "the page says so", || async {
         let page = ada.get(&format!("/w/{workspace}/provisioning")).await?;
-        Ok(page.words().contains("was removed").then_some(()))
+        Ok(page.words().contains("was deleted").then_some(()))
     })
     .await?;
     wait::never(

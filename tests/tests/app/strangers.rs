@@ -1,7 +1,8 @@
 //! What strangers get: nothing, and always the same.
 
 use anyhow::{Context as _, Result, ensure};
-use app::web::router::{self, Access};
+use app::web::router;
+use app::web::shared::route::Access;
 use reqwest::{Method, StatusCode};
 use tests::{Site, files, limits};
 
@@ -55,8 +56,8 @@ async fn every_route_of_the_table_is_closed_to_strangers(site: &Site) -> Result<
         ("member", &member),
     ];
     let mut tried = 0;
-    for route in router::table() {
-        if !matches!(route.rules.access, Access::Member | Access::Owner) {
+    for route in router::routes() {
+        if !matches!(route.policy.access, Access::Member | Access::Owner) {
             continue;
         }
         let filled = ids.iter().fold(route.path.to_owned(), |path, (name, id)| {

@@ -52,7 +52,7 @@ async fn no_password_is_shown_whatever_happens_to_the_credentials(case: &Case) -
     .await?;
     case.stalled("acme", Reason::MigrationFailed).await?;
 
-    let given = cluster.passwords_ever_given().await?;
+    let given = cluster.issued_passwords().await?;
     ensure!(
         given.len() >= 2,
         "only {} passwords were given",

@@ -126,7 +126,7 @@ async fn run(case: &Case, seed: u64) -> Result<()> {
         .faults()
         .list()
         .iter()
-        .map(|fault| fault.happened)
+        .map(|fault| fault.triggered)
         .sum();
     emulator.faults().clear();
     let calls: u64 = emulator.calls().values().sum();

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use local_servers::postgres::BIN_DIR_VARIABLE;
-use neon_emulator::document::DOCUMENT_VARIABLE;
+use neon_emulator::openapi::DOCUMENT_VARIABLE;
 
 pub use clients::Clients;
 pub use control_plane::ControlPlaneBinaries;

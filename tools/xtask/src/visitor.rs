@@ -40,7 +40,7 @@ pub struct Visitor {
 pub struct Row {
     /// Its id.
     pub document: String,
-    /// `uploading`, `queued`, `working`, `ready`, `failed` or `removing`.
+    /// `uploading`, `queued`, `working`, `ready`, `failed` or `deleting`.
     pub state: String,
     /// All that the row says, without its markup.
     pub words: String,

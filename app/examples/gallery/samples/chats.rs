@@ -1,17 +1,18 @@
-//! Conversations.
+//! Chat pages.
 
 use app::ids::{DocumentId, MessageId, ThreadId};
-use app::pages::chat::{
-    self, AnswerState, AnswerView, Author, ChatPage, ChatPlace, Citation, DocumentChoice,
+use app::web::chat::pages::{
+    self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DocumentChoice,
     MessageView, QuestionView, Scope, ThreadLink, ThreadView,
 };
+use app::web::shared::pages::FormContext;
 use maud::Markup;
 
 use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};
 
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let id = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &id,
         csrf: "sample-token",
         now: now(),
@@ -21,9 +22,9 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         thread: None,
         documents: documents(),
         chosen: Some(DocumentId(uuid(106))),
-        extracts_only: false,
+        excerpts_only: false,
         draft: String::new(),
-        trouble: None,
+        error: None,
     };
     let thread = |messages: Vec<MessageView>, scope| ChatPage {
         thread: Some(ThreadView {
@@ -35,12 +36,12 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ..fresh.clone()
     };
     vec![
-        ("chat-new", chat::page(&inside(), place, &fresh)),
+        ("chat-new", chat::page(&inside(), form_context, &fresh)),
         (
-            "chat-nothing-to-ask",
+            "chat-no-documents",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &ChatPage {
                     threads: Vec::new(),
                     documents: Vec::new(),
@@ -51,13 +52,13 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "chat",
-            chat::page(&inside(), place, &thread(first(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(first(), Scope::All)),
         ),
         (
-            "chat-writing",
+            "chat-answering",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &thread(
                     long(),
                     Scope::One {
@@ -69,16 +70,16 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "chat-ends",
-            chat::page(&inside(), place, &thread(ends(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(ends(), Scope::All)),
         ),
         (
-            "chat-extracts",
+            "chat-excerpts",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &ChatPage {
-                    extracts_only: true,
-                    ..thread(extracts(), Scope::All)
+                    excerpts_only: true,
+                    ..thread(excerpts(), Scope::All)
                 },
             ),
         ),
@@ -86,10 +87,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             "chat-hostile",
             chat::page(
                 &hostile_inside(),
-                place,
+                form_context,
                 &ChatPage {
                     draft: HOSTILE.to_owned(),
-                    trouble: Some(HOSTILE.to_owned()),
+                    error: Some(HOSTILE.to_owned()),
                     ..thread(
                         hostile(),
                         Scope::One {
@@ -103,7 +104,6 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     ]
 }
 
-/// Messages of the conversations below.
 fn first() -> Vec<MessageView> {
     vec![
         question(1, "When can the rent go up, and by how much?"),
@@ -126,23 +126,26 @@ fn long() -> Vec<MessageView> {
 
 fn ends() -> Vec<MessageView> {
     let failed = AnswerState::Failed {
-        reason: "The model does not answer.".to_owned(),
-        what_to_do: "Your question is kept. Ask it again in a moment.".to_owned(),
+        reason: "The AI model isn\u{2019}t responding.".to_owned(),
+        hint: "Your question was saved. Ask again in a moment.".to_owned(),
     };
     vec![
         question(5, "Who pays for the lift?"),
         answer(6, AnswerState::NotFound, ""),
-        question(7, "Summarise everything"),
+        question(7, "Summarize everything"),
         answer(8, AnswerState::Stopped, "The agreement covers"),
         question(9, "And the storage room?"),
         answer(10, failed, ""),
     ]
 }
 
-fn extracts() -> Vec<MessageView> {
+fn excerpts() -> Vec<MessageView> {
     vec![
         question(11, "Is there a storage room?"),
-        with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts),
+        with_author(
+            answer_view(12, AnswerState::Complete, ""),
+            AuthorView::Excerpts,
+        ),
     ]
 }
 
@@ -154,7 +157,7 @@ fn hostile() -> Vec<MessageView> {
                 "{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"
             ),
             citations: vec![citation(1, HOSTILE, HOSTILE, true)],
-            author: Author::Model {
+            author: AuthorView::Model {
                 name: HOSTILE.to_owned(),
             },
             question: HOSTILE.to_owned(),
@@ -208,14 +211,14 @@ fn answer(number: u128, state: AnswerState, text: &str) -> MessageView {
     MessageView::Answer(answer_view(number, state, text))
 }
 
-fn with_author(view: AnswerView, author: Author) -> MessageView {
+fn with_author(view: AnswerView, author: AuthorView) -> MessageView {
     MessageView::Answer(AnswerView { author, ..view })
 }
 
 fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
     AnswerView {
         id: MessageId(uuid(200 + number)),
-        author: Author::Model {
+        author: AuthorView::Model {
             name: "gpt-4o-mini".to_owned(),
         },
         state,
@@ -233,7 +236,7 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
                 "No adjustment exceeds four per cent of the rent paid until then.",
                 true,
             ),
-            Citation {
+            CitationView {
                 document: None,
                 ..citation(
                     3,
@@ -254,8 +257,8 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
     }
 }
 
-fn citation(number: u32, title: &str, quote: &str, cited: bool) -> Citation {
-    Citation {
+fn citation(number: u32, title: &str, quote: &str, cited: bool) -> CitationView {
+    CitationView {
         number,
         document: Some(DocumentId(uuid(105))),
         title: title.to_owned(),

@@ -1,9 +1,12 @@
-//! Coming in: the front page, signing in, a new workspace, an invitation.
+//! Pages for getting started: home, sign-in, new workspace and invitations.
 
-use app::pages::{Choice, Role, invitation, landing, new_workspace, sign_in};
+use app::web::home::pages as home;
+use app::web::identity::pages::sign_in;
+use app::web::shared::pages::{RoleView, SelectOption};
+use app::web::workspaces::pages::{invitation, new_workspace};
 use maud::Markup;
 
-use super::{HOSTILE, ahead, signed_in, stranger, uuid, workspace};
+use super::{HOSTILE, ahead, anonymous, signed_in, uuid, workspace};
 
 pub(super) fn entry() -> Vec<(&'static str, Markup)> {
     let sign_in = sign_in::SignInPage {
@@ -23,23 +26,23 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
             choice(
                 "default",
                 "Standard",
-                Some("Up to 2 CUs; sleeps when nobody asks"),
+                Some("Up to 2 compute units; suspends when idle"),
                 true,
             ),
-            choice("large", "Large", Some("Up to 8 CUs"), false),
+            choice("large", "Large", Some("Up to 8 compute units"), false),
         ],
-        trouble: None,
+        error: None,
     };
     vec![
-        ("landing", landing::page(&stranger(), true)),
-        ("sign-in", sign_in::page(&stranger(), &sign_in)),
+        ("home", home::page(&anonymous(), true)),
+        ("sign-in", sign_in::page(&anonymous(), &sign_in)),
         (
             "sign-in-local",
             sign_in::page(
-                &stranger(),
+                &anonymous(),
                 &sign_in::SignInPage {
                     local: true,
-                    trouble: Some("Type a name of 1 to 80 characters.".to_owned()),
+                    error: Some("Enter a name of 1 to 80 characters.".to_owned()),
                     name: HOSTILE.to_owned(),
                     ..sign_in.clone()
                 },
@@ -48,7 +51,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         (
             "sign-in-local-only",
             sign_in::page(
-                &stranger(),
+                &anonymous(),
                 &sign_in::SignInPage {
                     local: true,
                     ..Default::default()
@@ -57,12 +60,12 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         ),
         ("new-workspace", new_workspace::page(&signed_in(), &new)),
         (
-            "new-workspace-refused",
+            "new-workspace-rejected",
             new_workspace::page(
                 &signed_in(),
                 &new_workspace::NewWorkspacePage {
                     name: HOSTILE.to_owned(),
-                    trouble: Some("You are in 20 workspaces, which is as many as there may be. Leave or remove one first.".to_owned()),
+                    error: Some("You already own 20 workspaces, which is the maximum. Delete one or hand it over to another owner first.".to_owned()),
                     regions: Vec::new(),
                     classes: vec![choice("default", "Standard", None, true)],
                     ..new
@@ -77,13 +80,13 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
         (
             "invitation",
             invitation::page(
-                &stranger(),
+                &anonymous(),
                 &invitation::InvitationPage {
                     token: "c2FtcGxl".to_owned(),
                     state: invitation::InvitationState::Open {
                         workspace: "House purchase".to_owned(),
                         invited_by: Some("Mira Halvorsen".to_owned()),
-                        role: Role::Member,
+                        role: RoleView::Member,
                         expires_at: ahead(600_000),
                     },
                 },
@@ -98,7 +101,7 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
                     state: invitation::InvitationState::Open {
                         workspace: HOSTILE.to_owned(),
                         invited_by: None,
-                        role: Role::Owner,
+                        role: RoleView::Owner,
                         expires_at: ahead(600_000),
                     },
                 },
@@ -131,8 +134,8 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
     ]
 }
 
-fn choice(value: &str, label: &str, note: Option<&str>, chosen: bool) -> Choice {
-    Choice {
+fn choice(value: &str, label: &str, note: Option<&str>, chosen: bool) -> SelectOption {
+    SelectOption {
         value: value.to_owned(),
         label: label.to_owned(),
         note: note.map(str::to_owned),

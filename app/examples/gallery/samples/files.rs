@@ -1,24 +1,25 @@
-//! Documents.
+//! Document pages.
 
 use app::ids::DocumentId;
-use app::pages::document::{self, DocumentPage, PassageView};
-use app::pages::documents::{
-    self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place,
-    ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits,
+use app::web::documents::pages::document::{self, DocumentPage, PassageView};
+use app::web::documents::pages::{
+    self as documents, Blocked, DatabaseStatus, DocumentState as State, DocumentView,
+    DocumentsView, HitView, IngestStage, Piece, SearchView, UnreadablePages, UploadLimits,
 };
-use app::pages::{Chrome, Notice};
+use app::web::shared::pages::FormContext;
+use app::web::shared::pages::{Notice, PageContext};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};
 
 const LIMITS: UploadLimits = UploadLimits {
-    file_bytes_max: 25_000_000,
-    documents_max: 20,
+    max_file_bytes: 25_000_000,
+    max_documents: 20,
 };
 
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let id = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &id,
         csrf: "sample-token",
         now: now(),
@@ -31,58 +32,61 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let empty = DocumentsView {
         documents: Vec::new(),
         limits: LIMITS,
-        database: Some(DatabaseNote::HeldUp),
+        database: Some(DatabaseStatus::Stalled),
     };
     let full = DocumentsView {
         documents: every_state().into_iter().take(5).collect(),
         limits: UploadLimits {
-            documents_max: 5,
+            max_documents: 5,
             ..LIMITS
         },
-        database: Some(DatabaseNote::Gone),
+        database: Some(DatabaseStatus::Deleted),
     };
     let mut pages = vec![
-        ("documents", documents::page(&inside(), place, &view, None)),
+        (
+            "documents",
+            documents::page(&inside(), form_context, &view, None),
+        ),
         (
             "documents-empty",
-            documents::page(&inside(), place, &empty, None),
+            documents::page(&inside(), form_context, &empty, None),
         ),
         (
             "documents-full",
             documents::page(
-                &Chrome {
-                    notice: Some(Notice::ReadingAgain),
+                &PageContext {
+                    notice: Some(Notice::Reprocessing),
                     ..inside()
                 },
-                place,
+                form_context,
                 &full,
                 None,
             ),
         ),
         (
             "documents-search",
-            documents::page(&inside(), place, &view, Some(&search())),
+            documents::page(&inside(), form_context, &view, Some(&search())),
         ),
         (
             "documents-search-nothing",
             documents::page(
                 &hostile_inside(),
-                place,
+                form_context,
                 &view,
                 Some(&SearchView {
                     query: HOSTILE.to_owned(),
                     hits: Vec::new(),
                     more: false,
-                    trouble: None,
+                    error: None,
                 }),
             ),
         ),
     ];
-    pages.extend(one(place));
+    pages.extend(one(form_context));
     pages
 }
 
-fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
+fn one(form_context: FormContext<'_>) -> Vec<(&'static str, Markup)> {
     let ready = DocumentPage {
         document: document_of(1, "Lease agreement 2026", State::Ready),
         passages: vec![
@@ -99,50 +103,53 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
         ],
         more: Some("?from=40".to_owned()),
         database: None,
-        trouble: None,
+        error: None,
     };
     let failed = DocumentPage {
         document: document_of(
             2,
             HOSTILE,
             State::Failed {
-                reason: "The file is locked with a password.".to_owned(),
-                what_to_do: "Save a copy without the password, and bring that.".to_owned(),
+                reason: "This PDF is password-protected.".to_owned(),
+                hint: "Remove the password and upload it again.".to_owned(),
                 retry: false,
             },
         ),
         passages: Vec::new(),
         more: None,
         database: None,
-        trouble: Some("A title has 1 to 500 characters.".to_owned()),
+        error: Some("Enter a title of 1 to 500 characters.".to_owned()),
     };
     let working = DocumentPage {
-        document: document_of(3, "Annual report", working(ReadingStep::Embed, 40, None)),
+        document: document_of(3, "Annual report", working(IngestStage::Embed, 40, None)),
         passages: Vec::new(),
         more: None,
-        database: Some(DatabaseNote::ComingUp),
-        trouble: None,
+        database: Some(DatabaseStatus::Provisioning),
+        error: None,
     };
     vec![
-        ("document", document::page(&inside(), place, &ready)),
-        ("document-failed", document::page(&inside(), place, &failed)),
+        ("document", document::page(&inside(), form_context, &ready)),
+        (
+            "document-failed",
+            document::page(&inside(), form_context, &failed),
+        ),
         (
             "document-working",
-            document::page(&inside(), place, &working),
+            document::page(&inside(), form_context, &working),
         ),
     ]
 }
 
-fn working(step: ReadingStep, percent: u8, trouble: Option<Trouble>) -> State {
+fn working(step: IngestStage, percent: u8, blocked: Option<Blocked>) -> State {
     State::Working {
         step,
         percent,
-        trouble,
+        blocked,
     }
 }
 
 fn document_of(number: u128, title: &str, state: State) -> DocumentView {
-    let read = matches!(state, State::Ready | State::Removing);
+    let read = matches!(state, State::Ready | State::Deleting);
     DocumentView {
         id: DocumentId(uuid(100 + number)),
         title: title.to_owned(),
@@ -153,15 +160,15 @@ fn document_of(number: u128, title: &str, state: State) -> DocumentView {
         unreadable: None,
         added_at: ago(240 * i64::try_from(number * number).unwrap_or(1)),
         added_by: Some("Mira Halvorsen".to_owned()),
-        has_file: !matches!(state, State::Uploading | State::Removing),
+        has_file: !matches!(state, State::Uploading | State::Deleting),
         state,
     }
 }
 
 fn every_state() -> Vec<DocumentView> {
-    let failed = |reason: &str, what_to_do: &str, retry| State::Failed {
+    let failed = |reason: &str, hint: &str, retry| State::Failed {
         reason: reason.to_owned(),
-        what_to_do: what_to_do.to_owned(),
+        hint: hint.to_owned(),
         retry,
     };
     vec![
@@ -170,16 +177,16 @@ fn every_state() -> Vec<DocumentView> {
         document_of(
             3,
             "Annual report of the housing cooperative 2025, with the auditor\u{2019}s notes and all annexes",
-            working(ReadingStep::Embed, 62, None),
+            working(IngestStage::Embed, 62, None),
         ),
         document_of(
             4,
             "Energy certificate",
             working(
-                ReadingStep::Store,
+                IngestStage::Store,
                 0,
-                Some(Trouble {
-                    words: "Your database does not answer.".to_owned(),
+                Some(Blocked {
+                    message: "Your database isn\u{2019}t responding.".to_owned(),
                     retry_at: Some(ahead(8)),
                 }),
             ),
@@ -189,7 +196,7 @@ fn every_state() -> Vec<DocumentView> {
             unreadable: Some(UnreadablePages {
                 count: 2,
                 of: 18,
-                which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+                which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
             }),
             ..document_of(6, "Statutes", State::Ready)
         },
@@ -197,8 +204,8 @@ fn every_state() -> Vec<DocumentView> {
             7,
             "Scan of the old deed",
             failed(
-                "There is no text in it, only pictures.",
-                "Run it through text recognition (OCR), and bring the result.",
+                "This PDF contains no text, only images.",
+                "Run text recognition (OCR) on it and upload the result.",
                 false,
             ),
         ),
@@ -206,13 +213,13 @@ fn every_state() -> Vec<DocumentView> {
             8,
             "Minutes",
             failed(
-                "Reading it took too long.",
-                "Try it again; if that fails, split the file.",
+                "Processing took too long.",
+                "Try again. If that doesn\u{2019}t help, split the file and upload the parts.",
                 true,
             ),
         ),
         document_of(9, HOSTILE, State::Ready),
-        document_of(10, "Old offer", State::Removing),
+        document_of(10, "Old offer", State::Deleting),
     ]
 }
 
@@ -221,7 +228,7 @@ fn search() -> SearchView {
         text: text.to_owned(),
         hit,
     };
-    let hit = |title: &str, page, snippet: Vec<Piece>| Hit {
+    let hit = |title: &str, page, snippet: Vec<Piece>| HitView {
         document: DocumentId(uuid(105)),
         title: title.to_owned(),
         page_from: page,
@@ -252,6 +259,6 @@ fn search() -> SearchView {
             ),
         ],
         more: true,
-        trouble: None,
+        error: None,
     }
 }

@@ -1,9 +1,10 @@
-//! A database that comes up, a removal, and what goes wrong.
+//! Provisioning, deletion and error pages.
 
-use app::pages::{problem, provisioning, receipt};
+use app::web::shared::pages::problem;
+use app::web::workspaces::pages::{provisioning, receipt};
 use maud::Markup;
 
-use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, signed_in, stranger, workspace};
+use super::{HOSTILE, ago, ahead, anonymous, hostile_inside, inside, now, signed_in, workspace};
 
 pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
     use provisioning::ProvisioningState as State;
@@ -23,7 +24,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
         (
             "provisioning",
             page(State::Working {
-                step: provisioning::Step::Credentials,
+                step: provisioning::ProvisioningStep::Credentials,
             }),
         ),
         (
@@ -37,10 +38,10 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
             }),
         ),
         (
-            "provisioning-behind",
-            page(State::SchemaBehind {
-                has: Some(1),
-                needs: 2,
+            "provisioning-outdated",
+            page(State::SchemaOutdated {
+                version: Some(1),
+                required: 2,
             }),
         ),
         (
@@ -48,16 +49,16 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
             page(State::Stalled {
                 reason: "ApiKeyInvalid".to_owned(),
                 tenant: "ws-k3v9x2m7q0za".to_owned(),
-                next: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
+                guidance: "Your administrator needs to renew the API key of the database account. Setup will then continue automatically.",
             }),
         ),
-        ("provisioning-removed", page(State::Removed)),
+        ("provisioning-deleted", page(State::Deleted)),
         ("provisioning-unknown", page(State::Unknown)),
     ]
 }
 
-pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
-    let step = |label: &str, state, note: Option<&str>| receipt::RemovalStep {
+pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
+    let step = |label: &str, state, note: Option<&str>| receipt::ReceiptStep {
         label: label.to_owned(),
         state,
         note: note.map(str::to_owned),
@@ -70,55 +71,56 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
         requested_at: ago(9),
         finished_at: None,
         steps: vec![
-            step("Stop work under way", receipt::StepState::Done, None),
+            step("Running tasks", receipt::StepState::Done, None),
             step("Files", receipt::StepState::Done, Some("14 files, 31 MB")),
             step(
                 "Database",
-                receipt::StepState::Now,
-                Some("Waiting until it is gone"),
+                receipt::StepState::Active,
+                Some("Waiting for the database to be deleted"),
             ),
-            step("Entries", receipt::StepState::Waiting, None),
+            step("Remaining data", receipt::StepState::Waiting, None),
         ],
-        removed: Vec::new(),
+        deleted: Vec::new(),
         databases: Vec::new(),
     };
-    let mut held = view.clone();
-    if let Some(step) = held.steps.get_mut(2) {
-        step.state = receipt::StepState::Held;
+    let mut blocked = view.clone();
+    if let Some(step) = blocked.steps.get_mut(2) {
+        step.state = receipt::StepState::Blocked;
         step.note = Some(
-            "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
+            "The database service isn\u{2019}t available right now. We\u{2019}ll keep trying."
+                .to_owned(),
         );
     }
     let finished = receipt::ReceiptView {
         finished_at: Some(now()),
-        removed: [
+        deleted: [
             ("Documents", "14"),
             ("Files", "14, 31 MB"),
-            ("Conversations", "with the database"),
+            ("Conversations", "deleted with the database"),
             ("Members", "3"),
-            ("Open invitations", "1"),
+            ("Pending invitations", "1"),
         ]
-        .map(|(label, amount)| receipt::RemovedItem {
+        .map(|(label, amount)| receipt::DeletedItem {
             label: label.to_owned(),
             amount: amount.to_owned(),
         })
         .to_vec(),
-        databases: vec![receipt::RemovedDatabase {
+        databases: vec![receipt::ReceiptDatabase {
             tenant: "ws-k3v9x2m7q0za".to_owned(),
             region: Some("aws-eu-central-1".to_owned()),
-            removed_at: now(),
+            deleted_at: now(),
             recoverable_until: Some(ahead(7 * 86_400)),
         }],
         ..view.clone()
     };
     vec![
-        ("removal", receipt::page(&stranger(), &view)),
-        ("removal-held", receipt::page(&signed_in(), &held)),
-        ("receipt", receipt::page(&stranger(), &finished)),
+        ("deletion", receipt::page(&anonymous(), &view)),
+        ("deletion-blocked", receipt::page(&signed_in(), &blocked)),
+        ("receipt", receipt::page(&anonymous(), &finished)),
         (
             "receipt-account",
             receipt::page(
-                &stranger(),
+                &anonymous(),
                 &receipt::ReceiptView {
                     subject: receipt::Subject::Account,
                     ..finished
@@ -129,15 +131,15 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
 }
 
 pub(super) fn problems() -> Vec<(&'static str, Markup)> {
-    let view = |status, title: &str, what_to_do: &str, code: &str| problem::ProblemView {
+    let view = |status, title: &str, hint: &str, code: &str| problem::ProblemView {
         status,
         title: title.to_owned(),
-        what_to_do: what_to_do.to_owned(),
+        hint: hint.to_owned(),
         code: code.to_owned(),
         sign_in: None,
         request_id: Some("7f3a9c12".to_owned()),
         retry_after_seconds: None,
-        lead: None,
+        link: None,
     };
     vec![
         (
@@ -146,8 +148,8 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                 &signed_in(),
                 &view(
                     404,
-                    "There is nothing here",
-                    "The link may be old, what it showed may have been removed, or it belongs to a workspace that you are not a member of.",
+                    "Page not found",
+                    "The link may be outdated, the content may have been deleted, or it may belong to a workspace that you\u{2019}re not a member of.",
                     "not_found",
                 ),
             ),
@@ -155,11 +157,11 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "error",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &view(
                     500,
                     "Something went wrong on our side",
-                    "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.",
+                    "Try again in a moment. If the problem persists, contact your administrator and mention the request ID below.",
                     "internal",
                 ),
             ),
@@ -167,13 +169,13 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "too-many-requests",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &problem::ProblemView {
                     retry_after_seconds: Some(12),
                     ..view(
                         429,
-                        "That was a little too much at once",
-                        "Wait 12 seconds, and try again.",
+                        "Too many requests",
+                        "Wait 12 seconds, then try again.",
                         "too_many_requests",
                     )
                 },
@@ -182,13 +184,13 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "signed-out",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &problem::ProblemView {
                     sign_in: Some("/sign-in?return_to=/w/k3v9x2m7q0za".to_owned()),
                     ..view(
                         401,
-                        "You are not signed in",
-                        "Sign in, and you come back to where you were.",
+                        "You\u{2019}re not signed in",
+                        "Sign in to continue where you left off.",
                         "signed_out",
                     )
                 },
@@ -198,7 +200,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             "problem-hostile",
             problem::page(
                 &hostile_inside(),
-                &view(422, HOSTILE, HOSTILE, "wrong_input"),
+                &view(422, HOSTILE, HOSTILE, "invalid_input"),
             ),
         ),
         (
@@ -206,14 +208,14 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             problem::page(
                 &inside(),
                 &problem::ProblemView {
-                    lead: Some(problem::Lead {
+                    link: Some(problem::HelpLink {
                         path: "/w/k3v9x2m7q0za/provisioning".to_owned(),
-                        label: "About your database",
+                        label: "View database status",
                     }),
                     ..view(
                         503,
-                        "Your database is held up",
-                        "Whoever runs this service has to mend something first; then it goes on by itself. What you brought is kept.",
+                        "Your database needs attention",
+                        "Your administrator needs to fix a problem first. Your files are safe, and processing will continue automatically.",
                         "database_stalled",
                     )
                 },
@@ -221,10 +223,10 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         ),
         (
             "problem-fragment",
-            app::pages::layout(
+            app::web::shared::pages::layout(
                 &inside(),
-                "A problem at the top",
-                &maud::html! { h1 { "A problem at the top" } (problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy"))) },
+                "Page with an error message",
+                &maud::html! { h1 { "Page with an error message" } (problem::fragment(&view(409, "This document is already being processed", "Wait until it\u{2019}s done.", "busy"))) },
             ),
         ),
     ]

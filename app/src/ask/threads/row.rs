@@ -1,60 +1,91 @@
-//! The rows of conversations and messages.
+//! Decodes the rows of conversations and messages.
 
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, Row as _};
-use uuid::Uuid;
 
 use super::{Author, Citation, Message, MessageState, Thread};
-use crate::ask::Failure;
-use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
-use crate::workspaces::store::moment;
+use crate::ask::AnswerFailure;
+use crate::ids::DocumentId;
 
-/// What a [`Message`] is read from, of the table `messages` as `m`.
-pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author, m.state, m.text, m.citations, m.model, m.failure, m.created_by, \
-    (extract(epoch from m.created_at) * 1000000)::bigint AS created_us";
+/// The columns of a [`Message`], from table `messages` as `m`.
+pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author, m.state, m.text, m.citations, m.model, m.failure, \
+    m.created_by, m.created_at";
+
+/// The column `messages.author`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(in crate::ask) enum StoredAuthor {
+    Person,
+    Model,
+    #[sqlx(rename = "extracts")]
+    Excerpts,
+}
+
+impl StoredAuthor {
+    /// The author of an answer by this model, or of one made of excerpts.
+    pub(in crate::ask) fn of_answer(model: Option<&str>) -> Self {
+        model.map_or(Self::Excerpts, |_| Self::Model)
+    }
+}
+
+/// The column `messages.state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(in crate::ask) enum StoredState {
+    Pending,
+    Complete,
+    Stopped,
+    Failed,
+    NotFound,
+}
 
 impl FromRow<'_, PgRow> for Thread {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let document: Option<Uuid> = row.try_get("document_id")?;
+        let document: Option<DocumentId> = row.try_get("document_id")?;
         let title: Option<String> = row.try_get("document_title")?;
         Ok(Self {
-            id: ThreadId(row.try_get("id")?),
+            id: row.try_get("id")?,
             title: row.try_get("title")?,
-            document: document.map(|id| (DocumentId(id), title.unwrap_or_default())),
-            updated_at: moment(row, "updated_us")?,
+            document: document.map(|id| (id, title.unwrap_or_default())),
+            updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })
     }
 }
 
 impl FromRow<'_, PgRow> for Message {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let author: String = row.try_get("author")?;
         let model: Option<String> = row.try_get("model")?;
-        let state: String = row.try_get("state")?;
-        let failure: Option<String> = row.try_get("failure")?;
         let citations: Json<Vec<Citation>> = row.try_get("citations")?;
-        let created_by: Option<Uuid> = row.try_get("created_by")?;
         Ok(Self {
-            id: MessageId(row.try_get("id")?),
-            thread: ThreadId(row.try_get("thread_id")?),
+            id: row.try_get("id")?,
+            thread: row.try_get("thread_id")?,
             ordinal: row.try_get("ordinal")?,
-            author: match author.as_str() {
-                "person" => Author::Person,
-                "model" => Author::Model(model.unwrap_or_default()),
-                _ => Author::Extracts,
+            author: match row.try_get("author")? {
+                StoredAuthor::Person => Author::Person,
+                StoredAuthor::Model => Author::Model(model.unwrap_or_default()),
+                StoredAuthor::Excerpts => Author::Excerpts,
             },
-            state: match state.as_str() {
-                "pending" => MessageState::Pending,
-                "complete" => MessageState::Complete,
-                "stopped" => MessageState::Stopped,
-                "not_found" => MessageState::NotFound,
-                _ => MessageState::Failed(Failure::of(failure.as_deref().unwrap_or_default())),
+            state: match row.try_get("state")? {
+                StoredState::Pending => MessageState::Pending,
+                StoredState::Complete => MessageState::Complete,
+                StoredState::Stopped => MessageState::Stopped,
+                StoredState::NotFound => MessageState::NotFound,
+                StoredState::Failed => MessageState::Failed(failure(row)?),
             },
             text: row.try_get("text")?,
             citations: citations.0,
-            created_by: created_by.map(UserId),
-            created_at: moment(row, "created_us")?,
+            created_by: row.try_get("created_by")?,
+            created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
         })
+    }
+}
+
+/// A reason that a newer version wrote counts as an interruption.
+fn failure(row: &PgRow) -> Result<AnswerFailure, sqlx::Error> {
+    match row.try_get("failure") {
+        Err(sqlx::Error::ColumnDecode { .. }) => Ok(AnswerFailure::Interrupted),
+        failure => failure,
     }
 }

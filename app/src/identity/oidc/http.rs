@@ -1,28 +1,27 @@
-//! The HTTP client for the provider: no redirects (they would lead requests with secrets elsewhere), limits on time and size.
+//! The HTTP client for the provider, with timeouts and a size limit. It follows no redirects, which
+//! could send secrets to another host.
 
 use std::time::Duration;
 
 use openidconnect::{HttpRequest, HttpResponse};
 
-/// Limit on connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit on a request, its answer included.
+/// Covers the whole request including the response body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer, in bytes: key sets and discovery documents are some kilobytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Upper bound of a response body. Key sets and discovery documents have a few kilobytes.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// A request to the provider failed. The URL is left out of `Display` where it holds what was sent.
+/// A request to the provider failed. Messages omit the URL, which may contain secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It could not be made or sent, or its answer could not be read.
-    #[error("the request failed")]
+    #[error("request to the sign-in provider failed")]
     Http(#[source] reqwest::Error),
-    /// The answer is longer than anything of the kind.
-    #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
-    TooLong,
-    /// The answer has no form.
-    #[error("the answer cannot be read")]
+    #[error("response of the sign-in provider exceeds {MAX_RESPONSE_BYTES} bytes")]
+    TooLarge,
+    #[error("invalid response of the sign-in provider")]
     Malformed(#[from] http::Error),
+    #[error("invalid redirect URL")]
+    RedirectUrl,
 }
 
 impl From<reqwest::Error> for FetchError {
@@ -31,7 +30,6 @@ impl From<reqwest::Error> for FetchError {
     }
 }
 
-/// The client; to be made once.
 pub(super) fn client() -> Result<reqwest::Client, FetchError> {
     Ok(reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -40,22 +38,22 @@ pub(super) fn client() -> Result<reqwest::Client, FetchError> {
         .build()?)
 }
 
-/// One request, as openidconnect wants it done.
+/// Executes a request of the openidconnect crate.
 pub(super) async fn fetch(
     client: &reqwest::Client,
     request: HttpRequest,
 ) -> Result<HttpResponse, FetchError> {
     let mut response = client.execute(request.try_into()?).await?;
-    let mut answer = http::Response::builder().status(response.status());
+    let mut copy = http::Response::builder().status(response.status());
     for (name, value) in response.headers() {
-        answer = answer.header(name, value);
+        copy = copy.header(name, value);
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(FetchError::TooLong);
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(FetchError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(answer.body(body)?)
+    Ok(copy.body(body)?)
 }

@@ -1,4 +1,4 @@
-//! What the provider says of itself: where its addresses are and which keys it signs with, kept for an hour.
+//! Discovery of the provider: its endpoints and signing keys, cached for an hour.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,16 +22,18 @@ use super::OidcError;
 use super::http::{FetchError, client as http_client, fetch};
 use crate::config;
 
-/// How long what the provider said is taken for true.
-const FRESH_FOR: Duration = Duration::from_hours(1);
-/// Shortest time between two fetches that unknown keys ask for, so that tokens with made-up keys make us no burden.
-const REFETCH_PAUSE: Duration = Duration::from_secs(10);
-/// How far the provider's clock and ours may differ.
-const CLOCK_SKEW: Duration = Duration::from_mins(1);
-/// How old a token may be: it comes straight from the token endpoint.
-const TOKEN_AGE_MAX: Duration = Duration::from_mins(10);
-/// Signatures that are believed: made with the provider's own keys, never with a secret that we know too.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
+/// How long the discovery document is cached.
+const METADATA_TTL: Duration = Duration::from_hours(1);
+/// Lower bound between two refreshes caused by unknown keys, so that forged tokens cause no load on
+/// the provider.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+/// Tolerated difference between the provider's clock and ours.
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// Upper bound of the age of a token, which comes directly from the token endpoint.
+const MAX_TOKEN_AGE: Duration = Duration::from_mins(10);
+/// Accepted signature algorithms: asymmetric ones only, so that the client secret cannot sign
+/// tokens.
+const SIGNING_ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
@@ -43,7 +45,7 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-/// The client of a discovered provider.
+/// A client with the endpoints that discovery found.
 pub(super) type Client = CoreClient<
     EndpointSet,
     EndpointNotSet,
@@ -53,28 +55,27 @@ pub(super) type Client = CoreClient<
     EndpointMaybeSet,
 >;
 
-/// The provider and what is known of it.
 #[derive(Debug)]
 pub(super) struct Provider {
     issuer: IssuerUrl,
     client_id: ClientId,
     client_secret: Option<ClientSecret>,
     redirect: RedirectUrl,
-    http: Http,
-    /// Whoever comes while it is fetched waits for the outcome.
-    known: Mutex<Option<Known>>,
+    http: HttpClient,
+    /// Concurrent sign-ins wait for one discovery.
+    cached: Mutex<Option<CachedClient>>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedClient {
     client: Arc<Client>,
-    fetched: Instant,
-    /// When an unknown key last had it fetched before its time.
-    asked_anew: Option<Instant>,
+    fetched_at: Instant,
+    /// When an unknown key last caused a refresh.
+    refreshed_at: Option<Instant>,
 }
 
 impl Provider {
-    pub(super) fn new(settings: &config::Oidc, redirect: &str) -> Result<Self, FetchError> {
+    pub(super) fn new(settings: &config::OidcProvider, redirect: &str) -> Result<Self, FetchError> {
         Ok(Self {
             issuer: settings.issuer.clone(),
             client_id: ClientId::new(settings.client_id.clone()),
@@ -82,9 +83,9 @@ impl Provider {
                 .client_secret
                 .as_ref()
                 .map(|secret| ClientSecret::new(secret.expose_secret().to_owned())),
-            redirect: RedirectUrl::from_url(redirect.parse().map_err(|_| FetchError::TooLong)?),
-            http: Http(http_client()?),
-            known: Mutex::new(None),
+            redirect: RedirectUrl::from_url(redirect.parse().map_err(|_| FetchError::RedirectUrl)?),
+            http: HttpClient(http_client()?),
+            cached: Mutex::new(None),
         })
     }
 
@@ -92,11 +93,11 @@ impl Provider {
         self.issuer.as_str()
     }
 
-    pub(super) fn http(&self) -> &Http {
+    pub(super) fn http(&self) -> &HttpClient {
         &self.http
     }
 
-    /// Its host, or its name where everybody knows it.
+    /// A well-known name such as `Google`, or the host of the issuer.
     pub(super) fn display_name(&self) -> String {
         match self.issuer.url().host_str() {
             Some("accounts.google.com") => "Google".to_owned(),
@@ -106,34 +107,37 @@ impl Provider {
         }
     }
 
-    /// The client, discovered anew when what is known is old. What is old serves on while the provider is away.
+    /// The client, rediscovered after [`METADATA_TTL`]. If discovery fails, the cached client stays
+    /// in use.
     pub(super) async fn client(&self) -> Result<Arc<Client>, OidcError> {
-        let mut known = self.known.lock().await;
-        match &*known {
-            Some(known) if known.fetched.elapsed() < FRESH_FOR => Ok(Arc::clone(&known.client)),
+        let mut cached = self.cached.lock().await;
+        match &*cached {
+            Some(cached) if cached.fetched_at.elapsed() < METADATA_TTL => {
+                Ok(Arc::clone(&cached.client))
+            }
             old => match (self.discover().await, old) {
-                (Ok(client), _) => Ok(remember(&mut known, client)),
+                (Ok(client), _) => Ok(store(&mut cached, client)),
                 (Err(_), Some(old)) => Ok(Arc::clone(&old.client)),
                 (Err(error), None) => Err(error),
             },
         }
     }
 
-    /// The client with the keys that are there now, unless an unknown key asked for them just before.
-    pub(super) async fn refetched(&self) -> Result<Arc<Client>, OidcError> {
-        let mut known = self.known.lock().await;
-        match &*known {
-            Some(known)
-                if known
-                    .asked_anew
-                    .is_some_and(|asked| asked.elapsed() < REFETCH_PAUSE) =>
+    /// The client with the current keys. Refreshes at most once per [`REFRESH_INTERVAL`].
+    pub(super) async fn refreshed_client(&self) -> Result<Arc<Client>, OidcError> {
+        let mut cached = self.cached.lock().await;
+        match &*cached {
+            Some(cached)
+                if cached
+                    .refreshed_at
+                    .is_some_and(|at| at.elapsed() < REFRESH_INTERVAL) =>
             {
-                Ok(Arc::clone(&known.client))
+                Ok(Arc::clone(&cached.client))
             }
             _ => {
-                let client = remember(&mut known, self.discover().await?);
-                if let Some(known) = known.as_mut() {
-                    known.asked_anew = Some(Instant::now());
+                let client = store(&mut cached, self.discover().await?);
+                if let Some(cached) = cached.as_mut() {
+                    cached.refreshed_at = Some(Instant::now());
                 }
                 Ok(client)
             }
@@ -164,43 +168,44 @@ impl Provider {
     }
 }
 
-fn remember(known: &mut Option<Known>, client: Client) -> Arc<Client> {
+fn store(cached: &mut Option<CachedClient>, client: Client) -> Arc<Client> {
     let client = Arc::new(client);
-    *known = Some(Known {
+    *cached = Some(CachedClient {
         client: Arc::clone(&client),
-        fetched: Instant::now(),
-        asked_anew: None,
+        fetched_at: Instant::now(),
+        refreshed_at: None,
     });
     client
 }
 
-/// Checks signature, issuer, audience (ours alone), expiry and age, with both clocks a little wrong.
+/// Verifies signature, issuer, audience, expiry and age of ID tokens, with a tolerance for clock
+/// skew.
 pub(super) fn verifier(client: &Client) -> CoreIdTokenVerifier<'_> {
     client
         .id_token_verifier()
-        .set_allowed_algs(ALGORITHMS)
-        .set_time_fn(|| (SystemTime::now() - CLOCK_SKEW).into())
+        .set_allowed_algs(SIGNING_ALGORITHMS)
+        .set_time_fn(|| (SystemTime::now() - MAX_CLOCK_SKEW).into())
         .set_issue_time_verifier_fn(|issued| check_age(issued.timestamp(), Timestamp::now()))
 }
 
-/// Refuses a token from the future, and one that was not made for this very sign-in.
+/// Rejects tokens that were issued in the future or too long ago.
 fn check_age(issued_s: i64, now: Timestamp) -> Result<(), String> {
     let age_s = now.as_second().saturating_sub(issued_s);
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    if age_s < -seconds(CLOCK_SKEW) {
-        Err("it is from the future".to_owned())
-    } else if age_s > seconds(TOKEN_AGE_MAX) + seconds(CLOCK_SKEW) {
-        Err("it is too old".to_owned())
+    if age_s < -seconds(MAX_CLOCK_SKEW) {
+        Err("issued in the future".to_owned())
+    } else if age_s > seconds(MAX_TOKEN_AGE) + seconds(MAX_CLOCK_SKEW) {
+        Err("issued too long ago".to_owned())
     } else {
         Ok(())
     }
 }
 
-/// Our HTTP client as openidconnect takes it.
+/// Adapts our HTTP client to openidconnect.
 #[derive(Clone, Debug)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct HttpClient(reqwest::Client);
 
-impl<'c> AsyncHttpClient<'c> for Http {
+impl<'c> AsyncHttpClient<'c> for HttpClient {
     type Error = FetchError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
 
@@ -214,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_of_now_with_a_minute_of_clocks_between() {
+    fn tokens_must_be_recent_within_the_clock_skew() {
         let now = Timestamp::from_second(1_800_000_000).expect("a moment");
         let issued = |ago: i64| check_age(now.as_second() - ago, now);
         assert_eq!(issued(0), Ok(()));

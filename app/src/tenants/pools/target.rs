@@ -1,4 +1,4 @@
-//! A tenant's database as its Secret names it, turned into options that sqlx connects with.
+//! Turns a tenant's connection Secret into sqlx connection options.
 
 use std::fmt;
 
@@ -10,53 +10,56 @@ use url::Url;
 
 use crate::tenants::cluster::ReadSecret;
 
-/// The name that sessions of ours bear in `pg_stat_activity`.
+/// Identifies the app's sessions in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "chat-app";
-/// Statements that a connection keeps prepared. The pooler, in transaction mode, follows statements that have names, and names are what
-/// sqlx gives all of them; with a capacity of 0 it would name one anew for every query and close none.
-const STATEMENTS_PREPARED_MAX: usize = 64;
+/// Prepared statements kept per connection. sqlx names every prepared statement, and the pooler
+/// tracks named statements in transaction mode. With a capacity of 0, sqlx would create a new name
+/// per query and never close it.
+const MAX_PREPARED_STATEMENTS: usize = 64;
 
-/// Why a Secret leads nowhere. It never says what stands in it.
+/// Why a Secret cannot be used. The messages never contain the Secret's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadSecret {
-    #[error("the Secret has no {key}", key = keys::POOLED_URI)]
-    NoUri,
-    #[error("the Secret's {key} is no connection string", key = keys::POOLED_URI)]
-    Unreadable,
+pub(super) enum InvalidConnectionSecret {
+    #[error("the Secret has no key {key}", key = keys::POOLED_URI)]
+    MissingUri,
+    #[error("the Secret's {key} is not a complete PostgreSQL connection string", key = keys::POOLED_URI)]
+    InvalidUri,
 }
 
-/// Where a tenant's database is and how to get in. It holds a password: `Debug` leaves it out.
+/// Address and credentials of a tenant database. `Debug` omits the password.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct ConnectionTarget {
     options: PgConnectOptions,
-    /// Tells whether two Secrets say the same, without keeping what they say.
+    /// Hash of the connection string and CA, to compare Secrets without storing their values.
     pub(super) fingerprint: [u8; 32],
 }
 
-impl Target {
-    pub(super) fn read(secret: &ReadSecret) -> Result<Self, BadSecret> {
-        let uri = secret.text(keys::POOLED_URI).ok_or(BadSecret::NoUri)?;
+impl ConnectionTarget {
+    pub(super) fn read(secret: &ReadSecret) -> Result<Self, InvalidConnectionSecret> {
+        let uri = secret
+            .text(keys::POOLED_URI)
+            .ok_or(InvalidConnectionSecret::MissingUri)?;
         Self::new(uri, secret.text(keys::CA_CRT))
     }
 
-    fn new(pooled_uri: &str, ca_pem: Option<&str>) -> Result<Self, BadSecret> {
-        let url = Url::parse(pooled_uri).map_err(|_| BadSecret::Unreadable)?;
+    fn new(pooled_uri: &str, ca_pem: Option<&str>) -> Result<Self, InvalidConnectionSecret> {
+        let url = Url::parse(pooled_uri).map_err(|_| InvalidConnectionSecret::InvalidUri)?;
         let has_all = matches!(url.scheme(), "postgres" | "postgresql")
             && url.host_str().is_some_and(|host| !host.is_empty())
             && !url.username().is_empty()
             && url.password().is_some();
         if !has_all {
-            return Err(BadSecret::Unreadable);
+            return Err(InvalidConnectionSecret::InvalidUri);
         }
         let mut options = PgConnectOptions::from_url(&url)
-            .map_err(|_| BadSecret::Unreadable)?
+            .map_err(|_| InvalidConnectionSecret::InvalidUri)?
             .application_name(APPLICATION_NAME)
-            .statement_cache_capacity(STATEMENTS_PREPARED_MAX)
-            // Whatever the URI asks for at least, the server has to be the one that it names.
+            .statement_cache_capacity(MAX_PREPARED_STATEMENTS)
+            // Always verify the server's identity, even if the URI asks for less.
             .ssl_mode(PgSslMode::VerifyFull)
-            // A pooler in transaction mode takes no settings of a session.
+            // The pooler rejects session settings in transaction mode.
             .extra_float_digits(None)
-            // sqlx would write whole statements, and with them what people ask, into the log.
+            // sqlx would log whole statements, including users' questions.
             .disable_statement_logging();
         if let Some(pem) = ca_pem {
             options = options.ssl_root_cert_from_pem(pem.as_bytes().to_vec());
@@ -76,10 +79,10 @@ impl Target {
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for ConnectionTarget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Target")
+            .debug_struct("ConnectionTarget")
             .field("host", &self.options.get_host())
             .finish_non_exhaustive()
     }
@@ -92,8 +95,8 @@ mod tests {
     const URI: &str = "postgresql://neondb_owner:quiet%2Fpass@ep-a-pooler.eu.neon.tech:5432/neondb?sslmode=require&options=endpoint%3Dep-a-pooler";
 
     #[test]
-    fn the_server_has_to_be_who_it_says() {
-        let target = Target::new(URI, None).expect("a target");
+    fn the_servers_certificate_is_always_verified() {
+        let target = ConnectionTarget::new(URI, None).expect("a target");
         let options = target.options();
         assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull));
         assert_eq!(options.get_host(), "ep-a-pooler.eu.neon.tech");
@@ -102,18 +105,27 @@ mod tests {
     }
 
     #[test]
-    fn a_new_password_or_authority_makes_another_target() {
-        let first = Target::new(URI, None).expect("a target").fingerprint;
+    fn a_new_password_or_ca_changes_the_fingerprint() {
+        let first = ConnectionTarget::new(URI, None)
+            .expect("a target")
+            .fingerprint;
         let password = URI.replace("quiet", "loud");
         for (uri, ca) in [(password.as_str(), None), (URI, Some("PEM"))] {
-            let other = Target::new(uri, ca).expect("a target").fingerprint;
+            let other = ConnectionTarget::new(uri, ca)
+                .expect("a target")
+                .fingerprint;
             assert_ne!(first, other);
         }
-        assert_eq!(first, Target::new(URI, None).expect("a target").fingerprint);
+        assert_eq!(
+            first,
+            ConnectionTarget::new(URI, None)
+                .expect("a target")
+                .fingerprint
+        );
     }
 
     #[test]
-    fn what_is_no_complete_connection_string_is_refused_without_repeating_it() {
+    fn incomplete_connection_strings_are_rejected_without_quoting_them() {
         for uri in [
             "",
             "http://role:pass@host/db",
@@ -121,14 +133,14 @@ mod tests {
             "postgresql://role@host/db",
             "postgresql://role:pass@/db",
         ] {
-            let error = Target::new(uri, None).expect_err(uri);
+            let error = ConnectionTarget::new(uri, None).expect_err(uri);
             assert!(!error.to_string().contains("pass@"), "{error}");
         }
     }
 
     #[test]
-    fn a_target_does_not_print_its_password() {
-        let target = Target::new(URI, None).expect("a target");
+    fn debug_output_omits_the_password() {
+        let target = ConnectionTarget::new(URI, None).expect("a target");
         assert!(!format!("{target:?}").contains("quiet"), "{target:?}");
     }
 }

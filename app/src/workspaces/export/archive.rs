@@ -1,60 +1,58 @@
-//! A zip that is written as it goes, with a digest of every entry.
+//! Writes a zip archive as a stream, with a digest of every entry.
 //!
-//! The zip is written into memory, and what came to stand there is handed over before more of it is made: a block or two at most. Entries and
-//! archives may be longer than 4 GiB; only what needs 64-bit lengths has them, for some programs do not read those.
+//! The zip is written to memory, and full blocks are sent on before more is written, so at most a
+//! block or two is buffered. Entries and archives may exceed 4 GiB. Zip64 is used only where
+//! needed, because some programs cannot read it.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::outlet::Outlet;
+use super::block_channel::BlockSender;
 
-/// Bytes that are copied at once.
 const COPY_BYTES: usize = 32 * 1024;
-/// Bytes that are handed over at once, or a little more.
+/// Size from which buffered bytes are sent on.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// An entry of so many bytes needs 64-bit lengths.
-const LONG_ENTRY_BYTES: u64 = u32::MAX as u64;
+/// Entries of this size or more need zip64.
+const ZIP64_THRESHOLD_BYTES: u64 = u32::MAX as u64;
 
-/// An archive cannot be written (further).
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArchiveError {
-    #[error("the archive could not be written")]
+    #[error("failed to write the zip")]
     Zip(#[from] zip::result::ZipError),
-    #[error("the archive could not be handed over")]
+    #[error("failed to send the archive")]
     Io(#[from] io::Error),
 }
 
-/// What was written.
+/// A completed entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Entry {
-    /// Its name in the archive.
+pub(super) struct ArchiveEntry {
     pub(super) path: String,
-    /// Its length.
     pub(super) bytes: u64,
-    /// The SHA-256 of its content, as hexadecimal digits.
+    /// Hex-encoded SHA-256 of the content.
     pub(super) sha256: String,
 }
 
-/// An archive under way.
+/// An archive being written.
 pub(super) struct Archive {
-    zip: ZipWriter<StreamWriter<Written>>,
-    written: Written,
-    outlet: Outlet,
+    zip: ZipWriter<StreamWriter<SharedBuffer>>,
+    buffer: SharedBuffer,
+    sender: BlockSender,
     made_at: DateTime,
-    entries: Vec<Entry>,
+    entries: Vec<ArchiveEntry>,
 }
 
-/// An entry under way.
-pub(super) struct Writing<'a> {
+/// An entry being written.
+pub(super) struct EntryWriter<'a> {
     archive: &'a mut Archive,
     path: String,
     bytes: u64,
@@ -62,33 +60,34 @@ pub(super) struct Writing<'a> {
 }
 
 impl Archive {
-    /// Its entries bear the time at which it was made, in UTC.
-    pub(super) fn new(outlet: Outlet, made_at: Timestamp) -> Self {
-        let written = Written::default();
+    /// `made_at` becomes the modification time of all entries, in UTC.
+    pub(super) fn new(sender: BlockSender, made_at: Timestamp) -> Self {
+        let buffer = SharedBuffer::default();
         Self {
-            zip: ZipWriter::new_stream(written.clone()),
-            written,
-            outlet,
+            zip: ZipWriter::new_stream(buffer.clone()),
+            buffer,
+            sender,
             made_at: date_time(made_at),
             entries: Vec::new(),
         }
     }
 
-    /// Begins an entry. `expected_bytes` is its length where that is known; one of 4 GiB that did not say so beforehand cannot be written.
-    /// It is kept as it is: PDFs are compressed already.
+    /// Starts an entry. `expected_bytes` is its size, if known; an entry of 4 GiB or more can be
+    /// written only if its size is given. Entries are stored uncompressed, because PDFs are
+    /// compressed already.
     pub(super) fn entry(
         &mut self,
         path: String,
         expected_bytes: Option<u64>,
-    ) -> Result<Writing<'_>, ArchiveError> {
+    ) -> Result<EntryWriter<'_>, ArchiveError> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
-            .large_file(expected_bytes.is_some_and(|bytes| bytes >= LONG_ENTRY_BYTES))
+            .large_file(expected_bytes.is_some_and(|bytes| bytes >= ZIP64_THRESHOLD_BYTES))
             .last_modified_time(self.made_at)
-            // Readable files, and no folders: whoever unpacks it can read what they got.
+            // Regular files that the user can read after unpacking.
             .unix_permissions(0o644);
         self.zip.start_file(path.as_str(), options)?;
-        Ok(Writing {
+        Ok(EntryWriter {
             archive: self,
             path,
             bytes: 0,
@@ -96,26 +95,26 @@ impl Archive {
         })
     }
 
-    /// What was written so far.
-    pub(super) fn entries(&self) -> &[Entry] {
+    /// The entries completed so far.
+    pub(super) fn entries(&self) -> &[ArchiveEntry] {
         &self.entries
     }
 
-    /// Writes the archive's own list and says that this was all.
+    /// Writes the central directory and marks the archive as complete.
     pub(super) async fn finish(self) -> Result<(), ArchiveError> {
         self.zip.finish()?;
-        self.outlet.send(self.written.take()).await?;
-        Ok(self.outlet.finish().await?)
+        self.sender.send(self.buffer.take()).await?;
+        Ok(self.sender.finish().await?)
     }
 }
 
-impl Writing<'_> {
+impl EntryWriter<'_> {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let archive = &mut *self.archive;
-        for piece in bytes.chunks(COPY_BYTES) {
-            archive.zip.write_all(piece)?;
-            if archive.written.len() >= BLOCK_BYTES {
-                archive.outlet.send(archive.written.take()).await?;
+        for block in bytes.chunks(COPY_BYTES) {
+            archive.zip.write_all(block)?;
+            if archive.buffer.len() >= BLOCK_BYTES {
+                archive.sender.send(archive.buffer.take()).await?;
             }
         }
         self.sha256.update(bytes);
@@ -123,7 +122,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// All that the reader has.
+    /// Copies the whole reader.
     pub(super) async fn copy(
         &mut self,
         mut reader: impl AsyncRead + Unpin,
@@ -138,9 +137,10 @@ impl Writing<'_> {
         }
     }
 
-    /// Ends the entry; the zip writes its end with the next one, or with its list.
-    pub(super) fn close(self) -> Entry {
-        let entry = Entry {
+    /// Completes the entry. The zip writes its descriptor together with the next entry or the
+    /// central directory.
+    pub(super) fn close(self) -> ArchiveEntry {
+        let entry = ArchiveEntry {
             path: self.path,
             bytes: self.bytes,
             sha256: hex::encode(self.sha256.finalize()),
@@ -150,28 +150,23 @@ impl Writing<'_> {
     }
 }
 
-/// What the zip has written and nobody was given yet.
+/// Zip output that has not been sent yet.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<BytesMut>>);
+struct SharedBuffer(Arc<Mutex<BytesMut>>);
 
-impl Written {
+impl SharedBuffer {
     fn len(&self) -> usize {
-        self.lock().len()
+        self.0.lock().len()
     }
 
     fn take(&self) -> Bytes {
-        self.lock().split().freeze()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BytesMut> {
-        // Nothing here can panic half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().split().freeze()
     }
 }
 
-impl io::Write for Written {
+impl io::Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -180,7 +175,7 @@ impl io::Write for Written {
     }
 }
 
-/// As zips have it: in whole seconds from 1980 on, and of no time zone.
+/// Zip timestamps have a resolution of seconds, start in 1980 and have no time zone.
 fn date_time(at: Timestamp) -> DateTime {
     let at = at.to_zoned(TimeZone::UTC);
     let small = |number: i8| number.unsigned_abs();

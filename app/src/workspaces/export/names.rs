@@ -1,29 +1,30 @@
-//! Names of entries: what people called a document, made harmless for every file system, and never two alike.
+//! Entry names derived from document titles: safe on every file system and unique.
 
-/// Characters of a title that a name keeps.
-const TITLE_CHARS_MAX: usize = 80;
+/// Maximum number of characters safe of a title.
+const MAX_TITLE_CHARS: usize = 80;
 
-/// `documents/003 Annual report.pdf`: the number keeps names apart and in order.
+/// For example `documents/003 Annual report.pdf`. The number makes names unique and keeps their
+/// order.
 pub(super) fn entry(folder: &str, number: usize, title: &str, extension: &str) -> String {
-    let title = harmless(title);
+    let title = sanitize(title);
     let space = if title.is_empty() { "" } else { " " };
     format!("{folder}/{number:03}{space}{title}.{extension}")
 }
 
-/// Without anything that leads elsewhere, hides, or means something to a file system.
-fn harmless(title: &str) -> String {
-    let kept: String = title
+/// Removes path separators, control characters and characters that are special to a file system.
+fn sanitize(title: &str) -> String {
+    let safe: String = title
         .chars()
         .map(|letter| match letter {
             letter if letter.is_control() => ' ',
             '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '-',
-            // Turned-around text hides what a name ends in.
+            // Bidirectional control characters can disguise the file extension.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
             letter => letter,
         })
-        .take(TITLE_CHARS_MAX)
+        .take(MAX_TITLE_CHARS)
         .collect();
-    let words: Vec<&str> = kept.split_whitespace().collect();
+    let words: Vec<&str> = safe.split_whitespace().collect();
     words.join(" ").trim_matches(['.', ' ']).to_owned()
 }
 
@@ -34,7 +35,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_title_leads_out_of_the_folder(title in "\\PC{0,120}|[./\\\\\\x00-\\x1f]{0,40}", number in 0usize..5000) {
+        fn no_title_escapes_the_folder(title in "\\PC{0,120}|[./\\\\\\x00-\\x1f]{0,40}", number in 0usize..5000) {
             let name = entry("documents", number, &title, "pdf");
             prop_assert_eq!(name.matches('/').count(), 1, "{}", name);
             prop_assert!(!name.contains('\\') && !name.contains("/.") && !name.chars().any(char::is_control));
@@ -43,14 +44,14 @@ mod tests {
         }
 
         #[test]
-        fn numbers_keep_equal_titles_apart(one in 0usize..2000, other in 0usize..2000, title in "\\PC{0,90}") {
+        fn numbers_make_equal_titles_unique(one in 0usize..2000, other in 0usize..2000, title in "\\PC{0,90}") {
             let same = entry("text", one, &title, "txt") == entry("text", other, &title, "txt");
             prop_assert_eq!(same, one == other);
         }
     }
 
     #[test]
-    fn a_title_stays_readable() {
+    fn titles_stay_readable() {
         assert_eq!(
             entry("documents", 3, "Q1/Q2: report?", "pdf"),
             "documents/003 Q1-Q2- report-.pdf"

@@ -1,54 +1,52 @@
-//! A document's text and a workspace's conversations, read from the tenant's database a page at a time, so that a slow download holds
-//! no connection.
+//! Reads document text and conversations from the tenant database page by page, so that a slow
+//! download holds no connection.
 
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::ExportError;
-use super::archive::Writing;
+use super::archive::EntryWriter;
 use crate::ids::DocumentId;
 
-/// Chunks of one query.
-const CHUNKS_AT_ONCE: i64 = 200;
-/// Threads of one query.
-pub(super) const THREADS_AT_ONCE: i64 = 50;
-/// Messages of one query.
-const MESSAGES_AT_ONCE: i64 = 100;
+const CHUNKS_PER_QUERY: i64 = 200;
+pub(super) const THREADS_PER_QUERY: i64 = 50;
+const MESSAGES_PER_QUERY: i64 = 100;
 
-/// Puts chunks, which overlap, back together.
+/// Reassembles the text from overlapping chunks.
 #[derive(Debug, Default)]
-struct Joined {
-    /// Characters of the document that were told.
-    told: usize,
+struct ChunkJoiner {
+    /// Number of characters of the document written so far.
+    written: usize,
 }
 
-impl Joined {
-    /// What of the chunk was not told yet. Where text between two chunks was left out, an empty line stands for it.
+impl ChunkJoiner {
+    /// Returns the part of the chunk that has not been written yet, preceded by an empty line if
+    /// text before it is missing.
     fn next<'a>(&mut self, offset: usize, text: &'a str) -> (&'static str, &'a str) {
         let end = offset + text.chars().count();
-        let gap = if offset > self.told && self.told > 0 {
+        let gap = if offset > self.written && self.written > 0 {
             "\n\n"
         } else {
             ""
         };
-        let known = self.told.saturating_sub(offset);
-        let new = match text.char_indices().nth(known) {
+        let already_written = self.written.saturating_sub(offset);
+        let new = match text.char_indices().nth(already_written) {
             Some((at, _)) => &text[at..],
             None => "",
         };
-        self.told = self.told.max(end);
+        self.written = self.written.max(end);
         (gap, new)
     }
 }
 
-/// The document's text, as it was read.
+/// Writes the document's extracted text.
 pub(super) async fn document(
     tenant: &PgPool,
     document: DocumentId,
-    entry: &mut Writing<'_>,
+    entry: &mut EntryWriter<'_>,
 ) -> Result<(), ExportError> {
-    let mut joined = Joined::default();
+    let mut joiner = ChunkJoiner::default();
     let mut after = -1;
     loop {
         let rows = sqlx::query(
@@ -57,7 +55,7 @@ pub(super) async fn document(
         )
         .bind(document.0)
         .bind(after)
-        .bind(CHUNKS_AT_ONCE)
+        .bind(CHUNKS_PER_QUERY)
         .fetch_all(tenant)
         .await?;
         let Some(last) = rows.last() else {
@@ -66,7 +64,7 @@ pub(super) async fn document(
         after = last.try_get::<i32, _>("ordinal")?;
         for row in &rows {
             let offset: i32 = row.try_get("char_offset")?;
-            let (gap, new) = joined.next(
+            let (gap, new) = joiner.next(
                 usize::try_from(offset).unwrap_or_default(),
                 row.try_get("text")?,
             );
@@ -84,14 +82,14 @@ pub(super) struct Thread {
     created_at: String,
 }
 
-/// Conversations after this one, by their ids.
+/// The next conversations, ordered by id.
 pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>, ExportError> {
     let rows = sqlx::query(
         "SELECT id, title, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
          FROM threads WHERE id > $1 ORDER BY id LIMIT $2",
     )
     .bind(after)
-    .bind(THREADS_AT_ONCE)
+    .bind(THREADS_PER_QUERY)
     .fetch_all(tenant)
     .await?;
     rows.iter()
@@ -105,14 +103,14 @@ pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>,
         .collect()
 }
 
-/// The conversation with its messages, as JSON.
+/// Writes the conversation with its messages as JSON.
 pub(super) async fn thread(
     tenant: &PgPool,
     thread: &Thread,
-    entry: &mut Writing<'_>,
+    entry: &mut EntryWriter<'_>,
 ) -> Result<(), ExportError> {
     let head = json!({ "id": thread.id, "title": thread.title, "created_at": thread.created_at });
-    // Written by hand as far as it must be, so that no conversation has to fit in memory.
+    // The outer JSON is written by hand so that a conversation need not fit in memory.
     entry
         .write(format!("{{\"thread\":{head},\"messages\":[").as_bytes())
         .await?;
@@ -125,7 +123,7 @@ pub(super) async fn thread(
         )
         .bind(thread.id)
         .bind(after)
-        .bind(MESSAGES_AT_ONCE)
+        .bind(MESSAGES_PER_QUERY)
         .fetch_all(tenant)
         .await?;
         let Some(last) = rows.last() else { break };
@@ -158,15 +156,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_that_overlap_make_the_text_again(text in "\\PC{1,200}", size in 1usize..40, overlap in 0usize..20) {
+        fn overlapping_chunks_are_joined_to_the_original_text(text in "\\PC{1,200}", size in 1usize..40, overlap in 0usize..20) {
             let letters: Vec<char> = text.chars().collect();
             let step = size.saturating_sub(overlap).max(1);
-            let mut joined = Joined::default();
+            let mut joiner = ChunkJoiner::default();
             let mut whole = String::new();
             let mut at = 0;
             while at < letters.len() {
                 let chunk: String = letters[at..letters.len().min(at + size)].iter().collect();
-                let (gap, new) = joined.next(at, &chunk);
+                let (gap, new) = joiner.next(at, &chunk);
                 whole.push_str(gap);
                 whole.push_str(new);
                 at += step;
@@ -176,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_between_two_chunks_leaves_an_empty_line() {
-        let mut joined = Joined::default();
-        assert_eq!(joined.next(4, "first"), ("", "first"));
-        assert_eq!(joined.next(12, "second"), ("\n\n", "second"));
+    fn missing_text_between_chunks_becomes_an_empty_line() {
+        let mut joiner = ChunkJoiner::default();
+        assert_eq!(joiner.next(4, "first"), ("", "first"));
+        assert_eq!(joiner.next(12, "second"), ("\n\n", "second"));
     }
 }

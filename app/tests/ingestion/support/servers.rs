@@ -1,11 +1,12 @@
-//! What a world's parts run on: a bucket, two databases, the reader of PDFs, and somebody who owns a workspace.
+//! The parts of a world: a bucket, two databases, the PDF extractor, and a user with a workspace.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use app::config;
+use app::domain::Workspace;
 use app::ids::{UserId, WorkspaceId};
-use app::workspaces::{self, Workspace};
+use app::workspaces;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -14,7 +15,7 @@ use xtask::s3::S3;
 
 use super::BUCKET;
 
-/// A bucket that keeps versions and lets no page in.
+/// A versioned bucket without CORS rules.
 pub(super) async fn make_bucket(client: &aws_sdk_s3::Client) {
     use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
     client.create_bucket().bucket(BUCKET).send().await.unwrap();
@@ -77,7 +78,7 @@ pub(super) async fn database_of_tenant(uri: &str, name: &str) -> PgPool {
     database(uri, name, "../tenant-migrations").await
 }
 
-pub(super) async fn people(database: &PgPool) -> (UserId, Workspace) {
+pub(super) async fn create_user_and_workspace(database: &PgPool) -> (UserId, Workspace) {
     let user = UserId::random();
     let workspace = WorkspaceId::random();
     sqlx::query("INSERT INTO users (id, display_name) VALUES ($1, 'Ada')")

@@ -1,7 +1,7 @@
-//! The data folder of a server: made once, by the user that will run it.
+//! The data folder of a server. It is created once, by the user that runs the server.
 //!
-//! A cluster is made beside its final name and renamed when it is whole, so one that was cut off is never taken for a
-//! finished one.
+//! A new cluster is initialized under a temporary name and renamed when it is complete, so an
+//! interrupted `initdb` never leaves a folder that looks complete.
 
 use std::fs;
 use std::io::Write;
@@ -16,27 +16,28 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::{Data, PostgresError};
 use crate::process::RunAs;
 
-/// How long the removal of a temporary folder may take.
+/// Maximum time for removing a temporary folder.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
-const REMOVE_POLL: Duration = Duration::from_millis(10);
-/// Characters of the superuser's password.
+const REMOVE_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Length of the superuser's password, in characters.
 const PASSWORD_LENGTH: usize = 32;
-/// The first major version that finds control files of extensions outside its own folder.
+/// The first major version with `extension_control_path`.
 const CONTROL_PATH_SINCE: u32 = 18;
-/// The first major version whose own locale provider knows Unicode.
+/// The first major version with the `builtin` locale provider.
 const BUILTIN_LOCALE_SINCE: u32 = 17;
 
-/// A folder with a finished cluster and all that is needed to serve it.
+/// An initialized cluster and everything needed to run a server on it.
 pub(super) struct Cluster {
     pub(super) bin_dir: PathBuf,
     pub(super) data: PathBuf,
     pub(super) log: PathBuf,
     pub(super) password: String,
     pub(super) run_as: Option<RunAs>,
-    /// A folder with control files that let owners of databases install what they may install on Neon.
+    /// A folder with extension control files that allow database owners to install what Neon allows
+    /// them to install.
     pub(super) extension_control: Option<PathBuf>,
-    /// The whole folder, where it is temporary. It is removed with this value, and by the supervisor of the server
-    /// where this value does not live to see it.
+    /// The folder to remove, if the data is temporary. It is removed when this value is dropped,
+    /// and by the server's supervisor in case the owner is killed.
     pub(super) temporary: Option<PathBuf>,
 }
 
@@ -45,56 +46,62 @@ impl Drop for Cluster {
         let Some(folder) = &self.temporary else {
             return;
         };
-        let limit = Instant::now() + REMOVE_TIMEOUT;
-        // The supervisor removes it at the same time: what one of the two does not find is no failure.
-        while folder.exists() && Instant::now() < limit {
+        let deadline = Instant::now() + REMOVE_TIMEOUT;
+        // The supervisor may remove the folder at the same time, so missing entries are not errors.
+        while folder.exists() && Instant::now() < deadline {
             if fs::remove_dir_all(folder).is_err() {
-                std::thread::sleep(REMOVE_POLL);
+                std::thread::sleep(REMOVE_POLL_INTERVAL);
             }
         }
     }
 }
 
 impl Cluster {
-    /// The process that serves this data now, if there is one.
+    /// The process ID of a server that is running on this data folder.
     pub(super) fn served_by(&self) -> Option<u32> {
         let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
         let pid: u32 = text.lines().next()?.trim().parse().ok()?;
-        // A file left by a crash may name a process that is something else by now.
+        // A PID file left by a crash may name an unrelated process.
         let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         command.trim().contains("postgres").then_some(pid)
     }
 }
 
-/// Makes what is missing of the folder and the cluster in it.
+/// Creates the folder and the cluster if they do not exist.
 pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Cluster, PostgresError> {
     let bin_dir = &bin_dir
         .canonicalize()
-        .map_err(|source| file("find", bin_dir, source))?;
+        .map_err(|source| file("resolve", bin_dir, source))?;
     let (folder, temporary) = match data {
         Data::Folder(folder) => (folder, None),
         Data::Temporary => {
             let temporary = tempfile::Builder::new()
                 .prefix("neon-emulator-")
                 .tempdir()
-                .map_err(|source| file("make", &std::env::temp_dir(), source))?;
+                .map_err(|source| {
+                    file(
+                        "create a temporary folder in",
+                        &std::env::temp_dir(),
+                        source,
+                    )
+                })?;
             (temporary.path().to_owned(), Some(temporary))
         }
     };
     let new_folder = temporary.is_some() || !folder.exists();
-    fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
+    fs::create_dir_all(&folder).map_err(|source| file("create", &folder, source))?;
     let folder = folder
         .canonicalize()
-        .map_err(|source| file("find", &folder, source))?;
+        .map_err(|source| file("resolve", &folder, source))?;
     let data = folder.join("cluster");
-    let run_as = user_for(&data)?;
+    let run_as = server_user(&data)?;
     if new_folder {
-        give_to(&folder, run_as)?;
+        change_owner(&folder, run_as)?;
     }
     let version = major_version(bin_dir, run_as)?;
     let password_file = folder.join("superuser-password");
     if !data.join("PG_VERSION").exists() {
-        initialise(
+        initialize(
             bin_dir,
             &folder,
             &data,
@@ -108,7 +115,7 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
         .map_err(|source| file("read", &password_file, source))?
         .trim()
         .to_owned();
-    let extension_control = trusted_vector(bin_dir, &folder, run_as, version)?;
+    let extension_control = trust_vector(bin_dir, &folder, run_as, version)?;
     let log = folder.join("postgres.log");
     Ok(Cluster {
         bin_dir: bin_dir.to_owned(),
@@ -117,12 +124,12 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
         password,
         run_as,
         extension_control,
-        // From here on the value itself removes it.
+        // From here on, dropping the `Cluster` removes the folder.
         temporary: temporary.map(tempfile::TempDir::keep),
     })
 }
 
-fn initialise(
+fn initialize(
     bin_dir: &Path,
     folder: &Path,
     data: &Path,
@@ -138,8 +145,8 @@ fn initialise(
     fs::DirBuilder::new()
         .mode(0o700)
         .create(&partial)
-        .map_err(|source| file("make", &partial, source))?;
-    give_to(&partial, run_as)?;
+        .map_err(|source| file("create", &partial, source))?;
+    change_owner(&partial, run_as)?;
     write_private(
         password_file,
         &Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH),
@@ -174,8 +181,9 @@ fn initialise(
     fs::rename(&partial, data).map_err(|source| file("rename", &partial, source))
 }
 
-/// The user that is to run the server: nobody special, but for root the owner of the data, or `nobody`.
-fn user_for(data: &Path) -> Result<Option<RunAs>, PostgresError> {
+/// The user to run the server as: `None` for the current user. When the current user is root, this
+/// is the owner of the data folder, or `nobody` for a new one.
+fn server_user(data: &Path) -> Result<Option<RunAs>, PostgresError> {
     let me = fs::metadata("/proc/self")
         .map_err(|source| file("read", Path::new("/proc/self"), source))?;
     if me.uid() != 0 {
@@ -220,9 +228,10 @@ fn major_version(bin_dir: &Path, run_as: Option<RunAs>) -> Result<u32, PostgresE
         .ok_or(PostgresError::Program { program, output })
 }
 
-/// On Neon the owner of a database may install `vector`. Where the installed control file does not allow it, a copy that
-/// does is put before it on the path of control files.
-fn trusted_vector(
+/// On Neon the owner of a database may install `vector`. If the installed control file does not
+/// mark the extension as trusted, this function writes a copy that does and that PostgreSQL finds
+/// first.
+fn trust_vector(
     bin_dir: &Path,
     folder: &Path,
     run_as: Option<RunAs>,
@@ -241,9 +250,9 @@ fn trusted_vector(
     {
         return Ok(None);
     }
-    let own = folder.join("extensions");
-    let control = own.join("extension");
-    fs::create_dir_all(&control).map_err(|source| file("make", &control, source))?;
+    let extension_root = folder.join("extensions");
+    let control = extension_root.join("extension");
+    fs::create_dir_all(&control).map_err(|source| file("create", &control, source))?;
     let file_path = control.join("vector.control");
     let scripts = share.join("extension");
     let text = format!(
@@ -252,17 +261,17 @@ fn trusted_vector(
         scripts.display()
     );
     fs::write(&file_path, text).map_err(|source| file("write", &file_path, source))?;
-    for path in [&own, &control, &file_path] {
-        give_to(path, run_as)?;
+    for path in [&extension_root, &control, &file_path] {
+        change_owner(path, run_as)?;
     }
-    Ok(Some(own))
+    Ok(Some(extension_root))
 }
 
 fn share_dir(bin_dir: &Path) -> PathBuf {
-    let asked = Command::new(bin_dir.join("pg_config"))
+    let output = Command::new(bin_dir.join("pg_config"))
         .arg("--sharedir")
         .output();
-    match asked {
+    match output {
         Ok(output) if output.status.success() => {
             PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
         }
@@ -280,7 +289,7 @@ fn run(command: &mut Command, run_as: Option<RunAs>) -> Result<String, PostgresE
         Some(user) if source.kind() == std::io::ErrorKind::PermissionDenied => PostgresError::Program {
             program: program.clone(),
             output: format!(
-                "user {} may not reach it; as root, keep the programs in a folder that everybody can read",
+                "user {} cannot execute it; when running as root, keep the programs in a folder that all users can read",
                 user.uid
             ),
         },
@@ -309,20 +318,20 @@ fn write_private(path: &Path, text: &str, run_as: Option<RunAs>) -> Result<(), P
             writeln!(open, "{text}")
         })
         .map_err(|source| file("write", path, source))?;
-    give_to(path, run_as)
+    change_owner(path, run_as)
 }
 
-fn give_to(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
+fn change_owner(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
     match user {
         Some(user) => chown(path, Some(user.uid), Some(user.gid))
-            .map_err(|source| file("give away", path, source)),
+            .map_err(|source| file("change the owner of", path, source)),
         None => Ok(()),
     }
 }
 
-fn file(what: &'static str, path: &Path, source: std::io::Error) -> PostgresError {
+fn file(action: &'static str, path: &Path, source: std::io::Error) -> PostgresError {
     PostgresError::File {
-        what,
+        action,
         path: path.to_owned(),
         source,
     }

@@ -1,37 +1,38 @@
-//! Where the programs of PostgreSQL are on this machine.
+//! Finds the PostgreSQL programs on this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::PostgresError;
 
-/// The environment variable that names the folder with `initdb` and `postgres`; it wins over everything else.
+/// The environment variable that names the folder with `initdb` and `postgres`. It takes precedence
+/// over all other locations.
 pub const BIN_DIR_VARIABLE: &str = "NEON_EMULATOR_PG_BIN";
-/// Where Debian and its kin keep one folder for each major version.
+/// Debian and its derivatives keep one folder per major version here.
 const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
 
-/// Finds the folder with `initdb` and `postgres`: the variable [`BIN_DIR_VARIABLE`], then what `pg_config` on PATH says,
-/// then PATH itself, then the newest version under `/usr/lib/postgresql`.
+/// Finds the folder with `initdb` and `postgres`: [`BIN_DIR_VARIABLE`] first, then the output of
+/// `pg_config --bindir`, then PATH, then the newest version under `/usr/lib/postgresql`.
 pub fn find_bin_dir() -> Result<PathBuf, PostgresError> {
-    let mut looked_in = Vec::new();
+    let mut searched = Vec::new();
     if let Some(folder) = std::env::var_os(BIN_DIR_VARIABLE).filter(|value| !value.is_empty()) {
-        // Whoever names a folder wants that one: another version found elsewhere would be a surprise.
+        // An explicitly named folder is not silently replaced by another version found elsewhere.
         let folder = PathBuf::from(folder);
         if has_programs(&folder) {
             return Ok(folder);
         }
         return Err(PostgresError::NotFound {
-            looked_in: format!("{} ({BIN_DIR_VARIABLE})", folder.display()),
+            searched: format!("{} ({BIN_DIR_VARIABLE})", folder.display()),
         });
     }
     for folder in candidates() {
         if has_programs(&folder) {
             return Ok(folder);
         }
-        looked_in.push(folder.display().to_string());
+        searched.push(folder.display().to_string());
     }
     Err(PostgresError::NotFound {
-        looked_in: looked_in.join(", "),
+        searched: searched.join(", "),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The account: who holds the key, their organizations, and where projects can be.
+//! The account: the user, the organizations, and the available regions.
 
 use std::sync::Arc;
 
@@ -15,30 +15,30 @@ use super::extract::{Path, Query};
 use super::{Api, validate};
 use crate::store::StoreError;
 
-/// The organization that everybody is in.
+/// The organization that every user belongs to.
 pub(crate) const ORGANIZATION: &str = "org-emulator-00000001";
-/// Who holds every key.
+/// The user that owns every API key.
 const USER: &str = "6e1f0000-0000-4000-8000-000000000001";
 const EMAIL: &str = "emulator@example.test";
 const PLAN: &str = "scale_v3";
-/// What the API says where there is no limit.
+/// The value that the API uses for "no limit".
 const NO_LIMIT: i64 = -1;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct OfOrganization {
+pub(super) struct RegionsParams {
     #[expect(
         dead_code,
-        reason = "every organization has the same regions; the id is only checked"
+        reason = "all organizations have the same regions; the ID is only validated"
     )]
     org_id: Option<OrgId>,
 }
 
-pub(super) async fn regions(_: Query<OfOrganization>) -> Result<Json<RegionList>, ApiError> {
+pub(super) async fn regions(_: Query<RegionsParams>) -> Result<Json<RegionList>, ApiError> {
     let region = |(id, name, latitude, longitude): &(&str, &str, &str, &str)| {
         Ok(Region {
             region_id: id.parse().map_err(|_| ApiError::internal())?,
             name: (*name).to_owned(),
-            default: *id == validate::REGION_DEFAULT,
+            default: *id == validate::DEFAULT_REGION,
             geo_lat: (*latitude).to_owned(),
             geo_long: (*longitude).to_owned(),
         })
@@ -62,7 +62,7 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
         plan: PLAN.to_owned(),
         projects_limit: api.limits.projects.map_or(NO_LIMIT, i64::from),
         branches_limit: api.limits.branches_per_project.map_or(NO_LIMIT, i64::from),
-        max_autoscaling_limit: validate::AUTOSCALING_MAX_CU,
+        max_autoscaling_limit: validate::MAX_AUTOSCALING_CU,
         active_seconds_limit: NO_LIMIT,
         compute_seconds_limit: None,
         auth_accounts: Vec::new(),
@@ -85,12 +85,12 @@ fn organization(id: OrgId) -> Organization {
     }
 }
 
-/// The organization that everybody is in, and those that projects were made in.
-async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
-    let own = ORGANIZATION.to_owned();
+/// The emulator's own organization and all organizations that projects were created in.
+async fn organization_ids(api: &Api) -> Result<Vec<OrgId>, ApiError> {
+    let default = ORGANIZATION.to_owned();
     let mut ids = api.store.organizations().await?;
-    ids.retain(|id| *id != own);
-    ids.insert(0, own);
+    ids.retain(|id| *id != default);
+    ids.insert(0, default);
     Ok(ids
         .iter()
         .map(|id| id.parse())
@@ -101,7 +101,11 @@ async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
 pub(super) async fn organizations(
     State(api): State<Arc<Api>>,
 ) -> Result<Json<OrganizationList>, ApiError> {
-    let organizations = known(&api).await?.into_iter().map(organization).collect();
+    let organizations = organization_ids(&api)
+        .await?
+        .into_iter()
+        .map(organization)
+        .collect();
     Ok(Json(OrganizationList { organizations }))
 }
 
@@ -109,7 +113,7 @@ pub(super) async fn get_organization(
     State(api): State<Arc<Api>>,
     Path(id): Path<OrgId>,
 ) -> Result<Json<Organization>, ApiError> {
-    if known(&api).await?.contains(&id) {
+    if organization_ids(&api).await?.contains(&id) {
         Ok(Json(organization(id)))
     } else {
         Err(ApiError::not_found("organization"))

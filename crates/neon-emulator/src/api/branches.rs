@@ -1,10 +1,10 @@
-//! Branches: looking at one, and what all that is done to them has in common.
+//! Branches: reading a branch, and what the other branch handlers share.
 
-mod change;
 mod create;
-mod end;
+mod delete;
 mod list;
 mod restore;
+mod update;
 
 use std::sync::Arc;
 
@@ -16,21 +16,22 @@ use neon_client::model::{Branch, Endpoint, EndpointList, Lsn};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub(super) use self::change::{set_as_default, update};
 pub(super) use self::create::create;
-pub(crate) use self::end::expire;
-pub(super) use self::end::{delete, recover};
+pub(crate) use self::delete::expire;
+pub(super) use self::delete::{delete, recover};
 pub(super) use self::list::{count, list};
 pub(super) use self::restore::restore;
+pub(super) use self::update::{set_as_default, update};
 use super::error::ApiError;
 use super::extract::Path;
 use super::{Api, view};
 use crate::clock::Micros;
-use crate::store::{BranchRow, EndpointRow, StoreError, Used};
+use crate::store::{BranchRow, EndpointRow, StoreError, Usage};
 
-/// `{"branch": ..., "annotation": ...}`. Nobody annotates here, but the API's document wants one for each branch.
+/// `{"branch": ..., "annotation": ...}`. The emulator has no annotations, but the OpenAPI document
+/// requires the field.
 #[derive(Debug, Serialize)]
-pub(super) struct Annotated {
+pub(super) struct BranchWithAnnotation {
     branch: Branch,
     annotation: Value,
 }
@@ -38,11 +39,11 @@ pub(super) struct Annotated {
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-) -> Result<Json<Annotated>, ApiError> {
+) -> Result<Json<BranchWithAnnotation>, ApiError> {
     api.store.project(&project).await?;
     let row = api.store.branch(&project, &branch).await?;
-    Ok(Json(Annotated {
-        branch: one(&api, &row).await?,
+    Ok(Json(BranchWithAnnotation {
+        branch: load(&api, &row).await?,
         annotation: json!({"object": {"type": "console/branch", "id": branch}, "value": {}}),
     }))
 }
@@ -57,7 +58,6 @@ pub(super) async fn endpoints(
     }))
 }
 
-/// The computes of a branch.
 pub(super) async fn endpoints_of(
     api: &Api,
     project: &ProjectId,
@@ -73,42 +73,46 @@ pub(super) async fn endpoints_of(
         .collect::<Result<_, _>>()?)
 }
 
-/// A branch with what it has used up.
-pub(super) async fn one(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
+/// A branch with its usage.
+pub(super) async fn load(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
     let project = row.project_id.parse().map_err(StoreError::corrupt)?;
-    let (used, size) = used_up(api, &project, &row.branch_id()?).await?;
+    let (used, size) = usage_and_size(api, &project, &row.branch_id()?).await?;
     Ok(view::branch(api, row, used, size)?)
 }
 
-/// What a branch has used up, and its size in bytes. Not to be asked for while a transaction of the state is held: it takes connections
-/// of its own.
-async fn used_up(
+/// A branch's usage in this billing period and its size in bytes. Must not be called while a
+/// transaction is open, because it takes database connections of its own.
+async fn usage_and_size(
     api: &Api,
     project: &ProjectId,
     branch: &BranchId,
-) -> Result<(Used, i64), ApiError> {
-    let since = view::period_start(api.clock.now());
+) -> Result<(Usage, i64), ApiError> {
+    let since = crate::clock::period_start(api.clock.now());
     let used = api
         .store
-        .used(project.as_str(), Some(branch.as_str()), since)
+        .usage(project.as_str(), Some(branch.as_str()), since)
         .await?;
     let databases = api.store.databases(branch).await?;
     let size = api.provisioner.sizes(&databases).await?;
     Ok((used, size))
 }
 
-/// The branch of this id, unless it is deleted.
-fn alive<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
+/// Finds a branch that is not deleted.
+fn find_active<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
     rows.iter()
         .find(|row| row.id == id.as_str() && row.deleted_at_us.is_none())
         .ok_or_else(|| ApiError::not_found("branch"))
 }
 
-/// Names of branches are unique in their project.
-fn unused(rows: &[BranchRow], name: &str, but: &BranchId) -> Result<(), ApiError> {
+/// Checks that no other branch of the project has this name.
+fn ensure_name_available(
+    rows: &[BranchRow],
+    name: &str,
+    except: &BranchId,
+) -> Result<(), ApiError> {
     let taken = rows
         .iter()
-        .any(|row| row.name == name && row.deleted_at_us.is_none() && row.id != but.as_str());
+        .any(|row| row.name == name && row.deleted_at_us.is_none() && row.id != except.as_str());
     if taken {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -124,28 +128,31 @@ fn has_children(rows: &[BranchRow], id: &BranchId) -> bool {
         .any(|row| row.parent_id.as_deref() == Some(id.as_str()) && row.deleted_at_us.is_none())
 }
 
-/// Whether what a branch held at a moment can be had. PostgreSQL keeps no history, so it can only if nobody has been connected to the
-/// branch since: then it is what the branch holds now.
-fn can_be_had(
+/// Checks that the emulator can provide the branch as of a moment. PostgreSQL keeps no history, so
+/// this is possible only if there was no connection to the branch since then: its current contents
+/// are then the same.
+fn ensure_restorable(
     api: &Api,
     row: &BranchRow,
     endpoints: &[EndpointRow],
-    moment: Option<Micros>,
+    timestamp: Option<Micros>,
     lsn: Option<Lsn>,
     now: Micros,
 ) -> Result<(), ApiError> {
     if lsn.is_some() {
         return Err(ApiError::invalid(
-            "the emulator keeps no history: a position in the log cannot be restored, only the head of a branch",
+            "the emulator keeps no history: only the head of a branch can be restored, not an LSN",
         ));
     }
-    let Some(moment) = moment else { return Ok(()) };
-    if moment > now {
-        return Err(ApiError::invalid("the moment lies in the future"));
+    let Some(timestamp) = timestamp else {
+        return Ok(());
+    };
+    if timestamp > now {
+        return Err(ApiError::invalid("the timestamp is in the future"));
     }
-    if moment < row.created_at_us {
+    if timestamp < row.created_at_us {
         return Err(ApiError::invalid(
-            "the moment lies before the branch was made",
+            "the timestamp is before the creation of the branch",
         ));
     }
     let last_use = endpoints
@@ -156,13 +163,13 @@ fn can_be_had(
             open.max(endpoint.last_active_us)
         })
         .max();
-    let restored = row.last_reset_us;
+    let last_reset = row.last_reset_us;
     if last_use
-        .max(restored)
-        .is_some_and(|changed| changed > moment)
+        .max(last_reset)
+        .is_some_and(|changed| changed > timestamp)
     {
         return Err(ApiError::invalid(
-            "the emulator keeps no history: the branch was used after that moment, and only what it holds now can be had",
+            "the emulator keeps no history: the branch was used after that timestamp, so only its current state can be restored",
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What projects and branches have used up, by the hour, the day or the month.
+//! Consumption of projects and branches per hour, day or month.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,23 +16,22 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
-use super::view::period_start;
-use crate::clock::{SECOND, timestamp};
-use crate::store::{StoreError, UsedHour};
+use crate::clock::{SECOND, period_start, timestamp};
+use crate::store::{HourlyUsage, StoreError};
 
-const PROJECTS_DEFAULT: usize = 10;
-const PROJECTS_MAX: usize = 100;
-const BRANCHES_DEFAULT: usize = 100;
-const BRANCHES_MAX: usize = 1_000;
-/// Ids in a query at most.
-const IDS_MAX: usize = 100;
+const DEFAULT_PROJECTS: usize = 10;
+const MAX_PROJECTS: usize = 100;
+const DEFAULT_BRANCHES: usize = 100;
+const MAX_BRANCHES: usize = 1_000;
+/// Maximum number of IDs in a query parameter.
+const MAX_IDS: usize = 100;
 const PLAN: &str = "scale_v3";
-/// No month has more hours, and no list more measurements of one branch.
-const TIMEFRAMES_MAX: usize = 24 * 31 * 12;
+/// Maximum number of timeframes in a response: all hours of a year.
+const MAX_TIMEFRAMES: usize = 24 * 31 * 12;
 
-/// What is asked for. Lists stand in the query as repeated parameters or with commas.
+/// Query parameters. Lists are repeated parameters or comma-separated values.
 #[derive(Debug)]
-struct Wanted {
+struct ConsumptionParams {
     cursor: Option<String>,
     limit: usize,
     project_ids: Vec<ProjectId>,
@@ -44,72 +43,74 @@ struct Wanted {
     metrics: Vec<Metric>,
 }
 
-impl Wanted {
-    fn parse(query: Option<&str>, limit: usize, limit_max: usize) -> Result<Self, ApiError> {
+impl ConsumptionParams {
+    fn parse(query: Option<&str>, limit: usize, max_limit: usize) -> Result<Self, ApiError> {
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        let one = |name: &str| {
+        let first = |name: &str| {
             let pair = pairs.iter().find(|(key, _)| key == name);
             pair.map(|(_, value)| value.as_str())
         };
-        let needed = |name: &str| {
-            one(name).ok_or_else(|| ApiError::bad_request(format!("{name} is needed")))
+        let required = |name: &str| {
+            first(name).ok_or_else(|| ApiError::bad_request(format!("{name} is required")))
         };
-        let many = |name: &str| {
+        let list = |name: &str| {
             let given = pairs.iter().filter(|(key, _)| key == name);
             let each = given.flat_map(|(_, value)| value.split(','));
             each.filter(|value| !value.is_empty())
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        let moment = |name: &str| {
-            let at: Result<Timestamp, _> = needed(name)?.parse();
-            at.map_err(|_| ApiError::bad_request(format!("{name} is not a date and time")))
+        let timestamp_param = |name: &str| {
+            let at: Result<Timestamp, _> = required(name)?.parse();
+            at.map_err(|_| ApiError::bad_request(format!("{name} must be a date and time")))
         };
-        let granularity = Granularity::from(needed("granularity")?);
-        if let Granularity::Unknown(word) = &granularity {
+        let granularity = Granularity::from(required("granularity")?);
+        if let Granularity::Unknown(value) = &granularity {
             return Err(ApiError::bad_request(format!(
-                "there is no granularity {word:?}"
+                "unknown granularity {value:?}"
             )));
         }
-        let metrics: Vec<Metric> = many("metrics").into_iter().map(Metric::from).collect();
+        let metrics: Vec<Metric> = list("metrics").into_iter().map(Metric::from).collect();
         if metrics.is_empty() {
-            return Err(ApiError::bad_request("metrics is needed"));
+            return Err(ApiError::bad_request("metrics is required"));
         }
-        if let Some(Metric::Unknown(word)) = metrics
+        if let Some(Metric::Unknown(value)) = metrics
             .iter()
             .find(|metric| matches!(metric, Metric::Unknown(_)))
         {
-            return Err(ApiError::bad_request(format!(
-                "there is no metric {word:?}"
-            )));
+            return Err(ApiError::bad_request(format!("unknown metric {value:?}")));
         }
-        let limit = one("limit").map_or(Ok(limit), str::parse);
-        let limit = limit.ok().filter(|limit| (1..=limit_max).contains(limit));
-        let wanted = Self {
-            cursor: one("cursor").map(str::to_owned),
+        let limit = first("limit").map_or(Ok(limit), str::parse);
+        let limit = limit.ok().filter(|limit| (1..=max_limit).contains(limit));
+        let requested = Self {
+            cursor: first("cursor").map(str::to_owned),
             limit: limit.ok_or_else(|| {
-                ApiError::bad_request(format!("limit must be between 1 and {limit_max}"))
+                ApiError::bad_request(format!("limit must be between 1 and {max_limit}"))
             })?,
-            project_ids: ids(many("project_ids"), "project_ids")?,
-            branch_ids: ids(many("branch_ids"), "branch_ids")?,
-            from: floor(moment("from")?, &granularity)?,
-            to: moment("to")?,
+            project_ids: ids(list("project_ids"), "project_ids")?,
+            branch_ids: ids(list("branch_ids"), "branch_ids")?,
+            from: floor(timestamp_param("from")?, &granularity)?,
+            to: timestamp_param("to")?,
             granularity,
-            org_id: needed("org_id")?
+            org_id: required("org_id")?
                 .parse()
                 .map_err(|error| ApiError::bad_request(format!("{error}")))?,
             metrics,
         };
-        if wanted.to <= wanted.from {
+        if requested.to <= requested.from {
             return Err(ApiError::bad_request("to must be after from"));
         }
-        Ok(wanted)
+        Ok(requested)
     }
 
-    fn period(&self, now: Timestamp, hours: &[&UsedHour]) -> Result<ConsumptionPeriod, ApiError> {
+    fn period(
+        &self,
+        now: Timestamp,
+        hours: &[&HourlyUsage],
+    ) -> Result<ConsumptionPeriod, ApiError> {
         let mut frames: BTreeMap<Timestamp, Sums> = BTreeMap::new();
         for hour in hours {
             let frame = floor(timestamp(hour.hour_us), &self.granularity)?;
@@ -122,11 +123,11 @@ impl Wanted {
         let start = timestamp(period_start(now.as_microsecond()));
         let consumption = frames
             .into_iter()
-            .take(TIMEFRAMES_MAX)
-            .map(|(begun, sums)| {
+            .take(MAX_TIMEFRAMES)
+            .map(|(start, sums)| {
                 Ok(ConsumptionTimeframe {
-                    timeframe_start: Some(begun),
-                    timeframe_end: Some(next(begun, &self.granularity)?),
+                    timeframe_start: Some(start),
+                    timeframe_end: Some(next(start, &self.granularity)?),
                     metrics: self
                         .metrics
                         .iter()
@@ -152,7 +153,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// What is measured here is measured; the rest is nothing.
+    /// The emulator measures compute time and network transfer; all other metrics are 0.
     fn value(&self, metric: &Metric) -> MetricValue {
         let value = match metric {
             Metric::ComputeUnitSeconds => self.compute_us / SECOND,
@@ -167,19 +168,19 @@ impl Sums {
 }
 
 fn ids<T: TryFrom<String>>(texts: Vec<String>, name: &str) -> Result<Vec<T>, ApiError> {
-    if texts.len() > IDS_MAX {
+    if texts.len() > MAX_IDS {
         return Err(ApiError::bad_request(format!(
-            "{name} may hold at most {IDS_MAX} ids"
+            "{name} may hold at most {MAX_IDS} ids"
         )));
     }
     let ids = texts.into_iter().map(T::try_from).collect::<Result<_, _>>();
-    ids.map_err(|_| ApiError::bad_request(format!("{name} holds what is no id")))
+    ids.map_err(|_| ApiError::bad_request(format!("{name} contains an invalid ID")))
 }
 
-/// When the step that a moment lies in began.
+/// The start of the timeframe that contains a moment.
 fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
     let zoned = at.to_zoned(TimeZone::UTC);
-    let begun = match granularity {
+    let start = match granularity {
         Granularity::Hourly => zoned.round(
             jiff::ZonedRound::new()
                 .smallest(Unit::Hour)
@@ -190,37 +191,43 @@ fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError
             .first_of_month()
             .and_then(|first| first.start_of_day()),
     };
-    begun
+    start
         .map(|zoned| zoned.timestamp())
-        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+        .map_err(|_| ApiError::bad_request("the timestamp is out of range"))
 }
 
-fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
-    let zoned = begun.to_zoned(TimeZone::UTC);
+fn next(start: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
+    let zoned = start.to_zoned(TimeZone::UTC);
     let end = match granularity {
         Granularity::Hourly => zoned.checked_add(1.hour()),
         Granularity::Daily => zoned.checked_add(1.day()),
         _ => zoned.checked_add(1.month()),
     };
     end.map(|zoned| zoned.timestamp())
-        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+        .map_err(|_| ApiError::bad_request("the timestamp is out of range"))
 }
 
-/// The projects that are asked for, newest first.
-async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> {
-    let known = api.store.projects_of(wanted.org_id.as_str()).await?;
-    let ids: Vec<ProjectId> = known
+/// The requested projects of the organization, newest first.
+async fn selected_projects(
+    api: &Api,
+    requested: &ConsumptionParams,
+) -> Result<Vec<ProjectId>, ApiError> {
+    let all = api
+        .store
+        .projects_in_organization(requested.org_id.as_str())
+        .await?;
+    let ids: Vec<ProjectId> = all
         .into_iter()
         .map(|id| id.parse())
         .collect::<Result<_, _>>()
         .map_err(StoreError::corrupt)?;
     Ok(ids
         .into_iter()
-        .filter(|id| wanted.project_ids.is_empty() || wanted.project_ids.contains(id))
+        .filter(|id| requested.project_ids.is_empty() || requested.project_ids.contains(id))
         .collect())
 }
 
-/// One page of a list that a cursor goes through, and where the next begins.
+/// One page of a list, and the cursor of the next page.
 fn page<T: Clone>(
     all: &[T],
     cursor: Option<&str>,
@@ -230,14 +237,14 @@ fn page<T: Clone>(
     let start = match cursor.filter(|cursor| !cursor.is_empty()) {
         None => 0,
         Some(cursor) => {
-            let last = all.iter().position(|one| name(one) == cursor);
-            1 + last.ok_or_else(|| {
-                ApiError::bad_request("the cursor is not one that this list gave out")
-            })?
+            let last = all.iter().position(|first| name(first) == cursor);
+            1 + last.ok_or_else(|| ApiError::bad_request("invalid cursor"))?
         }
     };
     let page: Vec<T> = all.iter().skip(start).take(limit).cloned().collect();
-    let pagination = page.last().map(|one| Pagination { cursor: name(one) });
+    let pagination = page.last().map(|first| Pagination {
+        cursor: name(first),
+    });
     Ok((page, pagination))
 }
 
@@ -245,17 +252,17 @@ pub(super) async fn projects(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ProjectConsumptionPage>, ApiError> {
-    let wanted = Wanted::parse(query.as_deref(), PROJECTS_DEFAULT, PROJECTS_MAX)?;
-    let all = chosen(&api, &wanted).await?;
-    let (ids, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |id| {
+    let requested = ConsumptionParams::parse(query.as_deref(), DEFAULT_PROJECTS, MAX_PROJECTS)?;
+    let all = selected_projects(&api, &requested).await?;
+    let (ids, pagination) = page(&all, requested.cursor.as_deref(), requested.limit, |id| {
         id.to_string()
     })?;
     let now = timestamp(api.clock.now());
     let mut projects = Vec::with_capacity(ids.len());
     for id in ids {
-        let hours = hours(&api, &wanted, &id).await?;
+        let hours = hours(&api, &requested, &id).await?;
         projects.push(ProjectConsumption {
-            periods: vec![wanted.period(now, &hours.iter().collect::<Vec<_>>())?],
+            periods: vec![requested.period(now, &hours.iter().collect::<Vec<_>>())?],
             project_id: id,
         });
     }
@@ -269,32 +276,35 @@ pub(super) async fn branches(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<BranchConsumptionPage>, ApiError> {
-    let wanted = Wanted::parse(query.as_deref(), BRANCHES_DEFAULT, BRANCHES_MAX)?;
-    if wanted.project_ids.is_empty() {
-        return Err(ApiError::bad_request("project_ids is needed"));
+    let requested = ConsumptionParams::parse(query.as_deref(), DEFAULT_BRANCHES, MAX_BRANCHES)?;
+    if requested.project_ids.is_empty() {
+        return Err(ApiError::bad_request("project_ids is required"));
     }
     let mut all = Vec::new();
-    for project in chosen(&api, &wanted).await? {
+    for project in selected_projects(&api, &requested).await? {
         for branch in api.store.branches(&project).await? {
             let id = branch.branch_id()?;
-            if wanted.branch_ids.is_empty() || wanted.branch_ids.contains(&id) {
+            if requested.branch_ids.is_empty() || requested.branch_ids.contains(&id) {
                 all.push((project.clone(), id));
             }
         }
     }
-    let (chosen, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |(_, id)| {
-        id.to_string()
-    })?;
+    let (selected_projects, pagination) = page(
+        &all,
+        requested.cursor.as_deref(),
+        requested.limit,
+        |(_, id)| id.to_string(),
+    )?;
     let now = timestamp(api.clock.now());
-    let mut branches = Vec::with_capacity(chosen.len());
-    for (project_id, branch_id) in chosen {
-        let hours = hours(&api, &wanted, &project_id).await?;
-        let own: Vec<_> = hours
+    let mut branches = Vec::with_capacity(selected_projects.len());
+    for (project_id, branch_id) in selected_projects {
+        let hours = hours(&api, &requested, &project_id).await?;
+        let branch_hours: Vec<_> = hours
             .iter()
             .filter(|hour| hour.branch_id == branch_id.as_str())
             .collect();
         branches.push(BranchConsumption {
-            periods: vec![wanted.period(now, &own)?],
+            periods: vec![requested.period(now, &branch_hours)?],
             project_id,
             branch_id,
         });
@@ -305,8 +315,15 @@ pub(super) async fn branches(
     }))
 }
 
-async fn hours(api: &Api, wanted: &Wanted, project: &ProjectId) -> Result<Vec<UsedHour>, ApiError> {
-    api.settle(project).await?;
-    let (from, to) = (wanted.from.as_microsecond(), wanted.to.as_microsecond());
-    Ok(api.store.used_hours(project, from, to).await?)
+async fn hours(
+    api: &Api,
+    requested: &ConsumptionParams,
+    project: &ProjectId,
+) -> Result<Vec<HourlyUsage>, ApiError> {
+    api.record_usage(project).await?;
+    let (from, to) = (
+        requested.from.as_microsecond(),
+        requested.to.as_microsecond(),
+    );
+    Ok(api.store.hourly_usage(project, from, to).await?)
 }

@@ -13,7 +13,7 @@ use neon_client::model::{
 
 use super::error::ApiError;
 use super::extract::{Body, Injected, Path};
-use super::{Api, change, validate, view};
+use super::{Api, operation_plan, validate, view};
 use crate::store::{Store, StoreError};
 
 pub(super) async fn list(
@@ -43,37 +43,39 @@ pub(super) async fn get(
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
-    Body(DatabaseEnvelope { database: wanted }): Body<DatabaseEnvelope<CreateDatabase>>,
+    Injected(injection): Injected,
+    Body(DatabaseEnvelope {
+        database: requested,
+    }): Body<DatabaseEnvelope<CreateDatabase>>,
 ) -> Result<(StatusCode, Json<DatabaseOperations>), ApiError> {
-    validate::database_name(&wanted.name)?;
+    validate::database_name(&requested.name)?;
     api.store.branch(&project, &branch).await?;
-    api.store.role(&branch, &wanted.owner_name).await?;
-    let plan = change::apply_config(&api, &project, &branch).await?;
+    api.store.role(&branch, &requested.owner_name).await?;
+    let plan = operation_plan::apply_config(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_databases(&mut tx, &branch).await?;
-    if rows.iter().any(|row| row.name == wanted.name.as_str()) {
-        return Err(taken(&wanted.name));
+    if rows.iter().any(|row| row.name == requested.name.as_str()) {
+        return Err(taken(&requested.name));
     }
     let row = Store::insert_database(
         &mut tx,
         &project,
         &branch,
-        &wanted.name,
-        &wanted.owner_name,
+        &requested.name,
+        &requested.owner_name,
         now,
     )
     .await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = DatabaseOperations {
+    let response = DatabaseOperations {
         database: view::database(&row)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 fn taken(name: &DatabaseName) -> ApiError {
@@ -87,7 +89,7 @@ fn taken(name: &DatabaseName) -> ApiError {
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path((project, branch, database)): Path<(ProjectId, BranchId, DatabaseName)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(DatabaseEnvelope { database: changes }): Body<DatabaseEnvelope<UpdateDatabase>>,
 ) -> Result<Json<DatabaseOperations>, ApiError> {
     api.store.branch(&project, &branch).await?;
@@ -95,7 +97,8 @@ pub(super) async fn update(
         Some(owner) => Some(api.store.role(&branch, owner).await?),
         None => None,
     };
-    let plan = change::apply_config(&api, &project, &branch).await?;
+    let plan = operation_plan::apply_config(&api, &project, &branch).await?;
+    let _branch_lock = api.sessions.lock_branch_exclusive(branch.as_str()).await;
     let mut admin = api.provisioner.acquire().await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
@@ -122,25 +125,26 @@ pub(super) async fn update(
     row.updated_at_us = now;
     Store::save_database(&mut tx, &row).await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     if renamed.is_some() {
-        // PostgreSQL renames no database that somebody is connected to.
-        api.sessions.cut_branch(project.as_str(), branch.as_str());
+        // PostgreSQL cannot rename a database while there are connections to it.
+        api.sessions
+            .terminate_branch(project.as_str(), branch.as_str());
     }
     Ok(Json(DatabaseOperations {
         database: view::database(&row)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     }))
 }
 
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((project, branch, database)): Path<(ProjectId, BranchId, DatabaseName)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Response, ApiError> {
     api.store.branch(&project, &branch).await?;
-    let plan = change::apply_config(&api, &project, &branch).await?;
+    let plan = operation_plan::apply_config(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
@@ -148,14 +152,14 @@ pub(super) async fn delete(
     let Some(row) = rows.iter().find(|row| row.name == database.as_str()) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    Store::doom_database(&mut tx, row).await?;
+    Store::discard_database(&mut tx, row).await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    api.bury().await;
-    let answer = DatabaseOperations {
+    api.drop_garbage().await;
+    let response = DatabaseOperations {
         database: view::database(row)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }

@@ -1,8 +1,8 @@
-//! Computes: looking at them, and their end.
+//! Computes: listing, reading and deleting them.
 
-mod change;
 mod create;
-mod order;
+mod lifecycle;
+mod update;
 
 use std::sync::Arc;
 
@@ -13,17 +13,14 @@ use http::StatusCode;
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{EndpointEnvelope, EndpointList, EndpointOperations, OperationAction};
 
-pub(super) use self::change::update;
 pub(super) use self::create::{create, new_row};
-pub(super) use self::order::{restart, start, suspend};
+pub(super) use self::lifecycle::{restart, start, suspend};
+pub(super) use self::update::update;
 use super::error::ApiError;
 use super::extract::{Injected, Path};
-use super::{Api, change as changes, view};
+use super::{Api, operation_plan, view};
 use crate::compute;
 use crate::store::{Store, StoreError};
-
-/// The kind of compute that a branch has one of at most.
-pub(crate) const READ_WRITE: &str = "read_write";
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -51,7 +48,7 @@ pub(super) async fn get(
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((project, endpoint)): Path<(ProjectId, EndpointId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Response, ApiError> {
     api.store.project(&project).await?;
     let mut tx = api.store.begin().await?;
@@ -64,28 +61,28 @@ pub(super) async fn delete(
     let branch: BranchId = row.branch_id.parse().map_err(StoreError::corrupt)?;
     let mut plan = Vec::new();
     if compute::suspend(&mut tx, &mut row, &api.sessions, now).await? {
-        plan.push(changes::step(
+        plan.push(operation_plan::step(
             OperationAction::SuspendCompute,
             &branch,
             Some(&endpoint),
             api.latency.suspend_compute_ms,
         ));
     }
-    Store::forget_endpoint(&mut tx, &row.id).await?;
+    Store::delete_endpoint(&mut tx, &row.id).await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     api.sessions
-        .cut_endpoint(project.as_str(), endpoint.as_str());
-    let answer = EndpointOperations {
+        .terminate_endpoint(project.as_str(), endpoint.as_str());
+    let response = EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row)?,
-        operations: changes::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
-/// A branch has one compute that writes at most.
-pub(super) fn second_writer() -> ApiError {
+/// A branch has at most one read-write compute.
+pub(super) fn read_write_exists() -> ApiError {
     ApiError::new(
         StatusCode::CONFLICT,
         "READ_WRITE_ENDPOINT_ALREADY_EXISTS",

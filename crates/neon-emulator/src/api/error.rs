@@ -1,4 +1,4 @@
-//! Refusals, as the API writes them.
+//! Errors of API calls.
 
 use axum::extract::rejection::{ExtensionRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::provision::ProvisionError;
 use crate::store::StoreError;
 
-/// A refusal. The gate before the handlers adds the request's id and makes the body of it.
+/// An error response. The middleware adds the request's ID and builds the body.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
@@ -26,12 +26,12 @@ impl ApiError {
         }
     }
 
-    /// The request is not what the API's document describes.
+    /// The request does not match the API's schema.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
     }
 
-    /// The request is well-formed, but its values do not go together.
+    /// The request is well-formed, but its values are not acceptable.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_VALUE", message)
     }
@@ -48,18 +48,18 @@ impl ApiError {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "INTERNAL",
-            "the emulator could not do this; its log says why",
+            "internal error of the emulator; see its log",
         )
     }
 
-    /// The word that goes with a status that was asked for as a fault.
+    /// The error for a status that a fault injects.
     pub(crate) fn injected(status: u16, retry_after_seconds: Option<u32>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (code, message) = match status.as_u16() {
             423 => return Self::locked(),
             429 => ("RATE_LIMITED", "too many requests; slow down"),
             503 => return Self::unavailable(),
-            _ => ("INJECTED", "this failure was asked for"),
+            _ => ("INJECTED", "injected failure"),
         };
         Self {
             retry_after_seconds,
@@ -67,7 +67,7 @@ impl ApiError {
         }
     }
 
-    /// Nothing was done; the same call may be sent again.
+    /// The request was not processed; the client may retry it.
     fn unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -76,7 +76,6 @@ impl ApiError {
         )
     }
 
-    /// An operation of the project is under way.
     pub(crate) fn locked() -> Self {
         let message = "the project has running operations; new ones cannot be scheduled until they are finished";
         Self::new(StatusCode::LOCKED, "PROJECT_LOCKED", message)
@@ -89,15 +88,15 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Locked => Self::locked(),
             StoreError::Unavailable(ref source) => {
-                tracing::warn!(error = %source, "{error}");
+                tracing::warn!(error = %source, "state database unavailable");
                 Self::unavailable()
             }
             StoreError::Database(ref source) => {
-                tracing::error!(error = %source, "{error}");
+                tracing::error!(error = %source, "state database query failed");
                 Self::internal()
             }
             StoreError::Corrupt(_) => {
-                tracing::error!("{error}");
+                tracing::error!(%error, "invalid data in the state database");
                 Self::internal()
             }
         }
@@ -122,7 +121,7 @@ impl From<ProvisionError> for ApiError {
 
 impl From<url::ParseError> for ApiError {
     fn from(error: url::ParseError) -> Self {
-        tracing::error!(%error, "A connection URI could not be made");
+        tracing::error!(%error, "failed to build a connection URI");
         Self::internal()
     }
 }
@@ -141,7 +140,7 @@ impl From<QueryRejection> for ApiError {
 
 impl From<ExtensionRejection> for ApiError {
     fn from(rejection: ExtensionRejection) -> Self {
-        tracing::error!(error = %rejection.body_text(), "A handler was reached without the gate");
+        tracing::error!(error = %rejection.body_text(), "a handler was called without the middleware");
         Self::internal()
     }
 }

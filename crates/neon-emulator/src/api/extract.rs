@@ -1,4 +1,4 @@
-//! What handlers take from a request, refused in the API's own form.
+//! Axum extractors whose rejections are API errors.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize as _, Deserializer};
 
 use super::error::ApiError;
-use crate::faults::Verdict;
+use crate::faults::Injection;
 
-/// The longest body of a request, in bytes. The largest is a seed of thousands of names.
-pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum size of a request body, in bytes. The largest bodies are seed requests with thousands of
+/// names.
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Ids and names in the path, checked by their types.
+/// Path parameters, validated by their types.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(super) struct Path<T>(pub(super) T);
 
-/// The query.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
 pub(super) struct Query<T>(pub(super) T);
 
-/// What the faults want of this call.
-pub(super) struct Injected(pub(super) Arc<Verdict>);
+/// The faults that apply to this call.
+pub(super) struct Injected(pub(super) Arc<Injection>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Injected {
     type Rejection = ApiError;
@@ -33,11 +33,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Injected {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         Ok(Extension::from_request_parts(parts, state)
             .await
-            .map(|Extension(verdict)| Self(verdict))?)
+            .map(|Extension(injection)| Self(injection))?)
     }
 }
 
-/// A body in JSON, whatever its content type says.
+/// A JSON body, regardless of its content type.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -48,7 +48,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A body in JSON that may be left out.
+/// An optional JSON body.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
@@ -65,20 +65,20 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 }
 
 async fn read(request: Request) -> Result<bytes::Bytes, ApiError> {
-    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
+    axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
         .await
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))
+        .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("the body is not what this call takes: {error}"))
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::bad_request(format!("invalid body: {error}")))
 }
 
-/// Reads a flag in a query in the spellings that the service takes: some clients write `True`.
+/// Deserializes a boolean query parameter in any spelling that Neon accepts; some clients send
+/// `True`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let text = String::deserialize(deserializer)?;
-    crate::document::flag(&text)
-        .ok_or_else(|| D::Error::custom(format_args!("{text:?} is neither true nor false")))
+    crate::openapi::flag(&text)
+        .ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a boolean")))
 }

@@ -1,4 +1,4 @@
-//! A listener whose connections can be cut from inside a handler, for answers that get lost.
+//! A TCP listener whose connections a handler can drop, to simulate lost responses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Cuts the connection that a request came on, before anything of an answer is written.
+/// Drops a request's connection before any part of the response is written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(super) struct DisconnectHandle(Arc<AtomicBool>);
 
-impl Cut {
-    pub(super) fn now(&self) {
+impl DisconnectHandle {
+    pub(super) fn disconnect(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_cut(&self) -> bool {
+    pub(super) fn is_disconnected(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.is_cut() {
+        if self.is_disconnected() {
             Err(io::ErrorKind::ConnectionReset.into())
         } else {
             Ok(())
@@ -34,30 +34,30 @@ impl Cut {
     }
 }
 
-/// A listener on TCP whose connections have a [`Cut`].
+/// A TCP listener whose connections have a [`DisconnectHandle`].
 #[derive(Debug)]
-pub(super) struct CuttableListener(pub(super) TcpListener);
+pub(super) struct DisconnectableListener(pub(super) TcpListener);
 
 #[derive(Debug)]
-pub(super) struct CuttableStream {
+pub(super) struct DisconnectableStream {
     stream: TcpStream,
-    cut: Cut,
+    handle: DisconnectHandle,
 }
 
-impl Listener for CuttableListener {
-    type Io = CuttableStream;
+impl Listener for DisconnectableListener {
+    type Io = DisconnectableStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
+    async fn accept(&mut self) -> (DisconnectableStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // An answer is small and written at once; waiting for more of it would only add delay.
+        // Responses are small and written in one piece, so Nagle's algorithm would only add delay.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "A connection of the API cannot be set to send at once");
+            tracing::debug!(%error, "failed to set TCP_NODELAY on an API connection");
         }
         (
-            CuttableStream {
+            DisconnectableStream {
                 stream,
-                cut: Cut::default(),
+                handle: DisconnectHandle::default(),
             },
             address,
         )
@@ -68,30 +68,30 @@ impl Listener for CuttableListener {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().cut.clone()
+impl Connected<IncomingStream<'_, DisconnectableListener>> for DisconnectHandle {
+    fn connect_info(stream: IncomingStream<'_, DisconnectableListener>) -> Self {
+        stream.io().handle.clone()
     }
 }
 
-impl AsyncRead for CuttableStream {
+impl AsyncRead for DisconnectableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.cut.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for CuttableStream {
+impl AsyncWrite for DisconnectableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.cut.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -100,7 +100,7 @@ impl AsyncWrite for CuttableStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.cut.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -109,7 +109,7 @@ impl AsyncWrite for CuttableStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.cut.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

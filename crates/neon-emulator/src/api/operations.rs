@@ -1,10 +1,9 @@
-//! The API's operations by name, and the calls about the work that the control plane does.
+//! The handlers for a project's operations.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use http::Method;
 use neon_client::ids::{OperationId, ProjectId};
 use neon_client::model::{OperationEnvelope, OperationPage, Pagination};
 use serde::Deserialize;
@@ -13,229 +12,11 @@ use super::Api;
 use super::error::ApiError;
 use super::extract::{Path, Query};
 
-/// Operations on a page when the client says nothing.
-const LIMIT_DEFAULT: i64 = 100;
-/// Operations on a page at most.
-const LIMIT_MAX: i64 = 1_000;
-/// The name under which calls are counted that the emulator does not have.
-pub(super) const UNKNOWN: &str = "unknown";
-
-/// Where the API begins.
-pub(super) const PREFIX: &str = "/api/v2";
-
-/// The calls that the emulator has: method, path below the base URL, and name, as the API's document writes them.
-pub const OPERATIONS: &[(Method, &str, &str)] = &[
-    (Method::GET, "/projects", "listProjects"),
-    (Method::POST, "/projects", "createProject"),
-    (Method::GET, "/projects/shared", "listSharedProjects"),
-    (Method::GET, "/projects/{project_id}", "getProject"),
-    (Method::PATCH, "/projects/{project_id}", "updateProject"),
-    (Method::DELETE, "/projects/{project_id}", "deleteProject"),
-    (
-        Method::POST,
-        "/projects/{project_id}/recover",
-        "recoverProject",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/operations",
-        "listProjectOperations",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/operations/{operation_id}",
-        "getProjectOperation",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/connection_uri",
-        "getConnectionURI",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/endpoints",
-        "listProjectEndpoints",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/endpoints",
-        "createProjectEndpoint",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/endpoints/{endpoint_id}",
-        "getProjectEndpoint",
-    ),
-    (
-        Method::PATCH,
-        "/projects/{project_id}/endpoints/{endpoint_id}",
-        "updateProjectEndpoint",
-    ),
-    (
-        Method::DELETE,
-        "/projects/{project_id}/endpoints/{endpoint_id}",
-        "deleteProjectEndpoint",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/endpoints/{endpoint_id}/start",
-        "startProjectEndpoint",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/endpoints/{endpoint_id}/suspend",
-        "suspendProjectEndpoint",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/endpoints/{endpoint_id}/restart",
-        "restartProjectEndpoint",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches",
-        "listProjectBranches",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches",
-        "createProjectBranch",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/count",
-        "countProjectBranches",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}",
-        "getProjectBranch",
-    ),
-    (
-        Method::PATCH,
-        "/projects/{project_id}/branches/{branch_id}",
-        "updateProjectBranch",
-    ),
-    (
-        Method::DELETE,
-        "/projects/{project_id}/branches/{branch_id}",
-        "deleteProjectBranch",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/restore",
-        "restoreProjectBranch",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/recover",
-        "recoverProjectBranch",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/set_as_default",
-        "setDefaultProjectBranch",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/endpoints",
-        "listProjectBranchEndpoints",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/databases",
-        "listProjectBranchDatabases",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/databases",
-        "createProjectBranchDatabase",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
-        "getProjectBranchDatabase",
-    ),
-    (
-        Method::PATCH,
-        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
-        "updateProjectBranchDatabase",
-    ),
-    (
-        Method::DELETE,
-        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
-        "deleteProjectBranchDatabase",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/roles",
-        "listProjectBranchRoles",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/roles",
-        "createProjectBranchRole",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
-        "getProjectBranchRole",
-    ),
-    (
-        Method::DELETE,
-        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
-        "deleteProjectBranchRole",
-    ),
-    (
-        Method::POST,
-        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password",
-        "resetProjectBranchRolePassword",
-    ),
-    (
-        Method::GET,
-        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password",
-        "getProjectBranchRolePassword",
-    ),
-    (
-        Method::GET,
-        "/consumption_history/v2/projects",
-        "getConsumptionHistoryPerProjectV2",
-    ),
-    (
-        Method::GET,
-        "/consumption_history/v2/branches",
-        "getConsumptionHistoryPerBranchV2",
-    ),
-    (Method::GET, "/regions", "getActiveRegions"),
-    (Method::GET, "/users/me", "getCurrentUserInfo"),
-    (
-        Method::GET,
-        "/users/me/organizations",
-        "getCurrentUserOrganizations",
-    ),
-    (Method::GET, "/organizations/{org_id}", "getOrganization"),
-    (Method::GET, "/auth", "getAuthDetails"),
-];
-
-/// The name of a call in the API's document.
-pub(super) fn name(method: &Method, path: &str) -> &'static str {
-    let path = path.strip_prefix(PREFIX).unwrap_or(path);
-    OPERATIONS
-        .iter()
-        .find(|(known, of, _)| known == method && *of == path)
-        .map_or(UNKNOWN, |(_, _, name)| name)
-}
-
-/// Whether faults on this route can ever happen.
-pub(crate) fn is_route(name: &str) -> bool {
-    name == crate::faults::EVERY_ROUTE
-        || name == crate::faults::ACCOUNT
-        || name == crate::faults::DATA_PLANE
-        || OPERATIONS.iter().any(|(_, _, known)| *known == name)
-}
-
+/// Page size if the client does not set one.
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1_000;
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
+pub(super) struct ListOperationsParams {
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -243,17 +24,16 @@ pub(super) struct Page {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Query(page): Query<Page>,
+    Query(page): Query<ListOperationsParams>,
 ) -> Result<Json<OperationPage>, ApiError> {
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
+    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::bad_request(format!(
-            "limit must be between 1 and {LIMIT_MAX}"
+            "limit must be between 1 and {MAX_LIMIT}"
         )));
     }
     let before = page.cursor.map(|cursor| cursor.parse()).transpose();
-    let before = before
-        .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?;
+    let before = before.map_err(|_| ApiError::bad_request("invalid cursor"))?;
     api.store.project(&project).await?;
     let rows = api.store.operations(&project, before, limit).await?;
     let now = api.clock.now();

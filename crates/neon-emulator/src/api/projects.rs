@@ -1,4 +1,6 @@
-//! Projects: looking at them, changing them, and their end.
+//! Projects: listing, reading, updating, deleting and recovering them.
+
+pub(crate) mod create;
 
 use std::sync::Arc;
 
@@ -14,18 +16,17 @@ use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use super::extract::{Body, Injected, Path, Query, flag};
-use super::{Api, branches, change, validate, view};
+use super::{Api, branches, operation_plan, validate, view};
 use crate::clock::from_millis;
-use crate::faults::Verdict;
-use crate::store::{Planned, ProjectQuery, ProjectRow, Store, StoreError};
+use crate::faults::Injection;
+use crate::store::{PlannedOperation, ProjectQuery, ProjectRow, Store, StoreError};
 
-/// Projects on a page when the client says nothing.
-const LIMIT_DEFAULT: i64 = 10;
-/// Projects on a page at most.
-const LIMIT_MAX: i64 = 400;
+/// Page size if the client does not set one.
+const DEFAULT_LIMIT: i64 = 10;
+const MAX_LIMIT: i64 = 400;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
+pub(super) struct ListProjectsParams {
     cursor: Option<String>,
     limit: Option<i64>,
     search: Option<String>,
@@ -36,31 +37,30 @@ pub(super) struct Page {
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Injected(verdict): Injected,
-    Query(page): Query<Page>,
+    Injected(injection): Injected,
+    Query(page): Query<ListProjectsParams>,
 ) -> Result<Json<ProjectPage>, ApiError> {
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
+    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::bad_request(format!(
-            "limit must be between 1 and {LIMIT_MAX}"
+            "limit must be between 1 and {MAX_LIMIT}"
         )));
     }
     let after = page.cursor.map_or(Ok(0), |cursor| cursor.parse());
     let query = ProjectQuery {
-        after: after
-            .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?,
+        after: after.map_err(|_| ApiError::bad_request("invalid cursor"))?,
         limit,
         search: page.search.filter(|text| !text.is_empty()),
         org_id: page.org_id,
         deleted_since: page.recoverable.then(|| api.recoverable_since()),
     };
     let rows = api.store.projects(&query).await?;
-    // As in the real service, the last page names a cursor too: the list ends with an empty page.
+    // As in Neon, the last page has a cursor too: the list ends with an empty page.
     let pagination = rows.last().map(|row| Pagination {
         cursor: row.number.to_string(),
     });
-    let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &verdict)?;
-    // Nothing is ever installed in an emulator.
+    let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &injection)?;
+    // The emulator supports neither applications nor integrations.
     let (applications, integrations) = (Some(Map::new()), Some(Map::new()));
     Ok(Json(ProjectPage {
         projects,
@@ -74,13 +74,13 @@ pub(super) async fn list(
 fn split_unavailable(
     api: &Api,
     rows: &[ProjectRow],
-    verdict: &Verdict,
+    injection: &Injection,
 ) -> Result<(Vec<Project>, Vec<ProjectId>), StoreError> {
     let mut projects = Vec::with_capacity(rows.len());
     let mut unavailable = Vec::new();
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let project = view::listed(api, row)?;
-        if place < verdict.unavailable_first || verdict.unavailable.contains(&project.id) {
+        if index < injection.unavailable_first || injection.unavailable.contains(&project.id) {
             unavailable.push(project.id);
         } else {
             projects.push(project);
@@ -94,7 +94,7 @@ pub(super) async fn get(
     Path(id): Path<ProjectId>,
 ) -> Result<Json<ProjectEnvelope>, ApiError> {
     let row = api.store.project(&id).await?;
-    api.settle(&id).await?;
+    api.record_usage(&id).await?;
     Ok(Json(ProjectEnvelope {
         project: view::single(&api, &row).await?,
     }))
@@ -103,7 +103,7 @@ pub(super) async fn get(
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path(id): Path<ProjectId>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(ProjectEnvelope { project: update }): Body<ProjectEnvelope<UpdateProject>>,
 ) -> Result<Json<UpdatedProject>, ApiError> {
     validate::project_update(&update)?;
@@ -116,23 +116,23 @@ pub(super) async fn update(
     validate::endpoint_defaults(&row.default_endpoint_settings)?;
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;
-    // Settings that computes must know are brought to each of them; a name or a default is only written down.
+    // Changed settings are applied to every compute. A changed name or default is only stored.
     let mut plan = Vec::new();
     if row.settings.0 != before {
         for endpoint in &endpoints {
-            plan.push(Planned {
+            plan.push(PlannedOperation {
                 action: OperationAction::ApplyConfig,
                 branch: endpoint.branch_id.parse().map_err(StoreError::corrupt)?,
                 endpoint: Some(endpoint.id.parse().map_err(StoreError::corrupt)?),
-                takes: from_millis(api.latency.apply_config_ms),
+                duration: from_millis(api.latency.apply_config_ms),
             });
         }
     }
-    let rows = Store::schedule(&mut tx, &id, now, &plan, verdict.operation.as_ref()).await?;
+    let rows = Store::schedule(&mut tx, &id, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     Ok(Json(UpdatedProject {
         project: view::single(&api, &row).await?,
-        operations: change::started(&rows)?,
+        operations: operation_plan::as_scheduled(&rows)?,
     }))
 }
 
@@ -167,12 +167,15 @@ fn apply(row: &mut ProjectRow, update: UpdateProject) {
 
 fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
     if let Some(quota) = changes.quota {
-        let kept: &mut Quota = settings.quota.get_or_insert_default();
-        replace(&mut kept.active_time_seconds, quota.active_time_seconds);
-        replace(&mut kept.compute_time_seconds, quota.compute_time_seconds);
-        replace(&mut kept.written_data_bytes, quota.written_data_bytes);
-        replace(&mut kept.data_transfer_bytes, quota.data_transfer_bytes);
-        replace(&mut kept.logical_size_bytes, quota.logical_size_bytes);
+        let current: &mut Quota = settings.quota.get_or_insert_default();
+        replace(&mut current.active_time_seconds, quota.active_time_seconds);
+        replace(
+            &mut current.compute_time_seconds,
+            quota.compute_time_seconds,
+        );
+        replace(&mut current.written_data_bytes, quota.written_data_bytes);
+        replace(&mut current.data_transfer_bytes, quota.data_transfer_bytes);
+        replace(&mut current.logical_size_bytes, quota.logical_size_bytes);
     }
     replace(&mut settings.allowed_ips, changes.allowed_ips);
     replace(
@@ -193,9 +196,9 @@ fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
     replace(&mut settings.preload_libraries, changes.preload_libraries);
 }
 
-fn replace<T>(kept: &mut Option<T>, change: Option<T>) {
+fn replace<T>(current: &mut Option<T>, change: Option<T>) {
     if change.is_some() {
-        *kept = change;
+        *current = change;
     }
 }
 
@@ -210,7 +213,7 @@ pub(super) async fn delete(
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;
     tx.commit().await?;
-    api.sessions.cut(id.as_str());
+    api.sessions.terminate_project(id.as_str());
     Ok(Json(ProjectEnvelope {
         project: view::single(&api, &row).await?,
     }))
@@ -229,7 +232,7 @@ pub(super) async fn recover(
     tx.commit().await?;
     let mut all = Vec::new();
     for row in api.store.branches(&id).await? {
-        all.push(branches::one(&api, &row).await?);
+        all.push(branches::load(&api, &row).await?);
     }
     Ok(Json(RecoveredProject {
         project: view::single(&api, &row).await?,
@@ -237,11 +240,13 @@ pub(super) async fn recover(
     }))
 }
 
-/// Projects that others shared with this account. Nobody shares here.
-pub(super) async fn shared(Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    if !(1..=LIMIT_MAX).contains(&page.limit.unwrap_or(LIMIT_DEFAULT)) {
+/// Projects that other accounts shared with this one. The emulator does not support sharing.
+pub(super) async fn shared(
+    Query(page): Query<ListProjectsParams>,
+) -> Result<Json<Value>, ApiError> {
+    if !(1..=MAX_LIMIT).contains(&page.limit.unwrap_or(DEFAULT_LIMIT)) {
         return Err(ApiError::bad_request(format!(
-            "limit must be between 1 and {LIMIT_MAX}"
+            "limit must be between 1 and {MAX_LIMIT}"
         )));
     }
     Ok(Json(json!({"projects": []})))
@@ -252,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_an_update_does_not_name_stay() {
+    fn an_update_keeps_the_settings_that_it_does_not_contain() {
         let quota = |active, written| {
             Some(Quota {
                 active_time_seconds: active,

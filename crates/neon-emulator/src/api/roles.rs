@@ -1,4 +1,4 @@
-//! Roles: looking at them, their passwords, and URIs to connect with.
+//! Roles, their passwords, and connection URIs.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::error::ApiError;
 use super::extract::{Body, Injected, Path, Query, flag};
-use super::{Api, change, validate, view};
+use super::{Api, operation_plan, validate, view};
 use crate::clock::Micros;
 use crate::names::new_password;
 use crate::store::{Store, StoreError};
@@ -50,91 +50,95 @@ pub(super) async fn get(
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
-    Body(RoleEnvelope { role: wanted }): Body<RoleEnvelope<CreateRole>>,
+    Injected(injection): Injected,
+    Body(RoleEnvelope { role: requested }): Body<RoleEnvelope<CreateRole>>,
 ) -> Result<(StatusCode, Json<RoleOperations>), ApiError> {
-    validate::role_name(&wanted.name)?;
+    validate::role_name(&requested.name)?;
     api.store.branch(&project, &branch).await?;
-    let plan = change::apply_config(&api, &project, &branch).await?;
+    let plan = operation_plan::apply_config(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
-    let rows = Store::roles_in(&mut tx, &branch).await?;
-    if rows.iter().any(|row| row.name == wanted.name.as_str()) {
+    let rows = Store::roles_in_transaction(&mut tx, &branch).await?;
+    if rows.iter().any(|row| row.name == requested.name.as_str()) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "ROLE_ALREADY_EXISTS",
-            format!("a role named {} exists on the branch", wanted.name),
+            format!("a role named {} exists on the branch", requested.name),
         ));
     }
-    let password = (wanted.no_login != Some(true)).then(new_password);
+    let password = (requested.no_login != Some(true)).then(new_password);
     if let Some(password) = &password {
-        Store::note_password(&mut tx, password, now).await?;
+        Store::record_issued_password(&mut tx, password, now).await?;
     }
     let row = Store::insert_role(
         &mut tx,
         &project,
         &branch,
-        &wanted.name,
+        &requested.name,
         password.as_deref(),
         now,
     )
     .await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = RoleOperations {
+    let response = RoleOperations {
         role: view::role(&row, password.as_deref())?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Response, ApiError> {
     api.store.branch(&project, &branch).await?;
     let roles = api.store.roles(&branch).await?;
     let Some(row) = roles.iter().find(|row| row.name == role.as_str()) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let plan = change::apply_config(&api, &project, &branch).await?;
+    let plan = operation_plan::apply_config(&api, &project, &branch).await?;
+    let _branch_lock = api.sessions.lock_branch_exclusive(branch.as_str()).await;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let databases = Store::lock_databases(&mut tx, &branch).await?;
     if let Some(owned) = databases.iter().find(|row| row.owner_name == role.as_str()) {
         return Err(ApiError::invalid(format!(
-            "the role owns the database {:?}; give that to another role first",
+            "the role owns the database {:?}; change the owner of the database first",
             owned.name
         )));
     }
     if row.applied_password.is_some() {
-        let real_owner = |name: &str| roles.iter().find(|row| row.name == name);
+        let owner_row = |name: &str| roles.iter().find(|row| row.name == name);
         let made = databases
             .iter()
             .filter(|database| database.provisioned_at_us.is_some());
-        let places: Vec<_> = made
+        let owned_databases: Vec<_> = made
             .filter_map(|database| {
-                let owner = real_owner(&database.owner_name)?;
-                Some((database.real_name(), owner.real_name()))
+                let owner = owner_row(&database.owner_name)?;
+                Some((database.physical_name(), owner.physical_name()))
             })
             .collect();
-        api.provisioner.disown(&row.real_name(), &places).await?;
+        api.provisioner
+            .revoke_ownership(&row.physical_name(), &owned_databases)
+            .await?;
     }
-    Store::doom_role(&mut tx, row).await?;
+    Store::discard_role(&mut tx, row).await?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    api.sessions.cut_branch(project.as_str(), branch.as_str());
-    api.bury().await;
-    let answer = RoleOperations {
+    api.sessions
+        .terminate_branch(project.as_str(), branch.as_str());
+    api.drop_garbage().await;
+    let response = RoleOperations {
         role: view::role(row, None)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
 pub(super) async fn reveal_password(
@@ -162,11 +166,11 @@ pub(super) async fn reveal_password(
 pub(super) async fn reset_password(
     State(api): State<Arc<Api>>,
     Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Json<RoleOperations>, ApiError> {
     api.store.branch(&project, &branch).await?;
     let endpoints = api.store.endpoints(&project).await?;
-    let endpoint = change::writer(&endpoints, &branch);
+    let endpoint = operation_plan::read_write_compute(&endpoints, &branch);
     let endpoint: Option<EndpointId> = endpoint
         .map(|endpoint| endpoint.id.parse())
         .transpose()
@@ -177,64 +181,64 @@ pub(super) async fn reset_password(
     let mut row = Store::lock_role(&mut tx, &branch, &role).await?;
     if row.no_login {
         return Err(ApiError::invalid(
-            "nobody signs in as the role: it has no password to be reset",
+            "the role cannot log in: it has no password to reset",
         ));
     }
-    let plan = [change::step(
+    let plan = [operation_plan::step(
         OperationAction::ApplyConfig,
         &branch,
         endpoint.as_ref(),
         api.latency.apply_config_ms,
     )];
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
-    let holds_from = operations
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
+    let valid_from = operations
         .last()
         .map_or(now, |operation| operation.ends_at_us);
     let password = new_password();
-    // A password that is never brought into the compute was still given out.
-    Store::note_password(&mut tx, &password, now).await?;
-    let fails_for_good = verdict
+    // A password that is never applied has still been issued.
+    Store::record_issued_password(&mut tx, &password, now).await?;
+    let fails_permanently = injection
         .operation
         .as_ref()
         .is_some_and(|fault| fault.retried_after_ms.is_none());
-    if !fails_for_good {
-        Store::set_password(&mut tx, &row, &password, now, holds_from).await?;
+    if !fails_permanently {
+        Store::set_password(&mut tx, &row, &password, now, valid_from).await?;
         row.updated_at_us = now;
     }
     tx.commit().await?;
-    if !fails_for_good {
-        bring_into_compute(&api, project, branch, role, holds_from);
+    if !fails_permanently {
+        apply_password_at(&api, project, branch, role, valid_from);
     }
     Ok(Json(RoleOperations {
         role: view::role(&row, Some(&password))?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     }))
 }
 
-/// At the operation's end the role gets its new password and open connections end. Should the emulator not live to see
-/// that, the next connection brings the password in.
-fn bring_into_compute(
+/// Applies the new password when the operation ends, and terminates the sessions that used the old
+/// one. If the emulator stops before that, the next connection applies the password.
+fn apply_password_at(
     api: &Arc<Api>,
     project: ProjectId,
     branch: BranchId,
     role: RoleName,
-    holds_from: Micros,
+    valid_from: Micros,
 ) {
-    let api_then = api.clone();
+    let task_api = api.clone();
     api.tasks.spawn(async move {
-        api_then.clock.sleep_until(holds_from).await;
-        if let Err(error) = api_then.provisioner.apply_password(&branch, &role, &api_then.clock).await {
-            tracing::warn!(%error, project.id = %project, "A new password waits for the next connection");
+        task_api.clock.sleep_until(valid_from).await;
+        if let Err(error) = task_api.provisioner.apply_password(&branch, &role, &task_api.clock).await {
+            tracing::warn!(%error, project.id = %project, "failed to apply a new password; the next connection applies it");
         }
-        api_then
+        task_api
             .sessions
-            .cut_branch(project.as_str(), branch.as_str());
+            .terminate_outdated(project.as_str(), branch.as_str(), valid_from);
     });
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct ConnectionUriParams {
     branch_id: Option<BranchId>,
     endpoint_id: Option<EndpointId>,
     database_name: DatabaseName,
@@ -246,28 +250,28 @@ pub(super) struct Wanted {
 pub(super) async fn connection_uri(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Query(wanted): Query<Wanted>,
+    Query(requested): Query<ConnectionUriParams>,
 ) -> Result<Json<ConnectionUri>, ApiError> {
     let project_row = api.store.project(&project).await?;
     let branches = api.store.branches(&project).await?;
-    let branch = match &wanted.branch_id {
+    let branch = match &requested.branch_id {
         Some(id) => branches.iter().find(|branch| branch.id == id.as_str()),
         None => branches.iter().find(|branch| branch.is_default),
     };
     let branch = branch.ok_or_else(|| ApiError::not_found("branch"))?;
     let branch_id: BranchId = branch.id.parse().map_err(StoreError::corrupt)?;
     let endpoints = api.store.endpoints(&project).await?;
-    let endpoint = match &wanted.endpoint_id {
+    let endpoint = match &requested.endpoint_id {
         Some(id) => endpoints.iter().find(|endpoint| endpoint.id == id.as_str()),
-        None => change::writer(&endpoints, &branch_id),
+        None => operation_plan::read_write_compute(&endpoints, &branch_id),
     };
     let endpoint = endpoint.ok_or_else(|| ApiError::not_found("endpoint"))?;
     let endpoint_id: EndpointId = endpoint.id.parse().map_err(StoreError::corrupt)?;
-    let role = api.store.role(&branch_id, &wanted.role_name).await?;
+    let role = api.store.role(&branch_id, &requested.role_name).await?;
     let databases = api.store.databases(&branch_id).await?;
     if !databases
         .iter()
-        .any(|database| database.name == wanted.database_name.as_str())
+        .any(|database| database.name == requested.database_name.as_str())
     {
         return Err(ApiError::not_found("database"));
     }
@@ -276,10 +280,10 @@ pub(super) async fn connection_uri(
         .then(|| role.password_at(api.clock.now()));
     let uri = api.hosts.uri(
         &endpoint_id,
-        &wanted.role_name,
+        &requested.role_name,
         password,
-        &wanted.database_name,
-        wanted.pooled,
+        &requested.database_name,
+        requested.pooled,
     )?;
     Ok(Json(ConnectionUri { uri: uri.into() }))
 }

@@ -1,4 +1,4 @@
-//! The API's bounds: what is refused, and with which word.
+//! Validates requests against the limits of the Neon API.
 
 use std::net::IpAddr;
 
@@ -10,9 +10,9 @@ use neon_client::model::{
 
 use super::error::ApiError;
 use crate::clock::Micros;
-use crate::store::{BranchRow, Shape};
+use crate::store::{BranchRow, ProjectSpec};
 
-/// The regions that projects can be in: identifier, name, latitude and longitude.
+/// The available regions: ID, name, latitude and longitude.
 pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
     (
         "aws-us-east-1",
@@ -76,29 +76,29 @@ pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
         "8.68",
     ),
 ];
-pub(super) const REGION_DEFAULT: &str = "aws-us-east-2";
-const PG_VERSION_DEFAULT: u16 = 17;
+pub(super) const DEFAULT_REGION: &str = "aws-us-east-2";
+const DEFAULT_PG_VERSION: u16 = 17;
 const PG_VERSIONS: std::ops::RangeInclusive<u16> = 14..=18;
-const PROVISIONER_DEFAULT: &str = "k8s-neonvm";
+const DEFAULT_PROVISIONER: &str = "k8s-neonvm";
 const PROVISIONERS: &[&str] = &["k8s-pod", "k8s-neonvm", "serverless-platform"];
-const HISTORY_DEFAULT_SECONDS: u32 = 86_400;
-const HISTORY_MAX_SECONDS: u32 = 2_592_000;
-const SUSPEND_MIN_SECONDS: i64 = 60;
-const SUSPEND_MAX_SECONDS: i64 = 604_800;
-/// The largest compute that autoscaling reaches.
-pub(super) const AUTOSCALING_MAX_CU: f64 = 16.0;
-/// The largest compute of a fixed size.
-const FIXED_MAX_CU: f64 = 56.0;
-/// How far the two ends of autoscaling may be apart.
-const AUTOSCALING_SPAN_CU: f64 = 8.0;
-const MIN_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(1);
-const MAX_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(8);
-const BRANCH_NAME_CHARS_MAX: usize = 256;
-const BRANCH_DEFAULT: &str = "main";
-const DATABASE_DEFAULT: &str = "neondb";
-const ENDPOINT_NAME_CHARS_MAX: usize = 64;
-const ALLOWED_IPS_MAX: usize = 1_000;
-/// Roles and databases of the platform itself.
+const DEFAULT_HISTORY_SECONDS: u32 = 86_400;
+const MAX_HISTORY_SECONDS: u32 = 2_592_000;
+const MIN_SUSPEND_SECONDS: i64 = 60;
+const MAX_SUSPEND_SECONDS: i64 = 604_800;
+/// The largest compute that autoscaling supports.
+pub(super) const MAX_AUTOSCALING_CU: f64 = 16.0;
+/// The largest fixed-size compute.
+const MAX_FIXED_CU: f64 = 56.0;
+/// Maximum difference between the autoscaling limits.
+const MAX_AUTOSCALING_RANGE_CU: f64 = 8.0;
+const DEFAULT_MIN_CU: ComputeUnits = ComputeUnits::from_quarters(1);
+const DEFAULT_MAX_CU: ComputeUnits = ComputeUnits::from_quarters(8);
+const MAX_BRANCH_NAME_CHARS: usize = 256;
+const DEFAULT_BRANCH: &str = "main";
+const DEFAULT_DATABASE: &str = "neondb";
+const MAX_ENDPOINT_NAME_CHARS: usize = 64;
+const MAX_ALLOWED_IPS: usize = 1_000;
+/// Reserved names of roles.
 const RESERVED_ROLES: &[&str] = &[
     "postgres",
     "public",
@@ -111,13 +111,13 @@ const RESERVED_ROLES: &[&str] = &[
 ];
 const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 
-/// A new project with all defaults filled in, or the reason why there can be none.
-pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
+/// A new project's specification, with all defaults applied.
+pub(crate) fn project_spec(request: &CreateProject) -> Result<ProjectSpec, ApiError> {
     if let Some(name) = &request.name {
         length("project.name", name, MAX_PROJECT_NAME_CHARS)?;
     }
     let region_id = region(request.region_id.as_ref())?;
-    let pg_version = request.pg_version.unwrap_or(PG_VERSION_DEFAULT);
+    let pg_version = request.pg_version.unwrap_or(DEFAULT_PG_VERSION);
     if !PG_VERSIONS.contains(&pg_version) {
         return Err(ApiError::bad_request(
             "project.pg_version must be between 14 and 18",
@@ -126,15 +126,15 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     let provisioner = request
         .provisioner
         .clone()
-        .unwrap_or_else(|| PROVISIONER_DEFAULT.to_owned());
+        .unwrap_or_else(|| DEFAULT_PROVISIONER.to_owned());
     if !PROVISIONERS.contains(&provisioner.as_str()) {
         return Err(ApiError::invalid(format!(
-            "there is no provisioner {provisioner:?}"
+            "unknown provisioner {provisioner:?}"
         )));
     }
     let history = request
         .history_retention_seconds
-        .unwrap_or(HISTORY_DEFAULT_SECONDS);
+        .unwrap_or(DEFAULT_HISTORY_SECONDS);
     history_retention(history)?;
     let settings = request.settings.clone().unwrap_or_default();
     project_settings(&settings)?;
@@ -149,17 +149,17 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     let max_cu = defaults
         .autoscaling_limit_max_cu
         .or(request.autoscaling_limit_max_cu);
-    let (min_cu, max_cu) = filled(min_cu, max_cu);
+    let (min_cu, max_cu) = with_default_sizes(min_cu, max_cu);
     defaults.autoscaling_limit_min_cu = Some(min_cu);
     defaults.autoscaling_limit_max_cu = Some(max_cu);
     let suspend_timeout_seconds = *defaults.suspend_timeout_seconds.get_or_insert(0);
     endpoint_defaults(&defaults)?;
 
     let branch = request.branch.clone().unwrap_or_default();
-    let branch_name = branch.name.unwrap_or_else(|| BRANCH_DEFAULT.to_owned());
-    length("project.branch.name", &branch_name, BRANCH_NAME_CHARS_MAX)?;
+    let branch_name = branch.name.unwrap_or_else(|| DEFAULT_BRANCH.to_owned());
+    length("project.branch.name", &branch_name, MAX_BRANCH_NAME_CHARS)?;
     let (role_name, database_name) = owner_and_database(branch.role_name, branch.database_name)?;
-    Ok(Shape {
+    Ok(ProjectSpec {
         org_id: request.org_id.clone(),
         region_id,
         pg_version,
@@ -177,7 +177,6 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     })
 }
 
-/// Checks the changes of a project.
 pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
         length("project.name", name, MAX_PROJECT_NAME_CHARS)?;
@@ -188,17 +187,16 @@ pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
     update.settings.as_ref().map_or(Ok(()), project_settings)
 }
 
-/// Checks what new computes start with, as it is after a change.
+/// Validates the default settings for new computes.
 pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<(), ApiError> {
-    let (min, max) = filled(
+    let (min, max) = with_default_sizes(
         defaults.autoscaling_limit_min_cu,
         defaults.autoscaling_limit_max_cu,
     );
-    sizes(min, max)?;
+    compute_sizes(min, max)?;
     suspend_timeout(defaults.suspend_timeout_seconds.unwrap_or(0))
 }
 
-/// Checks the changes of a compute.
 pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
         endpoint_name(name)?;
@@ -208,17 +206,17 @@ pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
         .map_or(Ok(()), suspend_timeout)
 }
 
-/// Checks the two ends of autoscaling.
-pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
+/// Validates the autoscaling limits.
+pub(super) fn compute_sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
     for size in [min, max] {
         let units = size.as_f64();
-        let whole = units.fract() == 0.0 && (1.0..=FIXED_MAX_CU).contains(&units);
+        let whole = units.fract() == 0.0 && (1.0..=MAX_FIXED_CU).contains(&units);
         if !whole
             && size != ComputeUnits::from_quarters(1)
             && size != ComputeUnits::from_quarters(2)
         {
             return Err(ApiError::invalid(format!(
-                "{size} is not a compute size: use 0.25, 0.5, or a whole number up to 56"
+                "{size} is not a valid compute size: use 0.25, 0.5, or a whole number up to 56"
             )));
         }
     }
@@ -228,34 +226,34 @@ pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError
         ));
     }
     let (least, most) = (min.as_f64(), max.as_f64());
-    if least < most && (most > AUTOSCALING_MAX_CU || most - least > AUTOSCALING_SPAN_CU) {
+    if least < most && (most > MAX_AUTOSCALING_CU || most - least > MAX_AUTOSCALING_RANGE_CU) {
         return Err(ApiError::invalid(
-            "autoscaling reaches up to 16 compute units and spans at most 8",
+            "autoscaling supports at most 16 compute units and a range of at most 8",
         ));
     }
     Ok(())
 }
 
-/// Sizes with the default of the one that is not given, moved to the other's side where they would cross.
-pub(super) fn filled(
+/// Fills in missing autoscaling limits. A default that would cross the given limit is moved to it.
+pub(super) fn with_default_sizes(
     min: Option<ComputeUnits>,
     max: Option<ComputeUnits>,
 ) -> (ComputeUnits, ComputeUnits) {
     match (min, max) {
         (Some(min), Some(max)) => (min, max),
-        (Some(min), None) => (min, min.max(MAX_CU_DEFAULT)),
-        (None, Some(max)) => (max.min(MIN_CU_DEFAULT), max),
-        (None, None) => (MIN_CU_DEFAULT, MAX_CU_DEFAULT),
+        (Some(min), None) => (min, min.max(DEFAULT_MAX_CU)),
+        (None, Some(max)) => (max.min(DEFAULT_MIN_CU), max),
+        (None, None) => (DEFAULT_MIN_CU, DEFAULT_MAX_CU),
     }
 }
 
-fn region(wanted: Option<&RegionId>) -> Result<RegionId, ApiError> {
-    let name = wanted.map_or(REGION_DEFAULT, RegionId::as_str);
+fn region(requested: Option<&RegionId>) -> Result<RegionId, ApiError> {
+    let name = requested.map_or(DEFAULT_REGION, RegionId::as_str);
     if !REGIONS.iter().any(|(id, ..)| *id == name) {
-        let known: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
+        let regions: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
         return Err(ApiError::invalid(format!(
-            "there is no region {name:?}; there are {}",
-            known.join(", ")
+            "unknown region {name:?}; the regions are {}",
+            regions.join(", ")
         )));
     }
     name.parse().map_err(|_| ApiError::internal())
@@ -267,12 +265,12 @@ fn owner_and_database(
 ) -> Result<(RoleName, DatabaseName), ApiError> {
     let database = match database {
         Some(database) => database,
-        None => DATABASE_DEFAULT.parse().map_err(|_| ApiError::internal())?,
+        None => DEFAULT_DATABASE.parse().map_err(|_| ApiError::internal())?,
     };
     let role = match role {
         Some(role) => role,
         None => format!("{database}_owner").parse().map_err(|_| {
-            ApiError::bad_request("project.branch.role_name is needed: the database's name is too long to make one of it")
+            ApiError::bad_request("project.branch.role_name is required: the database name is too long to derive a role name from it")
         })?,
     };
     database_name(&database)?;
@@ -280,7 +278,6 @@ fn owner_and_database(
     Ok((role, database))
 }
 
-/// Checks that a database may have this name.
 pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
     if RESERVED_DATABASES.contains(&name.as_str()) {
         return Err(ApiError::invalid(format!(
@@ -291,7 +288,6 @@ pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks that a role may have this name.
 pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
     if RESERVED_ROLES.contains(&name.as_str()) || name.as_str().starts_with("pg_") {
         return Err(ApiError::invalid(format!(
@@ -302,18 +298,16 @@ pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks that a compute may have this name.
 pub(super) fn endpoint_name(name: &str) -> Result<(), ApiError> {
-    length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)
+    length("endpoint.name", name, MAX_ENDPOINT_NAME_CHARS)
 }
 
-/// Checks that a branch may have this name.
 pub(super) fn branch_name(name: &str) -> Result<(), ApiError> {
-    length("branch.name", name, BRANCH_NAME_CHARS_MAX)
+    length("branch.name", name, MAX_BRANCH_NAME_CHARS)
 }
 
-/// Checks that a branch may be removed at this moment.
-pub(super) fn expiry(
+/// Validates the expiration time of a branch.
+pub(super) fn expiration(
     row: &BranchRow,
     has_children: bool,
     at: Option<Micros>,
@@ -321,38 +315,38 @@ pub(super) fn expiry(
 ) -> Result<(), ApiError> {
     let Some(at) = at else { return Ok(()) };
     if at <= now {
-        return Err(ApiError::invalid("expires_at must lie in the future"));
+        return Err(ApiError::invalid("expires_at must be in the future"));
     }
     if row.is_default || row.protected || has_children {
         return Err(ApiError::invalid(
-            "a branch that is the default one, is protected, or has children cannot expire",
+            "the default branch, a protected branch, and a branch with children cannot expire",
         ));
     }
     Ok(())
 }
 
-fn length(field: &str, text: &str, chars_max: usize) -> Result<(), ApiError> {
-    if (1..=chars_max).contains(&text.chars().count()) {
+fn length(field: &str, text: &str, max_chars: usize) -> Result<(), ApiError> {
+    if (1..=max_chars).contains(&text.chars().count()) {
         Ok(())
     } else {
         Err(ApiError::bad_request(format!(
-            "{field} must have between 1 and {chars_max} characters"
+            "{field} must have between 1 and {max_chars} characters"
         )))
     }
 }
 
 fn history_retention(seconds: u32) -> Result<(), ApiError> {
-    if seconds <= HISTORY_MAX_SECONDS {
+    if seconds <= MAX_HISTORY_SECONDS {
         Ok(())
     } else {
         Err(ApiError::bad_request(format!(
-            "history_retention_seconds must be at most {HISTORY_MAX_SECONDS}"
+            "history_retention_seconds must be at most {MAX_HISTORY_SECONDS}"
         )))
     }
 }
 
 pub(super) fn suspend_timeout(seconds: i64) -> Result<(), ApiError> {
-    if matches!(seconds, -1 | 0) || (SUSPEND_MIN_SECONDS..=SUSPEND_MAX_SECONDS).contains(&seconds) {
+    if matches!(seconds, -1 | 0) || (MIN_SUSPEND_SECONDS..=MAX_SUSPEND_SECONDS).contains(&seconds) {
         Ok(())
     } else {
         Err(ApiError::bad_request(
@@ -369,14 +363,14 @@ fn project_settings(settings: &ProjectSettings) -> Result<(), ApiError> {
     else {
         return Ok(());
     };
-    if ips.len() > ALLOWED_IPS_MAX {
+    if ips.len() > MAX_ALLOWED_IPS {
         return Err(ApiError::invalid(format!(
-            "allowed_ips may hold at most {ALLOWED_IPS_MAX} entries"
+            "allowed_ips may hold at most {MAX_ALLOWED_IPS} entries"
         )));
     }
     match ips.iter().find(|text| !is_network(text.trim())) {
-        Some(wrong) => Err(ApiError::invalid(format!(
-            "{wrong:?} is not an address, a CIDR, or a range of addresses"
+        Some(invalid) => Err(ApiError::invalid(format!(
+            "{invalid:?} is not an IP address, a CIDR block, or an address range"
         ))),
         None => Ok(()),
     }
@@ -389,12 +383,12 @@ fn is_network(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else {
         return text.parse::<IpAddr>().is_ok();
     };
-    let bits_max = match address.parse::<IpAddr>() {
+    let max_bits = match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
-    bits.parse::<u8>().is_ok_and(|bits| bits <= bits_max)
+    bits.parse::<u8>().is_ok_and(|bits| bits <= max_bits)
 }
 
 #[cfg(test)]

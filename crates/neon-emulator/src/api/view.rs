@@ -1,48 +1,46 @@
-//! Rows of the state as resources of the API, complete as the API's document requires.
+//! Converts stored rows to API resources, with all fields that the OpenAPI document requires.
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use neon_client::ids::{EndpointId, OrgId, RoleName};
 use neon_client::model::{
     Branch, BranchRecovery, BranchState, ComputeUnits, Database, Endpoint, EndpointState,
-    EndpointType, PoolerMode, Project, ProjectOwner, Role,
+    PoolerMode, Project, ProjectOwner, Role,
 };
 use secrecy::SecretString;
 
 use super::Api;
-use crate::clock::{Micros, SECOND, timestamp};
+use crate::clock::{SECOND, billing_period, period_start, timestamp};
 use crate::compute::Compute;
-use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Used};
+use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Usage};
 
 const PLATFORM: &str = "aws";
 const CREATION_SOURCE: &str = "console";
 const OWNER: &str = "emulator";
-/// The limit of a branch's data, in MiB: that of a paid plan.
+/// The size limit of a branch on a paid plan, in MiB.
 const BRANCH_SIZE_LIMIT_MIB: i64 = 16 * 1024 * 1024;
 const BYTES_PER_MIB: i64 = 1024 * 1024;
 
-/// Which of the two forms of a project is wanted: lists leave out what a single answer has, and the other way round.
+/// The two forms of a project. Some fields appear only in lists, others only in single responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Single,
     Listed,
 }
 
-/// A project of a list.
+/// A project in a list.
 pub(super) fn listed(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
-    project(api, row, Form::Listed, Used::default())
+    project(api, row, Form::Listed, Usage::default())
 }
 
-/// A project by itself, with what it has used up.
+/// A project in a single response, with its usage.
 pub(super) async fn single(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
     let used = api
         .store
-        .used(&row.id, None, period_start(api.clock.now()))
+        .usage(&row.id, None, period_start(api.clock.now()))
         .await?;
     project(api, row, Form::Single, used)
 }
 
-fn project(api: &Api, row: &ProjectRow, form: Form, used: Used) -> Result<Project, StoreError> {
+fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Project, StoreError> {
     let single = |value: i64| (form == Form::Single).then_some(value);
     let now = timestamp(api.clock.now());
     let (period_start, period_end) = billing_period(now);
@@ -109,7 +107,7 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Used) -> Result<Projec
 pub(super) fn branch(
     api: &Api,
     row: &BranchRow,
-    used: Used,
+    used: Usage,
     logical_size: i64,
 ) -> Result<Branch, StoreError> {
     let ready = api.clock.now() >= row.ready_at_us;
@@ -160,7 +158,9 @@ pub(super) fn branch(
         recovery: row.deleted_at_us.map(|at| BranchRecovery {
             deleted_at: timestamp(at),
             recoverable_until: timestamp(at.saturating_add(recoverable)),
-            deletion_method: row.deleted_by.clone().unwrap_or_default(),
+            deletion_method: row
+                .deleted_by
+                .map_or_else(String::new, |method| method.as_str().to_owned()),
         }),
     })
 }
@@ -182,12 +182,12 @@ pub(super) fn endpoint(
         region_id: Some(project.region_id.parse().map_err(StoreError::corrupt)?),
         host: api.hosts.host(&id, false),
         proxy_host: api.hosts.suffix().to_owned(),
-        endpoint_type: EndpointType::from(row.kind.as_str()),
+        endpoint_type: row.kind.into(),
         autoscaling_limit_min_cu: size(row.min_cu)?,
         autoscaling_limit_max_cu: size(row.max_cu)?,
         suspend_timeout_seconds: row.suspend_timeout_seconds,
         pending_state: (now < row.ready_at_us).then_some(EndpointState::Active),
-        suspended_at: compute.is_idle().then(|| timestamp(compute.sleeps_at)),
+        suspended_at: compute.is_idle().then(|| timestamp(compute.suspends_at)),
         current_state: compute.state.into(),
         disabled: row.disabled,
         passwordless_access: row.passwordless_access,
@@ -226,37 +226,4 @@ pub(super) fn database(row: &DatabaseRow) -> Result<Database, StoreError> {
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
     })
-}
-
-/// When the billing period of a moment began.
-pub(crate) fn period_start(now: Micros) -> Micros {
-    billing_period(timestamp(now)).0.as_microsecond()
-}
-
-/// The month of a moment.
-fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let at = |date: jiff::civil::Date| {
-        date.to_zoned(TimeZone::UTC)
-            .map_or(now, |zoned| zoned.timestamp())
-    };
-    let next = today
-        .first_of_month()
-        .checked_add(1.month())
-        .unwrap_or(today);
-    (at(today.first_of_month()), at(next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_billing_period_is_the_month_of_today() {
-        let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
-        assert_eq!(
-            (start.to_string().as_str(), end.to_string().as_str()),
-            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
-        );
-    }
 }

@@ -1,4 +1,4 @@
-//! Who may come in, and whether anything is left of what the project may use.
+//! Checks a client's address against the allow list, and the project's usage against its quota.
 
 use std::net::IpAddr;
 
@@ -6,21 +6,20 @@ use ipnet::IpNet;
 use neon_client::model::{AllowedIps, Quota};
 
 use crate::clock::SECOND;
-use crate::store::{Route, Used};
+use crate::store::{EndpointRoute, Usage};
 
-/// Whether a client at this address may connect.
-pub(super) fn may_enter(route: &Route, peer: IpAddr) -> bool {
+pub(super) fn is_address_allowed(route: &EndpointRoute, peer: IpAddr) -> bool {
     let Some(allowed) = &route.project_settings.allowed_ips else {
         return true;
     };
     if allowed.protected_branches_only == Some(true) && !route.branch_protected {
         return true;
     }
-    lets_in(allowed, peer)
+    allows(allowed, peer)
 }
 
-/// A list that is empty lets everybody in.
-fn lets_in(allowed: &AllowedIps, peer: IpAddr) -> bool {
+/// An empty list allows all addresses.
+fn allows(allowed: &AllowedIps, peer: IpAddr) -> bool {
     let mut entries = allowed.ips.iter().flatten().peekable();
     entries.peek().is_none() || entries.any(|entry| covers(entry.trim(), peer.to_canonical()))
 }
@@ -45,7 +44,7 @@ fn covers(entry: &str, peer: IpAddr) -> bool {
     })
 }
 
-/// What of a quota is used up. `0` is no limit.
+/// The quota limit that a project has exceeded. A limit of 0 means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exhausted {
     ActiveTime,
@@ -55,7 +54,7 @@ pub(crate) enum Exhausted {
 }
 
 impl Exhausted {
-    /// What the service says, to those who connect.
+    /// Neon's error message for new connections.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::ActiveTime => {
@@ -74,8 +73,8 @@ impl Exhausted {
     }
 }
 
-/// Whether a quota has any limit that is measured here.
-pub(crate) fn limits_anything(quota: &Quota) -> bool {
+/// Whether a quota limits anything that the emulator measures.
+pub(crate) fn has_limits(quota: &Quota) -> bool {
     [
         quota.active_time_seconds,
         quota.compute_time_seconds,
@@ -86,8 +85,8 @@ pub(crate) fn limits_anything(quota: &Quota) -> bool {
     .any(|limit| limit.is_some_and(|limit| limit > 0))
 }
 
-/// What of a quota is used up in this billing period.
-pub(crate) fn exhausted(quota: &Quota, used: Used, logical_size_bytes: i64) -> Option<Exhausted> {
+/// The first limit that the usage of this billing period has reached.
+pub(crate) fn exhausted(quota: &Quota, used: Usage, logical_size_bytes: i64) -> Option<Exhausted> {
     let reached = |limit: Option<u64>, used: i64| {
         limit.is_some_and(|limit| limit > 0 && used.unsigned_abs() >= limit)
     };
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_networks_and_ranges_let_in_whom_they_cover() {
+    fn addresses_cidr_blocks_and_ranges_allow_the_addresses_they_contain() {
         let peer = |text: &str| text.parse::<IpAddr>().unwrap();
         let list = allowed(&[
             "10.0.0.1",
@@ -131,18 +130,18 @@ mod tests {
             "2001:db8::1",
             "::ffff:10.0.0.1",
         ] {
-            assert!(lets_in(&list, peer(inside)), "{inside}");
+            assert!(allows(&list, peer(inside)), "{inside}");
         }
         for outside in ["10.0.0.2", "192.169.0.1", "172.16.0.10", "2001:db9::1"] {
-            assert!(!lets_in(&list, peer(outside)), "{outside}");
+            assert!(!allows(&list, peer(outside)), "{outside}");
         }
-        assert!(lets_in(&allowed(&[]), peer("8.8.8.8")));
-        assert!(lets_in(&AllowedIps::default(), peer("8.8.8.8")));
+        assert!(allows(&allowed(&[]), peer("8.8.8.8")));
+        assert!(allows(&AllowedIps::default(), peer("8.8.8.8")));
     }
 
     #[test]
-    fn a_quota_is_used_up_when_its_limit_is_reached_and_zero_is_no_limit() {
-        let used = Used {
+    fn a_quota_is_exhausted_when_its_limit_is_reached_and_zero_is_unlimited() {
+        let used = Usage {
             active_us: 60 * SECOND,
             compute_us: 15 * SECOND,
             transferred_bytes: 100,

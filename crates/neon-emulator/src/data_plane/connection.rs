@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! The life of one connection.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,146 +7,163 @@ use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-use super::hello::Hello;
-use super::prepare::Ready;
-use super::refusal::{Refusal, refuse};
-use super::relay::{self, Stream, Watched};
-use super::sign_in::{self, Begun, SignedIn};
-use super::wire::Startup;
+use super::authentication::{self, AuthOutcome, SessionStart};
+use super::error_response::{ErrorResponse, reject};
+use super::preparation::PreparedConnection;
+use super::relay::{self, ByteStream, SessionMonitor};
+use super::startup::ClientRequest;
+use super::wire::StartupMessage;
 use super::{Backend, DataPlane, pooler};
 use crate::faults::Effect;
-use crate::store::Route;
+use crate::store::EndpointRoute;
 
-/// How long a client may take to say what it wants, TLS included.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a client may take to sign in.
-const SIGN_IN_TIMEOUT: Duration = Duration::from_mins(1);
+/// Maximum time for the TLS handshake and the startup message.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Maximum time for authentication.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl DataPlane {
     pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let hello = tokio::time::timeout(HELLO_TIMEOUT, self.hello(stream)).await;
-        match hello.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            Hello::Cancel(packet) => self.cancel(&packet).await,
-            Hello::SignIn(mut client, startup) => {
+        let request = tokio::time::timeout(STARTUP_TIMEOUT, self.negotiate(stream)).await;
+        match request.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            ClientRequest::Cancel(packet) => self.cancel(&packet).await,
+            ClientRequest::Connect(mut client, startup) => {
                 self.serve_client(&mut client, startup, peer).await
             }
-            Hello::Gone => Ok(()),
+            ClientRequest::Disconnected => Ok(()),
         }
     }
 
-    /// The key in the packet is PostgreSQL's own, because sign-in passes through: so can this.
+    /// Forwards a cancel request. Its key is PostgreSQL's own, because the authentication messages
+    /// are relayed.
     async fn cancel(&self, packet: &[u8]) -> io::Result<()> {
         let mut backend = self.backend_stream().await?;
         backend.write_all(packet).await?;
         backend.flush().await?;
-        // PostgreSQL closes when it has seen to it.
+        // PostgreSQL closes the connection when it has processed the request.
         let mut end = [0; 1];
-        let _ = tokio::time::timeout(HELLO_TIMEOUT, backend.read(&mut end)).await;
+        let _ = tokio::time::timeout(STARTUP_TIMEOUT, backend.read(&mut end)).await;
         Ok(())
     }
 
     async fn serve_client(
         &self,
         client: &mut TlsStream<TcpStream>,
-        startup: Startup,
+        startup: StartupMessage,
         peer: IpAddr,
     ) -> io::Result<()> {
-        let Ok(_place) = self.places.try_acquire() else {
-            let refusal = Refusal {
+        let Ok(_permit) = self.connection_permits.try_acquire() else {
+            let error = ErrorResponse {
                 code: "53300",
                 message: "too many connections to the data plane".to_owned(),
                 hint: None,
             };
-            return refuse(client, &refusal).await;
+            return reject(client, &error).await;
         };
         match self.prepare(client, startup, peer).await {
-            Ok(ready) => self.run(client, ready).await,
-            Err(refusal) => refuse(client, &refusal).await,
+            Ok(prepared) => self.run(client, prepared).await,
+            Err(error) => reject(client, &error).await,
         }
     }
 
-    /// From the first word to PostgreSQL to the last from it.
-    async fn run(&self, client: &mut TlsStream<TcpStream>, mut ready: Ready) -> io::Result<()> {
+    /// Connects a prepared client to PostgreSQL, authenticates it, and relays until one side
+    /// closes.
+    async fn run(
+        &self,
+        client: &mut TlsStream<TcpStream>,
+        prepared: PreparedConnection,
+    ) -> io::Result<()> {
         let mut backend = match self.backend_stream().await {
             Ok(backend) => backend,
             Err(error) => {
-                tracing::warn!(%error, "The PostgreSQL server under the data plane does not answer");
-                return refuse(
+                tracing::warn!(%error, "failed to connect to PostgreSQL");
+                return reject(
                     client,
-                    &Refusal::unavailable("could not reach the compute; try again"),
+                    &ErrorResponse::unavailable("could not reach the compute; try again"),
                 )
                 .await;
             }
         };
-        let session = self.sessions.open(&ready.route.endpoint, self.clock.now());
-        // From here on whoever closes the branch cuts the session.
-        drop(ready.entered.take());
-        backend.write_all(&ready.startup.encode()).await?;
+        let session = self.sessions.open(
+            &prepared.route.endpoint,
+            prepared.password_as_of,
+            self.clock.now(),
+        );
+        backend.write_all(&prepared.startup.encode()).await?;
         let certificate = self
             .certificates
             .end_entity(client.get_ref().1.server_name());
-        let binding = sign_in::Binding {
+        let binding = authentication::ChannelBinding {
             certificate: &certificate,
-            password: &ready.password,
+            password: &prepared.password,
             passwords: &self.passwords,
         };
-        let signed_in = tokio::select! {
-            signed_in = tokio::time::timeout(
-                SIGN_IN_TIMEOUT,
-                sign_in::sign_in(client, &mut backend, &ready.names, &binding),
-            ) => signed_in,
-            () = session.cut() => return refuse(client, &Refusal::stopped()).await,
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(
+                AUTHENTICATION_TIMEOUT,
+                authentication::authenticate(client, &mut backend, &prepared.replacements, &binding),
+            ) => outcome,
+            () = session.terminated() => return reject(client, &ErrorResponse::stopped()).await,
         };
-        let begun = match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            SignedIn::Yes(begun) => begun,
-            SignedIn::No => return Ok(()),
-            SignedIn::WrongPassword => {
-                return refuse(client, &Refusal::password(&ready.user)).await;
+        let start = match outcome.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            AuthOutcome::Authenticated(start) => start,
+            AuthOutcome::Rejected => return Ok(()),
+            AuthOutcome::WrongPassword => {
+                return reject(client, &ErrorResponse::password(&prepared.user)).await;
             }
         };
-        // The session is known by now, so a deletion either finds it or is found here.
-        let watched = &Watched {
+        let monitor = &SessionMonitor {
             activity: session.activity().clone(),
             clock: self.clock.clone(),
         };
-        let ended = if self.touch(&ready.route, true).await {
+        let is_available = self.touch(&prepared.route, true).await;
+        // From here on, copies of the branch and suspensions of the compute terminate the session.
+        session.authenticated();
+        drop(prepared.branch_lock);
+        let cut_after = match prepared.injection.outcome {
+            Some(Effect::CutConnection { after_messages }) => Some(after_messages),
+            _ => None,
+        };
+        let result = if is_available {
             tokio::select! {
-                ended = pass_on(client, &mut backend, &ready, watched, begun) => ended,
-                () = session.cut() => refuse(client, &Refusal::stopped()).await,
+                result = relay_session(client, &mut backend, monitor, start, prepared.pooled, cut_after) => result,
+                () = session.terminated() => reject(client, &ErrorResponse::stopped()).await,
             }
         } else {
-            refuse(client, &Refusal::stopped()).await
+            reject(client, &ErrorResponse::stopped()).await
         };
         let transferred = session.activity().take_transferred();
+        // The use is recorded before the session is removed, so that the compute does not look idle
+        // in between.
+        self.touch(&prepared.route, false).await;
         drop(session);
-        self.touch(&ready.route, false).await;
-        self.count(&ready.route, transferred).await;
-        ended
+        self.count(&prepared.route, transferred).await;
+        result
     }
 
-    /// Writes down that a client is connected, or just was. Whether the project is still there, as far as is known.
-    async fn touch(&self, route: &Route, opened: bool) -> bool {
+    /// Records that a client connected or disconnected. Returns `false` if the project was deleted.
+    async fn touch(&self, route: &EndpointRoute, opened: bool) -> bool {
         let touched = self
             .store
             .touch_endpoint(&route.endpoint.id, self.clock.now(), opened);
         touched.await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "The time of a connection was not written down");
+            tracing::debug!(%error, "failed to record the use of a compute");
             true
         })
     }
 
-    async fn count(&self, route: &Route, transferred: u64) {
+    async fn count(&self, route: &EndpointRoute, transferred: u64) {
         let (project, branch) = (&route.endpoint.project_id, &route.endpoint.branch_id);
         let counted = self
             .store
             .add_transfer(project, branch, transferred, self.clock.now());
         if let Err(error) = counted.await {
-            tracing::debug!(%error, "The bytes of a connection were not written down");
+            tracing::debug!(%error, "failed to record transferred bytes");
         }
     }
 
-    async fn backend_stream(&self) -> io::Result<Box<dyn Backing>> {
+    async fn backend_stream(&self) -> io::Result<Box<dyn BackendStream>> {
         Ok(match &self.backend {
             Backend::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -158,31 +175,28 @@ impl DataPlane {
     }
 }
 
-/// A connection to PostgreSQL, whatever it runs over.
-trait Backing: Stream + Send {}
-impl<T: Stream + Send> Backing for T {}
+/// A connection to PostgreSQL over TCP or a Unix socket.
+trait BackendStream: ByteStream + Send {}
+impl<T: ByteStream + Send> BackendStream for T {}
 
-/// Passes on what both sides say from here on, after what the client sent ahead.
-async fn pass_on(
-    client: &mut impl Stream,
-    backend: &mut impl Stream,
-    ready: &Ready,
-    watched: &Watched,
-    begun: Begun,
+/// Relays the session, starting with what the client sent before it was authenticated.
+async fn relay_session(
+    client: &mut impl ByteStream,
+    backend: &mut impl ByteStream,
+    monitor: &SessionMonitor,
+    start: SessionStart,
+    pooled: bool,
+    cut_after: Option<u64>,
 ) -> io::Result<()> {
-    let cut_after = match ready.verdict.outcome {
-        Some(Effect::CutConnection { after_messages }) => Some(after_messages),
-        _ => None,
-    };
-    if ready.pooled {
-        return pooler::relay(client, backend, watched, begun, cut_after).await;
+    if pooled {
+        return pooler::relay(client, backend, monitor, start, cut_after).await;
     }
-    if !begun.ahead.is_empty() {
-        watched.client_sent();
-        backend.write_all(&begun.ahead).await?;
+    if !start.pipelined.is_empty() {
+        monitor.client_sent().await;
+        backend.write_all(&start.pipelined).await?;
     }
     match cut_after {
         Some(after_messages) => relay::relay_counted(client, backend, after_messages).await,
-        None => relay::relay(client, backend, watched).await,
+        None => relay::relay(client, backend, monitor).await,
     }
 }

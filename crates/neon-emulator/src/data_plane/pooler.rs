@@ -1,27 +1,29 @@
-//! Connections to `-pooler` hosts, held to what a pooler in transaction mode can keep.
+//! Connections to `-pooler` hosts, restricted to what a pooler in transaction mode supports.
 //!
-//! The service's pooler gives each transaction whichever server connection is free, so what a statement leaves in its session is lost
-//! or found by somebody else. Here each client keeps a server connection of its own, so such statements would work, and fail only in
-//! production. They are refused instead, one by one, and the connection stays usable.
+//! Neon's pooler assigns any free server connection to each transaction, so session state that a
+//! statement creates is lost, or leaks to another client. Here each client has a server connection
+//! of its own. Such statements would therefore work with the emulator and fail only in production,
+//! so the emulator rejects them one by one. The connection stays usable.
 //!
-//! A refused statement is not kept from PostgreSQL but replaced by one that fails there (`refusal`); the failure is then put into
-//! words for the client. So PostgreSQL itself ends the transaction, skips to the next `Sync` and says when it is ready, and nothing
-//! here has to know what state a connection is in.
+//! A rejected statement is replaced by a statement that fails in PostgreSQL, and PostgreSQL's error
+//! is then translated for the client (see `rejection`). PostgreSQL itself fails the transaction,
+//! skips to the next `Sync` and reports its status, so this module does not have to track the state
+//! of the protocol.
 
-mod answers;
-mod refusal;
+mod rejection;
 mod relay;
 mod requests;
+mod responses;
 mod startup;
 mod statements;
 mod tokens;
 
-pub(super) use self::answers::backslashes;
-pub(super) use self::refusal::HINT;
+pub(super) use self::rejection::HINT;
 pub(super) use self::relay::relay;
+pub(super) use self::responses::backslash_escapes;
 pub(super) use self::startup::{UnsupportedParameter, admit};
 
-/// A connection broke the protocol, or asked for more than is held for it.
+/// A violation of the protocol or of a size limit.
 fn malformed(what: &'static str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, what)
 }

@@ -1,70 +1,73 @@
-//! Bytes between a client that is signed in and PostgreSQL, as they come.
+//! Relays bytes between an authenticated client and PostgreSQL.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::sessions::Activity;
 use super::wire::Message;
 use crate::clock::Clock;
+use crate::sessions::Activity;
 
-/// Bytes that are held for each direction.
+/// Buffer size per direction, in bytes.
 pub(super) const BUFFER_BYTES: usize = 32 * 1024;
-/// The longest message while messages are counted, in bytes.
-const COUNTED_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// PostgreSQL's word that it waits for statements.
+/// Maximum size of a message while messages are counted, in bytes.
+const MAX_COUNTED_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The message that reports that PostgreSQL is ready for the next query.
 pub(super) const READY_FOR_QUERY: u8 = b'Z';
 
-/// A connection, whatever it runs over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+/// A bidirectional byte stream over any transport.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 
-/// Who is told what goes over a connection.
-pub(super) struct Watched {
+/// Records the activity of a session.
+pub(super) struct SessionMonitor {
     pub(super) activity: Arc<Activity>,
     pub(super) clock: Clock,
 }
 
-impl Watched {
-    /// The client sent something: it uses the compute.
-    pub(super) fn client_sent(&self) {
-        self.activity.client_sent(self.clock.now());
+impl SessionMonitor {
+    /// Records that the client sent something. If the session was terminated, this never returns:
+    /// the bytes must not reach PostgreSQL, and the task that waits for the termination ends the
+    /// session.
+    pub(super) async fn client_sent(&self) {
+        if !self.activity.client_sent(self.clock.now()) {
+            std::future::pending::<()>().await;
+        }
     }
 
-    /// PostgreSQL sent these bytes.
     pub(super) fn server_sent(&self, bytes: &[u8]) {
         self.activity
             .server_sent(bytes.len(), ends_idle(bytes), self.clock.now());
     }
 }
 
-/// Whether bytes for the client end with PostgreSQL's word that it waits for the next statement, outside a transaction.
+/// Whether bytes for the client end with `ReadyForQuery` outside a transaction.
 fn ends_idle(bytes: &[u8]) -> bool {
     bytes.ends_with(&[READY_FOR_QUERY, 0, 0, 0, 5, b'I'])
 }
 
-/// Passes everything on until one side ends.
+/// Relays until one side closes the connection.
 pub(super) async fn relay(
-    client: &mut impl Stream,
-    backend: &mut impl Stream,
-    watched: &Watched,
+    client: &mut impl ByteStream,
+    backend: &mut impl ByteStream,
+    monitor: &SessionMonitor,
 ) -> io::Result<()> {
     let (mut from_client, mut to_client) = io::split(client);
     let (mut from_backend, mut to_backend) = io::split(backend);
-    let upwards = async {
+    let client_to_server = async {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let read = from_client.read(&mut buffer).await?;
             if read == 0 {
                 return to_backend.shutdown().await;
             }
-            watched.client_sent();
+            monitor.client_sent().await;
             to_backend.write_all(&buffer[..read]).await?;
             to_backend.flush().await?;
         }
     };
-    let downwards = async {
+    let server_to_client = async {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let read = from_backend.read(&mut buffer).await?;
@@ -72,18 +75,18 @@ pub(super) async fn relay(
                 return to_client.shutdown().await;
             }
             let bytes = &buffer[..read];
-            watched.server_sent(bytes);
+            monitor.server_sent(bytes);
             to_client.write_all(bytes).await?;
             to_client.flush().await?;
         }
     };
-    tokio::try_join!(upwards, downwards).map(|_| ())
+    tokio::try_join!(client_to_server, server_to_client).map(|_| ())
 }
 
-/// Passes everything on until the client has sent so many messages; the next one is the end of the connection.
+/// Relays until the client starts a message beyond the first `messages_left`.
 pub(super) async fn relay_counted(
-    client: &mut impl Stream,
-    backend: &mut impl Stream,
+    client: &mut impl ByteStream,
+    backend: &mut impl ByteStream,
     mut messages_left: u64,
 ) -> io::Result<()> {
     let mut from_client = BytesMut::with_capacity(BUFFER_BYTES);
@@ -95,10 +98,10 @@ pub(super) async fn relay_counted(
                 if read? == 0 {
                     return Ok(());
                 }
-                let mut over = false;
-                while !over && let Some(message) = Message::take_limited(&mut from_client, COUNTED_MESSAGE_BYTES_MAX)? {
+                let mut is_done = false;
+                while !is_done && let Some(message) = Message::take_limited(&mut from_client, MAX_COUNTED_MESSAGE_BYTES)? {
                     if messages_left == 0 {
-                        over = true;
+                        is_done = true;
                     } else {
                         messages_left -= 1;
                         message.put(&mut to_backend);
@@ -106,7 +109,7 @@ pub(super) async fn relay_counted(
                 }
                 backend.write_all(&to_backend).await?;
                 to_backend.clear();
-                if over {
+                if is_done {
                     return Ok(());
                 }
             }

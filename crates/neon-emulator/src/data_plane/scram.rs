@@ -1,49 +1,54 @@
-//! SCRAM-SHA-256, from both sides.
+//! SCRAM-SHA-256, both the server and the client side.
 //!
-//! PostgreSQL under the emulator is reached without TLS, so it cannot offer to bind a sign-in to the TLS connection, which the service
-//! does and its connection strings demand (`channel_binding=require`). So a client that binds signs in here, and is signed in to
-//! PostgreSQL with the same password. A client that does not bind signs in to PostgreSQL itself.
+//! The emulator connects to PostgreSQL without TLS, so PostgreSQL cannot offer channel binding,
+//! which Neon supports and its connection strings require (`channel_binding=require`). A client
+//! that uses channel binding is therefore authenticated here, and the emulator then authenticates
+//! to PostgreSQL with the same password. A client without channel binding authenticates to
+//! PostgreSQL directly.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::digest::block_api::Block;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::Mutex;
+use pbkdf2::pbkdf2_hmac_array;
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// The mechanism that binds.
-pub(super) const BOUND: &str = "SCRAM-SHA-256-PLUS";
-/// The mechanism that does not.
-pub(super) const UNBOUND: &str = "SCRAM-SHA-256";
-/// What a client writes first that binds to the certificate.
-const BINDING_HEADER: &str = "p=tls-server-end-point,,";
-/// What a client writes first that does not bind, base64 of `n,,`.
-const NO_BINDING: &str = "biws";
+/// The mechanism with channel binding.
+pub(super) const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// The mechanism without channel binding.
+pub(super) const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
+/// The GS2 header of a client that binds to the server's certificate.
+const CHANNEL_BINDING_HEADER: &str = "p=tls-server-end-point,,";
+/// The GS2 header of a client without channel binding: base64 of `n,,`.
+const NO_CHANNEL_BINDING: &str = "biws";
 const ITERATIONS: u32 = 4_096;
-/// The most that a PostgreSQL server is believed to want; more would stop the emulator.
-const ITERATIONS_MAX: u32 = 1_000_000;
+/// Maximum iteration count that is accepted from a server. A larger count would block the emulator.
+const MAX_ITERATIONS: u32 = 1_000_000;
 const NONCE_CHARACTERS: usize = 24;
-const BLOCK_BYTES: usize = 64;
-/// Salted passwords that are kept.
-const KEPT_MAX: usize = 4_096;
+/// Maximum number of cached salted passwords.
+const MAX_CACHED_PASSWORDS: usize = 4_096;
 
 type Hash = [u8; 32];
 
-/// Why a sign-in ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScramError {
-    #[error("the message is not one of SCRAM-SHA-256")]
+    #[error("invalid SCRAM-SHA-256 message")]
     Malformed,
-    #[error("the password is not the role's")]
+    #[error("wrong password")]
     WrongPassword,
 }
 
-/// The hash of a password, its salt, and how often it is hashed.
+/// The hash of a password, the salt, and the iteration count.
 type Salting = (Hash, Vec<u8>, u32);
 
-/// Salted passwords, which cost thousands of hashes each. Clones share them.
+/// A cache of salted passwords, which each take thousands of hash rounds to compute. Clones share
+/// it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SaltedPasswords(Arc<Mutex<HashMap<Salting, Hash>>>);
 
@@ -51,16 +56,15 @@ impl SaltedPasswords {
     fn get(&self, password: &SecretString, salt: &[u8], iterations: u32) -> Hash {
         let password = password.expose_secret().as_bytes();
         let key = (sha256(password), salt.to_vec(), iterations);
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(salted) = lock().get(&key) {
+        if let Some(salted) = self.0.lock().get(&key) {
             return *salted;
         }
-        let salted = salted_password(password, salt, iterations);
-        let mut kept = lock();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        let salted = pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations);
+        let mut cache = self.0.lock();
+        if cache.len() >= MAX_CACHED_PASSWORDS {
+            cache.clear();
         }
-        kept.insert(key, salted);
+        cache.insert(key, salted);
         salted
     }
 }
@@ -69,48 +73,14 @@ fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// HMAC with a key that was prepared once.
-#[derive(Clone)]
-struct Hmac {
-    inner: Sha256,
-    outer: Sha256,
-}
-
-impl Hmac {
-    fn new(key: &[u8]) -> Self {
-        let mut block = [0; BLOCK_BYTES];
-        if key.len() > BLOCK_BYTES {
-            block[..32].copy_from_slice(&sha256(key));
-        } else {
-            block[..key.len()].copy_from_slice(key);
-        }
-        let padded = |pad: u8| Sha256::new_with_prefix(block.map(|byte| byte ^ pad));
-        Self {
-            inner: padded(0x36),
-            outer: padded(0x5c),
-        }
-    }
-
-    fn of(&self, parts: &[&[u8]]) -> Hash {
-        let mut inner = self.inner.clone();
-        for part in parts {
-            inner.update(part);
-        }
-        let mut outer = self.outer.clone();
-        outer.update(inner.finalize());
-        outer.finalize().into()
-    }
-}
-
-fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Hash {
-    let hmac = Hmac::new(password);
-    let mut block = hmac.of(&[salt, &1_u32.to_be_bytes()]);
-    let mut result = block;
-    for _ in 1..iterations {
-        block = hmac.of(&[&block]);
-        result = xor(result, block);
-    }
-    result
+fn hmac_sha256(key: &Hash, message: &[u8]) -> Hash {
+    let mut block = Block::<Sha256>::default();
+    block[..key.len()].copy_from_slice(key);
+    Hmac::<Sha256>::new(&block)
+        .chain_update(message)
+        .finalize()
+        .into_bytes()
+        .into()
 }
 
 fn xor(mut one: Hash, other: Hash) -> Hash {
@@ -118,7 +88,7 @@ fn xor(mut one: Hash, other: Hash) -> Hash {
     one
 }
 
-/// What both sides prove that they know.
+/// The keys and signatures of one exchange.
 struct Proofs {
     client_key: Hash,
     client_signature: Hash,
@@ -127,13 +97,13 @@ struct Proofs {
 
 impl Proofs {
     fn of(salted: Hash, auth_message: &str) -> Self {
-        let salted = Hmac::new(&salted);
-        let client_key = salted.of(&[b"Client Key"]);
-        let signature = |key: &Hash| Hmac::new(key).of(&[auth_message.as_bytes()]);
+        let client_key = hmac_sha256(&salted, b"Client Key");
+        let server_key = hmac_sha256(&salted, b"Server Key");
+        let signature = |key: &Hash| hmac_sha256(key, auth_message.as_bytes());
         Self {
             client_key,
             client_signature: signature(&sha256(&client_key)),
-            server_signature: signature(&salted.of(&[b"Server Key"])),
+            server_signature: signature(&server_key),
         }
     }
 
@@ -153,18 +123,18 @@ fn nonce() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), NONCE_CHARACTERS)
 }
 
-/// The side of the server, after a client's first message.
+/// The server side, after the client's first message.
 pub(super) struct Server {
-    /// The client's first message without its header, and the answer to it.
-    heard: String,
-    answer: String,
+    /// The client's first message without the GS2 header, and the response to it.
+    client_first_bare: String,
+    response: String,
     nonce: String,
     binding: Vec<u8>,
     salted: Hash,
 }
 
 impl Server {
-    /// Reads the first message of a client that binds to the hash of a certificate.
+    /// Reads the first message of a client that binds to a certificate.
     pub(super) fn begin(
         client_first: &str,
         certificate: &[u8],
@@ -172,15 +142,15 @@ impl Server {
         passwords: &SaltedPasswords,
     ) -> Result<Self, ScramError> {
         let client_first = client_first
-            .strip_prefix(BINDING_HEADER)
+            .strip_prefix(CHANNEL_BINDING_HEADER)
             .ok_or(ScramError::Malformed)?;
         let nonce = format!("{}{}", attribute(client_first, "r")?, nonce());
-        // One salt for a role is as good as one for each sign-in, and its hashes are kept.
+        // A salt per password instead of per exchange keeps the cache effective.
         let salt = sha256(&sha256(password.expose_secret().as_bytes()));
-        let binding = [BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
+        let binding = [CHANNEL_BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
         Ok(Self {
-            answer: format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt[..16])),
-            heard: client_first.to_owned(),
+            response: format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt[..16])),
+            client_first_bare: client_first.to_owned(),
             nonce,
             binding,
             salted: passwords.get(password, &salt[..16], ITERATIONS),
@@ -188,10 +158,10 @@ impl Server {
     }
 
     pub(super) fn first(&self) -> &str {
-        &self.answer
+        &self.response
     }
 
-    /// Reads the client's last message, and gives the server's.
+    /// Verifies the client's final message and returns the server's.
     pub(super) fn finish(&self, client_final: &str) -> Result<String, ScramError> {
         let (without_proof, proof) = client_final
             .rsplit_once(",p=")
@@ -202,7 +172,10 @@ impl Server {
         if bound != self.binding || attribute(without_proof, "r")? != self.nonce {
             return Err(ScramError::Malformed);
         }
-        let auth_message = format!("{},{},{without_proof}", self.heard, self.answer);
+        let auth_message = format!(
+            "{},{},{without_proof}",
+            self.client_first_bare, self.response
+        );
         let proofs = Proofs::of(self.salted, &auth_message);
         let proof = BASE64.decode(proof).map_err(|_| ScramError::Malformed)?;
         if proof != proofs.client_proof() {
@@ -212,7 +185,7 @@ impl Server {
     }
 }
 
-/// The side of the client, which does not bind.
+/// The client side, without channel binding.
 pub(super) struct Client {
     first: String,
 }
@@ -224,12 +197,11 @@ impl Client {
         }
     }
 
-    /// The first message.
     pub(super) fn first(&self) -> String {
         format!("n,,{}", self.first)
     }
 
-    /// The last message, after the server's first.
+    /// The final message, given the server's first message.
     pub(super) fn finish(
         &self,
         server_first: &str,
@@ -239,14 +211,14 @@ impl Client {
         let iterations: u32 = attribute(server_first, "i")?
             .parse()
             .map_err(|_| ScramError::Malformed)?;
-        if iterations > ITERATIONS_MAX {
+        if iterations > MAX_ITERATIONS {
             return Err(ScramError::Malformed);
         }
         let salt = BASE64
             .decode(attribute(server_first, "s")?)
             .map_err(|_| ScramError::Malformed)?;
         let salted = passwords.get(password, &salt, iterations);
-        let without_proof = format!("c={NO_BINDING},r={}", attribute(server_first, "r")?);
+        let without_proof = format!("c={NO_CHANNEL_BINDING},r={}", attribute(server_first, "r")?);
         let auth_message = format!("{},{server_first},{without_proof}", self.first);
         let proof = Proofs::of(salted, &auth_message).client_proof();
         Ok(format!("{without_proof},p={}", BASE64.encode(proof)))
@@ -258,10 +230,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_of_the_standard() {
-        // The example of RFC 7677.
+    fn proofs_match_rfc_7677() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let salted = salted_password(b"pencil", &salt, 4_096);
+        let salted = pbkdf2_hmac_array::<Sha256, 32>(b"pencil", &salt, 4_096);
         let auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
              r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
              c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -277,16 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_binds_to_another_certificate_or_has_another_password_is_refused() {
+    fn a_client_with_another_certificate_or_another_password_is_rejected() {
         let (passwords, password) = (SaltedPasswords::default(), SecretString::from("npg_x"));
-        let sign_in = |certificate: &[u8], own: &SecretString| {
+        let authenticate = |certificate: &[u8], client_password: &SecretString| {
             let server = Server::begin(
                 "p=tls-server-end-point,,n=,r=abc",
                 b"cert",
                 &password,
                 &passwords,
             )?;
-            let bound = [BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
+            let bound = [CHANNEL_BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
             let without_proof = format!(
                 "c={},r={}",
                 BASE64.encode(bound),
@@ -294,13 +265,19 @@ mod tests {
             );
             let salt = BASE64.decode(attribute(server.first(), "s")?).unwrap();
             let auth_message = format!("n=,r=abc,{},{without_proof}", server.first());
-            let salted = passwords.get(own, &salt, ITERATIONS);
+            let salted = passwords.get(client_password, &salt, ITERATIONS);
             let proof = Proofs::of(salted, &auth_message).client_proof();
             server.finish(&format!("{without_proof},p={}", BASE64.encode(proof)))
         };
-        assert!(sign_in(b"cert", &password).unwrap().starts_with("v="));
-        assert_eq!(sign_in(b"other", &password), Err(ScramError::Malformed));
+        assert!(authenticate(b"cert", &password).unwrap().starts_with("v="));
+        assert_eq!(
+            authenticate(b"other", &password),
+            Err(ScramError::Malformed)
+        );
         let wrong = SecretString::from("npg_y");
-        assert_eq!(sign_in(b"cert", &wrong), Err(ScramError::WrongPassword));
+        assert_eq!(
+            authenticate(b"cert", &wrong),
+            Err(ScramError::WrongPassword)
+        );
     }
 }

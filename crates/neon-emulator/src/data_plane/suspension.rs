@@ -1,5 +1,5 @@
-//! Computes that go to sleep while somebody is connected: because nothing has gone over the connections for too long, or because the
-//! project's quota is used up.
+//! Suspends computes that have open connections: after the suspend timeout without activity, or
+//! when the project's quota is exhausted.
 
 use std::collections::BTreeSet;
 
@@ -9,74 +9,83 @@ use neon_client::model::OperationAction;
 use super::{DataPlane, admission};
 use crate::clock::from_millis;
 use crate::compute::{self, Compute};
-use crate::store::{Planned, Store, StoreError};
+use crate::store::{PlannedOperation, Store, StoreError};
 
 impl DataPlane {
-    /// Looks at every compute that somebody is connected to.
-    pub(crate) async fn look_after(&self) -> Result<(), StoreError> {
-        let connected = self.sessions.all();
-        for one in &connected {
-            let bytes = one.activity.take_transferred();
+    /// Checks every compute that has open connections. Concurrent checks wait for each other.
+    pub(crate) async fn check_computes(&self) -> Result<(), StoreError> {
+        let _one_check = self.compute_checks.lock().await;
+        let sessions = self.sessions.all();
+        for session in &sessions {
+            let bytes = session.activity.take_transferred();
             self.store
-                .add_transfer(&one.project, &one.branch, bytes, self.clock.now())
+                .add_transfer(&session.project, &session.branch, bytes, self.clock.now())
                 .await?;
         }
-        let computes: BTreeSet<_> = connected
+        let computes: BTreeSet<_> = sessions
             .into_iter()
-            .map(|one| (one.project, one.endpoint))
+            .map(|session| (session.project, session.endpoint))
             .collect();
         for (project, endpoint) in computes {
-            self.look_after_one(&project, &endpoint).await?;
+            self.check_compute(&project, &endpoint).await?;
         }
         Ok(())
     }
 
-    async fn look_after_one(&self, project: &str, endpoint: &str) -> Result<(), StoreError> {
+    async fn check_compute(&self, project: &str, endpoint: &str) -> Result<(), StoreError> {
         let id: EndpointId = endpoint.parse().map_err(StoreError::corrupt)?;
         let Some(route) = self.store.route(&id).await? else {
-            self.sessions.cut_endpoint(project, endpoint);
+            self.sessions.terminate_endpoint(project, endpoint);
             return Ok(());
         };
-        let quota = route
-            .project_settings
-            .quota
-            .filter(admission::limits_anything);
-        let used_up = match &quota {
+        let quota = route.project_settings.quota.filter(admission::has_limits);
+        let is_exhausted = match &quota {
             Some(quota) => self.exhausted(project, quota).await?.is_some(),
             None => false,
         };
         let now = self.clock.now();
-        let asleep = Compute::of(&route.endpoint, &self.sessions, now).is_idle();
-        if !used_up && !asleep {
+        if !is_exhausted && !Compute::of(&route.endpoint, &self.sessions, now).is_idle() {
             return Ok(());
         }
+        // While a connection is being established, the compute is in use. It is checked again after
+        // the interval.
+        let branch = &route.endpoint.branch_id;
+        let Some(_branch_lock) = self.sessions.try_lock_branch_exclusive(branch) else {
+            return Ok(());
+        };
         let project_id: ProjectId = project.parse().map_err(StoreError::corrupt)?;
         let mut tx = self.store.begin().await?;
+        let now = self.clock.now();
         let mut row = Store::lock_endpoint(&mut tx, &project_id, &id).await?;
         let compute = Compute::of(&row, &self.sessions, now);
-        // Somebody else may have looked meanwhile, and noted it.
-        let is_new = if row.suspended_at_us.is_none() && compute.is_idle() {
-            // It went to sleep when its time was over, which may be a while ago by a clock that was turned.
-            Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
-            row.suspended_at_us = Some(compute.sleeps_at);
+        let is_suspended = if row.suspended_at_us.is_none() && compute.is_idle() {
+            let is_idle = |last_use| Compute::with_last_use(&row, last_use, now).is_idle();
+            if !self.sessions.terminate_if_idle(&row, now, is_idle) {
+                return Ok(());
+            }
+            // By an advanced clock, the suspend timeout may have ended long ago.
+            Store::record_usage(&mut tx, &mut row, compute.suspends_at, now).await?;
+            row.suspended_at_us = Some(compute.suspends_at);
             Store::save_endpoint(&mut tx, &row).await?;
             true
-        } else if compute.is_idle() || used_up {
+        } else if is_exhausted {
             compute::suspend(&mut tx, &mut row, &self.sessions, now).await?
+        } else if compute.is_idle() {
+            false
         } else {
             return Ok(());
         };
-        if is_new {
-            let plan = [Planned {
+        if is_suspended {
+            let plan = [PlannedOperation {
                 action: OperationAction::SuspendCompute,
                 branch: row.branch_id.parse().map_err(StoreError::corrupt)?,
                 endpoint: Some(id),
-                takes: from_millis(self.latency.suspend_compute_ms),
+                duration: from_millis(self.latency.suspend_compute_ms),
             }];
-            Store::note(&mut tx, &project_id, now, &plan).await?;
+            Store::record_operations(&mut tx, &project_id, now, &plan).await?;
         }
         tx.commit().await?;
-        self.sessions.cut_endpoint(project, endpoint);
+        self.sessions.terminate_endpoint(project, endpoint);
         Ok(())
     }
 }

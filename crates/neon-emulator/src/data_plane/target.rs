@@ -1,15 +1,14 @@
-//! Which endpoint a client means: by the name it asks for in TLS, or by the option `endpoint`.
+//! Determines the endpoint of a connection: from the TLS server name or from the `endpoint` option.
 
 use neon_client::ids::EndpointId;
 
 use crate::hosts::POOLER_SUFFIX;
 
-/// What every endpoint's id begins with.
+/// The prefix of endpoint IDs.
 const ENDPOINT_PREFIX: &str = "ep-";
-/// The options that name an endpoint; the second is an older spelling.
+/// The options that name an endpoint; `project` is an older spelling.
 const OPTION_NAMES: [&str; 2] = ["endpoint", "project"];
 
-/// Why it is not clear which endpoint is meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TargetError {
     #[error(
@@ -18,22 +17,22 @@ pub(super) enum TargetError {
     )]
     Missing,
     #[error("the endpoint in the options and the one in the host name differ")]
-    Differ,
+    Mismatch,
     #[error("{0:?} is not the id of an endpoint")]
-    NotAnId(String),
+    InvalidId(String),
 }
 
-/// The endpoint, and the options that are left for PostgreSQL.
+/// The endpoint, and the remaining options for PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) endpoint: EndpointId,
-    /// Whether the endpoint's pooler is meant.
+    /// Whether the client connects to the endpoint's pooler.
     pub(super) pooled: bool,
     pub(super) options: Option<String>,
 }
 
-/// Finds the endpoint in the TLS name and the startup options.
-pub(super) fn find(
+/// Finds the endpoint in the TLS server name and the startup options.
+pub(super) fn resolve(
     server_name: Option<&str>,
     options: Option<&str>,
 ) -> Result<Target, TargetError> {
@@ -46,7 +45,7 @@ pub(super) fn find(
     let from_options = named.as_deref().map(endpoint).transpose()?;
     let (endpoint, pooled) = match (from_name, from_options) {
         (Some((one, pooled)), Some((other, also))) if one == other => (one, pooled || also),
-        (Some(_), Some(_)) => return Err(TargetError::Differ),
+        (Some(_), Some(_)) => return Err(TargetError::Mismatch),
         (Some(named), None) | (None, Some(named)) => named,
         (None, None) => return Err(TargetError::Missing),
     };
@@ -57,16 +56,16 @@ pub(super) fn find(
     })
 }
 
-/// The endpoint of that name, and whether its pooler is named.
+/// Parses an endpoint ID with an optional pooler suffix.
 fn endpoint(label: &str) -> Result<(EndpointId, bool), TargetError> {
     let pooled = label.strip_suffix(POOLER_SUFFIX);
     let id = pooled.unwrap_or(label).parse();
     id.map(|id| (id, pooled.is_some()))
-        .map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
+        .map_err(|_| TargetError::InvalidId(label.chars().take(80).collect()))
 }
 
-/// Takes the endpoint out of an options text, which is split at spaces like a command line: `endpoint=x`, `-cendpoint=x`,
-/// `-c endpoint=x` and `--endpoint=x` are all written.
+/// Extracts the endpoint from the options, which are separated by spaces as on a command line:
+/// `endpoint=x`, `-cendpoint=x`, `-c endpoint=x` and `--endpoint=x` are all in use.
 fn split(options: &str) -> (Option<String>, Option<String>) {
     let mut named = None;
     let mut rest: Vec<&str> = Vec::new();
@@ -106,11 +105,11 @@ mod tests {
     const ID: &str = "ep-still-lake-00000001";
 
     fn options(text: &str) -> Result<(String, Option<String>), TargetError> {
-        find(None, Some(text)).map(|target| (target.endpoint.to_string(), target.options))
+        resolve(None, Some(text)).map(|target| (target.endpoint.to_string(), target.options))
     }
 
     #[test]
-    fn every_spelling_of_the_option_is_understood_and_taken_out() {
+    fn every_spelling_of_the_option_is_recognized_and_removed() {
         for text in [
             "endpoint=ep-still-lake-00000001",
             "endpoint=ep-still-lake-00000001-pooler",
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn other_options_stay_as_they_are() {
+    fn other_options_are_kept() {
         let text = "-c search_path=a\\ b endpoint=ep-still-lake-00000001 -cstatement_timeout=5s --work_mem=8MB";
         let rest = "-c search_path=a\\ b -cstatement_timeout=5s --work_mem=8MB".to_owned();
         assert_eq!(options(text), Ok((ID.into(), Some(rest))));
@@ -136,15 +135,15 @@ mod tests {
             "ep-still-lake-00000001.localhost",
             "ep-still-lake-00000001-pooler.eu.example.test",
         ] {
-            assert_eq!(find(Some(name), None).unwrap().endpoint.as_str(), ID);
+            assert_eq!(resolve(Some(name), None).unwrap().endpoint.as_str(), ID);
         }
-        assert_eq!(find(Some("localhost"), None), Err(TargetError::Missing));
-        assert_eq!(find(None, None), Err(TargetError::Missing));
+        assert_eq!(resolve(Some("localhost"), None), Err(TargetError::Missing));
+        assert_eq!(resolve(None, None), Err(TargetError::Missing));
     }
 
     #[test]
-    fn the_pooler_is_named_by_its_mark_in_either_place() {
-        let is_pooled = |name, options| find(name, options).unwrap().pooled;
+    fn the_pooler_suffix_is_recognized_in_the_host_and_in_the_option() {
+        let is_pooled = |name, options| resolve(name, options).unwrap().pooled;
         let (direct, with_mark) = (
             "ep-still-lake-00000001.localhost",
             "ep-still-lake-00000001-pooler.localhost",
@@ -167,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn two_different_endpoints_are_refused() {
+    fn two_different_endpoints_are_rejected() {
         let name = Some("ep-still-lake-00000001.localhost");
         assert_eq!(
-            find(name, Some("endpoint=ep-other-lake-00000002")),
-            Err(TargetError::Differ)
+            resolve(name, Some("endpoint=ep-other-lake-00000002")),
+            Err(TargetError::Mismatch)
         );
-        assert!(find(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
+        assert!(resolve(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
         assert_eq!(
-            find(None, Some("endpoint=A/B")),
-            Err(TargetError::NotAnId("A/B".into()))
+            resolve(None, Some("endpoint=A/B")),
+            Err(TargetError::InvalidId("A/B".into()))
         );
     }
 }

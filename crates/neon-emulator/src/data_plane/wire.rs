@@ -1,38 +1,35 @@
-//! The parts of PostgreSQL's wire protocol that a connection needs before it is signed in.
+//! The parts of PostgreSQL's wire protocol that the proxy needs before a client is authenticated.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{self, AsyncRead, AsyncReadExt};
 
-/// The longest first packet, in bytes; PostgreSQL allows 10,000.
-const STARTUP_BYTES_MAX: usize = 10_000;
-/// The longest message before a client is signed in, in bytes.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Maximum size of the first packet, in bytes (PostgreSQL's own limit).
+const MAX_STARTUP_BYTES: usize = 10_000;
+/// Maximum size of a message before a client is authenticated, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
 
-/// What a client says first.
+/// The first packet of a client.
 #[derive(Debug)]
-pub(super) enum First {
-    /// It asks for TLS.
-    Tls,
-    /// It asks for encryption by GSSAPI.
-    Gss,
-    /// It asks to cancel a query of another connection; the packet is passed on as it is.
-    Cancel(Bytes),
-    /// It wants to sign in.
-    Startup(Startup),
+pub(super) enum InitialPacket {
+    SslRequest,
+    GssEncRequest,
+    /// The packet is forwarded unchanged.
+    CancelRequest(Bytes),
+    Startup(StartupMessage),
 }
 
-/// The packet that signs in: the protocol's version, and parameters in their order.
+/// The startup message: the protocol version and the parameters, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Startup {
+pub(super) struct StartupMessage {
     pub(super) version: u32,
     pub(super) parameters: Vec<(String, String)>,
 }
 
-impl Startup {
+impl StartupMessage {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.parameters
             .iter()
@@ -40,7 +37,7 @@ impl Startup {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Sets a parameter, or takes it away.
+    /// Sets or removes a parameter.
     pub(super) fn set(&mut self, name: &str, value: Option<String>) {
         self.parameters.retain(|(key, _)| key != name);
         if let Some(value) = value {
@@ -77,39 +74,36 @@ impl Startup {
     }
 }
 
-/// Reads what a client says first.
-pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<First> {
+/// Reads the first packet of a client.
+pub(super) async fn read_initial_packet(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<InitialPacket> {
     let length = stream.read_u32().await? as usize;
-    if !(8..=STARTUP_BYTES_MAX).contains(&length) {
+    if !(8..=MAX_STARTUP_BYTES).contains(&length) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "the first packet has no sensible length",
+            "invalid length of the first packet",
         ));
     }
     let mut packet = vec![0; length - 4];
     stream.read_exact(&mut packet).await?;
     let mut body = packet.as_slice();
     match body.get_u32() {
-        SSL_REQUEST => Ok(First::Tls),
-        GSS_REQUEST => Ok(First::Gss),
+        SSL_REQUEST => Ok(InitialPacket::SslRequest),
+        GSS_REQUEST => Ok(InitialPacket::GssEncRequest),
         CANCEL_REQUEST => {
             let mut whole = BytesMut::new();
             whole.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
             whole.extend_from_slice(&packet);
-            Ok(First::Cancel(whole.freeze()))
+            Ok(InitialPacket::CancelRequest(whole.freeze()))
         }
-        version => Startup::decode(version, body)
-            .map(First::Startup)
-            .ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the first packet is not complete",
-                )
-            }),
+        version => StartupMessage::decode(version, body)
+            .map(InitialPacket::Startup)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed startup message")),
     }
 }
 
-/// One message: its kind, and what follows the length.
+/// A message: its type, and its body after the length field.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) kind: u8,
@@ -117,14 +111,14 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Takes a whole message from the front of a buffer, once it is there.
+    /// Removes a complete message from the front of a buffer, if there is one.
     pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
-        Self::take_limited(buffer, MESSAGE_BYTES_MAX)
+        Self::take_limited(buffer, MAX_MESSAGE_BYTES)
     }
 
     pub(super) fn take_limited(
         buffer: &mut BytesMut,
-        bytes_max: usize,
+        max_bytes: usize,
     ) -> io::Result<Option<Self>> {
         let Some((&kind, rest)) = buffer.split_first() else {
             return Ok(None);
@@ -135,10 +129,10 @@ impl Message {
         else {
             return Ok(None);
         };
-        if !(4..=bytes_max).contains(&length) {
+        if !(4..=max_bytes).contains(&length) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a message has no sensible length",
+                "invalid message length",
             ));
         }
         if buffer.len() < length + 1 {
@@ -156,8 +150,8 @@ impl Message {
         put_message(buffer, self.kind, &[&self.body]);
     }
 
-    /// The same message with texts replaced in it, where it is one that people read.
-    pub(super) fn with_names(self, names: &[(String, String)]) -> Self {
+    /// Replaces names in the message, if it is of a type that contains names.
+    pub(super) fn with_replacements(self, replacements: &[(String, String)]) -> Self {
         const ERROR: u8 = b'E';
         const NOTICE: u8 = b'N';
         const PARAMETER_STATUS: u8 = b'S';
@@ -167,13 +161,19 @@ impl Message {
         let Ok(text) = std::str::from_utf8(&self.body) else {
             return self;
         };
-        if !names.iter().any(|(real, _)| text.contains(real.as_str())) {
+        if !replacements
+            .iter()
+            .any(|(physical, _)| text.contains(physical.as_str()))
+        {
             return self;
         }
-        // Fields end with a zero byte and lengths stand nowhere inside, so replacing keeps the message whole.
-        let text = names.iter().fold(text.to_owned(), |text, (real, own)| {
-            text.replace(real.as_str(), own)
-        });
+        // Fields are zero-terminated and contain no lengths, so replacing text keeps the message
+        // valid.
+        let text = replacements
+            .iter()
+            .fold(text.to_owned(), |text, (physical, name)| {
+                text.replace(physical.as_str(), name)
+            });
         Self {
             kind: self.kind,
             body: Bytes::from(text.into_bytes()),
@@ -181,7 +181,7 @@ impl Message {
     }
 }
 
-/// Puts a message whose body has these parts.
+/// Appends a message whose body consists of these parts.
 pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     buffer.put_u8(kind);
@@ -191,7 +191,7 @@ pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     }
 }
 
-/// An error, with each field's kind.
+/// An `ErrorResponse` message with these fields.
 pub(super) fn error(fields: &[(u8, &str)]) -> Bytes {
     let mut body = BytesMut::new();
     for (kind, value) in fields {
@@ -221,33 +221,39 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_startup_packet_is_read_as_it_was_written() {
-        let startup = Startup {
+    async fn a_startup_message_survives_a_round_trip() {
+        let startup = StartupMessage {
             version: 196_608,
             parameters: vec![
                 ("user".into(), "neondb_owner".into()),
                 ("options".into(), String::new()),
             ],
         };
-        let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else {
-            panic!("not one")
+        let InitialPacket::Startup(read) = read_initial_packet(&mut startup.encode().as_ref())
+            .await
+            .unwrap()
+        else {
+            panic!("not a startup message")
         };
         assert_eq!(read, startup);
     }
 
     #[tokio::test]
-    async fn a_first_packet_that_is_cut_off_or_too_long_is_refused() {
+    async fn a_first_packet_that_is_truncated_or_too_long_is_rejected() {
         for bytes in [
             &[0, 0, 0, 4][..],
             &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'],
             &[0x7f, 0xff, 0xff, 0xff, 0],
         ] {
-            assert!(read_first(&mut &*bytes).await.is_err(), "{bytes:?}");
+            assert!(
+                read_initial_packet(&mut &*bytes).await.is_err(),
+                "{bytes:?}"
+            );
         }
     }
 
     #[test]
-    fn messages_are_taken_one_by_one_and_only_whole() {
+    fn messages_are_taken_one_by_one_when_they_are_complete() {
         let mut buffer = BytesMut::new();
         Message {
             kind: b'R',
@@ -267,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_what_the_client_knows() {
+    fn errors_contain_the_names_that_the_client_knows() {
         let mut packet = BytesMut::from(
             &error(&[(
                 b'M',
@@ -275,7 +281,7 @@ mod tests {
             )])[..],
         );
         let message = Message::take(&mut packet).unwrap().unwrap();
-        let shown = message.with_names(&[("role_br_1".into(), "neondb_owner".into())]);
+        let shown = message.with_replacements(&[("role_br_1".into(), "neondb_owner".into())]);
         let text = String::from_utf8_lossy(&shown.body);
         assert!(
             text.contains("user \"neondb_owner\"") && !text.contains("role_br_1"),

@@ -1,24 +1,24 @@
-//! What an emulator is to be, before it starts.
+//! Configures an emulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::server::Source;
+use super::server::ServerSource;
 use super::{Emulator, StartError, start};
 use crate::config::{DEFAULT_API_KEY, Latency, Limits};
-use crate::document::Document;
 use crate::faults::Fault;
+use crate::openapi::Document;
 use local_servers::postgres;
 
-/// An emulator that is to be started. [`Emulator::builder`] makes one.
+/// Configures and starts an [`Emulator`]. Created by [`Emulator::builder`].
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    source: Source,
+    source: ServerSource,
     pub(super) settings: Settings,
 }
 
-/// Everything about an emulator but the server under it.
+/// The configuration, except for the PostgreSQL server.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) control_database: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct Settings {
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            source: Source::Found,
+            source: ServerSource::Discover,
             settings: Settings {
                 control_database: None,
                 api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -56,102 +56,110 @@ impl Builder {
         }
     }
 
-    /// Over this PostgreSQL server: the URI of a superuser. The emulator keeps its state there, in the database
-    /// [`DEFAULT_CONTROL_DATABASE`](crate::DEFAULT_CONTROL_DATABASE) unless [`Builder::control_database`] says otherwise, and finds it
-    /// again when it is started the next time.
+    /// Uses this PostgreSQL server, given the URI of a superuser. The emulator stores its state
+    /// there, in the database [`DEFAULT_CONTROL_DATABASE`](crate::DEFAULT_CONTROL_DATABASE) unless
+    /// [`Builder::control_database`] is set, and continues with that state when it is started
+    /// again.
     pub fn postgres(mut self, uri: impl Into<String>) -> Self {
-        self.source = Source::Uri(uri.into());
+        self.source = ServerSource::Uri(uri.into());
         self
     }
 
-    /// Over a PostgreSQL server of its own, which is started with it and stopped with it. The state is found again where the server has
-    /// a [folder](postgres::Builder::data_dir).
+    /// Starts a PostgreSQL server together with the emulator. The state is kept if the server has a
+    /// [data folder](postgres::Builder::data_dir).
     pub fn embedded(mut self, server: postgres::Builder) -> Self {
-        self.source = Source::Own(Box::new(server));
+        self.source = ServerSource::Embedded(Box::new(server));
         self
     }
 
-    /// Keeps the state in a database of this name. Emulators with different ones can share a server.
+    /// Sets the name of the database that stores the state. Emulators with different databases can
+    /// share a server.
     pub fn control_database(mut self, name: impl Into<String>) -> Self {
         self.settings.control_database = Some(name.into());
         self
     }
 
-    /// Where the API listens; by default on a free port of 127.0.0.1.
+    /// Sets the address of the API. The default is a free port of 127.0.0.1.
     pub fn api_listen(mut self, address: SocketAddr) -> Self {
         self.settings.api_listen = address;
         self
     }
 
-    /// Where the data plane listens; by default on a free port of 127.0.0.1.
+    /// Sets the address of the data plane. The default is a free port of 127.0.0.1.
     pub fn data_listen(mut self, address: SocketAddr) -> Self {
         self.settings.data_listen = address;
         self
     }
 
-    /// The port in connection URIs, where it is not the one that the data plane listens on.
+    /// Sets the port in connection URIs, if clients reach the data plane on another port than it
+    /// listens on.
     pub fn advertised_data_port(mut self, port: impl Into<Option<u16>>) -> Self {
         self.settings.advertised_data_port = port.into();
         self
     }
 
-    /// The host in connection URIs, such as `{endpoint}.localhost`. Without one the host is 127.0.0.1 and the endpoint stands in the
-    /// option `endpoint`, which works without any name service.
+    /// Sets the template for hosts in connection URIs, such as `{endpoint}.localhost`. Without a
+    /// template, the host is 127.0.0.1 and the URI contains the endpoint in the `endpoint` option,
+    /// which requires no DNS.
     pub fn host_template(mut self, template: impl Into<String>) -> Self {
         self.settings.host_template = Some(template.into());
         self
     }
 
-    /// The API keys that are accepted, in place of [`DEFAULT_API_KEY`].
+    /// Sets the accepted API keys. The default is [`DEFAULT_API_KEY`].
     pub fn api_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.settings.api_keys = keys.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How long things take; by default nothing takes time.
+    /// Sets the latencies. The default is no latency.
     pub fn latency(mut self, latency: Latency) -> Self {
         self.settings.latency = latency;
         self
     }
 
-    /// What is refused as too much; by default next to nothing.
+    /// Sets the limits. The default is [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// Databases to make in advance, before the emulator is ready (about 30 ms each): first connections to so many projects then only
-    /// rename one. For benchmarks of what stands before the emulator.
+    /// Sets how many databases to create before the emulator is ready (about 30 ms each). The first
+    /// connections to as many projects then only rename one. This is meant for benchmarks of the
+    /// emulator's clients.
     pub fn spare_databases(mut self, databases: u32) -> Self {
         self.settings.spare_databases = databases;
         self
     }
 
-    /// The API's document, to hold every answer and every accepted request against. See [`Emulator::violations`].
+    /// Sets the OpenAPI document to check calls against. See [`Emulator::violations`].
     pub fn document(mut self, document: impl Into<Option<Arc<Document>>>) -> Self {
         self.settings.document = document.into();
         self
     }
 
-    /// Faults that are armed from the start, besides those that were named before.
+    /// Arms additional faults from the start.
     pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.settings.faults.extend(faults);
         self
     }
 
-    /// The seed of the faults' dice and of the latencies, so that a run can be had again; by default 0.
+    /// Sets the seed of the random numbers for faults and latencies, to make runs reproducible. The
+    /// default is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self
     }
 
-    /// Starts it; when this returns, the API and the data plane take connections.
+    /// Starts the emulator. When this function returns, the API and the data plane accept
+    /// connections.
     ///
     /// # Errors
     ///
-    /// [`StartError`] where there is no PostgreSQL to use, nothing can be listened on, or a setting cannot be.
+    /// [`StartError`] if there is no usable PostgreSQL server, an address is not available, or a
+    /// setting is invalid.
     pub async fn start(self) -> Result<Emulator, StartError> {
-        // On the heap: whoever waits for a start would carry all of it.
+        // Boxed, because the future of a start is large.
         Box::pin(start::start(self.source, self.settings)).await
     }
 }

@@ -1,4 +1,4 @@
-//! The PostgreSQL server under an emulator: one that was named, one of its own, or one that is found.
+//! The PostgreSQL server that an emulator uses.
 
 use std::sync::{Arc, Weak};
 
@@ -11,114 +11,114 @@ use crate::provision::{Provisioner, drop_database};
 use crate::store::Store;
 use local_servers::postgres::{self, Server};
 
-/// The environment variable that names a running PostgreSQL server, by the URI of a superuser, for emulators that are told of none.
+/// The environment variable with the superuser URI of a running PostgreSQL server, used by
+/// emulators that are not configured with a server.
 pub const POSTGRES_VARIABLE: &str = "NEON_EMULATOR_POSTGRES";
 
-/// The temporary server that all emulators of this process share which are told of none. It ends with the last of them.
+/// The temporary server that emulators of this process share if no server is configured. It stops
+/// with the last of them.
 static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
-/// Where the server is to come from.
 #[derive(Debug)]
-pub(super) enum Source {
-    /// The variable [`POSTGRES_VARIABLE`], or else a temporary server of this process.
-    Found,
-    /// A running one.
+pub(super) enum ServerSource {
+    /// The server in [`POSTGRES_VARIABLE`], or else the temporary server of this process.
+    Discover,
     Uri(String),
-    /// One that is started for this emulator, and stopped with it.
-    Own(Box<postgres::Builder>),
+    /// A server that is started and stopped together with the emulator.
+    Embedded(Box<postgres::Builder>),
 }
 
-/// The server under an emulator, and what becomes of it in the end.
+/// The server of an emulator, and how to release it.
 #[derive(Default)]
-pub(super) struct Under {
+pub(super) struct BackingServer {
     uri: String,
     server: Option<Arc<Server>>,
-    /// The state is nobody else's: it goes with the emulator.
-    passing: bool,
+    /// The state belongs to this emulator alone and is removed with it.
+    ephemeral: bool,
 }
 
-impl Under {
-    /// The server, and the name of the database in it that holds the state. Where the server was found and the state has no name, it is
-    /// a new one for this emulator alone.
+impl BackingServer {
+    /// Finds or starts the server, and determines the name of the state database. If neither is
+    /// configured, the state database is a new one for this emulator alone.
     pub(super) async fn find(
-        source: Source,
+        source: ServerSource,
         control_database: Option<String>,
     ) -> Result<(Self, String), StartError> {
-        let found = matches!(source, Source::Found);
+        let discover = matches!(source, ServerSource::Discover);
         let (uri, server) = match source {
-            Source::Uri(uri) => (uri, None),
-            Source::Own(builder) => running(Arc::new(builder.start().await?)),
-            Source::Found => match std::env::var(POSTGRES_VARIABLE) {
+            ServerSource::Uri(uri) => (uri, None),
+            ServerSource::Embedded(builder) => started(Arc::new(builder.start().await?)),
+            ServerSource::Discover => match std::env::var(POSTGRES_VARIABLE) {
                 Ok(uri) if !uri.is_empty() => (uri, None),
-                _ => running(shared().await?),
+                _ => started(shared().await?),
             },
         };
-        let passing = found && control_database.is_none();
+        let ephemeral = discover && control_database.is_none();
         let name = control_database.unwrap_or_else(|| {
-            if found {
+            if discover {
                 format!("{DEFAULT_CONTROL_DATABASE}_{}", Uuid::new_v4().simple())
             } else {
                 DEFAULT_CONTROL_DATABASE.to_owned()
             }
         });
-        let under = Self {
+        let backing_server = Self {
             uri,
             server,
-            passing,
+            ephemeral,
         };
-        Ok((under, name))
+        Ok((backing_server, name))
     }
 
     pub(super) fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// Leaves the server as it should be left: stopped if nobody else uses it, without the state if that was of one emulator alone.
-    pub(super) async fn leave(self, provisioner: &Provisioner, store: &Store) {
-        // Whoever has the last share of a server can stop it, with all that is in it.
-        let last = self.server.map(Arc::try_unwrap);
-        let stays = !matches!(last, Some(Ok(_)));
-        if self.passing
-            && stays
-            && let Err(error) = provisioner.erase().await
+    /// Releases the server: removes ephemeral state, and stops the server if no other emulator uses
+    /// it.
+    pub(super) async fn release(self, provisioner: &Provisioner, store: &Store) {
+        // Only the last owner of a shared server can stop it, and its data is then removed with it.
+        let unshared = self.server.map(Arc::try_unwrap);
+        let is_kept = !matches!(unshared, Some(Ok(_)));
+        if self.ephemeral
+            && is_kept
+            && let Err(error) = provisioner.delete_all().await
         {
-            tracing::warn!(%error, "The databases of an emulator that ended could not all be dropped");
+            tracing::warn!(%error, "failed to drop all databases of a stopped emulator");
         }
         provisioner.close().await;
         store.close().await;
-        if self.passing && stays {
+        if self.ephemeral && is_kept {
             drop_state(&self.uri, &store.name()).await;
         }
-        if let Some(Ok(server)) = last {
+        if let Some(Ok(server)) = unshared {
             server.stop().await;
         }
     }
 
-    /// The same before anything was made there but, perhaps, the state.
-    pub(super) async fn leave_state(self, control_database: &str) {
-        let last = self.server.map(Arc::try_unwrap);
-        if self.passing && !matches!(last, Some(Ok(_))) {
+    /// Releases the server before anything but the state database can have been created.
+    pub(super) async fn release_unopened(self, control_database: &str) {
+        let unshared = self.server.map(Arc::try_unwrap);
+        if self.ephemeral && !matches!(unshared, Some(Ok(_))) {
             drop_state(&self.uri, control_database).await;
         }
-        if let Some(Ok(server)) = last {
+        if let Some(Ok(server)) = unshared {
             server.stop().await;
         }
     }
 }
 
-/// Drops the state of an emulator that is no more, if it can be.
 async fn drop_state(uri: &str, name: &str) {
     if let Err(error) = drop_database(uri, name).await {
-        tracing::warn!(%error, "The state of an emulator that ended could not be dropped");
+        tracing::warn!(%error, "failed to drop the state database of a stopped emulator");
     }
 }
 
-fn running(server: Arc<Server>) -> (String, Option<Arc<Server>>) {
+fn started(server: Arc<Server>) -> (String, Option<Arc<Server>>) {
     (server.uri().to_owned(), Some(server))
 }
 
 async fn shared() -> Result<Arc<Server>, StartError> {
-    // Held while it starts, so that the others wait for this one.
+    // The lock is held during the start, so that concurrent callers wait for this server.
     let mut shared = SHARED.lock().await;
     if let Some(server) = shared.upgrade() {
         return Ok(server);
@@ -135,25 +135,25 @@ mod tests {
 
     use super::*;
     use crate::Emulator;
-    use crate::emulator::start::Reserved;
-    use crate::tls::META_KEY;
+    use crate::emulator::start::Preflight;
+    use crate::tls::CA_META_KEY;
 
-    /// Databases and roles in a server, but for its own.
-    const MADE: &str = "SELECT (SELECT count(*) FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
+    /// Counts databases and roles, except for those of a new cluster.
+    const OBJECT_COUNT: &str = "SELECT (SELECT count(*) FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
                             + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role%')";
 
     #[tokio::test]
-    async fn the_state_of_one_emulator_alone_goes_with_it_and_with_all_that_it_made() {
+    async fn shutdown_removes_ephemeral_state_and_everything_the_emulator_created() {
         let server = Server::builder().start().await.unwrap();
         let mut admin = PgConnection::connect(server.uri()).await.unwrap();
-        let mut made = async || {
-            let count: i64 = sqlx::query_scalar(MADE)
+        let mut object_count = async || {
+            let count: i64 = sqlx::query_scalar(OBJECT_COUNT)
                 .fetch_one(&mut admin)
                 .await
                 .unwrap();
             count
         };
-        let before = made().await;
+        let before = object_count().await;
         let mut emulator = Emulator::builder()
             .postgres(server.uri())
             .control_database("alone")
@@ -161,7 +161,7 @@ mod tests {
             .start()
             .await
             .unwrap();
-        emulator.under.passing = true;
+        emulator.backing_server.ephemeral = true;
         let names = ["one", "two"].map(str::to_owned);
         let seeded = emulator
             .seed_projects(&CreateProject::default(), names)
@@ -170,63 +170,68 @@ mod tests {
         for project in &seeded {
             PgConnection::connect(&project.uri).await.unwrap();
         }
-        assert!(made().await > before + 2);
+        assert!(object_count().await > before + 2);
         emulator.shutdown().await;
-        assert_eq!(made().await, before);
+        assert_eq!(object_count().await, before);
     }
 
     #[tokio::test]
-    async fn an_emulator_that_does_not_start_leaves_nothing_of_a_state_of_its_own() {
+    async fn a_failed_start_removes_ephemeral_state() {
         let server = Server::builder().start().await.unwrap();
         let mut admin = PgConnection::connect(server.uri()).await.unwrap();
-        let mut made = async || {
-            let count: i64 = sqlx::query_scalar(MADE)
+        let mut object_count = async || {
+            let count: i64 = sqlx::query_scalar(OBJECT_COUNT)
                 .fetch_one(&mut admin)
                 .await
                 .unwrap();
             count
         };
-        let one = Emulator::builder().postgres(server.uri()).start().await;
-        one.unwrap().shutdown().await;
-        let before = made().await;
-        for spoil in [
-            // No authority, which is found when databases were made already.
+        let first = Emulator::builder().postgres(server.uri()).start().await;
+        first.unwrap().shutdown().await;
+        let before = object_count().await;
+        for corruption in [
+            // An invalid certificate authority, which is detected after databases were created.
             format!(
-                "INSERT INTO meta (key, value) VALUES ('{META_KEY}', 'spoilt') ON CONFLICT (key) DO UPDATE SET value = 'spoilt'"
+                "INSERT INTO meta (key, value) VALUES ('{CA_META_KEY}', 'spoilt') ON CONFLICT (key) DO UPDATE SET value = 'spoilt'"
             ),
-            // No version, so that it cannot even be opened.
+            // A missing migrations table, so that the state cannot be opened.
             "DROP TABLE _sqlx_migrations".to_owned(),
         ] {
             let store = Store::open(server.uri(), "alone").await.unwrap();
-            sqlx::raw_sql(AssertSqlSafe(spoil.clone()))
+            sqlx::raw_sql(AssertSqlSafe(corruption.clone()))
                 .execute(store.pool())
                 .await
                 .unwrap();
             store.close().await;
-            let under = Under {
+            let backing_server = BackingServer {
                 uri: server.uri().to_owned(),
                 server: None,
-                passing: true,
+                ephemeral: true,
             };
             let mut settings = Emulator::builder().spare_databases(1).settings;
-            let reserved = Reserved::of(&mut settings).await.unwrap();
-            let refused = reserved.start_over(under, "alone", settings).await;
-            assert!(refused.is_err(), "{spoil}");
-            assert_eq!(made().await, before, "{spoil}");
+            let preflight = Preflight::run(&mut settings).await.unwrap();
+            let result = preflight.start_on(backing_server, "alone", settings).await;
+            assert!(result.is_err(), "{corruption}");
+            assert_eq!(object_count().await, before, "{corruption}");
         }
     }
 
     #[tokio::test]
-    async fn emulators_that_are_told_of_no_server_share_one_and_see_nothing_of_each_other() {
-        let (one, other) = tokio::join!(Emulator::start(), Emulator::start());
-        let (one, other) = (one.unwrap(), other.unwrap());
-        one.seed_projects(&CreateProject::default(), ["mine".to_owned()])
+    async fn emulators_without_a_configured_server_share_one_and_are_isolated() {
+        let (first, second) = tokio::join!(Emulator::start(), Emulator::start());
+        let (first, second) = (first.unwrap(), second.unwrap());
+        first
+            .seed_projects(&CreateProject::default(), ["mine".to_owned()])
             .await
             .unwrap();
-        assert_eq!(one.projects().await.unwrap().len(), 1);
-        assert_eq!(other.projects().await.unwrap().len(), 0);
-        one.shutdown().await;
-        assert_eq!(other.projects().await.unwrap().len(), 0, "it still serves");
-        other.shutdown().await;
+        assert_eq!(first.projects().await.unwrap().len(), 1);
+        assert_eq!(second.projects().await.unwrap().len(), 0);
+        first.shutdown().await;
+        assert_eq!(
+            second.projects().await.unwrap().len(),
+            0,
+            "the other emulator still works"
+        );
+        second.shutdown().await;
     }
 }

@@ -1,7 +1,8 @@
-//! The start of an emulator: its parts, put together in the order in which they need each other.
+//! Starts an emulator: creates its parts in the order of their dependencies.
 
+use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -12,16 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::builder::Settings;
-use super::server::{Source, Under};
-use super::{Emulator, upkeep};
-use crate::api::{self, Api, Calls, RateLimiter, Requests};
+use super::server::{BackingServer, ServerSource};
+use super::{Emulator, maintenance};
+use crate::api::{self, Api, CallCounter, RateLimiter, RequestLog};
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
-use crate::data_plane::{Backend, DataPlane, Sessions};
-use crate::document::Conformance;
+use crate::data_plane::{Backend, DataPlane};
 use crate::faults::{ArmError, Faults};
 use crate::hosts::{HostTemplateError, Hosts};
+use crate::openapi::Conformance;
+use crate::page;
 use crate::provision::Provisioner;
+use crate::sessions::Sessions;
 use crate::store::{OpenError, Store, connect_options};
 use crate::tls::{Certificates, TlsError};
 use local_servers::postgres::PostgresError;
@@ -29,52 +32,47 @@ use local_servers::postgres::PostgresError;
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No key would be accepted.
-    #[error("at least one API key is needed")]
+    #[error("at least one API key is required")]
     NoApiKey,
-    /// The host template gives no host to an endpoint.
     #[error(transparent)]
     HostTemplate(#[from] HostTemplateError),
-    /// No PostgreSQL server was named, and none could be started.
+    /// No PostgreSQL server is configured, and none could be started.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// The PostgreSQL server under it cannot be used.
+    /// The PostgreSQL server cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The state of the emulator before this one cannot be read.
-    #[error("cannot read the emulator's state: {0}")]
+    #[error("failed to read the emulator's state: {0}")]
     State(String),
-    /// There are no certificates for the data plane.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A fault that was named cannot be armed.
     #[error(transparent)]
     Fault(#[from] ArmError),
-    /// Databases could not be made in advance.
-    #[error("cannot make databases in advance: {0}")]
-    Stock(String),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("failed to create spare databases: {0}")]
+    SpareDatabases(String),
+    #[error("failed to listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// What the system said.
         source: std::io::Error,
     },
 }
 
-/// Starts an emulator; when this returns, the API and the data plane take connections.
-pub(super) async fn start(source: Source, mut settings: Settings) -> Result<Emulator, StartError> {
-    let reserved = Reserved::of(&mut settings).await?;
+/// Starts an emulator. When this function returns, the API and the data plane accept connections.
+pub(super) async fn start(
+    source: ServerSource,
+    mut settings: Settings,
+) -> Result<Emulator, StartError> {
+    let preflight = Preflight::run(&mut settings).await?;
     let control_database = settings.control_database.take();
-    let (under, control_database) = Under::find(source, control_database).await?;
-    reserved
-        .start_over(under, &control_database, settings)
+    let (backing_server, control_database) = BackingServer::find(source, control_database).await?;
+    preflight
+        .start_on(backing_server, &control_database, settings)
         .await
 }
 
-/// What an emulator can have before there is a server under it, so that what fails here leaves nothing.
-pub(super) struct Reserved {
+/// What can be checked and allocated without a PostgreSQL server, so that failures leave nothing
+/// behind there.
+pub(super) struct Preflight {
     api_listener: TcpListener,
     data_listener: TcpListener,
     api_address: SocketAddr,
@@ -83,8 +81,8 @@ pub(super) struct Reserved {
     faults: Faults,
 }
 
-impl Reserved {
-    pub(super) async fn of(settings: &mut Settings) -> Result<Self, StartError> {
+impl Preflight {
+    pub(super) async fn run(settings: &mut Settings) -> Result<Self, StartError> {
         if settings.api_keys.iter().all(String::is_empty) {
             return Err(StartError::NoApiKey);
         }
@@ -104,10 +102,10 @@ impl Reserved {
         })
     }
 
-    /// The rest. Where it fails, nothing stays of a state that was to be of this emulator alone.
-    pub(super) async fn start_over(
+    /// Starts the emulator on a server. On failure, ephemeral state is removed.
+    pub(super) async fn start_on(
         self,
-        under: Under,
+        backing_server: BackingServer,
         control_database: &str,
         settings: Settings,
     ) -> Result<Emulator, StartError> {
@@ -119,33 +117,33 @@ impl Reserved {
             hosts,
             faults,
         } = self;
-        let backend = Backend::of(&connect_options(under.uri()).map_err(OpenError::from)?);
+        let backend = Backend::of(&connect_options(backing_server.uri()).map_err(OpenError::from)?);
 
-        let (store, provisioner) = match open(under.uri(), control_database).await {
+        let (store, provisioner) = match open(backing_server.uri(), control_database).await {
             Ok(opened) => opened,
             Err(error) => {
-                under.leave_state(control_database).await;
+                backing_server.release_unopened(control_database).await;
                 return Err(error.into());
             }
         };
-        tracing::debug!("The state is open");
-        let suffix = hosts.are_own().then(|| hosts.suffix());
+        tracing::debug!("opened the state database");
+        let suffix = hosts.is_per_endpoint().then(|| hosts.suffix());
         let prepared = prepare(&store, &provisioner, settings.spare_databases, suffix).await;
-        let Prepared {
+        let PreparedState {
             certificates,
             tls,
-            ahead,
+            offset,
         } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                under.leave(&provisioner, &store).await;
+                backing_server.release(&provisioner, &store).await;
                 return Err(error);
             }
         };
-        tracing::debug!("There are databases and certificates");
+        tracing::debug!("prepared databases and certificates");
         let ca_pem = certificates.ca_pem().to_owned();
         let sessions = Sessions::default();
-        let clock = Clock::ahead_by(ahead);
+        let clock = Clock::with_offset(offset);
 
         let plane = Arc::new(DataPlane {
             store: store.clone(),
@@ -159,7 +157,8 @@ impl Reserved {
             limits: settings.limits,
             latency: settings.latency,
             clock: clock.clone(),
-            places: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+            connection_permits: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+            compute_checks: tokio::sync::Mutex::default(),
         });
         let api = Arc::new(Api {
             store,
@@ -171,7 +170,7 @@ impl Reserved {
             latency: settings.latency,
             limits: settings.limits,
             rate: RateLimiter::new(settings.limits.rate),
-            requests: Requests::default(),
+            request_log: RequestLog::default(),
             address: api_address,
             data_address,
             keys: settings
@@ -180,18 +179,18 @@ impl Reserved {
                 .filter(|key| !key.is_empty())
                 .collect(),
             clock,
-            calls: Calls::default(),
+            calls: CallCounter::default(),
             conformance: Conformance::new(settings.document),
             tasks: TaskTracker::new(),
-            dice: Mutex::new(StdRng::seed_from_u64(settings.seed)),
+            rng: Mutex::new(StdRng::seed_from_u64(settings.seed)),
         });
 
         let stop = CancellationToken::new();
         let servers = TaskTracker::new();
         servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
-        servers.spawn(upkeep::look_after(api.clone(), stop.clone()));
+        servers.spawn(maintenance::check_computes(api.clone(), stop.clone()));
         servers.spawn(plane.serve(data_listener, stop.clone()));
-        servers.spawn(upkeep::purge(api.clone(), stop.clone()));
+        servers.spawn(maintenance::purge(api.clone(), stop.clone()));
         Ok(Emulator {
             api,
             api_address,
@@ -199,7 +198,7 @@ impl Reserved {
             ca_pem,
             stop,
             servers,
-            under,
+            backing_server,
         })
     }
 }
@@ -215,12 +214,12 @@ async fn open(uri: &str, control_database: &str) -> Result<(Store, Provisioner),
     }
 }
 
-/// What is read from the state before anybody is served, or made there.
-struct Prepared {
+/// What is read from or written to the state before connections are accepted.
+struct PreparedState {
     certificates: Arc<Certificates>,
     tls: TlsAcceptor,
-    /// How far the clock is ahead of the system's.
-    ahead: Micros,
+    /// The offset from the system clock.
+    offset: Micros,
 }
 
 async fn prepare(
@@ -228,16 +227,16 @@ async fn prepare(
     provisioner: &Provisioner,
     spare_databases: u32,
     suffix: Option<&str>,
-) -> Result<Prepared, StartError> {
+) -> Result<PreparedState, StartError> {
     provisioner
-        .stock(spare_databases)
+        .fill_spare_pool(spare_databases)
         .await
-        .map_err(|error| StartError::Stock(error.to_string()))?;
+        .map_err(|error| StartError::SpareDatabases(error.to_string()))?;
     let certificates = Certificates::open(store, suffix).await?;
-    Ok(Prepared {
+    Ok(PreparedState {
         tls: TlsAcceptor::from(certificates.clone().server_config()?),
         certificates,
-        ahead: upkeep::ahead(store).await?,
+        offset: maintenance::offset(store).await?,
     })
 }
 
@@ -247,15 +246,16 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         .map_err(|source| StartError::Listen { address, source })
 }
 
-fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+fn address(listener: &TcpListener, configured: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Listen {
-        address: wanted,
+        address: configured,
         source,
     })
 }
 
 async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
-    if let Err(error) = api::serve(api, listener, stop).await {
-        tracing::error!(%error, "The API stopped listening");
+    let routes = api::routes(&api).merge(page::routes(&api)).with_state(api);
+    if let Err(error) = api::serve(routes, listener, stop).await {
+        tracing::error!(%error, "the API server failed");
     }
 }

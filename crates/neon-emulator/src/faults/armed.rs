@@ -1,111 +1,111 @@
-//! Faults that are armed: whose time has come, and what they do to a call or a connection.
+//! The armed faults: decides which of them apply to a call or a connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{OperationFault, Verdict};
+use super::injection::{Injection, OperationFault};
 use super::{ACCOUNT, ArmError, DATA_PLANE, EVERY_ROUTE, Effect, Fault};
 use crate::clock::{Micros, from_millis};
 use crate::rate::{MINUTE, Window, retry_after_seconds};
 
-/// Faults that can be armed at one time.
-pub const FAULTS_MAX: usize = 256;
+/// Maximum number of armed faults.
+pub const MAX_FAULTS: usize = 256;
 
-/// Seconds in the `Retry-After` header of a refusal whose end nothing else says.
+/// The `Retry-After` value of an account limit with an unknown end.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// A fault that is armed, and what it has done.
+/// An armed fault with its statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmedFault {
-    /// Its number, to take it away.
+    /// The ID, which [`Faults::remove`] accepts.
     pub id: u64,
-    /// What it is.
     #[serde(flatten)]
     pub fault: Fault,
-    /// Calls that it could have happened to.
-    pub seen: u64,
-    /// How often it happened.
-    pub happened: u64,
+    /// Number of matching calls so far.
+    pub matched: u64,
+    /// How often the fault was triggered.
+    pub triggered: u64,
 }
 
 impl ArmedFault {
-    /// Whether it can still happen.
-    fn is_left(&self) -> bool {
-        self.fault.times.is_none_or(|times| self.happened < times)
+    /// Whether the fault can still be triggered.
+    fn can_trigger(&self) -> bool {
+        self.fault.times.is_none_or(|times| self.triggered < times)
     }
 
-    /// Whether it is to happen to the next call, which is counted.
-    fn is_due(&mut self, dice: &mut StdRng) -> bool {
-        self.seen += 1;
-        self.seen > self.fault.skip && dice.random_bool(self.fault.probability)
+    /// Counts a matching call, and decides whether the fault is triggered.
+    fn is_due(&mut self, rng: &mut StdRng) -> bool {
+        self.matched += 1;
+        self.matched > self.fault.skip && rng.random_bool(self.fault.probability)
     }
 }
 
-/// The faults that are armed. Clones share them.
+/// The armed faults. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Faults(Arc<Mutex<State>>);
+pub struct Faults(Arc<Mutex<ArmedFaults>>);
 
 #[derive(Debug)]
-struct State {
-    armed: Vec<Armed>,
+struct ArmedFaults {
+    armed: Vec<ArmedEntry>,
     next_id: u64,
-    dice: StdRng,
+    rng: StdRng,
 }
 
-/// A fault with what it remembers of the calls it met.
+/// An armed fault with the state of an account limit.
 #[derive(Debug)]
-struct Armed {
-    told: ArmedFault,
-    /// When it met the first.
+struct ArmedEntry {
+    fault: ArmedFault,
+    /// When the first call matched.
     since: Option<Micros>,
-    /// The calls that it let through.
+    /// The calls that an account limit let through.
     window: Option<Window>,
 }
 
-impl Armed {
-    /// How many seconds the account is refused for, if this is what it does to a call at this moment.
+impl ArmedEntry {
+    /// The seconds until the next call can succeed, if this account limit rejects a call now.
     fn limits(&mut self, now: Micros) -> Option<u32> {
         let Effect::AccountLimited {
             per_minute,
             for_ms,
-            retry_after_seconds: told,
-        } = self.told.fault.effect
+            retry_after_seconds: retry_after,
+        } = self.fault.fault.effect
         else {
             return None;
         };
         let since = *self.since.get_or_insert(now);
-        let left = for_ms.map(|ms| since.saturating_add(from_millis(ms)).saturating_sub(now));
-        if left.is_some_and(|left| left <= 0) {
+        let remaining = for_ms.map(|ms| since.saturating_add(from_millis(ms)).saturating_sub(now));
+        if remaining.is_some_and(|remaining| remaining <= 0) {
             return None;
         }
         let wait = match per_minute {
-            Some(calls_max) => {
+            Some(max_calls) => {
                 let window = self
                     .window
-                    .get_or_insert_with(|| Window::new(calls_max, MINUTE));
+                    .get_or_insert_with(|| Window::new(max_calls, MINUTE));
                 let wait = window.wait(now);
                 if wait == 0 {
-                    window.count(now);
+                    window.record(now);
                     return None;
                 }
-                Some(left.map_or(wait, |left| left.min(wait)))
+                Some(remaining.map_or(wait, |remaining| remaining.min(wait)))
             }
-            None => left,
+            None => remaining,
         };
-        Some(told.unwrap_or_else(|| wait.map_or(RETRY_AFTER_SECONDS, retry_after_seconds)))
+        Some(retry_after.unwrap_or_else(|| wait.map_or(RETRY_AFTER_SECONDS, retry_after_seconds)))
     }
 }
 
 impl Faults {
-    /// These faults, with dice of this seed.
+    /// Arms faults, with a random number generator of this seed.
     pub(crate) fn new(faults: Vec<Fault>, seed: u64) -> Result<Self, ArmError> {
-        let state = State {
+        let state = ArmedFaults {
             armed: Vec::new(),
             next_id: 1,
-            dice: StdRng::seed_from_u64(seed),
+            rng: StdRng::seed_from_u64(seed),
         };
         let all = Self(Arc::new(Mutex::new(state)));
         for fault in faults {
@@ -114,31 +114,32 @@ impl Faults {
         Ok(all)
     }
 
-    /// Arms a fault and returns its number; `None` when [`FAULTS_MAX`] are armed already, or it could never happen on its route.
+    /// Arms a fault and returns its ID. Returns `None` if [`MAX_FAULTS`] faults are armed, or if
+    /// the fault is invalid.
     pub fn add(&self, fault: Fault) -> Option<u64> {
         self.arm(fault).ok()
     }
 
-    /// The same, saying why not.
+    /// Like [`Faults::add`], but returns the reason of a failure.
     pub(crate) fn arm(&self, fault: Fault) -> Result<u64, ArmError> {
-        if let Some(misfit) = fault.misfit() {
-            return Err(ArmError::NeverHappens {
+        if let Some(invalid) = fault.validate() {
+            return Err(ArmError::Invalid {
                 fault: fault.to_string(),
-                problem: misfit.to_string(),
+                reason: invalid.to_string(),
             });
         }
         let mut state = self.state();
-        if state.armed.len() >= FAULTS_MAX {
+        if state.armed.len() >= MAX_FAULTS {
             return Err(ArmError::TooMany);
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.armed.push(Armed {
-            told: ArmedFault {
+        state.armed.push(ArmedEntry {
+            fault: ArmedFault {
                 id,
                 fault,
-                seen: 0,
-                happened: 0,
+                matched: 0,
+                triggered: 0,
             },
             since: None,
             window: None,
@@ -146,66 +147,65 @@ impl Faults {
         Ok(id)
     }
 
-    /// What is armed, and what it has done.
+    /// All armed faults with their statistics.
     pub fn list(&self) -> Vec<ArmedFault> {
         self.state()
             .armed
             .iter()
-            .map(|armed| armed.told.clone())
+            .map(|armed| armed.fault.clone())
             .collect()
     }
 
-    /// Takes a fault away; whether it was there.
+    /// Removes a fault. Returns whether it was armed.
     pub fn remove(&self, id: u64) -> bool {
         let mut state = self.state();
         let before = state.armed.len();
-        state.armed.retain(|armed| armed.told.id != id);
+        state.armed.retain(|armed| armed.fault.id != id);
         state.armed.len() < before
     }
 
-    /// Takes all faults away.
     pub fn clear(&self) {
         self.state().armed.clear();
     }
 
-    /// For how many seconds the whole account is refused at this moment, if it is.
+    /// The `Retry-After` seconds, if an account limit rejects all calls now.
     pub(crate) fn account_limited(&self, now: Micros) -> Option<u32> {
         let mut state = self.state();
-        let State { armed, dice, .. } = &mut *state;
+        let ArmedFaults { armed, rng, .. } = &mut *state;
         let limits = armed
             .iter_mut()
-            .filter(|armed| armed.told.fault.route == ACCOUNT && armed.told.is_left());
+            .filter(|armed| armed.fault.fault.route == ACCOUNT && armed.fault.can_trigger());
         for armed in limits {
-            if !armed.told.is_due(dice) {
+            if !armed.fault.is_due(rng) {
                 continue;
             }
             if let Some(seconds) = armed.limits(now) {
-                armed.told.happened += 1;
+                armed.fault.triggered += 1;
                 return Some(seconds);
             }
         }
         None
     }
 
-    /// Rolls the dice for one call of the API.
-    pub(crate) fn for_call(&self, route: &str, project: Option<&str>) -> Verdict {
-        let mut verdict = Verdict::default();
-        let mut words = Vec::new();
+    /// Decides which faults apply to an API call.
+    pub(crate) fn for_call(&self, route: &str, project: Option<&str>) -> Injection {
+        let mut injection = Injection::default();
+        let mut labels = Vec::new();
         self.state().each(route, project, |fault| {
             let happens = match &fault.effect {
                 Effect::Delay { ms } => {
-                    verdict.delay_ms += ms;
+                    injection.delay_ms += ms;
                     true
                 }
                 Effect::OperationFails { ms, error } => {
-                    verdict.operation = Some(OperationFault {
+                    injection.operation = Some(OperationFault {
                         error: error.clone(),
                         retried_after_ms: Some(*ms),
                     });
                     true
                 }
                 Effect::OperationErrors { error } => {
-                    verdict.operation = Some(OperationFault {
+                    injection.operation = Some(OperationFault {
                         error: error.clone(),
                         retried_after_ms: None,
                     });
@@ -213,67 +213,70 @@ impl Faults {
                 }
                 Effect::Unavailable { first } => {
                     match &fault.project {
-                        Some(project) => verdict.unavailable.push(project.clone()),
-                        None => verdict.unavailable_first = verdict.unavailable_first.max(*first),
+                        Some(project) => injection.unavailable.push(project.clone()),
+                        None => {
+                            injection.unavailable_first = injection.unavailable_first.max(*first);
+                        }
                     }
                     true
                 }
-                effect if !effect.is_of_calls() || verdict.outcome.is_some() => false,
+                effect if !effect.applies_to_calls() || injection.outcome.is_some() => false,
                 effect => {
-                    verdict.outcome = Some(effect.clone());
+                    injection.outcome = Some(effect.clone());
                     true
                 }
             };
             if happens {
-                words.push(format!("fault {}", fault.effect.word()));
+                labels.push(format!("fault {}", fault.effect.keyword()));
             }
             happens
         });
-        verdict.words = words;
-        verdict
+        injection.labels = labels;
+        injection
     }
 
-    /// Rolls the dice for one connection to a database of this project.
-    pub(crate) fn for_connection(&self, project: &str) -> Verdict {
-        let mut verdict = Verdict::default();
+    /// Decides which faults apply to a connection to a project's database.
+    pub(crate) fn for_connection(&self, project: &str) -> Injection {
+        let mut injection = Injection::default();
         self.state()
             .each(DATA_PLANE, Some(project), |fault| match &fault.effect {
                 Effect::Delay { ms } => {
-                    verdict.delay_ms += ms;
+                    injection.delay_ms += ms;
                     true
                 }
-                effect if effect.is_of_data_plane() && verdict.outcome.is_none() => {
-                    verdict.outcome = Some(effect.clone());
+                effect if effect.applies_to_connections() && injection.outcome.is_none() => {
+                    injection.outcome = Some(effect.clone());
                     true
                 }
                 _ => false,
             });
-        verdict
+        injection
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ArmedFaults> {
+        self.0.lock()
     }
 }
 
-impl State {
-    /// Offers a call to every fault of its route whose time has come; `apply` says whether it made use of it.
+impl ArmedFaults {
+    /// Offers a call to each matching fault that is due. `apply` returns whether the fault was
+    /// used.
     fn each(&mut self, route: &str, project: Option<&str>, mut apply: impl FnMut(&Fault) -> bool) {
-        for Armed { told: armed, .. } in &mut self.armed {
+        for ArmedEntry { fault: armed, .. } in &mut self.armed {
             let fault = &armed.fault;
             let of_route =
                 fault.route == route || (fault.route == EVERY_ROUTE && route != DATA_PLANE);
-            // A list is about many projects: there the named one says which of them is meant.
+            // A list contains many projects; for this effect the project selects an entry.
             let of_project = matches!(fault.effect, Effect::Unavailable { .. })
                 || fault
                     .project
                     .as_ref()
-                    .is_none_or(|wanted| Some(wanted.as_str()) == project);
-            if !of_route || !of_project || !armed.is_left() {
+                    .is_none_or(|expected| Some(expected.as_str()) == project);
+            if !of_route || !of_project || !armed.can_trigger() {
                 continue;
             }
-            if armed.is_due(&mut self.dice) && apply(&armed.fault) {
-                armed.happened += 1;
+            if armed.is_due(&mut self.rng) && apply(&armed.fault) {
+                armed.triggered += 1;
             }
         }
     }

@@ -1,39 +1,40 @@
-//! Faults in one line, for flags: `ROUTE:EFFECT[:KEY=VALUE]...`.
+//! The syntax of the `--fault` flag: `ROUTE:EFFECT[:KEY=VALUE]...`.
 //!
-//! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`, `work-late`, `operation-fails`,
-//! `operation-errors`, `unavailable`, `refuse-connections`, `does-not-wake` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
-//! all of them; `retry-after` (seconds) for a status; `ms` for delays and late things; `error` for operations; `first` for
-//! `unavailable`; `after` (messages) for `cut-connection`. `account:429` refuses the whole account: `per-minute` (calls that are answered
-//! all the same), `for` (milliseconds from the first call) and `retry-after`.
+//! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`,
+//! `work-late`, `operation-fails`, `operation-errors`, `unavailable`, `refuse-connections`,
+//! `does-not-wake` and `cut-connection`. All of them accept the keys `times`, `skip`, `p` and
+//! `project`. Further keys are `retry-after` (seconds) for a status, `ms` for delays, `error` for
+//! operations, `first` for `unavailable`, and `after` (messages) for `cut-connection`.
+//! `account:429` rejects every call of the account and accepts `per-minute` (calls that succeed),
+//! `for` (milliseconds from the first call) and `retry-after`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ACCOUNT, Effect, Fault, Misfit};
-use crate::api::is_route;
+use super::{ACCOUNT, Effect, Fault, InvalidFault, is_route};
 
-/// How long a failed operation stays failed when nothing else is said, in milliseconds.
+/// The default duration of a failed operation, in milliseconds.
 const RETRIED_AFTER_MS: u64 = 1_000;
-/// What a failed operation says when nothing else is said.
+/// The default error message of a failed operation.
 const ERROR: &str = "injected: the compute did not come up";
 
-/// What can happen to the whole account.
+/// The only effect for the route `account`.
 const ACCOUNT_EFFECT: &str = "429";
 
-/// Why a line is no fault.
+/// Why a string is not a valid fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{spec:?} is not a fault: {problem}; write ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2"
+    "invalid fault {spec:?}: {problem}; expected ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2"
 )]
 pub struct FaultSpecError {
     spec: String,
     problem: String,
 }
 
-/// The line that it can be read from again.
+/// Formats the fault in the syntax that [`FromStr`] parses.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.route, self.effect.word())?;
+        write!(f, "{}:{}", self.route, self.effect.keyword())?;
         let (mut ms, mut error, mut first, mut after) = (None, None, None, None);
         let (mut retry_after, mut per_minute, mut for_ms) = (None, None, None);
         match &self.effect {
@@ -96,41 +97,44 @@ impl FromStr for Fault {
     type Err = FaultSpecError;
 
     fn from_str(spec: &str) -> Result<Self, FaultSpecError> {
-        let wrong = |problem: String| FaultSpecError {
+        let error = |problem: String| FaultSpecError {
             spec: spec.to_owned(),
             problem,
         };
-        let mut pieces = spec.split(':');
-        let route = pieces
+        let mut parts = spec.split(':');
+        let route = parts
             .next()
             .filter(|route| !route.is_empty())
-            .ok_or_else(|| wrong("the route is missing".into()))?;
+            .ok_or_else(|| error("the route is missing".into()))?;
         if !is_route(route) {
-            return Err(wrong(format!("there is no operation {route}")));
+            return Err(error(format!("unknown operation {route}")));
         }
-        let effect = pieces
+        let effect = parts
             .next()
-            .ok_or_else(|| wrong("the effect is missing".into()))?;
+            .ok_or_else(|| error("the effect is missing".into()))?;
         let mut keys = Keys::default();
-        for piece in pieces {
-            let (key, value) = piece
+        for part in parts {
+            let (key, value) = part
                 .split_once('=')
-                .ok_or_else(|| wrong(format!("{piece:?} has no =")))?;
+                .ok_or_else(|| error(format!("{part:?} has no =")))?;
             keys.set(key, value)
-                .ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
+                .ok_or_else(|| error(format!("invalid key or value {part:?}")))?;
         }
         if route == ACCOUNT && effect != ACCOUNT_EFFECT {
-            return Err(wrong(Misfit::OnAccount.to_string()));
+            return Err(error(InvalidFault::AccountEffect.to_string()));
         }
-        let word = effect;
+        let keyword = effect;
         let effect = if route == ACCOUNT {
             keys.limit()
         } else {
-            keys.effect(word)
-                .ok_or_else(|| wrong(format!("there is no effect {word:?}")))?
+            keys.effect(keyword).ok_or_else(|| {
+                error(format!(
+                    "unknown effect {keyword:?}, or a required key is missing"
+                ))
+            })?
         };
-        if let Some(key) = keys.left() {
-            return Err(wrong(format!("{route}:{word} takes no {key}")));
+        if let Some(key) = keys.unused() {
+            return Err(error(format!("{route}:{keyword} does not accept {key}")));
         }
         let fault = Self {
             route: route.to_owned(),
@@ -140,8 +144,8 @@ impl FromStr for Fault {
             probability: keys.probability.unwrap_or(1.0),
             project: keys.project,
         };
-        match fault.misfit() {
-            Some(misfit) => Err(wrong(misfit.to_string())),
+        match fault.validate() {
+            Some(invalid) => Err(error(invalid.to_string())),
             None => Ok(fault),
         }
     }
@@ -166,9 +170,9 @@ impl Keys {
         Some(())
     }
 
-    /// The name of a key that the effect made no use of.
-    fn left(&self) -> Option<&'static str> {
-        let left = [
+    /// The name of a key that the effect did not use.
+    fn unused(&self) -> Option<&'static str> {
+        let unused = [
             ("retry-after", self.retry_after.is_some()),
             ("ms", self.ms.is_some()),
             ("error", self.error.is_some()),
@@ -177,7 +181,8 @@ impl Keys {
             ("per-minute", self.per_minute.is_some()),
             ("for", self.for_ms.is_some()),
         ];
-        left.into_iter()
+        unused
+            .into_iter()
             .find_map(|(key, is_left)| is_left.then_some(key))
     }
 
@@ -189,9 +194,9 @@ impl Keys {
         }
     }
 
-    fn effect(&mut self, word: &str) -> Option<Effect> {
+    fn effect(&mut self, keyword: &str) -> Option<Effect> {
         let error = || ERROR.to_owned();
-        Some(match word {
+        Some(match keyword {
             "524-html" => Effect::Html524,
             "delay" => Effect::Delay {
                 ms: self.ms.take()?,

@@ -15,7 +15,7 @@ fn fault(spec: &str) -> Fault {
 }
 
 #[test]
-fn a_fault_happens_so_many_times_after_so_many_calls_on_its_route_only() {
+fn a_fault_applies_to_its_route_and_respects_skip_and_times() {
     let faults = armed(vec![fault("createProject:503:skip=1:times=2")], 0);
     assert_eq!(outcomes(&faults, "getProject", 3), [false; 3]);
     assert_eq!(
@@ -23,11 +23,11 @@ fn a_fault_happens_so_many_times_after_so_many_calls_on_its_route_only() {
         [false, true, true, false, false]
     );
     let armed = &faults.list()[0];
-    assert_eq!((armed.seen, armed.happened), (3, 2));
+    assert_eq!((armed.matched, armed.triggered), (3, 2));
 }
 
 #[test]
-fn the_same_seed_gives_the_same_dice() {
+fn the_same_seed_gives_the_same_outcomes() {
     let run = |seed| outcomes(&armed(vec![fault("*:500:p=0.5")], seed), "getProject", 64);
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
@@ -35,7 +35,7 @@ fn the_same_seed_gives_the_same_dice() {
 }
 
 #[test]
-fn every_effect_has_a_line() {
+fn every_effect_can_be_parsed() {
     let status = |status, retry_after_seconds| Effect::Status {
         status,
         retry_after_seconds,
@@ -77,8 +77,8 @@ fn every_effect_has_a_line() {
 }
 
 #[test]
-fn a_line_that_is_no_fault_says_what_is_wrong_with_it() {
-    for (line, word) in [
+fn an_invalid_fault_is_rejected_with_the_reason() {
+    for (line, expected) in [
         ("", "route"),
         ("createProject", "effect is missing"),
         ("createProject:oops", "oops"),
@@ -88,12 +88,12 @@ fn a_line_that_is_no_fault_says_what_is_wrong_with_it() {
         ("createProject:delay", "delay"),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
-        assert!(error.contains(word), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 #[test]
-fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
+fn connection_faults_do_not_apply_to_calls_and_vice_versa() {
     let faults = armed(
         vec![
             fault("*:500"),
@@ -113,7 +113,7 @@ fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
 }
 
 #[test]
-fn an_account_is_refused_until_its_time_is_over_and_says_how_long_that_is() {
+fn an_account_limit_ends_and_reports_the_remaining_time() {
     use crate::clock::{MILLISECOND, SECOND};
     let faults = armed(vec![fault("account:429:for=2500")], 0);
     assert_eq!(faults.account_limited(10 * SECOND), Some(3));
@@ -123,23 +123,23 @@ fn an_account_is_refused_until_its_time_is_over_and_says_how_long_that_is() {
         None
     );
     let armed = &faults.list()[0];
-    assert_eq!((armed.seen, armed.happened), (3, 2));
+    assert_eq!((armed.matched, armed.triggered), (3, 2));
 }
 
 #[test]
-fn an_account_can_be_left_some_calls_a_minute_or_be_refused_so_many_times() {
+fn an_account_limit_supports_calls_per_minute_times_and_skip() {
     use crate::clock::SECOND;
     let faults = armed(vec![fault("account:429:per-minute=2")], 0);
-    let told = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
-    assert_eq!(told, [None, None, Some(58), Some(1), None]);
+    let retry_after = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
+    assert_eq!(retry_after, [None, None, Some(58), Some(1), None]);
 
     let faults = armed(vec![fault("account:429:times=2:skip=1")], 0);
-    let told = [(); 4].map(|()| faults.account_limited(0));
-    assert_eq!(told, [None, Some(1), Some(1), None]);
+    let retry_after = [(); 4].map(|()| faults.account_limited(0));
+    assert_eq!(retry_after, [None, Some(1), Some(1), None]);
 }
 
 #[test]
-fn a_fault_is_told_in_the_line_that_it_can_be_read_from() {
+fn a_fault_is_displayed_in_the_syntax_that_it_is_parsed_from() {
     for line in [
         "createProject:503:retry-after=3:skip=1:times=2",
         "*:delay:ms=5",
@@ -161,7 +161,7 @@ fn a_fault_is_told_in_the_line_that_it_can_be_read_from() {
 }
 
 #[test]
-fn all_that_can_happen_to_an_account_is_to_be_limited() {
+fn account_limits_require_the_account_route_and_exclude_other_effects() {
     for line in [
         "account:503",
         "account:delay:ms=5",
@@ -174,21 +174,24 @@ fn all_that_can_happen_to_an_account_is_to_be_limited() {
 }
 
 #[test]
-fn a_fault_that_could_never_happen_or_not_as_it_says_is_none() {
+fn a_fault_that_can_never_be_triggered_as_specified_is_rejected() {
     for (line, words) in [
-        ("createProject:refuse-connections", "happens to connections"),
-        ("*:cut-connection:after=3", "happens to connections"),
-        ("data-plane:503", "503 happens to calls"),
-        ("data-plane:answer-lost", "happens to calls"),
+        ("createProject:refuse-connections", "applies to connections"),
+        ("*:cut-connection:after=3", "applies to connections"),
+        ("data-plane:503", "503 applies to API calls"),
+        ("data-plane:answer-lost", "applies to API calls"),
         ("createProject:unavailable", "listProjects"),
-        ("createProject:503:ms=5", "takes no ms"),
-        ("createProject:delay:ms=5:error=no", "takes no error"),
+        ("createProject:503:ms=5", "does not accept ms"),
+        ("createProject:delay:ms=5:error=no", "does not accept error"),
         (
             "data-plane:refuse-connections:retry-after=1",
-            "takes no retry-after",
+            "does not accept retry-after",
         ),
-        ("account:429:ms=5", "takes no ms"),
-        ("listProjects:unavailable:first=1:after=2", "takes no after"),
+        ("account:429:ms=5", "does not accept ms"),
+        (
+            "listProjects:unavailable:first=1:after=2",
+            "does not accept after",
+        ),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
         assert!(error.contains(words), "{error}");
@@ -207,7 +210,7 @@ fn a_fault_that_could_never_happen_or_not_as_it_says_is_none() {
 }
 
 #[test]
-fn more_faults_than_can_be_armed_are_refused_at_the_start_too() {
-    let many = vec![fault("*:500"); FAULTS_MAX + 1];
+fn more_faults_than_the_maximum_are_rejected_at_startup() {
+    let many = vec![fault("*:500"); MAX_FAULTS + 1];
     assert_eq!(Faults::new(many, 0).unwrap_err(), ArmError::TooMany);
 }

@@ -1,4 +1,5 @@
-//! What the page tells, gathered in one go. Only what is named here gets there: no row of the state is handed on whole.
+//! Collects the data for the dashboard. Only the fields named here reach the page; stored rows are
+//! never passed on.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,46 +7,46 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use neon_client::model::{Operation, OperationStatus};
 
-use crate::api::{Api, Request};
+use crate::api::{Api, LoggedRequest};
 use crate::clock::timestamp;
-use crate::compute::{Compute, EndpointStateNow};
+use crate::compute::{Compute, ComputeState};
 use crate::faults::ArmedFault;
-use crate::hosts::reachable;
-use crate::store::{EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError};
+use crate::hosts::connectable;
+use crate::store::{
+    EndpointKind, EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError,
+};
 
-/// Projects on the page.
-const PROJECTS_MAX: i64 = 50;
-/// Operations on the page.
-const OPERATIONS_MAX: i64 = 20;
-/// Requests on the page.
-const REQUESTS_MAX: usize = 50;
+/// Maximum number of projects on the page.
+const MAX_PROJECTS: i64 = 50;
+/// Maximum number of operations on the page.
+const MAX_OPERATIONS: i64 = 20;
+/// Maximum number of requests on the page.
+const MAX_REQUESTS: usize = 50;
 
-/// Everything that the page tells.
 pub(super) struct Overview {
     pub(super) now: Timestamp,
     pub(super) api_address: SocketAddr,
     pub(super) data_address: SocketAddr,
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: Vec<LoggedRequest>,
     pub(super) calls: u64,
-    /// Connections that are open, of all projects.
+    /// Open connections to all projects.
     pub(super) connections: usize,
     pub(super) faults: Vec<ArmedFault>,
-    /// What did not fit the API's document; absent where there is none to hold calls against.
+    /// Number of violations of the OpenAPI document; `None` if no document is configured.
     pub(super) violations: Option<usize>,
-    /// Absent while PostgreSQL cannot be reached.
-    pub(super) state: Option<State>,
+    /// `None` if PostgreSQL is not available.
+    pub(super) state: Option<StateOverview>,
 }
 
-/// What the state tells.
-pub(super) struct State {
+/// The data that is read from the state database.
+pub(super) struct StateOverview {
     pub(super) counts: ProjectCounts,
     pub(super) projects: Vec<ProjectLine>,
     pub(super) operations: Vec<Operation>,
-    /// Operations that are not over, of all projects.
+    /// Running operations of all projects.
     pub(super) running: i64,
 }
 
-/// A project, with its computes.
 pub(super) struct ProjectLine {
     pub(super) id: String,
     pub(super) name: String,
@@ -56,57 +57,55 @@ pub(super) struct ProjectLine {
     pub(super) computes: Vec<ComputeLine>,
 }
 
-/// A compute.
 pub(super) struct ComputeLine {
     pub(super) id: String,
     pub(super) branch: String,
-    pub(super) writes: bool,
-    pub(super) state: EndpointStateNow,
+    pub(super) read_write: bool,
+    pub(super) state: ComputeState,
     pub(super) disabled: bool,
     pub(super) min_cu: f64,
     pub(super) max_cu: f64,
-    /// Since when it sleeps.
-    pub(super) asleep_since: Option<Timestamp>,
+    pub(super) idle_since: Option<Timestamp>,
 }
 
 impl Overview {
     pub(super) async fn of(api: &Api) -> Self {
-        let state = match State::of(api).await {
+        let state = match StateOverview::of(api).await {
             Ok(state) => Some(state),
             Err(error) => {
-                tracing::debug!(%error, "The page is shown without the state");
+                tracing::debug!(%error, "failed to read the state for the dashboard");
                 None
             }
         };
         Self {
             now: timestamp(api.clock.now()),
-            api_address: reachable(api.address),
-            data_address: reachable(api.data_address),
-            requests: api.requests.last(REQUESTS_MAX),
+            api_address: connectable(api.address),
+            data_address: connectable(api.data_address),
+            requests: api.request_log.last(MAX_REQUESTS),
             connections: api.sessions.all().len(),
             calls: api.calls.counts().values().sum(),
             faults: api.faults.list(),
             violations: api
                 .conformance
-                .is_checked()
-                .then(|| api.conformance.found().len()),
+                .is_enabled()
+                .then(|| api.conformance.violations().len()),
             state,
         }
     }
 }
 
-impl State {
+impl StateOverview {
     async fn of(api: &Api) -> Result<Self, StoreError> {
         let now = api.clock.now();
         let counts = api.store.project_counts(api.recoverable_since()).await?;
-        let rows = api.store.newest_projects(PROJECTS_MAX).await?;
+        let rows = api.store.newest_projects(MAX_PROJECTS).await?;
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut computes: HashMap<String, Vec<ComputeLine>> = HashMap::new();
         for (row, branch) in api.store.endpoints_of(&ids).await? {
             let line = ComputeLine::of(api, &row, branch);
             computes.entry(row.project_id).or_default().push(line);
         }
-        let operations = api.store.newest_operations(OPERATIONS_MAX).await?;
+        let operations = api.store.newest_operations(MAX_OPERATIONS).await?;
         let at = |row: &OperationRow| row.at(now);
         Ok(Self {
             counts,
@@ -122,11 +121,11 @@ impl State {
         })
     }
 
-    /// Computes on the page that do not sleep.
-    pub(super) fn awake(&self) -> usize {
+    /// Number of computes on the page that are not idle.
+    pub(super) fn active_computes(&self) -> usize {
         let computes = self.projects.iter().flat_map(|project| &project.computes);
         computes
-            .filter(|compute| compute.state != EndpointStateNow::Idle)
+            .filter(|compute| compute.state != ComputeState::Idle)
             .count()
     }
 }
@@ -151,18 +150,18 @@ impl ComputeLine {
         Self {
             id: row.id.clone(),
             branch,
-            writes: row.kind == crate::api::READ_WRITE,
+            read_write: row.kind == EndpointKind::ReadWrite,
             state: compute.state,
             disabled: row.disabled,
             min_cu: row.min_cu,
             max_cu: row.max_cu,
-            asleep_since: compute.is_idle().then(|| timestamp(compute.sleeps_at)),
+            idle_since: compute.is_idle().then(|| timestamp(compute.suspends_at)),
         }
     }
 }
 
-/// How an operation fares, in one of four looks.
-pub(super) fn look(status: &OperationStatus) -> &'static str {
+/// The style of an operation status.
+pub(super) fn status_style(status: &OperationStatus) -> &'static str {
     match status {
         OperationStatus::Finished => "good",
         OperationStatus::Failed | OperationStatus::Error => "bad",

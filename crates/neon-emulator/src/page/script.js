@@ -1,4 +1,5 @@
-// Fetches the parts of the page again every second and replaces those that changed. Without it, the page is loaded again by itself.
+// Refreshes the changed parts of the page every second. Without the script, the browser reloads the
+// page.
 "use strict";
 const EVERY_MS = 1000;
 const ANSWER_MS_MAX = 5000;
@@ -13,7 +14,7 @@ function tell(text, look) {
   connection.className = look;
 }
 
-// A part that somebody scrolled or stands in keeps its place.
+// Keeps the scroll position and the focus of a replaced part.
 function replace(before, after) {
   const region = before.querySelector("[tabindex]");
   const place = region && [region.scrollLeft, region.scrollTop, document.activeElement === region];
@@ -27,7 +28,7 @@ function replace(before, after) {
 function take(text) {
   const fresh = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
   const names = (root) => [...root.querySelectorAll("section[id]")].map((part) => part.id);
-  // Where there are others than before, all of them are new.
+  // If the set of parts has changed, all of them are replaced.
   if (String(names(parts)) !== String(names(fresh))) return parts.replaceChildren(...fresh.body.childNodes);
   for (const name of names(fresh)) {
     const [before, after] = [document, fresh].map((root) => root.getElementById(name));
@@ -35,7 +36,7 @@ function take(text) {
   }
 }
 
-// Text that somebody is about to copy is left alone.
+// A part with selected text is not replaced, so that the text can be copied.
 function holdsSelection(part) {
   const selection = getSelection();
   return selection && !selection.isCollapsed && part.contains(selection.anchorNode);
@@ -52,7 +53,7 @@ async function look() {
         tell("Live", "good");
       }
     } catch {
-      tell("The emulator does not answer", "bad");
+      tell("Not connected", "bad");
     }
   }
   setTimeout(look, EVERY_MS);
@@ -61,7 +62,7 @@ async function look() {
 pause.hidden = false;
 pause.addEventListener("click", () => {
   paused = !paused;
-  pause.textContent = paused ? "Go on" : "Pause";
+  pause.textContent = paused ? "Resume" : "Pause";
   if (paused) tell("Paused", "idle");
 });
 look();

@@ -1,8 +1,9 @@
-//! Copies of branches: real databases, made from the parent's files as they are now.
+//! Copies branches: the physical databases are copied from the parent's files as they are now.
 //!
-//! PostgreSQL copies a database only while nobody is connected to it. So the gate of the parent branch is closed, its connections are cut,
-//! and whoever connects meanwhile waits until the copy is there (some ten milliseconds for each database). A database that nobody has ever
-//! connected to has nothing to be copied.
+//! PostgreSQL can copy a database only while there are no connections to it. The caller therefore
+//! locks the parent branch exclusively and terminates its sessions; new connections wait until the
+//! copy is complete (tens of milliseconds per database). Databases that do not exist physically do
+//! not have to be copied.
 
 use neon_client::ids::{BranchId, ProjectId};
 use sqlx::pool::PoolConnection;
@@ -12,22 +13,21 @@ use super::{ProvisionError, Provisioner, apply_role, execute};
 use crate::clock::Micros;
 use crate::store::{DatabaseRow, RoleRow, Store, Tx};
 
-/// PostgreSQL's word for a database that somebody is connected to.
+/// The SQLSTATE for a database with open connections.
 const OBJECT_IN_USE: &str = "55006";
-/// How often a copy is tried while connections to the source still come up.
-const COPY_TRIES_MAX: u32 = 5;
+/// Maximum number of attempts to copy a database while connections to it are being established.
+const MAX_COPY_ATTEMPTS: u32 = 5;
 
-/// What of the parent is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum CopyScope {
     SchemaAndData,
     SchemaOnly,
 }
 
-/// A role of the parent, and the one that stands for it in the copy.
-type Pair = (RoleRow, RoleRow);
+/// A role of the parent, and the corresponding role of the copy.
+type RolePair = (RoleRow, RoleRow);
 
-/// Empties every table.
+/// Truncates all tables.
 const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
     SELECT string_agg(oid::regclass::text, ', ') INTO tables FROM pg_class
     WHERE relkind IN ('r', 'p') AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%' OR nspname = 'information_schema')
@@ -36,14 +36,15 @@ const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
 END $$";
 
 impl Provisioner {
-    /// A connection that may make databases. It is to be had before a transaction of the state is begun: those that make databases for
-    /// connections hold one while they wait for the rows that such a transaction holds.
+    /// Acquires a connection that may create databases. Acquire it before starting a transaction on
+    /// the state database: connections that create databases wait for the rows that such a
+    /// transaction locks.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, ProvisionError> {
         Ok(self.admin.acquire().await?)
     }
 
-    /// Gives a branch copies of all roles and databases of another. Both must be closed to connections, and the first must be empty. The
-    /// roles keep their passwords.
+    /// Copies all roles and databases of a branch to an empty branch. Both branches must be locked
+    /// exclusively. The roles keep their passwords.
     #[expect(
         clippy::too_many_arguments,
         reason = "two connections, two branches, and what is known about both"
@@ -55,7 +56,7 @@ impl Provisioner {
         project: &ProjectId,
         from: &BranchId,
         to: &BranchId,
-        what: What,
+        scope: CopyScope,
         now: Micros,
     ) -> Result<(), ProvisionError> {
         let mut pairs = Vec::new();
@@ -70,8 +71,8 @@ impl Provisioner {
                 .parse()
                 .map_err(crate::store::StoreError::corrupt)?;
             let password = (!role.no_login).then(|| role.password_at(now).to_owned());
-            let own = Store::insert_role(tx, project, to, &name, password.as_deref(), now).await?;
-            pairs.push((role, own));
+            let copy = Store::insert_role(tx, project, to, &name, password.as_deref(), now).await?;
+            pairs.push((role, copy));
         }
         for database in Store::lock_databases(tx, from).await? {
             let name = database
@@ -82,12 +83,12 @@ impl Provisioner {
                 .owner_name
                 .parse()
                 .map_err(crate::store::StoreError::corrupt)?;
-            let mut own = Store::insert_database(tx, project, to, &name, &owner, now).await?;
+            let mut copy = Store::insert_database(tx, project, to, &name, &owner, now).await?;
             if database.provisioned_at_us.is_some() {
-                self.copy_database(admin, tx, &pairs, &database, &own, what, now)
+                self.copy_database(admin, tx, &pairs, &database, &copy, scope, now)
                     .await?;
-                own.provisioned_at_us = Some(now);
-                Store::save_database(tx, &own).await?;
+                copy.provisioned_at_us = Some(now);
+                Store::save_database(tx, &copy).await?;
             }
         }
         Ok(())
@@ -101,23 +102,23 @@ impl Provisioner {
         &self,
         admin: &mut PgConnection,
         tx: &mut Tx,
-        pairs: &[Pair],
+        pairs: &[RolePair],
         from: &DatabaseRow,
         to: &DatabaseRow,
-        what: What,
+        scope: CopyScope,
         now: Micros,
     ) -> Result<(), ProvisionError> {
-        for (_, own) in pairs {
-            apply_role(admin, tx, own, now).await?;
+        for (_, copy) in pairs {
+            apply_role(admin, tx, copy, now).await?;
         }
-        let (source, name) = (from.real_name(), to.real_name());
-        // What a copy that was cut off by a crash left.
+        let (source, name) = (from.physical_name(), to.physical_name());
+        // A crash may have left an incomplete copy.
         execute(admin, format!("DROP DATABASE IF EXISTS \"{name}\"")).await?;
         let copy = format!(
             "CREATE DATABASE \"{name}\" TEMPLATE \"{source}\"{}",
             self.strategy
         );
-        let mut tries_left = COPY_TRIES_MAX;
+        let mut attempts_left = MAX_COPY_ATTEMPTS;
         loop {
             sqlx::query(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1",
@@ -125,15 +126,15 @@ impl Provisioner {
             .bind(&source)
             .execute(&mut *admin)
             .await?;
-            tries_left -= 1;
+            attempts_left -= 1;
             match sqlx::raw_sql(AssertSqlSafe(copy.clone()))
                 .execute(&mut *admin)
                 .await
             {
                 Ok(_) => break,
-                // One that was just starting could not be seen yet.
+                // A connection that was being established was not visible yet.
                 Err(sqlx::Error::Database(error))
-                    if tries_left > 0 && error.code().as_deref() == Some(OBJECT_IN_USE) => {}
+                    if attempts_left > 0 && error.code().as_deref() == Some(OBJECT_IN_USE) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -142,29 +143,34 @@ impl Provisioner {
             format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC"),
         )
         .await?;
-        let mut inside = self.inside(&name).await?;
-        for (theirs, own) in pairs {
-            if theirs.applied_password.is_some() {
-                hand_over(&mut inside, &theirs.real_name(), &own.real_name()).await?;
+        let mut connection = self.connect_to(&name).await?;
+        for (source_role, copy) in pairs {
+            if source_role.applied_password.is_some() {
+                transfer_ownership(
+                    &mut connection,
+                    &source_role.physical_name(),
+                    &copy.physical_name(),
+                )
+                .await?;
             }
         }
-        if what == What::SchemaOnly {
-            execute(&mut inside, TRUNCATE.to_owned()).await?;
+        if scope == CopyScope::SchemaOnly {
+            execute(&mut connection, TRUNCATE.to_owned()).await?;
         }
-        sqlx::Connection::close(inside).await?;
-        for (_, own) in pairs {
-            let real = own.real_name();
-            let right = if own.name == to.owner_name {
-                format!("ALTER DATABASE \"{name}\" OWNER TO \"{real}\"")
+        sqlx::Connection::close(connection).await?;
+        for (_, copy) in pairs {
+            let role = copy.physical_name();
+            let statement = if copy.name == to.owner_name {
+                format!("ALTER DATABASE \"{name}\" OWNER TO \"{role}\"")
             } else {
-                format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{name}\" TO \"{real}\"")
+                format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{name}\" TO \"{role}\"")
             };
-            execute(admin, right).await?;
+            execute(admin, statement).await?;
         }
         Ok(())
     }
 
-    /// Makes the role that owns a database another, if the database is there already.
+    /// Changes the owner of a database, if the database exists physically.
     pub(crate) async fn change_owner(
         &self,
         admin: &mut PgConnection,
@@ -177,7 +183,7 @@ impl Provisioner {
             return Ok(());
         }
         apply_role(admin, tx, owner, now).await?;
-        let (database, owner) = (database.real_name(), owner.real_name());
+        let (database, owner) = (database.physical_name(), owner.physical_name());
         execute(
             admin,
             format!("ALTER DATABASE \"{database}\" OWNER TO \"{owner}\""),
@@ -186,12 +192,12 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Bytes of databases.
+    /// Total size of databases, in bytes.
     pub(crate) async fn sizes(&self, databases: &[DatabaseRow]) -> Result<i64, ProvisionError> {
         let names: Vec<String> = databases
             .iter()
             .filter(|row| row.provisioned_at_us.is_some())
-            .map(DatabaseRow::real_name)
+            .map(DatabaseRow::physical_name)
             .collect();
         if names.is_empty() {
             return Ok(0);
@@ -200,20 +206,24 @@ impl Provisioner {
             "SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database WHERE datname = ANY($1)",
         )
         .bind(names)
-        // Not one of those that make databases: who only looks would wait for them.
+        // The admin pool is not used, because reads would wait for databases that are being
+        // created.
         .fetch_one(self.store.pool())
         .await?)
     }
 
-    /// A connection to one database.
-    pub(super) async fn inside(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect_to(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
         self.options.clone().database(database).connect().await
     }
 }
 
-/// Puts one role in the place of another in this database: as the owner of things, and in what others were granted on tables, sequences,
-/// schemas and functions.
-async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<(), sqlx::Error> {
+/// Replaces a role by another one in this database, as the owner of objects and as the grantee of
+/// privileges on tables, sequences, schemas and functions.
+async fn transfer_ownership(
+    connection: &mut PgConnection,
+    from: &str,
+    to: &str,
+) -> Result<(), sqlx::Error> {
     let grants: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "WITH granted AS (
              SELECT CASE WHEN relkind = 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || oid::regclass AS object, (aclexplode(relacl)).*
@@ -225,22 +235,23 @@ async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<()
              CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
          FROM granted WHERE grantee = (SELECT oid FROM pg_roles WHERE rolname = '{from}') AND grantor <> grantee"
     )))
-    .fetch_all(&mut *inside)
+    .fetch_all(&mut *connection)
     .await?;
     for grant in grants {
-        execute(inside, grant).await?;
+        execute(connection, grant).await?;
     }
-    // The databases that the role owns are shared by all databases, so that they would change hands too.
+    // REASSIGN OWNED also changes the owner of databases, because they are shared objects. This
+    // restores it.
     let back: Vec<String> = sqlx::query_scalar(
         "SELECT format('ALTER DATABASE %I OWNER TO %I', datname, $1::text) FROM pg_database
          WHERE datdba = (SELECT oid FROM pg_roles WHERE rolname = $1)",
     )
     .bind(from)
-    .fetch_all(&mut *inside)
+    .fetch_all(&mut *connection)
     .await?;
     let statements = std::iter::once(format!("REASSIGN OWNED BY \"{from}\" TO \"{to}\""))
         .chain(back)
         .collect::<Vec<_>>()
         .join("; ");
-    execute(inside, format!("BEGIN; {statements}; COMMIT")).await
+    execute(connection, format!("BEGIN; {statements}; COMMIT")).await
 }

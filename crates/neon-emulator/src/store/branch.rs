@@ -1,11 +1,10 @@
-//! Branches: reading, making, changing, and what becomes of their roles and databases.
+//! Branches and their contents (roles and databases).
 
 use neon_client::ids::{BranchId, ProjectId};
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A branch as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct BranchRow {
     pub(crate) id: String,
@@ -24,39 +23,56 @@ pub(crate) struct BranchRow {
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
     pub(crate) deleted_at_us: Option<Micros>,
-    pub(crate) deleted_by: Option<String>,
+    pub(crate) deleted_by: Option<DeletionMethod>,
 }
 
 impl BranchRow {
-    /// Its id, checked.
     pub(crate) fn branch_id(&self) -> Result<BranchId, StoreError> {
         self.id.parse().map_err(StoreError::corrupt)
     }
 }
 
-/// Which branches are wanted.
+/// How a branch was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum DeletionMethod {
+    User,
+    Ttl,
+}
+
+impl DeletionMethod {
+    /// The value of `deletion_method` in the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Ttl => "ttl",
+        }
+    }
+}
+
+/// Which deleted branches a query includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deleted {
-    Without,
-    /// Those too that were deleted since.
-    Since(Micros),
+pub(crate) enum DeletedBranches {
+    Exclude,
+    /// Include branches that were deleted at or after this moment.
+    IncludeSince(Micros),
 }
 
 impl Store {
-    /// The branches of a project, the default one first.
+    /// The branches of a project, the default branch first.
     pub(crate) async fn branches(&self, project: &ProjectId) -> Result<Vec<BranchRow>, StoreError> {
-        self.branches_with(project, Deleted::Without).await
+        self.branches_with(project, DeletedBranches::Exclude).await
     }
 
-    /// The same, perhaps with those that can still be recovered.
+    /// The branches of a project, optionally including recoverable ones.
     pub(crate) async fn branches_with(
         &self,
         project: &ProjectId,
-        deleted: Deleted,
+        deleted: DeletedBranches,
     ) -> Result<Vec<BranchRow>, StoreError> {
         let since = match deleted {
-            Deleted::Without => Micros::MAX,
-            Deleted::Since(since) => since,
+            DeletedBranches::Exclude => Micros::MAX,
+            DeletedBranches::IncludeSince(since) => since,
         };
         Ok(sqlx::query_as(
             "SELECT * FROM branches WHERE project_id = $1 AND (deleted_at_us IS NULL OR deleted_at_us >= $2)
@@ -68,7 +84,6 @@ impl Store {
         .await?)
     }
 
-    /// One branch.
     pub(crate) async fn branch(
         &self,
         project: &ProjectId,
@@ -84,7 +99,7 @@ impl Store {
         .ok_or(StoreError::NotFound("branch"))
     }
 
-    /// All branches of a project, held for a change, deleted ones included.
+    /// Locks all branches of a project, including deleted ones.
     pub(crate) async fn lock_branches(
         tx: &mut Tx,
         project: &ProjectId,
@@ -97,7 +112,7 @@ impl Store {
         )
     }
 
-    /// Writes a new branch, or all that can be changed of one.
+    /// Inserts a branch or updates its mutable columns.
     pub(crate) async fn save_branch(tx: &mut Tx, row: &BranchRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO branches (id, project_id, parent_id, parent_at_us, name, is_default, protected, init_source, expires_at_us,
@@ -123,14 +138,14 @@ impl Store {
         .bind(row.created_at_us)
         .bind(row.updated_at_us)
         .bind(row.deleted_at_us)
-        .bind(&row.deleted_by)
+        .bind(row.deleted_by)
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
 
-    /// The project of a branch whose time is over.
-    pub(crate) async fn expired_branch(
+    /// The project and the ID of a branch whose `expires_at` has passed.
+    pub(crate) async fn next_expired_branch(
         &self,
         now: Micros,
     ) -> Result<Option<(String, String)>, StoreError> {
@@ -145,15 +160,15 @@ impl Store {
         .await?)
     }
 
-    /// Gives all roles and databases of a branch to another. PostgreSQL's names for them stay.
+    /// Moves all roles and databases to another branch. Their physical names do not change.
     pub(crate) async fn move_contents(
         tx: &mut Tx,
         from: &BranchId,
         to: &BranchId,
     ) -> Result<(), StoreError> {
         for sql in [
-            "UPDATE roles SET branch_id = $2, real_name = coalesce(real_name, 'role_' || branch_id || '_' || number) WHERE branch_id = $1",
-            "UPDATE databases SET branch_id = $2, real_name = coalesce(real_name, 'db_' || branch_id || '_' || number) WHERE branch_id = $1",
+            "UPDATE roles SET branch_id = $2, physical_name = coalesce(physical_name, 'role_' || branch_id || '_' || number) WHERE branch_id = $1",
+            "UPDATE databases SET branch_id = $2, physical_name = coalesce(physical_name, 'db_' || branch_id || '_' || number) WHERE branch_id = $1",
         ] {
             sqlx::query(sql)
                 .bind(from.as_str())
@@ -164,15 +179,15 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all roles and databases of a branch; what PostgreSQL has of them is doomed.
-    pub(crate) async fn doom_contents(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+    /// Deletes all roles and databases of a branch, and records the physical ones as garbage.
+    pub(crate) async fn discard_contents(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
         for sql in [
-            "WITH gone AS (DELETE FROM databases WHERE branch_id = $1 RETURNING *)
-             INSERT INTO doomed (kind, name)
-             SELECT 'database', coalesce(real_name, 'db_' || branch_id || '_' || number) FROM gone WHERE provisioned_at_us IS NOT NULL",
-            "WITH gone AS (DELETE FROM roles WHERE branch_id = $1 RETURNING *)
-             INSERT INTO doomed (kind, name)
-             SELECT 'role', coalesce(real_name, 'role_' || branch_id || '_' || number) FROM gone WHERE applied_password IS NOT NULL",
+            "WITH deleted AS (DELETE FROM databases WHERE branch_id = $1 RETURNING *)
+             INSERT INTO garbage (kind, name)
+             SELECT 'database', coalesce(physical_name, 'db_' || branch_id || '_' || number) FROM deleted WHERE provisioned_at_us IS NOT NULL",
+            "WITH deleted AS (DELETE FROM roles WHERE branch_id = $1 RETURNING *)
+             INSERT INTO garbage (kind, name)
+             SELECT 'role', coalesce(physical_name, 'role_' || branch_id || '_' || number) FROM deleted WHERE applied_password IS NOT NULL",
         ] {
             sqlx::query(sql)
                 .bind(branch.as_str())
@@ -182,9 +197,9 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a branch with its computes, roles and databases.
-    pub(crate) async fn forget_branch(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
-        Self::doom_contents(tx, branch).await?;
+    /// Deletes a branch with its computes, roles and databases.
+    pub(crate) async fn purge_branch(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+        Self::discard_contents(tx, branch).await?;
         sqlx::query("DELETE FROM branches WHERE id = $1")
             .bind(branch.as_str())
             .execute(&mut **tx)
@@ -192,7 +207,7 @@ impl Store {
         Ok(())
     }
 
-    /// Branches that were deleted before this moment, so that nobody can recover them any more.
+    /// Branches that were deleted before this moment and can no longer be recovered.
     pub(crate) async fn unrecoverable_branches(
         tx: &mut Tx,
         before: Micros,

@@ -1,4 +1,4 @@
-//! New projects: one, or thousands of one shape.
+//! Creates projects: one, or thousands with the same specification.
 
 use neon_client::ids::{DatabaseName, OrgId, RegionId, RoleName};
 use neon_client::model::{ComputeUnits, DefaultEndpointSettings, ProjectSettings};
@@ -8,9 +8,9 @@ use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 use crate::names::NewIds;
 
-/// What a project has in common with others that are made at the same time: every choice, with defaults filled in.
+/// The specification of new projects, with all defaults applied.
 #[derive(Debug, Clone)]
-pub(crate) struct Shape {
+pub(crate) struct ProjectSpec {
     pub(crate) org_id: Option<OrgId>,
     pub(crate) region_id: RegionId,
     pub(crate) pg_version: u16,
@@ -27,7 +27,7 @@ pub(crate) struct Shape {
     pub(crate) database_name: DatabaseName,
 }
 
-/// What a project has for itself.
+/// What is unique to a new project.
 #[derive(Debug, Clone)]
 pub(crate) struct NewProject {
     pub(crate) ids: NewIds,
@@ -35,7 +35,8 @@ pub(crate) struct NewProject {
     pub(crate) password: String,
 }
 
-/// All rows of all projects in one statement: ids, names and passwords as arrays, the shape as single values.
+/// Inserts all rows of all projects in one statement: IDs, names and passwords are arrays, and the
+/// specification consists of scalars.
 const INSERT: &str = "
 WITH given AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
@@ -55,16 +56,17 @@ WITH given AS (
     INSERT INTO roles (project_id, branch_id, name, password, created_at_us, updated_at_us)
     SELECT project_id, branch_id, $22, password, $14, $14 FROM given
 ), new_passwords AS (
-    INSERT INTO passwords_given (password, given_at_us) SELECT password, $14 FROM given
+    INSERT INTO issued_passwords (password, issued_at_us) SELECT password, $14 FROM given
 )
 INSERT INTO databases (project_id, branch_id, name, owner_name, created_at_us, updated_at_us)
 SELECT project_id, branch_id, $23, $22, $14, $14 FROM given";
 
 impl Store {
-    /// Writes new projects. The branch is ready at `branch_ready`, the compute at `compute_ready`.
+    /// Inserts new projects. Their branches are ready at `branch_ready`, their computes at
+    /// `compute_ready`.
     pub(crate) async fn insert_projects(
         tx: &mut Tx,
-        shape: &Shape,
+        spec: &ProjectSpec,
         projects: &[NewProject],
         now: Micros,
         branch_ready: Micros,
@@ -72,7 +74,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let column = |of: fn(&NewProject) -> &str| projects.iter().map(of).collect::<Vec<_>>();
         let endpoint_settings = serde_json::json!({
-            "pg_settings": shape.default_endpoint_settings.pg_settings.clone().unwrap_or_default(),
+            "pg_settings": spec.default_endpoint_settings.pg_settings.clone().unwrap_or_default(),
         });
         sqlx::query(INSERT)
             .bind(column(|project| project.ids.project.as_str()))
@@ -80,24 +82,24 @@ impl Store {
             .bind(column(|project| project.ids.branch.as_str()))
             .bind(column(|project| project.ids.endpoint.as_str()))
             .bind(column(|project| &project.password))
-            .bind(shape.org_id.as_ref().map(OrgId::as_str))
-            .bind(shape.region_id.as_str())
-            .bind(i32::from(shape.pg_version))
-            .bind(&shape.provisioner)
-            .bind(shape.store_passwords)
-            .bind(i64::from(shape.history_retention_seconds))
-            .bind(Json(&shape.settings))
-            .bind(Json(&shape.default_endpoint_settings))
+            .bind(spec.org_id.as_ref().map(OrgId::as_str))
+            .bind(spec.region_id.as_str())
+            .bind(i32::from(spec.pg_version))
+            .bind(&spec.provisioner)
+            .bind(spec.store_passwords)
+            .bind(i64::from(spec.history_retention_seconds))
+            .bind(Json(&spec.settings))
+            .bind(Json(&spec.default_endpoint_settings))
             .bind(now)
-            .bind(&shape.branch_name)
+            .bind(&spec.branch_name)
             .bind(branch_ready)
-            .bind(shape.min_cu.as_f64())
-            .bind(shape.max_cu.as_f64())
-            .bind(shape.suspend_timeout_seconds)
+            .bind(spec.min_cu.as_f64())
+            .bind(spec.max_cu.as_f64())
+            .bind(spec.suspend_timeout_seconds)
             .bind(Json(endpoint_settings))
             .bind(compute_ready)
-            .bind(shape.role_name.as_str())
-            .bind(shape.database_name.as_str())
+            .bind(spec.role_name.as_str())
+            .bind(spec.database_name.as_str())
             .execute(&mut **tx)
             .await?;
         Ok(())

@@ -1,11 +1,8 @@
-//! Databases of a branch.
-
 use neon_client::ids::{BranchId, DatabaseName, ProjectId, RoleName};
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A database as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct DatabaseRow {
     pub(crate) number: i64,
@@ -13,22 +10,29 @@ pub(crate) struct DatabaseRow {
     pub(crate) name: String,
     pub(crate) owner_name: String,
     pub(crate) provisioned_at_us: Option<Micros>,
-    pub(crate) real_name: Option<String>,
+    pub(crate) physical_name: Option<String>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
+/// A physical object that is to be dropped. Databases come before the roles that own them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum GarbageKind {
+    Database,
+    Role,
+}
+
 impl DatabaseRow {
-    /// What PostgreSQL calls it.
-    pub(crate) fn real_name(&self) -> String {
-        self.real_name
+    /// The physical name in PostgreSQL.
+    pub(crate) fn physical_name(&self) -> String {
+        self.physical_name
             .clone()
             .unwrap_or_else(|| format!("db_{}_{}", self.branch_id, self.number))
     }
 }
 
 impl Store {
-    /// The databases of a branch.
     pub(crate) async fn databases(
         &self,
         branch: &BranchId,
@@ -41,7 +45,7 @@ impl Store {
         )
     }
 
-    /// The same, held for a change.
+    /// Locks the databases of a branch.
     pub(crate) async fn lock_databases(
         tx: &mut Tx,
         branch: &BranchId,
@@ -54,7 +58,6 @@ impl Store {
         .await?)
     }
 
-    /// One database.
     pub(crate) async fn database(
         &self,
         branch: &BranchId,
@@ -68,7 +71,6 @@ impl Store {
             .ok_or(StoreError::NotFound("database"))
     }
 
-    /// Writes a new database.
     pub(crate) async fn insert_database(
         tx: &mut Tx,
         project: &ProjectId,
@@ -90,7 +92,7 @@ impl Store {
         .await?)
     }
 
-    /// Writes what can be changed of a database.
+    /// Updates a database's mutable columns.
     pub(crate) async fn save_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE databases SET name = $2, owner_name = $3, updated_at_us = $4, provisioned_at_us = $5 WHERE number = $1",
@@ -105,21 +107,25 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a database; what PostgreSQL has of it is doomed.
-    pub(crate) async fn doom_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
+    /// Deletes a database, and records the physical one as garbage.
+    pub(crate) async fn discard_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM databases WHERE number = $1")
             .bind(row.number)
             .execute(&mut **tx)
             .await?;
         if row.provisioned_at_us.is_some() {
-            Self::doom(tx, "database", &row.real_name()).await?;
+            Self::record_garbage(tx, GarbageKind::Database, &row.physical_name()).await?;
         }
         Ok(())
     }
 
-    /// Remembers that something of PostgreSQL's is to be dropped.
-    pub(crate) async fn doom(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO doomed (kind, name) VALUES ($1, $2)")
+    /// Records a physical database or role that is to be dropped.
+    pub(crate) async fn record_garbage(
+        tx: &mut Tx,
+        kind: GarbageKind,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO garbage (kind, name) VALUES ($1, $2)")
             .bind(kind)
             .bind(name)
             .execute(&mut **tx)

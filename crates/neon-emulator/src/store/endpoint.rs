@@ -1,20 +1,33 @@
-//! Computes.
-
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::EndpointSettings;
+use neon_client::model::{EndpointSettings, EndpointType};
 use sqlx::types::Json;
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A compute as it is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum EndpointKind {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl From<EndpointKind> for EndpointType {
+    fn from(kind: EndpointKind) -> Self {
+        match kind {
+            EndpointKind::ReadWrite => Self::ReadWrite,
+            EndpointKind::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct EndpointRow {
     pub(crate) id: String,
     pub(crate) project_id: String,
     pub(crate) branch_id: String,
     pub(crate) name: Option<String>,
-    pub(crate) kind: String,
+    pub(crate) kind: EndpointKind,
     pub(crate) min_cu: f64,
     pub(crate) max_cu: f64,
     pub(crate) suspend_timeout_seconds: i64,
@@ -23,14 +36,40 @@ pub(crate) struct EndpointRow {
     pub(crate) settings: Json<EndpointSettings>,
     pub(crate) ready_at_us: Micros,
     pub(crate) suspended_at_us: Option<Micros>,
-    pub(crate) settled_us: Option<Micros>,
+    pub(crate) usage_recorded_us: Option<Micros>,
     pub(crate) last_active_us: Option<Micros>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
+#[cfg(test)]
+impl EndpointRow {
+    /// A compute that becomes ready after one second.
+    pub(crate) fn for_tests(suspend_timeout_seconds: i64) -> Self {
+        use crate::clock::SECOND;
+        Self {
+            id: "ep-still-lake-00000001".into(),
+            project_id: "still-lake-00000001".into(),
+            branch_id: "br-still-lake-00000001".into(),
+            name: None,
+            kind: EndpointKind::ReadWrite,
+            min_cu: 0.25,
+            max_cu: 2.0,
+            suspend_timeout_seconds,
+            disabled: false,
+            passwordless_access: true,
+            settings: Json(EndpointSettings::default()),
+            ready_at_us: SECOND,
+            suspended_at_us: None,
+            usage_recorded_us: None,
+            last_active_us: None,
+            created_at_us: 0,
+            updated_at_us: 0,
+        }
+    }
+}
+
 impl Store {
-    /// The computes of a project.
     pub(crate) async fn endpoints(
         &self,
         project: &ProjectId,
@@ -44,7 +83,6 @@ impl Store {
         .await?)
     }
 
-    /// One compute.
     pub(crate) async fn endpoint(
         &self,
         project: &ProjectId,
@@ -59,13 +97,12 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
-    /// One compute, held for a change.
     pub(crate) async fn lock_endpoint(
         tx: &mut Tx,
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
-        Self::hold_project(tx, project).await?;
+        Self::share_lock_project(tx, project).await?;
         sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
                  AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL) FOR UPDATE")
             .bind(project.as_str())
@@ -75,12 +112,12 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
-    /// All computes of a project, held for a change.
+    /// Locks all computes of a project.
     pub(crate) async fn lock_endpoints(
         tx: &mut Tx,
         project: &ProjectId,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        Self::hold_project(tx, project).await?;
+        Self::share_lock_project(tx, project).await?;
         Ok(
             sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY id FOR UPDATE")
                 .bind(project.as_str())
@@ -89,21 +126,21 @@ impl Store {
         )
     }
 
-    /// Writes a new compute, or all that can be changed of one.
+    /// Inserts a compute or updates its mutable columns.
     pub(crate) async fn save_endpoint(tx: &mut Tx, row: &EndpointRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO endpoints (id, project_id, branch_id, name, kind, min_cu, max_cu, suspend_timeout_seconds, disabled,
-                 passwordless_access, settings, ready_at_us, suspended_at_us, settled_us, created_at_us, updated_at_us)
+                 passwordless_access, settings, ready_at_us, suspended_at_us, usage_recorded_us, created_at_us, updated_at_us)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
              ON CONFLICT (id) DO UPDATE SET branch_id = $3, name = $4, min_cu = $6, max_cu = $7, suspend_timeout_seconds = $8,
                  disabled = $9, passwordless_access = $10, settings = $11, ready_at_us = $12, suspended_at_us = $13,
-                 settled_us = $14, updated_at_us = $16",
+                 usage_recorded_us = $14, updated_at_us = $16",
         )
         .bind(&row.id)
         .bind(&row.project_id)
         .bind(&row.branch_id)
         .bind(&row.name)
-        .bind(&row.kind)
+        .bind(row.kind)
         .bind(row.min_cu)
         .bind(row.max_cu)
         .bind(row.suspend_timeout_seconds)
@@ -112,7 +149,7 @@ impl Store {
         .bind(&row.settings)
         .bind(row.ready_at_us)
         .bind(row.suspended_at_us)
-        .bind(row.settled_us)
+        .bind(row.usage_recorded_us)
         .bind(row.created_at_us)
         .bind(row.updated_at_us)
         .execute(&mut **tx)
@@ -120,8 +157,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a compute.
-    pub(crate) async fn forget_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn delete_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM endpoints WHERE id = $1")
             .bind(id)
             .execute(&mut **tx)
@@ -129,15 +165,15 @@ impl Store {
         Ok(())
     }
 
-    /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed. Whether the
-    /// project is still there.
+    /// Records that a client connected (`opened`) or disconnected. The project's `updated_at` does
+    /// not change. Returns `false` if the project was deleted.
     pub(crate) async fn touch_endpoint(
         &self,
         endpoint: &str,
         now: Micros,
         opened: bool,
     ) -> Result<bool, StoreError> {
-        // The project first, as everywhere.
+        // The project is locked first, as everywhere.
         let touched = sqlx::query(
             "WITH touched AS (
                  UPDATE projects SET last_active_us = greatest(last_active_us, $2), connections_opened = connections_opened + $3

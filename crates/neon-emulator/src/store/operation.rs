@@ -1,4 +1,5 @@
-//! Operations: what they are at a moment follows from the times that were written when they were planned.
+//! Operations. Their status at any moment is derived from the times that were stored when they were
+//! scheduled.
 
 use neon_client::ids::{BranchId, EndpointId, OperationId, ProjectId};
 use neon_client::model::{Operation, OperationAction, OperationStatus};
@@ -8,16 +9,15 @@ use super::{Store, StoreError, Tx};
 use crate::clock::{MILLISECOND, Micros, from_millis, timestamp};
 use crate::faults::OperationFault;
 
-/// An operation that is to follow those planned before it.
+/// An operation that follows the ones planned before it.
 #[derive(Debug, Clone)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedOperation {
     pub(crate) action: OperationAction,
     pub(crate) branch: BranchId,
     pub(crate) endpoint: Option<EndpointId>,
-    pub(crate) takes: Micros,
+    pub(crate) duration: Micros,
 }
 
-/// An operation as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct OperationRow {
     pub(crate) number: i64,
@@ -35,7 +35,12 @@ pub(crate) struct OperationRow {
 }
 
 impl OperationRow {
-    fn planned(project: &ProjectId, planned: &Planned, now: Micros, starts_at: Micros) -> Self {
+    fn planned(
+        project: &ProjectId,
+        planned: &PlannedOperation,
+        now: Micros,
+        starts_at: Micros,
+    ) -> Self {
         Self {
             number: 0,
             id: Uuid::new_v4(),
@@ -46,7 +51,7 @@ impl OperationRow {
             created_at_us: now,
             starts_at_us: starts_at,
             fails_at_us: None,
-            ends_at_us: starts_at.saturating_add(planned.takes),
+            ends_at_us: starts_at.saturating_add(planned.duration),
             fatal: false,
             error: None,
         }
@@ -68,14 +73,14 @@ impl OperationRow {
         }
     }
 
-    /// What it is at a moment.
+    /// The operation as of a moment.
     pub(crate) fn at(&self, now: Micros) -> Result<Operation, StoreError> {
         let status = self.status(now);
         self.with_status(status, now)
     }
 
-    /// What it is in the answer to the call that starts it: not over yet, however short it is.
-    pub(crate) fn at_its_start(&self, is_first: bool) -> Result<Operation, StoreError> {
+    /// The operation in the response to the call that scheduled it, where it is never finished yet.
+    pub(crate) fn when_scheduled(&self, is_first: bool) -> Result<Operation, StoreError> {
         let status = if is_first {
             OperationStatus::Running
         } else {
@@ -125,19 +130,20 @@ const COLUMNS: &str = "number, id, project_id, branch_id, endpoint_id, action, c
                        ends_at_us, fatal, error";
 
 impl Store {
-    /// Plans operations one after the other, the last with what a fault wants of it, and locks the project until the end.
+    /// Schedules operations one after the other, and locks the project until the last one ends. A
+    /// fault applies to the last operation.
     pub(crate) async fn schedule(
         tx: &mut Tx,
         project: &ProjectId,
         now: Micros,
-        plan: &[Planned],
+        plan: &[PlannedOperation],
         fault: Option<&OperationFault>,
     ) -> Result<Vec<OperationRow>, StoreError> {
         let mut rows = Vec::with_capacity(plan.len());
         let mut at = now;
-        for (place, planned) in plan.iter().enumerate() {
+        for (index, planned) in plan.iter().enumerate() {
             let mut row = OperationRow::planned(project, planned, now, at);
-            if let Some(fault) = fault.filter(|_| place + 1 == plan.len()) {
+            if let Some(fault) = fault.filter(|_| index + 1 == plan.len()) {
                 row.fails_at_us = Some(row.ends_at_us);
                 row.ends_at_us = row
                     .ends_at_us
@@ -160,12 +166,13 @@ impl Store {
         Ok(rows)
     }
 
-    /// Writes operations down that the platform does by itself, without locking the project.
-    pub(crate) async fn note(
+    /// Records operations that the platform performs on its own initiative, without locking the
+    /// project.
+    pub(crate) async fn record_operations(
         tx: &mut Tx,
         project: &ProjectId,
         now: Micros,
-        plan: &[Planned],
+        plan: &[PlannedOperation],
     ) -> Result<(), StoreError> {
         for planned in plan {
             insert(tx, &OperationRow::planned(project, planned, now, now)).await?;
@@ -173,7 +180,6 @@ impl Store {
         Ok(())
     }
 
-    /// One operation.
     pub(crate) async fn operation(
         &self,
         project: &ProjectId,
@@ -188,7 +194,7 @@ impl Store {
             .ok_or(StoreError::NotFound("operation"))
     }
 
-    /// Operations of a project, newest first, before the one of this number.
+    /// Operations of a project, newest first, before the one with this number.
     pub(crate) async fn operations(
         &self,
         project: &ProjectId,
@@ -252,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_waits_runs_and_is_finished_by_the_clock() {
+    fn an_operation_is_scheduled_runs_and_finishes_by_the_clock() {
         let row = row(None, false);
         let at = |now| row.at(now).unwrap().status;
         assert_eq!(at(0), OperationStatus::Scheduling);
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_fails_says_so_and_is_tried_again_or_ends() {
+    fn a_failed_operation_reports_the_error_and_is_retried_or_ends() {
         let retried = row(Some(20), false);
         let failed = retried.at(20).unwrap();
         assert_eq!(

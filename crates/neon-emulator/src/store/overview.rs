@@ -1,25 +1,24 @@
-//! What is looked at all at once, by people: the newest of everything.
+//! Queries for the dashboard.
 
 use super::project::ProjectRow;
 use super::{EndpointRow, OperationRow, Store, StoreError};
 use crate::clock::Micros;
 
-/// How many of a thing there are.
 #[derive(Debug, Clone, Copy, Default, sqlx::FromRow)]
 pub(crate) struct ProjectCounts {
-    pub(crate) alive: i64,
-    /// Deleted, but recoverable.
+    pub(crate) active: i64,
+    /// Deleted projects that can be recovered.
     pub(crate) deleted: i64,
 }
 
 impl Store {
-    /// How many projects there are, and how many were deleted since.
+    /// Counts the projects, and those that were deleted since a moment.
     pub(crate) async fn project_counts(
         &self,
         deleted_since: Micros,
     ) -> Result<ProjectCounts, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT (SELECT count(*) FROM projects WHERE deleted_at_us IS NULL) AS alive,
+            "SELECT (SELECT count(*) FROM projects WHERE deleted_at_us IS NULL) AS active,
                  (SELECT count(*) FROM projects WHERE deleted_at_us >= $1) AS deleted",
         )
         .bind(deleted_since)
@@ -62,7 +61,7 @@ impl Store {
             .collect())
     }
 
-    /// How many operations are not over at this moment.
+    /// Number of operations that have not ended.
     pub(crate) async fn running_operations(&self, now: Micros) -> Result<i64, StoreError> {
         Ok(
             sqlx::query_scalar("SELECT count(*) FROM operations WHERE ends_at_us > $1")

@@ -1,5 +1,3 @@
-//! Projects: reading, listing, changing, deleting, recovering.
-
 use neon_client::ids::{BranchId, OrgId, ProjectId};
 use neon_client::model::{DefaultEndpointSettings, ProjectSettings};
 use sqlx::types::Json;
@@ -7,7 +5,6 @@ use sqlx::types::Json;
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A project as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct ProjectRow {
     pub(crate) number: i64,
@@ -29,15 +26,15 @@ pub(crate) struct ProjectRow {
     pub(crate) deleted_at_us: Option<Micros>,
 }
 
-/// Which projects a page is of.
+/// Selects a page of projects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProjectQuery {
-    /// The number of the last project of the page before.
+    /// The number of the last project on the previous page.
     pub(crate) after: i64,
     pub(crate) limit: i64,
     pub(crate) search: Option<String>,
     pub(crate) org_id: Option<OrgId>,
-    /// Only those that were deleted since; without it, only those that are not deleted.
+    /// Only projects deleted since this moment; `None` selects projects that are not deleted.
     pub(crate) deleted_since: Option<Micros>,
 }
 
@@ -51,7 +48,8 @@ impl Store {
             .ok_or(StoreError::NotFound("project"))
     }
 
-    /// Holds a project's row for a change. A project with a running operation is not given.
+    /// Locks a project for a change. Fails with [`StoreError::Locked`] while an operation is
+    /// running.
     pub(crate) async fn lock_project(
         tx: &mut Tx,
         id: &ProjectId,
@@ -71,9 +69,9 @@ impl Store {
         }
     }
 
-    /// Whoever changes something of a project holds the project's row before any other, if only so that it stays: two changes that took
-    /// the rows in different orders would wait for each other.
-    pub(crate) async fn hold_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
+    /// Takes a shared lock on a project's row. Every change locks the project's row before any
+    /// other row of the project; taking locks in different orders could deadlock.
+    pub(crate) async fn share_lock_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
         sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
             .bind(id.as_str())
             .execute(&mut **tx)
@@ -81,8 +79,11 @@ impl Store {
         Ok(())
     }
 
-    /// The same, for who knows only a branch of it.
-    pub(crate) async fn hold_project_of(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+    /// Like [`Store::share_lock_project`], given a branch of the project.
+    pub(crate) async fn share_lock_project_of(
+        tx: &mut Tx,
+        branch: &BranchId,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "SELECT FROM projects WHERE id = (SELECT project_id FROM branches WHERE id = $1) FOR KEY SHARE",
         )
@@ -92,12 +93,12 @@ impl Store {
         Ok(())
     }
 
-    /// One page of projects, in the order they were made.
+    /// One page of projects, in the order of their creation.
     pub(crate) async fn projects(
         &self,
         query: &ProjectQuery,
     ) -> Result<Vec<ProjectRow>, StoreError> {
-        // Two statements, so that each has the index of its own.
+        // Separate statements, so that each can use its own index.
         let sql = if query.deleted_since.is_some() {
             "SELECT * FROM projects WHERE deleted_at_us IS NOT NULL AND deleted_at_us >= $5 AND number > $1
                  AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0 OR strpos(id, lower($3)) > 0)
@@ -119,14 +120,14 @@ impl Store {
             .await?)
     }
 
-    /// Everything there is, deleted projects included, for tests and people.
+    /// All projects, including deleted ones.
     pub(crate) async fn all_projects(&self) -> Result<Vec<ProjectRow>, StoreError> {
         Ok(sqlx::query_as("SELECT * FROM projects ORDER BY number")
             .fetch_all(self.pool())
             .await?)
     }
 
-    /// The organizations that projects were made in.
+    /// The organizations with at least one project.
     pub(crate) async fn organizations(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT DISTINCT org_id FROM projects WHERE org_id IS NOT NULL ORDER BY org_id",
@@ -136,7 +137,10 @@ impl Store {
     }
 
     /// The projects of an organization, newest first.
-    pub(crate) async fn projects_of(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn projects_in_organization(
+        &self,
+        organization: &str,
+    ) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT id FROM projects WHERE org_id = $1 AND deleted_at_us IS NULL ORDER BY number DESC",
         )
@@ -145,9 +149,10 @@ impl Store {
         .await?)
     }
 
-    /// How many projects are not deleted.
+    /// Number of projects that are not deleted.
     pub(crate) async fn count_projects(tx: &mut Tx) -> Result<i64, StoreError> {
-        // One creation at a time counts, or two would both find the last free place.
+        // Creations are serialized here, so that two of them cannot both use the last slot below
+        // the limit.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtext('neon_emulator.projects_limit'))")
             .execute(&mut **tx)
             .await?;
@@ -158,7 +163,7 @@ impl Store {
         )
     }
 
-    /// Writes what can be changed of a project.
+    /// Updates a project's mutable columns.
     pub(crate) async fn save_project(tx: &mut Tx, row: &ProjectRow) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE projects SET name = $2, settings = $3, default_endpoint_settings = $4, history_retention_seconds = $5,
@@ -177,7 +182,7 @@ impl Store {
         Ok(())
     }
 
-    /// Holds the row of a project that was deleted since.
+    /// Locks a project that was deleted at or after `since`.
     pub(crate) async fn lock_deleted_project(
         tx: &mut Tx,
         id: &ProjectId,
@@ -191,7 +196,7 @@ impl Store {
             .ok_or(StoreError::NotFound("deleted project"))
     }
 
-    /// A project that was deleted before, so that nobody can recover it any more.
+    /// Locks a project that was deleted before this moment and can no longer be recovered.
     pub(crate) async fn lock_expired_project(
         tx: &mut Tx,
         before: Micros,
@@ -204,8 +209,7 @@ impl Store {
         .await?)
     }
 
-    /// Forgets a project and all that belongs to it.
-    pub(crate) async fn forget_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn purge_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM projects WHERE id = $1")
             .bind(id)
             .execute(&mut **tx)
@@ -213,15 +217,16 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes every project, beyond recovery, and dooms the databases in stock.
+    /// Deletes all projects without the possibility of recovery, and records the spare databases as
+    /// garbage.
     pub(crate) async fn delete_everything(&self) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE projects SET deleted_at_us = 0")
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "WITH stock AS (DELETE FROM spare_databases RETURNING name)
-             INSERT INTO doomed (kind, name) SELECT 'database', name FROM stock",
+            "WITH spare AS (DELETE FROM spare_databases RETURNING name)
+             INSERT INTO garbage (kind, name) SELECT 'database', name FROM spare",
         )
         .execute(&mut *tx)
         .await?;
@@ -229,10 +234,10 @@ impl Store {
         Ok(())
     }
 
-    /// Every password that was ever given out.
-    pub(crate) async fn passwords_given(&self) -> Result<Vec<String>, StoreError> {
+    /// All passwords that were ever issued.
+    pub(crate) async fn issued_passwords(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT password FROM passwords_given ORDER BY given_at_us, password",
+            "SELECT password FROM issued_passwords ORDER BY issued_at_us, password",
         )
         .fetch_all(self.pool())
         .await?)

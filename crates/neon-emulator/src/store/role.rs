@@ -1,13 +1,12 @@
-//! Roles with their passwords, and where a connection goes.
+//! Roles with their passwords, and the routes of connections.
 
 use neon_client::ids::{BranchId, EndpointId, ProjectId, RoleName};
 use neon_client::model::ProjectSettings;
 use sqlx::types::Json;
 
-use super::{EndpointRow, Store, StoreError, Tx};
+use super::{EndpointRow, GarbageKind, Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A role as it is written down.
 #[derive(Clone, sqlx::FromRow)]
 pub(crate) struct RoleRow {
     pub(crate) number: i64,
@@ -15,34 +14,34 @@ pub(crate) struct RoleRow {
     pub(crate) name: String,
     pub(crate) password: String,
     pub(crate) old_password: Option<String>,
-    pub(crate) password_from_us: Micros,
+    pub(crate) password_valid_from_us: Micros,
     pub(crate) applied_password: Option<String>,
     pub(crate) no_login: bool,
-    pub(crate) real_name: Option<String>,
+    pub(crate) physical_name: Option<String>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
 impl RoleRow {
-    /// What PostgreSQL calls it.
-    pub(crate) fn real_name(&self) -> String {
-        self.real_name
+    /// The physical name in PostgreSQL.
+    pub(crate) fn physical_name(&self) -> String {
+        self.physical_name
             .clone()
             .unwrap_or_else(|| format!("role_{}_{}", self.branch_id, self.number))
     }
 
-    /// The password that opens a database at this moment.
+    /// The valid password at a moment.
     pub(crate) fn password_at(&self, now: Micros) -> &str {
         match &self.old_password {
-            Some(old) if now < self.password_from_us => old,
+            Some(old) if now < self.password_valid_from_us => old,
             _ => &self.password,
         }
     }
 }
 
-/// What the endpoint of a connection leads to.
+/// What the data plane needs to know about an endpoint.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct Route {
+pub(crate) struct EndpointRoute {
     #[sqlx(flatten)]
     pub(crate) endpoint: EndpointRow,
     pub(crate) project_settings: Json<ProjectSettings>,
@@ -50,7 +49,6 @@ pub(crate) struct Route {
 }
 
 impl Store {
-    /// The roles of a branch.
     pub(crate) async fn roles(&self, branch: &BranchId) -> Result<Vec<RoleRow>, StoreError> {
         Ok(
             sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
@@ -60,8 +58,7 @@ impl Store {
         )
     }
 
-    /// The same, in a transaction.
-    pub(crate) async fn roles_in(
+    pub(crate) async fn roles_in_transaction(
         tx: &mut Tx,
         branch: &BranchId,
     ) -> Result<Vec<RoleRow>, StoreError> {
@@ -73,7 +70,6 @@ impl Store {
         )
     }
 
-    /// One role.
     pub(crate) async fn role(
         &self,
         branch: &BranchId,
@@ -87,7 +83,6 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
-    /// One role, held for a change.
     pub(crate) async fn lock_role(
         tx: &mut Tx,
         branch: &BranchId,
@@ -101,7 +96,6 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
-    /// Writes a new role.
     pub(crate) async fn insert_role(
         tx: &mut Tx,
         project: &ProjectId,
@@ -124,46 +118,48 @@ impl Store {
         .await?)
     }
 
-    /// Forgets a role; what PostgreSQL has of it is doomed.
-    pub(crate) async fn doom_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
+    /// Deletes a role, and records the physical one as garbage.
+    pub(crate) async fn discard_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM roles WHERE number = $1")
             .bind(row.number)
             .execute(&mut **tx)
             .await?;
         if row.applied_password.is_some() {
-            Self::doom(tx, "role", &row.real_name()).await?;
+            Self::record_garbage(tx, GarbageKind::Role, &row.physical_name()).await?;
         }
         Ok(())
     }
 
-    /// Gives a role a new password that holds from a moment on; until then the one before does.
+    /// Sets a new password that becomes valid at `valid_from`. Until then the old password remains
+    /// valid.
     pub(crate) async fn set_password(
         tx: &mut Tx,
         role: &RoleRow,
         password: &str,
         now: Micros,
-        holds_from: Micros,
+        valid_from: Micros,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE roles SET old_password = $2, password = $3, password_from_us = $4, updated_at_us = $5 WHERE number = $1",
+            "UPDATE roles SET old_password = $2, password = $3, password_valid_from_us = $4, updated_at_us = $5 WHERE number = $1",
         )
         .bind(role.number)
         .bind(role.password_at(now))
         .bind(password)
-        .bind(holds_from)
+        .bind(valid_from)
         .bind(now)
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
 
-    /// Remembers that a password was given out, so that tests can look for it where it must not be.
-    pub(crate) async fn note_password(
+    /// Records an issued password, so that tests can check that it does not appear where it must
+    /// not.
+    pub(crate) async fn record_issued_password(
         tx: &mut Tx,
         password: &str,
         now: Micros,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO passwords_given (password, given_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        sqlx::query("INSERT INTO issued_passwords (password, issued_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(password)
             .bind(now)
             .execute(&mut **tx)
@@ -171,8 +167,11 @@ impl Store {
         Ok(())
     }
 
-    /// Where connections to an endpoint go, unless its project is deleted.
-    pub(crate) async fn route(&self, endpoint: &EndpointId) -> Result<Option<Route>, StoreError> {
+    /// The route of an endpoint, unless its project or branch is deleted.
+    pub(crate) async fn route(
+        &self,
+        endpoint: &EndpointId,
+    ) -> Result<Option<EndpointRoute>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT endpoint.*, project.settings AS project_settings, branch.protected AS branch_protected
              FROM endpoints AS endpoint JOIN projects AS project ON project.id = endpoint.project_id

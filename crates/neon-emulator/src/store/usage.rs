@@ -1,54 +1,54 @@
-//! What is used up: active time, compute time and bytes sent, by the hour.
+//! Usage per hour: active time, compute time and transferred bytes.
 //!
-//! Nothing counts while it happens. A compute is settled when something about it changes or somebody asks: the time it was active since it
-//! was last settled follows from when it was started, last used and suspended.
+//! Active time is not counted continuously. When a compute changes or its usage is read, the active
+//! time since the last recording is derived from the times of its start, its last use and its
+//! suspension.
 
 use neon_client::ids::ProjectId;
 
 use super::{EndpointRow, Store, StoreError, Tx};
 use crate::clock::{Micros, SECOND};
 
-/// Microseconds of an hour.
 pub(crate) const HOUR: Micros = 3_600 * SECOND;
-/// Thousandths of a compute unit.
-const MILLI: f64 = 1000.0;
+/// One compute unit, in thousandths.
+const MILLIS_PER_UNIT: f64 = 1000.0;
 
-/// What was used up in an hour.
+/// The usage of a branch in one hour.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct UsedHour {
+pub(crate) struct HourlyUsage {
     pub(crate) branch_id: String,
     pub(crate) hour_us: Micros,
-    /// Active time, times the compute's size.
+    /// Active time multiplied by the compute size.
     pub(crate) compute_us: Micros,
     pub(crate) transferred_bytes: i64,
 }
 
-/// What was used up since some moment.
+/// Usage since some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Used {
+pub(crate) struct Usage {
     pub(crate) active_us: Micros,
-    /// Active time, times the compute's size.
+    /// Active time multiplied by the compute size.
     pub(crate) compute_us: Micros,
     pub(crate) transferred_bytes: i64,
 }
 
-/// A time that lies in one hour.
+/// A period within one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
+struct HourSlice {
     hour: Micros,
-    lasted: Micros,
+    duration: Micros,
 }
 
-/// The pieces of a time by the hours they lie in.
-fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
+/// Splits a period at full hours.
+fn by_hour(from: Micros, to: Micros) -> Vec<HourSlice> {
     let mut pieces = Vec::new();
     let mut at = from;
     while at < to {
         let hour = at - at.rem_euclid(HOUR);
         let end = to.min(hour + HOUR);
-        pieces.push(Stretch {
+        pieces.push(HourSlice {
             hour,
-            lasted: end - at,
+            duration: end - at,
         });
         at = end;
     }
@@ -56,36 +56,36 @@ fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
 }
 
 impl Store {
-    /// Adds up what a compute was active since it was last settled. It is so until `until` at most.
-    pub(crate) async fn settle(
+    /// Records the active time of a compute since the last recording, but not after `until`.
+    pub(crate) async fn record_usage(
         tx: &mut Tx,
         row: &mut EndpointRow,
         until: Micros,
         now: Micros,
     ) -> Result<(), StoreError> {
         let from = row
-            .settled_us
+            .usage_recorded_us
             .unwrap_or(row.ready_at_us)
             .max(row.ready_at_us);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "compute sizes are small numbers of quarters"
         )]
-        let milli_cu = (row.min_cu * MILLI).round() as i64;
+        let milli_cu = (row.min_cu * MILLIS_PER_UNIT).round() as i64;
         for piece in by_hour(from, until.min(now)) {
             Self::add_usage(
                 tx,
                 &row.project_id,
                 &row.branch_id,
                 piece.hour,
-                piece.lasted,
+                piece.duration,
                 milli_cu,
                 0,
             )
             .await?;
         }
-        row.settled_us = Some(now);
-        sqlx::query("UPDATE endpoints SET settled_us = $2 WHERE id = $1")
+        row.usage_recorded_us = Some(now);
+        sqlx::query("UPDATE endpoints SET usage_recorded_us = $2 WHERE id = $1")
             .bind(&row.id)
             .bind(now)
             .execute(&mut **tx)
@@ -93,7 +93,6 @@ impl Store {
         Ok(())
     }
 
-    /// Adds bytes that were sent to clients.
     pub(crate) async fn add_transfer(
         &self,
         project: &str,
@@ -121,7 +120,7 @@ impl Store {
         milli_cu: i64,
         bytes: i64,
     ) -> Result<(), StoreError> {
-        // The project may be gone by the time its last bytes are counted.
+        // The project may have been purged when its last bytes are recorded.
         sqlx::query(
             "INSERT INTO usage_hours AS used (project_id, branch_id, hour_us, active_us, compute_milli_us, transferred_bytes)
              SELECT id, $2, $3, $4, $4::numeric * $5, $6 FROM projects WHERE id = $1 FOR KEY SHARE
@@ -140,13 +139,13 @@ impl Store {
         Ok(())
     }
 
-    /// What a project, or one branch of it, has used up since a moment.
-    pub(crate) async fn used(
+    /// The usage of a project, or of one of its branches, since a moment.
+    pub(crate) async fn usage(
         &self,
         project: &str,
         branch: Option<&str>,
         since: Micros,
-    ) -> Result<Used, StoreError> {
+    ) -> Result<Usage, StoreError> {
         Ok(sqlx::query_as(
             "SELECT coalesce(sum(active_us), 0)::bigint AS active_us,
                  coalesce(trunc(sum(compute_milli_us) / 1000), 0)::bigint AS compute_us,
@@ -160,13 +159,13 @@ impl Store {
         .await?)
     }
 
-    /// What a project has used up, hour by hour.
-    pub(crate) async fn used_hours(
+    /// The usage of a project per hour.
+    pub(crate) async fn hourly_usage(
         &self,
         project: &ProjectId,
         from: Micros,
         to: Micros,
-    ) -> Result<Vec<UsedHour>, StoreError> {
+    ) -> Result<Vec<HourlyUsage>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT branch_id, hour_us, trunc(compute_milli_us / 1000)::bigint AS compute_us, transferred_bytes
              FROM usage_hours WHERE project_id = $1 AND hour_us >= $2 AND hour_us < $3 ORDER BY hour_us, branch_id",
@@ -184,19 +183,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_counted_in_the_hours_that_it_lies_in() {
+    fn a_period_is_split_at_full_hours() {
         assert_eq!(by_hour(5, 5), []);
         assert_eq!(
             by_hour(HOUR - 2, 2 * HOUR + 3),
             [
-                Stretch { hour: 0, lasted: 2 },
-                Stretch {
-                    hour: HOUR,
-                    lasted: HOUR
+                HourSlice {
+                    hour: 0,
+                    duration: 2
                 },
-                Stretch {
+                HourSlice {
+                    hour: HOUR,
+                    duration: HOUR
+                },
+                HourSlice {
                     hour: 2 * HOUR,
-                    lasted: 3
+                    duration: 3
                 }
             ]
         );

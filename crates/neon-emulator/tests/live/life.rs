@@ -1,4 +1,4 @@
-//! One project's life at a service: made, looked at from all sides, connected to, removed. It is removed after a failure too.
+//! Creates a project, reads it in all ways, connects to it, and deletes it, even after a failure.
 
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use uuid::Uuid;
 
 use crate::shape::Shape;
 
-/// How the projects of these tests begin their names; what follows is unlike any other's.
+/// The prefix of the names of test projects. It is followed by a UUID.
 pub(crate) const NAME_PREFIX: &str = "emulator-conformance-";
-/// From the creation until the operations of the project are over.
+/// Maximum time from the creation of a project until its operations have ended.
 const READY_DEADLINE: Duration = Duration::from_mins(2);
-/// A connection that may have to wake a compute, and a question.
+/// Maximum time for a connection that may have to start a compute, and its queries.
 const SQL_DEADLINE: Duration = Duration::from_secs(30);
-/// A removal, which waits for operations that still run.
+/// Maximum time for a deletion, which waits for running operations.
 const REMOVAL_DEADLINE: Duration = Duration::from_mins(2);
-/// How long after a creation of unknown fate its project may still appear, and how often it is looked for.
-const SETTLE: Duration = Duration::from_secs(30);
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long after an ambiguous creation the project may still appear, and how often to search for
+/// it.
+const AMBIGUITY_WINDOW: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where an API is, and whose.
+/// An API endpoint with its credentials.
 pub(crate) struct Service {
     url: String,
     key: String,
@@ -50,82 +51,91 @@ impl Service {
         })
     }
 
-    /// The shape of every answer about one project, which is gone when this returns.
+    /// The shape of all responses about one project, which has been deleted when this function
+    /// returns.
     pub(crate) async fn shape(&self) -> Result<Shape> {
         let name = format!("{NAME_PREFIX}{}", Uuid::new_v4().simple());
-        let mut wish = CreateProject::named(&name);
-        wish.org_id.clone_from(&self.org_id);
-        let created = self.neon.projects().create(wish).send().await;
-        let lived = match &created {
-            Ok(created) => self.look(created).await,
-            Err(error) => Err(error.clone()).context("the project cannot be made"),
+        let mut request = CreateProject::named(&name);
+        request.org_id.clone_from(&self.org_id);
+        let created = self.neon.projects().create(request).send().await;
+        let result = match &created {
+            Ok(created) => self.read(created).await,
+            Err(error) => Err(error.clone()).context("failed to create the project"),
         };
-        let removed = match &created {
-            // By its id: a listing may lag, or not name it.
+        let deletion = match &created {
+            // Deleted by ID, because a listing may be stale or incomplete.
             Ok(created) => self.delete(&created.project.id).await,
             Err(error) => {
-                self.remove_named(&name, error.kind() == ErrorKind::Ambiguous)
+                self.delete_by_name(&name, error.kind() == ErrorKind::Ambiguous)
                     .await
             }
         };
-        match (lived, removed) {
-            (Ok(_), Err(error)) => Err(error.context(format!("look for {name} and delete it"))),
-            (Err(error), Err(other)) => {
-                Err(error.context(format!("and {name} may still be there: {other:#}")))
-            }
-            (lived, Ok(())) => lived,
+        match (result, deletion) {
+            (Ok(_), Err(error)) => Err(error.context(format!("search for {name} and delete it"))),
+            (Err(error), Err(other)) => Err(error.context(format!(
+                "failed to delete {name}, which may still exist: {other:#}"
+            ))),
+            (result, Ok(())) => result,
         }
     }
 
-    /// Deletes every project of this name. Where it is not known whether there is one, it is looked for a while.
-    async fn remove_named(&self, name: &str, unknown: bool) -> Result<()> {
-        let limit = Instant::now() + if unknown { SETTLE } else { Duration::ZERO };
+    /// Deletes all projects with this name. If it is unknown whether the project exists, retries
+    /// for a while.
+    async fn delete_by_name(&self, name: &str, unknown: bool) -> Result<()> {
+        let limit = Instant::now()
+            + if unknown {
+                AMBIGUITY_WINDOW
+            } else {
+                Duration::ZERO
+            };
         loop {
             let listing = self.neon.projects().list().search(name).all().await;
-            let listing = listing.context("the account cannot be listed")?;
-            let ours = listing
+            let listing = listing.context("failed to list the projects")?;
+            let matching = listing
                 .projects
                 .values()
                 .filter(|project| project.name == name);
-            let ids: Vec<ProjectId> = ours.map(|project| project.id.clone()).collect();
+            let ids: Vec<ProjectId> = matching.map(|project| project.id.clone()).collect();
             for id in &ids {
                 self.delete(id).await?;
             }
             if !ids.is_empty() || Instant::now() >= limit {
                 return Ok(());
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Deletes a project, and makes sure of it.
+    /// Deletes a project, and verifies that it is deleted.
     async fn delete(&self, id: &ProjectId) -> Result<()> {
         let deletion = self.neon.projects().delete(id).timeout(REMOVAL_DEADLINE);
         match deletion.send().await {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let gone = self.neon.projects().get(id).send().await;
-        let gone = gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        ensure!(gone, "{id} was deleted and is still there");
+        let deleted = self.neon.projects().get(id).send().await;
+        let deleted = deleted.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        ensure!(deleted, "{id} still exists after its deletion");
         Ok(())
     }
 
-    async fn look(&self, created: &CreatedProject) -> Result<Shape> {
+    async fn read(&self, created: &CreatedProject) -> Result<Shape> {
         let id = &created.project.id;
         let work = created.operations.iter().map(|operation| operation.id);
         let ready = self.neon.operations(id).wait(work).timeout(READY_DEADLINE);
         ready
             .done()
             .await
-            .context("the project does not become ready")?;
-        self.change(created).await.context("it cannot be changed")?;
+            .context("the project did not become ready")?;
+        self.change(created)
+            .await
+            .context("failed to change the project")?;
         self.read_all(created)
             .await
-            .context("the client cannot read it")?;
+            .context("failed to read the project")?;
         self.connect(created)
             .await
-            .context("it cannot be connected to")?;
+            .context("failed to connect to the project")?;
 
         let ids = Ids::of(created)?;
         let mut shape = Shape::default();
@@ -142,7 +152,7 @@ impl Service {
         Ok(shape)
     }
 
-    /// A change, and what was changed read back.
+    /// Changes the project and reads the changed value back.
     async fn change(&self, created: &CreatedProject) -> Result<()> {
         let (projects, id) = (self.neon.projects(), &created.project.id);
         let retention = 3_600_u32;
@@ -156,30 +166,33 @@ impl Service {
             .done()
             .await?;
         let now = projects.get(id).send().await?.history_retention_seconds;
-        ensure!(now == Some(retention), "the retention is {now:?} s");
+        ensure!(
+            now == Some(retention),
+            "the retention must be {retention} s (got {now:?})"
+        );
         Ok(())
     }
 
-    /// Every look that the client has, so that it is seen to understand the answers.
+    /// Calls every read operation of the client, to verify that it can parse the responses.
     async fn read_all(&self, created: &CreatedProject) -> Result<()> {
         let (id, branch) = (&created.project.id, &created.branch.id);
         let branches = self.neon.branches(id).list().all().await?;
         ensure!(
             branches.iter().any(|one| &one.id == branch),
-            "its branch is not listed"
+            "the branch is not listed"
         );
         self.neon.branches(id).get(branch).send().await?;
         let endpoints = self.neon.endpoints(id).list().send().await?;
-        ensure!(!endpoints.is_empty(), "it has no compute");
+        ensure!(!endpoints.is_empty(), "the project has no compute");
         self.neon.endpoints(id).get(&endpoints[0].id).send().await?;
         let databases = self.neon.databases(id, branch).list().send().await?;
         let roles = self.neon.roles(id, branch).list().send().await?;
         ensure!(
             !databases.is_empty() && !roles.is_empty(),
-            "it has no database or no role"
+            "the project has no database or no role"
         );
         let page = self.neon.operations(id).list().first_page().send().await?;
-        ensure!(!page.operations.is_empty(), "it has no operations");
+        ensure!(!page.operations.is_empty(), "the project has no operations");
         self.neon.regions().list().send().await?;
         Ok(())
     }
@@ -187,46 +200,48 @@ impl Service {
     async fn connect(&self, created: &CreatedProject) -> Result<()> {
         let (database, role) = (&created.databases[..], &created.roles[..]);
         let (Some(database), Some(role)) = (database.first(), role.first()) else {
-            bail!("the creation names no database or no role");
+            bail!("the response to the creation contains no database or no role");
         };
         let projects = self.neon.projects();
         let call = projects.connection_uri(&created.project.id, &database.name, &role.name);
         let uri = call.send().await?.uri;
-        let asked = async {
+        let query = async {
             let mut connection = PgConnection::connect(uri.expose_secret()).await?;
-            // Written in one statement and read in another: it is a database, and its owner may make tables.
+            // Writing and reading in separate statements proves that the database works and that
+            // its owner may create tables.
             sqlx::query("create table conformance as select 41 as answer")
                 .execute(&mut connection)
                 .await?;
-            let answer: i32 = sqlx::query_scalar("select answer + 1 from conformance")
+            let response: i32 = sqlx::query_scalar("select answer + 1 from conformance")
                 .fetch_one(&mut connection)
                 .await?;
             connection.close().await?;
-            Ok::<_, sqlx::Error>(answer)
+            Ok::<_, sqlx::Error>(response)
         };
-        let answer = timeout(SQL_DEADLINE, asked).await;
+        let response = timeout(SQL_DEADLINE, query).await;
         ensure!(
-            answer.context("no answer in time")?? == 42,
-            "what was written is not what is read"
+            response.context("no response in time")?? == 42,
+            "the value that was read is not the one that was written"
         );
         Ok(())
     }
 
-    /// Adds the answer, as it came, to the shape. What an account may not ask for is noted as refused.
+    /// Adds the raw response to the shape. Calls that the account may not make are recorded as
+    /// rejected.
     async fn get(&self, template: &str, ids: &Ids<'_>, shape: &mut Shape) -> Result<()> {
         let url = format!("{}{}", self.url, ids.fill(template));
         let response = self.http.get(url).bearer_auth(&self.key).send().await?;
         let call = format!("GET {template}");
         match response.status().as_u16() {
             200 => shape.add(&call, &response.json::<Value>().await?, &ids.all()),
-            400..=499 => shape.refuse(&call),
+            400..=499 => shape.record_rejection(&call),
             status => bail!("status {status}"),
         }
         Ok(())
     }
 }
 
-/// What is looked at.
+/// The paths to read.
 const TEMPLATES: [&str; 19] = [
     "/projects?limit=1&search={project}",
     "/projects/{project}",
@@ -249,7 +264,7 @@ const TEMPLATES: [&str; 19] = [
     "/users/me/organizations",
 ];
 
-/// The identifiers that a creation named.
+/// The IDs in the response to a creation.
 struct Ids<'a>([(&'static str, String); 6], [&'a str; 3]);
 
 impl<'a> Ids<'a> {

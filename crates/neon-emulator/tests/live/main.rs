@@ -1,34 +1,36 @@
-//! The service itself against what this workspace says of it: `make test-live` with a `NEON_API_KEY` (and a `NEON_ORG_ID`, where the key
-//! needs one; `NEON_BASE_URL` leads it to another server). One project is made, looked at, connected to and removed, also after a
-//! failure, and the shapes of the answers are compared with the emulator's. Without the key it says that it was skipped.
+//! Compares the real Neon service with the emulator: `make test-live` with a `NEON_API_KEY` (and a
+//! `NEON_ORG_ID` if the key requires one; `NEON_BASE_URL` selects another server). The test creates
+//! a project, reads it, connects to it and deletes it, even after a failure, and compares the
+//! shapes of the responses with the emulator's. Without a key the test reports that it was skipped.
 //!
-//! That this way can be gone at all is tested without a key, with a second emulator in the place of the service.
+//! The procedure itself is tested without a key, with a second emulator in place of the service.
 
 #![expect(
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "what fails here fails the test, and who runs it is told what it did"
+    reason = "a failed expectation fails the test, and the output shows what was compared"
 )]
 
 mod life;
 mod shape;
 
 use neon_emulator::Emulator;
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 
 use crate::life::{NAME_PREFIX, Service};
 use crate::shape::Difference;
 
 const KEY_VARIABLE: &str = "NEON_API_KEY";
-/// The organization that the key's projects belong to, where it is needed.
+/// The organization of the key's projects, if the key requires one.
 const ORG_VARIABLE: &str = "NEON_ORG_ID";
 const BASE_URL_VARIABLE: &str = "NEON_BASE_URL";
-/// Fewer fields than this are no comparison.
-const FIELDS_MIN: usize = 200;
-/// Parts of names of fields that appear only with time or use, or that an account without an organization has not.
-const COME_AND_GO: [&str; 4] = ["_at", "org_", "maintenance", "last_active"];
+/// The minimum number of fields for a meaningful comparison.
+const MIN_FIELDS: usize = 200;
+/// Parts of field names that appear only with time or use, or only in accounts with an
+/// organization.
+const OPTIONAL_FIELD_PARTS: [&str; 4] = ["_at", "org_", "maintenance", "last_active"];
 
-/// An emulator with a state of its own, held against the API's document where there is one.
+/// An emulator with its own state, checked against the OpenAPI document if there is one.
 async fn emulator() -> Emulator {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Emulator::builder();
@@ -42,27 +44,28 @@ fn service_of(emulator: &Emulator) -> Service {
     Service::new(&emulator.api_url(), emulator.api_key(), None).expect("a client")
 }
 
-/// Tells all that differs, and gives what must not.
-fn judge(difference: &Difference) -> Vec<&String> {
+/// Prints all differences, and returns those that fail the test.
+fn report(difference: &Difference) -> Vec<&String> {
     for field in &difference.missing {
         eprintln!("only the service has {field}");
     }
     for field in &difference.invented {
         eprintln!("only the emulator has {field}");
     }
-    for field in &difference.of_other_kinds {
+    for field in &difference.different_types {
         eprintln!("differs: {field}");
     }
-    let comes_and_goes = |field: &&String| COME_AND_GO.iter().any(|part| field.contains(part));
+    let comes_and_goes =
+        |field: &&String| OPTIONAL_FIELD_PARTS.iter().any(|part| field.contains(part));
     let invented = difference
         .invented
         .iter()
         .filter(|field| !comes_and_goes(field));
-    invented.chain(&difference.of_other_kinds).collect()
+    invented.chain(&difference.different_types).collect()
 }
 
 #[tokio::test]
-async fn the_service_answers_with_every_field_that_the_emulator_has() {
+async fn the_service_returns_every_field_that_the_emulator_returns() {
     let Ok(key) = std::env::var(KEY_VARIABLE) else {
         eprintln!("skipped: {KEY_VARIABLE} is not set");
         return;
@@ -73,58 +76,61 @@ async fn the_service_answers_with_every_field_that_the_emulator_has() {
     let url = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| neon_client::BASE_URL.to_owned());
     let service = Service::new(&url, &key, org_id).expect("a client");
 
-    let ours = service_of(&emulator)
+    let emulator_shape = service_of(&emulator)
         .shape()
         .await
         .expect("a project's life at the emulator");
-    let theirs = service
+    let service_shape = service
         .shape()
         .await
         .expect("a project's life at the service");
     eprintln!(
         "{url}: {} fields, the emulator: {}",
-        theirs.len(),
-        ours.len()
+        service_shape.len(),
+        emulator_shape.len()
     );
     assert!(
-        theirs.len() >= FIELDS_MIN,
-        "only {} fields were compared: the key may not read what it made",
-        theirs.len()
+        service_shape.len() >= MIN_FIELDS,
+        "only {} fields were compared; the key may not have the permission to read",
+        service_shape.len()
     );
-    let difference = Difference::between(&theirs, &ours);
+    let difference = Difference::between(&service_shape, &emulator_shape);
     assert_eq!(
-        judge(&difference),
+        report(&difference),
         Vec::<&String>::new(),
-        "the emulator is not like the service"
+        "the emulator differs from the service"
     );
     emulator.shutdown().await;
 }
 
 #[tokio::test]
-async fn with_an_emulator_in_the_place_of_the_service_nothing_differs_and_nothing_is_left() {
-    let (ours, theirs) = (emulator().await, emulator().await);
-    let here = service_of(&ours)
+async fn two_emulators_do_not_differ_and_no_project_is_left() {
+    let (emulator_shape, service_shape) = (emulator().await, emulator().await);
+    let first_shape = service_of(&emulator_shape)
         .shape()
         .await
         .expect("a project's life here");
-    let there = service_of(&theirs)
+    let second_shape = service_of(&service_shape)
         .shape()
         .await
         .expect("a project's life there");
     assert!(
-        there.len() >= FIELDS_MIN,
+        second_shape.len() >= MIN_FIELDS,
         "only {} fields were compared",
-        there.len()
+        second_shape.len()
     );
-    assert_eq!(Difference::between(&there, &here), Difference::default());
-    for emulator in [ours, theirs] {
+    assert_eq!(
+        Difference::between(&second_shape, &first_shape),
+        Difference::default()
+    );
+    for emulator in [emulator_shape, service_shape] {
         assert_removed(&emulator, 1).await;
         emulator.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn the_project_is_removed_also_after_a_failure() {
+async fn the_project_is_deleted_even_after_a_failure() {
     let emulator = emulator().await;
     let faults = [
         "createProject:answer-lost:times=1",
@@ -134,24 +140,29 @@ async fn the_project_is_removed_also_after_a_failure() {
         "data-plane:refuse-connections:times=1",
         "listProjects:503",
     ];
-    for (made, fault) in faults.iter().enumerate() {
+    for (count, fault) in faults.iter().enumerate() {
         emulator.faults().clear();
         emulator.faults().add(fault.parse().expect("a fault"));
         let service = service_of(&emulator);
         let error = service.shape().await.expect_err(fault);
         eprintln!("{fault}: {error:#}");
-        assert_removed(&emulator, made + 1).await;
+        assert_removed(&emulator, count + 1).await;
     }
     emulator.shutdown().await;
 }
 
-/// So many projects were made at this emulator, all of them deleted, and every call as the API's document has it.
-async fn assert_removed(emulator: &Emulator, made: usize) {
+/// Asserts that this many projects were created, all of them were deleted, and no call violated the
+/// OpenAPI document.
+async fn assert_removed(emulator: &Emulator, count: usize) {
     assert_eq!(emulator.violations(), Vec::<String>::new());
     let projects = emulator.projects().await.expect("projects");
-    assert_eq!(projects.len(), made);
+    assert_eq!(projects.len(), count);
     for project in projects {
         assert!(project.name.starts_with(NAME_PREFIX), "{}", project.name);
-        assert!(project.deleted_at.is_some(), "{} is left", project.id);
+        assert!(
+            project.deleted_at.is_some(),
+            "{} was not deleted",
+            project.id
+        );
     }
 }

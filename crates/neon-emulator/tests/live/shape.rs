@@ -1,16 +1,17 @@
-//! The shape of answers: which fields stand where, and of what kind they are. Two services that speak the same API have the same.
+//! The shape of responses: the fields and their JSON types. Two implementations of the same API
+//! have the same shape.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-/// What stands in the place of a name that is an identifier.
+/// Replaces a field name that is an ID.
 const ID: &str = "{id}";
 
-/// A kind of JSON value.
+/// A JSON type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum JsonType {
     Null,
     Boolean,
     Number,
@@ -18,7 +19,7 @@ pub(crate) enum Kind {
     Empty,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for JsonType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Null => "null",
@@ -30,16 +31,16 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Every field that answers had, with the kinds it was seen with.
+/// All fields of the responses, with their JSON types.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
-    fields: BTreeMap<String, BTreeSet<Kind>>,
-    /// Calls that were refused: nothing can be said of their answers.
-    refused: BTreeSet<String>,
+    fields: BTreeMap<String, BTreeSet<JsonType>>,
+    /// Rejected calls, whose responses are unknown.
+    rejected: BTreeSet<String>,
 }
 
 impl Shape {
-    /// Adds an answer to this call. Names that are among `ids` count as one.
+    /// Adds the response to a call. Field names that are in `ids` are treated as equal.
     pub(crate) fn add(&mut self, call: &str, answer: &Value, ids: &[&str]) {
         match answer {
             Value::Object(object) if !object.is_empty() => {
@@ -58,96 +59,105 @@ impl Shape {
                 }
             }
             leaf => {
-                let kind = match leaf {
-                    Value::Null => Kind::Null,
-                    Value::Bool(_) => Kind::Boolean,
-                    Value::Number(_) => Kind::Number,
-                    Value::String(_) => Kind::Text,
-                    Value::Object(_) | Value::Array(_) => Kind::Empty,
+                let json_type = match leaf {
+                    Value::Null => JsonType::Null,
+                    Value::Bool(_) => JsonType::Boolean,
+                    Value::Number(_) => JsonType::Number,
+                    Value::String(_) => JsonType::Text,
+                    Value::Object(_) | Value::Array(_) => JsonType::Empty,
                 };
-                self.fields.entry(call.to_owned()).or_default().insert(kind);
+                self.fields
+                    .entry(call.to_owned())
+                    .or_default()
+                    .insert(json_type);
             }
         }
     }
 
-    /// Notes that this call was refused.
-    pub(crate) fn refuse(&mut self, call: &str) {
-        self.refused.insert(call.to_owned());
+    /// Records a rejected call.
+    pub(crate) fn record_rejection(&mut self, call: &str) {
+        self.rejected.insert(call.to_owned());
     }
 
-    /// How many fields there are.
     pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether nothing can be said of this field, because the call was refused, or because there was nothing in the place it stands in.
-    fn cannot_tell(&self, field: &str) -> bool {
-        let of_refused = |call: &String| field.starts_with(&format!("{call} "));
-        self.refused.iter().any(of_refused)
-            || self.fields.iter().any(|(place, kinds)| {
-                let within = field.strip_prefix(place.as_str());
+    /// Whether this field is unknown, because the call was rejected or because its parent was
+    /// empty.
+    fn is_unknown(&self, field: &str) -> bool {
+        let is_rejected = |call: &String| field.starts_with(&format!("{call} "));
+        self.rejected.iter().any(is_rejected)
+            || self.fields.iter().any(|(parent, types)| {
+                let within = field.strip_prefix(parent.as_str());
                 let below =
                     within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"));
                 below
-                    && kinds
+                    && types
                         .iter()
-                        .all(|kind| matches!(kind, Kind::Null | Kind::Empty))
+                        .all(|json_type| matches!(json_type, JsonType::Null | JsonType::Empty))
             })
     }
 
-    fn has_below(&self, place: &str) -> bool {
+    fn has_below(&self, parent: &str) -> bool {
         self.fields.keys().any(|field| {
-            let within = field.strip_prefix(place);
+            let within = field.strip_prefix(parent);
             within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"))
         })
     }
 }
 
-/// What differs between a service and what stands in for it.
+/// The differences between the service and an emulator.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Fields that only the service has.
+    /// Fields of the service that the emulator lacks.
     pub(crate) missing: Vec<String>,
-    /// Fields that only the stand-in has.
+    /// Fields of the emulator that the service lacks.
     pub(crate) invented: Vec<String>,
-    /// Fields that both have, of different kinds.
-    pub(crate) of_other_kinds: Vec<String>,
+    /// Fields with different types.
+    pub(crate) different_types: Vec<String>,
 }
 
 impl Difference {
-    pub(crate) fn between(service: &Shape, stand_in: &Shape) -> Self {
+    pub(crate) fn between(service: &Shape, emulator: &Shape) -> Self {
         let only = |one: &Shape, other: &Shape| -> Vec<String> {
             let fields = one.fields.keys().filter(|field| {
                 !other.fields.contains_key(*field)
-                    && !other.cannot_tell(field)
-                    // An empty list or object here, and a full one there.
+                    && !other.is_unknown(field)
+                    // An empty list or object on one side, and a non-empty one on the other.
                     && !other.has_below(field)
             });
             fields.cloned().collect()
         };
-        let of_other_kinds = service.fields.iter().filter_map(|(field, theirs)| {
-            let ours = stand_in.fields.get(field)?;
-            let said = |kinds: &BTreeSet<Kind>| -> BTreeSet<Kind> {
-                kinds
+        let different_types = service.fields.iter().filter_map(|(field, service_types)| {
+            let emulator_types = emulator.fields.get(field)?;
+            let without_null = |types: &BTreeSet<JsonType>| -> BTreeSet<JsonType> {
+                types
                     .iter()
                     .copied()
-                    .filter(|kind| *kind != Kind::Null)
+                    .filter(|json_type| *json_type != JsonType::Null)
                     .collect()
             };
-            let (theirs, ours) = (said(theirs), said(ours));
-            let differ = !theirs.is_empty() && !ours.is_empty() && theirs.is_disjoint(&ours);
-            let words = |kinds: BTreeSet<Kind>| -> Vec<String> {
-                kinds.iter().map(Kind::to_string).collect()
+            let (service_types, emulator_types) =
+                (without_null(service_types), without_null(emulator_types));
+            let differ = !service_types.is_empty()
+                && !emulator_types.is_empty()
+                && service_types.is_disjoint(&emulator_types);
+            let names = |types: BTreeSet<JsonType>| -> Vec<String> {
+                types.iter().map(JsonType::to_string).collect()
             };
             differ.then(|| {
-                let (theirs, ours) = (words(theirs).join(" or "), words(ours).join(" or "));
-                format!("{field}: {theirs} there, {ours} here")
+                let (service_types, emulator_types) = (
+                    names(service_types).join(" or "),
+                    names(emulator_types).join(" or "),
+                );
+                format!("{field}: {service_types} in the service, {emulator_types} in the emulator")
             })
         });
         Self {
-            missing: only(service, stand_in),
-            invented: only(stand_in, service),
-            of_other_kinds: of_other_kinds.collect(),
+            missing: only(service, emulator),
+            invented: only(emulator, service),
+            different_types: different_types.collect(),
         }
     }
 }
@@ -164,20 +174,20 @@ mod tests {
         shape
     }
 
-    fn between(service: &Value, stand_in: &Value) -> Difference {
-        Difference::between(&shape(service), &shape(stand_in))
+    fn between(service: &Value, emulator: &Value) -> Difference {
+        Difference::between(&shape(service), &shape(emulator))
     }
 
     #[test]
-    fn answers_of_one_shape_do_not_differ() {
+    fn responses_of_the_same_shape_do_not_differ() {
         let service =
             json!({"a": 1, "list": [{"b": "x"}, {"b": null}], "by_id": {"p-1": {"c": true}}});
-        let stand_in = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
-        assert_eq!(between(&service, &stand_in), Difference::default());
+        let emulator = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
+        assert_eq!(between(&service, &emulator), Difference::default());
     }
 
     #[test]
-    fn what_only_one_has_and_what_is_of_another_kind_is_named() {
+    fn missing_and_invented_fields_and_different_types_are_reported() {
         let difference = between(
             &json!({"a": 1, "b": {"new": 1}}),
             &json!({"a": "1", "b": {"old": 1}}),
@@ -185,13 +195,13 @@ mod tests {
         assert_eq!(difference.missing, ["GET /x .b .new"]);
         assert_eq!(difference.invented, ["GET /x .b .old"]);
         assert_eq!(
-            difference.of_other_kinds,
-            ["GET /x .a: number there, text here"]
+            difference.different_types,
+            ["GET /x .a: number in the service, text in the emulator"]
         );
     }
 
     #[test]
-    fn of_what_is_empty_or_refused_nothing_is_said() {
+    fn empty_and_rejected_responses_do_not_differ() {
         for nothing in [json!([]), json!(null)] {
             let full = json!({"list": [{"a": 1}]});
             assert_eq!(
@@ -203,9 +213,9 @@ mod tests {
                 Difference::default()
             );
         }
-        let mut refused = Shape::default();
-        refused.refuse("GET /x");
+        let mut rejected = Shape::default();
+        rejected.record_rejection("GET /x");
         let full = shape(&json!({"a": 1}));
-        assert_eq!(Difference::between(&refused, &full), Difference::default());
+        assert_eq!(Difference::between(&rejected, &full), Difference::default());
     }
 }

@@ -1,6 +1,6 @@
-//! The API against a real client and a real PostgreSQL.
+//! Tests the API with a real HTTP client and a real PostgreSQL.
 
-use crate::common::{World, connect, password, refused, uri};
+use crate::common::{TestEmulator, connect, connection_error, password, uri};
 use local_servers::postgres::Server;
 use neon_client::model::{
     CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, RoleOperations,
@@ -18,8 +18,8 @@ fn names(page: &ProjectPage) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
-    let world = World::start().await;
+async fn a_project_is_created_with_neons_defaults_and_can_be_read() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     assert_eq!(created.project.pg_version, 17);
     assert_eq!(created.project.region_id.as_str(), "aws-us-east-2");
@@ -41,7 +41,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
             .operations
             .iter()
             .all(|operation| !operation.status.is_finished()),
-        "under way in its answer"
+        "in progress in the response that schedules them"
     );
     for operation in world.finished(&created.operations).await {
         assert_eq!(operation.status, OperationStatus::Finished);
@@ -79,7 +79,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
     assert_eq!(
         roles["roles"][0].get("password"),
         None,
-        "a list of roles shows no passwords"
+        "a list of roles contains no passwords"
     );
     let revealed = world
         .get(&format!(
@@ -105,11 +105,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
         (1, 1, 1)
     );
     assert_eq!(
-        world
-            .emulator
-            .passwords_ever_given()
-            .await
-            .expect("passwords"),
+        world.emulator.issued_passwords().await.expect("passwords"),
         [password(&created)]
     );
 }
@@ -124,8 +120,8 @@ fn has(value: &Value, fields: &[&str]) {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_fields_that_the_api_document_requires() {
-    let world = World::start().await;
+async fn every_response_contains_the_fields_that_the_openapi_document_requires() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let id = &created.project.id;
     let project = &world.get(&format!("/projects/{id}")).await["project"];
@@ -225,8 +221,8 @@ async fn every_answer_carries_the_fields_that_the_api_document_requires() {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_request() {
-    let world = World::start().await;
+async fn invalid_requests_are_rejected_with_a_code_a_message_and_the_request_id() {
+    let world = TestEmulator::start().await;
     let response = world
         .http
         .get(format!("{}/projects", world.emulator.api_url()))
@@ -297,7 +293,7 @@ async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_requ
 
 #[tokio::test]
 async fn a_project_is_locked_while_its_operations_run() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             start_compute_ms: 1_500,
             ..Latency::instant()
@@ -348,8 +344,8 @@ async fn a_project_is_locked_while_its_operations_run() {
 }
 
 #[tokio::test]
-async fn changes_are_kept_and_move_the_time_of_the_last_change() {
-    let world = World::start().await;
+async fn changes_are_stored_and_update_updated_at() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let path = format!("/projects/{}", created.project.id);
     let settings =
@@ -389,7 +385,7 @@ async fn changes_are_kept_and_move_the_time_of_the_last_change() {
 
 #[tokio::test]
 async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("gone").await;
     let path = format!("/projects/{}", created.project.id);
     assert_eq!(
@@ -428,8 +424,8 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
 }
 
 #[tokio::test]
-async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
-    let world = World::start_with(|emulator| {
+async fn an_unrecoverable_project_is_purged_with_its_database_and_role() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             recoverable_seconds: 0,
             ..Limits::default()
@@ -449,7 +445,7 @@ async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
         .expect("counts");
     assert_eq!(
         both, 2,
-        "a database and a role were made at the first connection"
+        "the first connection created a database and a role"
     );
     let path = format!("/projects/{}", created.project.id);
     assert_eq!(
@@ -472,18 +468,14 @@ async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        world
-            .emulator
-            .passwords_ever_given()
-            .await
-            .expect("passwords"),
+        world.emulator.issued_passwords().await.expect("passwords"),
         [password(&created)]
     );
 }
 
 #[tokio::test]
 async fn passwords_that_are_not_stored_are_not_revealed() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world
         .create_as(CreateProject {
             store_passwords: Some(false),
@@ -514,7 +506,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
     assert_eq!(
         world
             .emulator
-            .passwords_ever_given()
+            .issued_passwords()
             .await
             .expect("passwords")
             .len(),
@@ -526,8 +518,8 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
 }
 
 #[tokio::test]
-async fn the_limit_of_projects_is_told_as_such() {
-    let world = World::start_with(|emulator| {
+async fn creating_a_project_above_the_limit_fails_with_its_own_code() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(1),
             ..Limits::default()
@@ -551,8 +543,8 @@ async fn the_limit_of_projects_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_nothing() {
-    let world = World::start_with(|emulator| {
+async fn a_restart_keeps_the_state() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             apply_config_ms: 60_000,
             ..Latency::instant()
@@ -573,7 +565,7 @@ async fn a_restart_forgets_nothing() {
     assert_eq!(
         world.emulator.ca_pem(),
         ca,
-        "clients need not learn another authority"
+        "clients do not have to trust another CA"
     );
     let mut after = world.get(&path).await;
     for moving in [
@@ -608,8 +600,8 @@ async fn a_restart_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
-    let world = World::start().await;
+async fn ten_thousand_projects_are_listed_in_pages_without_gaps() {
+    let world = TestEmulator::start().await;
     let names = (0..10_000).map(|number| format!("seed-{number:05}"));
     let seeded = world
         .emulator
@@ -651,7 +643,7 @@ async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
 
 #[tokio::test]
 async fn an_emulator_without_a_key_does_not_start() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let none: [String; 0] = [];
     let emulator = Emulator::builder()
         .postgres(world.postgres.uri())
@@ -660,7 +652,7 @@ async fn an_emulator_without_a_key_does_not_start() {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as_before() {
+async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_afterwards() {
     let folder = crate::common::folder_for_all();
     let data = folder.path().join("pg");
     let postgres = Server::builder()
@@ -669,13 +661,13 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
         .await
         .expect("starts");
     let port = postgres.port();
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let emulator = Emulator::builder()
         .postgres(postgres.uri())
         .start()
         .await
         .expect("starts");
-    let world = World { emulator, ..world };
+    let world = TestEmulator { emulator, ..world };
     let created = world.create("kept").await;
     connect(&uri(&created)).await.expect("connects");
 
@@ -684,7 +676,7 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
         .call(
             Method::POST,
             "/projects",
-            Some(json!({"project": {"name": "not made"}})),
+            Some(json!({"project": {"name": "not created"}})),
         )
         .await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
@@ -692,7 +684,7 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
         world.call(Method::GET, "/projects", None).await.0,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+    assert_eq!(connection_error(&uri(&created)).await.0, "57P03");
 
     let _again = Server::builder()
         .data_dir(&data)
@@ -705,9 +697,9 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
 }
 
 #[tokio::test]
-async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
-    let world = World::start().await;
-    let url = format!("{}/clock", world.emulator.own_url());
+async fn the_clock_cannot_be_advanced_beyond_the_maximum() {
+    let world = TestEmulator::start().await;
+    let url = format!("{}/clock", world.emulator.admin_url());
     let turn = |seconds: u64| {
         let request = world.http.post(&url).bearer_auth(world.emulator.api_key());
         let request = request.json(&json!({"advance_seconds": seconds}));
@@ -719,8 +711,8 @@ async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_path_outside_the_api_says_where_the_api_is() {
-    let world = World::start().await;
+async fn the_response_for_an_unknown_path_names_the_api_prefix() {
+    let world = TestEmulator::start().await;
     let url = format!("{}nothing", world.emulator.page_url());
     let answer = world.http.get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);

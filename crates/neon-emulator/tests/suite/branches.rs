@@ -1,4 +1,5 @@
-//! Branches are real databases: copied with their data, apart from each other, and restored.
+//! Branches are physical databases: copied with their data, independent of each other, and
+//! restorable.
 
 use std::str::FromStr;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::client::client;
-use crate::common::{SOON, World, connect, uri};
+use crate::common::{TestEmulator, WAIT_TIMEOUT, connect, uri};
 
 async fn write(uri: &str, statements: &str) {
     let mut connection = connect(uri).await.expect("connects");
@@ -36,24 +37,26 @@ const TABLE: &str =
                      INSERT INTO notes (text) VALUES ('of both')";
 
 #[tokio::test]
-async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
-    let world = World::start().await;
+async fn a_branch_starts_with_its_parents_data_and_diverges() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
-    // A connection that is open does not keep the branch from being made.
+    // An open connection does not prevent the creation of the branch.
     let _open = connect(&uri(&created)).await.expect("connects");
     let branches = neon.branches(&created.project.id);
-    let made = branches
+    let created_branch = branches
         .create(CreateBranch::named("preview").with_compute())
         .send()
         .await
         .expect("creates");
-    let own = made.connection_uris[0].connection_uri.expose_secret();
-    assert_eq!(notes(own).await, ["of both"]);
-    // The owner of the copy is a role of its own, and may do there what it likes.
+    let branch_uri = created_branch.connection_uris[0]
+        .connection_uri
+        .expose_secret();
+    assert_eq!(notes(branch_uri).await, ["of both"]);
+    // The owner of the copy is a separate role with full privileges.
     write(
-        own,
+        branch_uri,
         "INSERT INTO notes (text) VALUES ('of the branch'); ALTER TABLE notes ADD more text",
     )
     .await;
@@ -62,43 +65,44 @@ async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
         "INSERT INTO notes (text) VALUES ('of main')",
     )
     .await;
-    assert_eq!(notes(own).await, ["of both", "of the branch"]);
+    assert_eq!(notes(branch_uri).await, ["of both", "of the branch"]);
     assert_eq!(notes(&uri(&created)).await, ["of both", "of main"]);
 
     let reset = RestoreBranch::from_head(created.branch.id.clone());
     branches
-        .restore(&made.branch.id, reset)
+        .restore(&created_branch.branch.id, reset)
         .send()
         .await
         .expect("restores");
     assert_eq!(
-        notes(own).await,
+        notes(branch_uri).await,
         ["of both", "of main"],
-        "as its parent now"
+        "the same as its parent"
     );
     branches
-        .delete(&made.branch.id)
+        .delete(&created_branch.branch.id)
         .send()
         .await
         .expect("deletes");
-    assert!(connect(own).await.is_err());
+    assert!(connect(branch_uri).await.is_err());
     assert_eq!(notes(&uri(&created)).await, ["of both", "of main"]);
 }
 
 #[tokio::test]
-async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
-    let world = World::start().await;
+async fn the_state_before_a_restore_can_be_preserved() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
     let branches = neon.branches(&created.project.id);
-    let made = branches
+    let created_branch = branches
         .create(CreateBranch::named("source"))
         .send()
         .await
         .expect("creates");
     write(&uri(&created), "INSERT INTO notes (text) VALUES ('later')").await;
-    let restore = RestoreBranch::from_head(made.branch.id.clone()).preserve_under_name("before");
+    let restore =
+        RestoreBranch::from_head(created_branch.branch.id.clone()).preserve_under_name("before");
     branches
         .restore(&created.branch.id, restore)
         .send()
@@ -106,21 +110,21 @@ async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
         .expect("restores");
     assert_eq!(notes(&uri(&created)).await, ["of both"]);
     let all = branches.list().all().await.expect("a list");
-    let kept = all
+    let preserved = all
         .iter()
         .find(|branch| branch.name == "before")
-        .expect("it is kept");
+        .expect("the preserved branch");
     let source = all
         .iter()
         .find(|branch| branch.name == "source")
-        .expect("it is there");
+        .expect("the source branch");
     assert_eq!(
         source.parent_id.as_ref(),
-        Some(&kept.id),
-        "children stay with what is kept"
+        Some(&preserved.id),
+        "children move to the preserved branch"
     );
     let compute = neon_client::model::CreateEndpoint::new(
-        kept.id.clone(),
+        preserved.id.clone(),
         neon_client::model::EndpointType::ReadWrite,
     );
     neon.endpoints(&created.project.id)
@@ -132,7 +136,7 @@ async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
     let old = neon
         .projects()
         .connection_uri(&created.project.id, database, role)
-        .branch(&kept.id)
+        .branch(&preserved.id)
         .send()
         .await
         .expect("a URI");
@@ -140,8 +144,8 @@ async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
 }
 
 #[tokio::test]
-async fn a_branch_of_the_schema_alone_has_tables_and_no_rows() {
-    let world = World::start().await;
+async fn a_schema_only_branch_has_tables_without_rows() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
@@ -151,22 +155,24 @@ async fn a_branch_of_the_schema_alone_has_tables_and_no_rows() {
         ..request.branch
     };
     let branches = neon.branches(&created.project.id);
-    let made = branches.create(request).send().await.expect("creates");
-    assert_eq!(made.branch.parent_id, None);
-    let own = made.connection_uris[0].connection_uri.expose_secret();
-    assert_eq!(notes(own).await, [""; 0]);
+    let created_branch = branches.create(request).send().await.expect("creates");
+    assert_eq!(created_branch.branch.parent_id, None);
+    let branch_uri = created_branch.connection_uris[0]
+        .connection_uri
+        .expose_secret();
+    assert_eq!(notes(branch_uri).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not() {
-    let world = World::start().await;
+async fn only_a_past_state_equal_to_the_present_can_be_restored() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let branches = neon.branches(&created.project.id);
     let before = world.emulator.now();
     write(&uri(&created), TABLE).await;
     let early = CreateBranch::named("early").parent_timestamp(before);
-    let error = branches.create(early).send().await.expect_err("refused");
+    let error = branches.create(early).send().await.expect_err("rejected");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("keeps no history"), "{error}");
     let lsn = RestoreBranch::from_lsn(
@@ -177,10 +183,10 @@ async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not
         .restore(&created.branch.id, lsn.preserve_under_name("old"))
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(error.message().contains("keeps no history"), "{error}");
 
-    // Nobody was connected since.
+    // There were no connections since then.
     crate::common::until("the connection's end", || async {
         world.open_connections().await == 0
     })
@@ -189,17 +195,22 @@ async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not
     let late = CreateBranch::named("late")
         .parent_timestamp(after)
         .with_compute();
-    let made = branches.create(late).send().await.expect("creates");
-    assert_eq!(made.branch.parent_timestamp, Some(after));
+    let created_branch = branches.create(late).send().await.expect("creates");
+    assert_eq!(created_branch.branch.parent_timestamp, Some(after));
     assert_eq!(
-        notes(made.connection_uris[0].connection_uri.expose_secret()).await,
+        notes(
+            created_branch.connection_uris[0]
+                .connection_uri
+                .expose_secret()
+        )
+        .await,
         ["of both"]
     );
 }
 
 #[tokio::test]
-async fn other_roles_may_do_in_the_copy_what_they_may_in_the_parent() {
-    let world = World::start().await;
+async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let (project, branch) = (&created.project.id, &created.branch.id);
@@ -216,53 +227,53 @@ async fn other_roles_may_do_in_the_copy_what_they_may_in_the_parent() {
         .send()
         .await
         .expect("a URI");
-    // The role is known to PostgreSQL once it has connected; there it has a name of its own.
+    // The role exists in PostgreSQL, under its physical name, once it has connected.
     write(&uri(&created), TABLE).await;
     let mut connection = connect(reader.uri.expose_secret()).await.expect("connects");
-    let real: String = sqlx::query_scalar("SELECT current_user::text")
+    let role_name: String = sqlx::query_scalar("SELECT current_user::text")
         .fetch_one(&mut connection)
         .await
         .expect("a name");
     connection.close().await.expect("closes");
     write(
         &uri(&created),
-        &format!("GRANT SELECT ON notes TO \"{real}\""),
+        &format!("GRANT SELECT ON notes TO \"{role_name}\""),
     )
     .await;
 
-    let made = neon
+    let created_branch = neon
         .branches(project)
         .create(CreateBranch::named("preview").with_compute())
         .send()
         .await;
-    let made = made.expect("creates");
-    let own = neon
+    let created_branch = created_branch.expect("creates");
+    let branch_uri = neon
         .projects()
         .connection_uri(project, database, &role)
-        .branch(&made.branch.id)
+        .branch(&created_branch.branch.id)
         .send()
         .await
         .expect("a URI");
-    assert_eq!(notes(own.uri.expose_secret()).await, ["of both"]);
+    assert_eq!(notes(branch_uri.uri.expose_secret()).await, ["of both"]);
     let error = neon
         .branches(project)
         .create(CreateBranch::named("preview"))
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let error = neon
         .branches(project)
         .delete(branch)
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(error.message().contains("default branch"), "{error}");
 }
 
 #[tokio::test]
-async fn a_branch_whose_time_is_over_is_removed() {
-    let world = World::start().await;
+async fn an_expired_branch_is_deleted() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let hour = std::time::Duration::from_hours(1);
@@ -270,7 +281,7 @@ async fn a_branch_whose_time_is_over_is_removed() {
     request.branch = request.branch.expires_at(world.emulator.now() + hour);
     let branches = neon.branches(&created.project.id);
     branches.create(request).send().await.expect("creates");
-    world.emulator.turn_clock(2 * hour).await.expect("turns");
+    world.emulator.advance_clock(2 * hour).await.expect("turns");
     let names = |branches: Vec<neon_client::model::Branch>| {
         branches
             .into_iter()
@@ -287,25 +298,26 @@ async fn a_branch_whose_time_is_over_is_removed() {
         .all()
         .await
         .expect("a list");
-    let gone = deleted
+    let expired = deleted
         .iter()
         .find(|branch| branch.name == "short")
         .expect("it can be recovered");
     assert_eq!(
-        gone.recovery
+        expired
+            .recovery
             .as_ref()
-            .expect("it says how long")
+            .expect("it is recoverable")
             .deletion_method,
         "ttl"
     );
 }
 
-/// Somebody waits for a lock on a row of the emulator's state.
+/// Sessions that wait for a row lock in the state database.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test]
-async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
-    let world = World::start().await;
+async fn a_connection_that_waits_for_a_locked_project_holds_no_row_locks() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
     let project = created.project.id.as_str();
@@ -315,24 +327,24 @@ async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
     let mut watch = options.connect().await.expect("connects");
 
     let mut tx = change.begin().await.expect("begins");
-    hold(&mut tx, "projects WHERE id", project).await;
+    lock_rows(&mut tx, "projects WHERE id", project).await;
     let path = format!("/projects/{project}");
     let uri = uri(&created);
     let others = async { tokio::join!(connect(&uri), world.get(&path)) };
     let changes = async {
         waiting(&mut watch, 2).await;
         for table in ["endpoints", "usage_hours"] {
-            hold_at_once(&mut tx, table, project).await;
+            lock_rows_nowait(&mut tx, table, project).await;
         }
         tx.commit().await.expect("commits");
     };
     let ((connected, _), ()) = tokio::join!(others, changes);
-    connected.expect("connects when the change is done");
+    connected.expect("connects after the change");
 }
 
 #[tokio::test]
-async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_of_the_project() {
-    let world = World::start().await;
+async fn a_first_connection_during_a_change_of_databases_holds_no_row_locks() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let project = created.project.id.as_str();
     let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
@@ -340,28 +352,28 @@ async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_
     let mut change = options.connect().await.expect("connects");
     let mut watch = options.connect().await.expect("connects");
 
-    // What a call holds that makes or changes a database; a foreign key makes it want the branch too.
+    // The locks of a call that creates or changes a database. Its foreign key locks the branch too.
     let mut tx = change.begin().await.expect("begins");
     for table in [
         "projects WHERE id",
         "roles WHERE project_id",
         "databases WHERE project_id",
     ] {
-        hold(&mut tx, table, project).await;
+        lock_rows(&mut tx, table, project).await;
     }
     let uri = uri(&created);
     let changes = async {
         waiting(&mut watch, 1).await;
         for table in ["branches", "endpoints", "usage_hours"] {
-            hold_at_once(&mut tx, table, project).await;
+            lock_rows_nowait(&mut tx, table, project).await;
         }
         tx.commit().await.expect("commits");
     };
     let (connected, ()) = tokio::join!(connect(&uri), changes);
-    connected.expect("connects when the change is done");
+    connected.expect("connects after the change");
 }
 
-async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
+async fn lock_rows(tx: &mut PgConnection, rows: &str, project: &str) {
     sqlx::query(AssertSqlSafe(format!("SELECT FROM {rows} = $1 FOR UPDATE")))
         .bind(project)
         .execute(tx)
@@ -369,8 +381,8 @@ async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
         .expect("locks");
 }
 
-/// Holds a project's rows in this table, which nobody else may hold.
-async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
+/// Locks a project's rows in a table, which must not be locked by another session.
+async fn lock_rows_nowait(tx: &mut PgConnection, table: &str, project: &str) {
     let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
     sqlx::query(AssertSqlSafe(rows))
         .bind(project)
@@ -381,20 +393,23 @@ async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
 
 #[expect(clippy::panic, reason = "the test ends here")]
 fn unexpected(table: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult {
-    panic!("rows of {table} are held: {error}")
+    panic!("rows of {table} are locked: {error}")
 }
 
-/// Waits until so many wait for rows of the emulator's state.
-async fn waiting(watch: &mut PgConnection, wanted: i64) {
-    let limit = Instant::now() + SOON;
+/// Waits until `wanted` sessions wait for row locks in the state database.
+async fn waiting(watch: &mut PgConnection, count: i64) {
+    let limit = Instant::now() + WAIT_TIMEOUT;
     loop {
         let waiting: i64 = sqlx::query_scalar(WAITING)
             .fetch_one(&mut *watch)
             .await
             .expect("counts");
-        if waiting >= wanted {
+        if waiting >= count {
             return;
         }
-        assert!(Instant::now() < limit, "{waiting} wait");
+        assert!(
+            Instant::now() < limit,
+            "only {waiting} sessions are waiting"
+        );
     }
 }

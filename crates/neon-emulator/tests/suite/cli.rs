@@ -1,4 +1,4 @@
-//! The binary as a process of its own: it says when it is ready, and leaves nothing behind.
+//! Tests the binary: it reports when it is ready, and leaves nothing behind.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{SOON, folder_for_all};
+use crate::common::{WAIT_TIMEOUT, folder_for_all};
 
-const POLL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 fn serve(folder: &Path, flags: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_neon-emulator"))
@@ -17,7 +17,7 @@ fn serve(folder: &Path, flags: &[&str]) -> Child {
         .arg("--ca-file")
         .arg(folder.join("ca.crt"))
         .args(flags)
-        // What a user's own environment sets is not what is tested.
+        // Keeps the environment of the developer from affecting the test.
         .env_remove("NEON_EMULATOR_POSTGRES")
         .env("TMPDIR", folder)
         .stderr(Stdio::null())
@@ -26,30 +26,31 @@ fn serve(folder: &Path, flags: &[&str]) -> Child {
 }
 
 async fn ready(folder: &Path, child: &mut Child) -> Value {
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     loop {
-        // Written at once: whoever can read it reads all of it.
+        // The file is written atomically, so it is complete if it exists.
         if let Ok(text) = std::fs::read(folder.join("ready.json")) {
             return serde_json::from_slice(&text).expect("JSON");
         }
         assert!(
             child.try_wait().expect("can be asked").is_none(),
-            "it ended"
+            "the emulator exited"
         );
-        assert!(Instant::now() < limit, "it is not ready");
-        tokio::time::sleep(POLL).await;
+        assert!(Instant::now() < limit, "the emulator did not become ready");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn until_gone(path: &Path) {
-    let limit = Instant::now() + SOON;
+async fn wait_until_missing(path: &Path) {
+    let limit = Instant::now() + WAIT_TIMEOUT;
     while path.exists() {
-        assert!(Instant::now() < limit, "{} is still there", path.display());
-        tokio::time::sleep(POLL).await;
+        assert!(Instant::now() < limit, "{} still exists", path.display());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// The data folder and the process of the PostgreSQL server that was started with its temporary files in here.
+/// The data folder and the process ID of the PostgreSQL server whose temporary files are in this
+/// folder.
 fn postgres_in(folder: &Path) -> (std::path::PathBuf, String) {
     let entries = std::fs::read_dir(folder)
         .expect("reads")
@@ -62,19 +63,19 @@ fn postgres_in(folder: &Path) -> (std::path::PathBuf, String) {
 }
 
 #[tokio::test]
-async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_started() {
+async fn sigterm_stops_the_emulator_and_everything_it_started() {
     let folder = folder_for_all();
     let mut child = serve(
         folder.path(),
-        &["--fault", "getProject:503:times=1", "--preset", "instant"],
+        &["--fault", "getProject:503:times=1", "--latency", "instant"],
     );
-    let told = ready(folder.path(), &mut child).await;
+    let ready_file = ready(folder.path(), &mut child).await;
     assert!(
         std::fs::read_to_string(folder.path().join("ca.crt"))
             .expect("reads")
             .contains("BEGIN CERTIFICATE")
     );
-    let url = told["api_url"].as_str().expect("text");
+    let url = ready_file["api_url"].as_str().expect("text");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let status = |path: String| {
@@ -85,7 +86,7 @@ async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_starte
     assert_eq!(
         status(format!("{url}/projects/no-such-1")).await,
         503,
-        "the fault of the flag"
+        "the fault of the --fault flag"
     );
     assert_eq!(status(format!("{url}/projects/no-such-1")).await, 404);
 
@@ -102,13 +103,13 @@ async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_starte
     assert!(ended.success(), "{ended}");
     assert!(
         !Path::new("/proc").join(&pid).exists(),
-        "PostgreSQL ended before it"
+        "PostgreSQL exited first"
     );
     assert!(!data.exists() && !folder.path().join("ready.json").exists());
 }
 
 #[tokio::test]
-async fn an_emulator_that_is_killed_leaves_no_postgres_and_no_data_behind() {
+async fn a_killed_emulator_leaves_no_postgres_process_and_no_data_behind() {
     let folder = folder_for_all();
     let mut child = serve(folder.path(), &[]);
     ready(folder.path(), &mut child).await;
@@ -116,12 +117,12 @@ async fn an_emulator_that_is_killed_leaves_no_postgres_and_no_data_behind() {
     assert!(Path::new("/proc").join(&pid).exists());
     child.kill().expect("SIGKILL");
     child.wait().expect("gone");
-    until_gone(&Path::new("/proc").join(&pid)).await;
-    until_gone(&data).await;
+    wait_until_missing(&Path::new("/proc").join(&pid)).await;
+    wait_until_missing(&data).await;
 }
 
 #[test]
-fn wrong_flags_are_told_before_anything_is_started() {
+fn invalid_flags_are_reported_before_anything_is_started() {
     for (flags, word) in [
         (&["serve", "--api-key", "k"][..], "--embedded"),
         (&["serve", "--embedded"], "--api-key"),
@@ -145,7 +146,7 @@ fn wrong_flags_are_told_before_anything_is_started() {
                 "--fault",
                 "createProjct:503",
             ],
-            "there is no operation createProjct",
+            "unknown operation createProjct",
         ),
         (
             &[

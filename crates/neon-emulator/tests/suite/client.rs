@@ -1,5 +1,5 @@
-//! The typed client of this workspace against the emulator: both were written from the API's document, so what one says
-//! the other must understand.
+//! Tests the `neon-client` crate against the emulator. Both were written from Neon's OpenAPI
+//! document, so they must understand each other.
 
 use neon_client::model::{
     ComputeUnits, CreateProject, OperationStatus, UpdateEndpoint, UpdateProject,
@@ -9,13 +9,13 @@ use neon_emulator::Limits;
 use neon_emulator::faults::Fault;
 use secrecy::ExposeSecret;
 
-use crate::common::{World, connect, password, uri};
+use crate::common::{TestEmulator, connect, password, uri};
 
-pub(crate) fn client(world: &World) -> Neon {
+pub(crate) fn client(world: &TestEmulator) -> Neon {
     client_with(world, world.emulator.api_key())
 }
 
-fn client_with(world: &World, api_key: &str) -> Neon {
+fn client_with(world: &TestEmulator, api_key: &str) -> Neon {
     Neon::builder()
         .api_key(api_key.to_owned().into())
         .base_url(world.emulator.api_url().parse().expect("a URL"))
@@ -23,7 +23,7 @@ fn client_with(world: &World, api_key: &str) -> Neon {
         .expect("a client")
 }
 
-fn arm(world: &World, spec: &str) {
+fn arm(world: &TestEmulator, spec: &str) {
     world
         .emulator
         .faults()
@@ -31,8 +31,8 @@ fn arm(world: &World, spec: &str) {
 }
 
 #[tokio::test]
-async fn the_client_leads_a_project_through_its_whole_life() {
-    let world = World::start().await;
+async fn the_client_supports_the_whole_life_of_a_project() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = neon
         .projects()
@@ -96,8 +96,8 @@ async fn the_client_leads_a_project_through_its_whole_life() {
 }
 
 #[tokio::test]
-async fn the_client_reveals_resets_deletes_and_recovers() {
-    let world = World::start().await;
+async fn the_client_reveals_and_resets_passwords_and_deletes_and_recovers_projects() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let (project, role) = (&created.project.id, &created.roles[0].name);
@@ -151,8 +151,8 @@ async fn the_client_reveals_resets_deletes_and_recovers() {
 }
 
 #[tokio::test]
-async fn the_client_reads_every_fault_as_what_it_is() {
-    let world = World::start_with(|emulator| {
+async fn the_client_classifies_every_fault() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(2),
             ..Limits::default()
@@ -162,10 +162,10 @@ async fn the_client_reads_every_fault_as_what_it_is() {
     let neon = client(&world);
     let create = || neon.projects().create(CreateProject::named("one")).send();
 
-    // Safe to send again: the client does so by itself.
+    // These errors are safe to retry, and the client does so.
     arm(&world, "createProject:423:times=1");
     arm(&world, "createProject:503:times=1");
-    let created = create().await.expect("creates in the end");
+    let created = create().await.expect("creates after retries");
     assert_eq!(world.emulator.calls()["createProject"], 3);
 
     arm(&world, "createProject:answer-lost:times=1");
@@ -176,7 +176,7 @@ async fn the_client_reads_every_fault_as_what_it_is() {
     assert_eq!(
         world.project_names().await.len(),
         2,
-        "it had been made, and is not asked for again"
+        "the project was created, and the client does not retry"
     );
     assert_eq!(
         create().await.expect_err("too many").kind(),
@@ -201,7 +201,7 @@ async fn the_client_reads_every_fault_as_what_it_is() {
         listing
             .unavailable_project_ids
             .contains(&created.project.id),
-        "not gone, only not shown"
+        "unavailable, not deleted"
     );
     assert_eq!(listing.projects.len(), 1);
 
@@ -212,7 +212,7 @@ async fn the_client_reads_every_fault_as_what_it_is() {
             .list()
             .all()
             .await
-            .expect_err("refused")
+            .expect_err("rejected")
             .kind(),
         ErrorKind::Auth
     );

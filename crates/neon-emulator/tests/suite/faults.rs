@@ -1,8 +1,8 @@
-//! Faults against a real client: what is answered, what is done, and when.
+//! Tests faults with a real HTTP client: the response, the work that is done, and the timing.
 
 use std::time::{Duration, Instant};
 
-use crate::common::{World, until};
+use crate::common::{TestEmulator, until};
 use neon_client::model::{CreatedProject, OperationStatus};
 use neon_emulator::faults::Fault;
 use reqwest::{Method, StatusCode};
@@ -12,7 +12,7 @@ fn fault(spec: &str) -> Fault {
     spec.parse().expect("a fault")
 }
 
-async fn create(world: &World) -> reqwest::Result<reqwest::Response> {
+async fn create(world: &TestEmulator) -> reqwest::Result<reqwest::Response> {
     world
         .try_call(
             Method::POST,
@@ -23,8 +23,8 @@ async fn create(world: &World) -> reqwest::Result<reqwest::Response> {
 }
 
 #[tokio::test]
-async fn statuses_are_answered_without_doing_the_work() {
-    let world = World::start().await;
+async fn status_faults_respond_without_processing_the_call() {
+    let world = TestEmulator::start().await;
     for (spec, status, retry_after) in [
         ("createProject:429:retry-after=3:times=1", 429, Some("3")),
         ("createProject:429:times=1", 429, None),
@@ -70,8 +70,8 @@ async fn statuses_are_answered_without_doing_the_work() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_lost_after_the_work_was_done() {
-    let world = World::start().await;
+async fn a_response_can_be_lost_after_the_call_was_processed() {
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
@@ -79,21 +79,24 @@ async fn an_answer_can_be_lost_after_the_work_was_done() {
     let error = create(&world).await.expect_err("no answer");
     assert!(
         !error.is_timeout() && !error.is_connect(),
-        "cut after it was sent: {error:?}"
+        "dropped after the request was sent: {error:?}"
     );
     assert_eq!(world.project_names().await, ["one"]);
 }
 
 #[tokio::test]
-async fn work_can_be_done_after_the_answer_was_lost() {
-    let world = World::start().await;
+async fn a_call_can_be_processed_after_the_connection_was_dropped() {
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
         .add(fault("createProject:work-late:ms=400:times=1"));
     let before = Instant::now();
     create(&world).await.expect_err("no answer");
-    assert!(before.elapsed() < Duration::from_millis(400), "cut at once");
+    assert!(
+        before.elapsed() < Duration::from_millis(400),
+        "dropped immediately"
+    );
     assert!(world.project_names().await.is_empty());
     until("the late work", || async {
         world.project_names().await == ["one"]
@@ -103,8 +106,8 @@ async fn work_can_be_done_after_the_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn a_call_can_be_slow() {
-    let world = World::start().await;
+async fn a_call_can_be_delayed() {
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
@@ -115,8 +118,8 @@ async fn a_call_can_be_slow() {
 }
 
 #[tokio::test]
-async fn operations_can_fail_for_a_while_or_for_good() {
-    let world = World::start().await;
+async fn operations_can_fail_temporarily_or_permanently() {
+    let world = TestEmulator::start().await;
     world.emulator.faults().add(fault(
         "createProject:operation-fails:ms=60000:error=no room:times=1",
     ));
@@ -142,7 +145,7 @@ async fn operations_can_fail_for_a_while_or_for_good() {
     assert_eq!(
         world.call(Method::DELETE, &path, None).await.0,
         StatusCode::LOCKED,
-        "it will be tried again"
+        "the operation will be retried"
     );
 
     world
@@ -168,12 +171,12 @@ async fn operations_can_fail_for_a_while_or_for_good() {
             None,
         )
         .await;
-    assert_eq!(status, StatusCode::OK, "nothing runs any more");
+    assert_eq!(status, StatusCode::OK, "no operation is running");
 }
 
 #[tokio::test]
-async fn a_reset_whose_operation_ends_in_an_error_leaves_the_password_as_it_was() {
-    let world = World::start().await;
+async fn a_password_reset_whose_operation_fails_keeps_the_old_password() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     world
         .emulator
@@ -189,12 +192,12 @@ async fn a_reset_whose_operation_ends_in_an_error_leaves_the_password_as_it_was(
     );
     crate::common::connect(&crate::common::uri(&created))
         .await
-        .expect("the password is the one before");
+        .expect("the old password is still valid");
 }
 
 #[tokio::test]
-async fn a_list_can_name_projects_as_unavailable() {
-    let world = World::start().await;
+async fn a_list_can_contain_unavailable_projects() {
+    let world = TestEmulator::start().await;
     let (one, two) = (world.create("one").await, world.create("two").await);
     world.emulator.faults().add(fault(&format!(
         "listProjects:unavailable:project={}:times=1",
@@ -220,9 +223,9 @@ async fn a_list_can_name_projects_as_unavailable() {
 }
 
 #[tokio::test]
-async fn faults_are_armed_listed_and_taken_away_over_http() {
-    let world = World::start().await;
-    let url = format!("{}/faults", world.emulator.own_url());
+async fn faults_can_be_armed_listed_and_removed_over_http() {
+    let world = TestEmulator::start().await;
+    let url = format!("{}/faults", world.emulator.admin_url());
     let ask = |method: Method, url: String, body: Option<Value>| {
         let mut request = world
             .http
@@ -237,7 +240,7 @@ async fn faults_are_armed_listed_and_taken_away_over_http() {
     assert_eq!(
         response.status(),
         StatusCode::UNAUTHORIZED,
-        "the key is needed here too"
+        "the API key is required"
     );
 
     let line = json!({"spec": "getProject:503"});
@@ -272,7 +275,7 @@ async fn faults_are_armed_listed_and_taken_away_over_http() {
         Some(2),
         "{listed}"
     );
-    assert_eq!(listed["faults"][1]["happened"], 1, "{listed}");
+    assert_eq!(listed["faults"][1]["triggered"], 1, "{listed}");
     let one = format!("{url}/{}", added["id"]);
     assert_eq!(
         ask(Method::DELETE, one.clone(), None).await.status(),

@@ -1,7 +1,7 @@
-//! The emulator against real clients and a real PostgreSQL. The programs of PostgreSQL are found as the emulator finds them;
-//! where there are none, the tests fail and say how to get them.
+//! Tests the emulator with real clients and a real PostgreSQL. The PostgreSQL programs are located
+//! as the emulator locates them. If there are none, the tests fail and explain how to get them.
 
-#![expect(clippy::expect_used, reason = "what fails here fails the test")]
+#![expect(clippy::expect_used, reason = "a failed expectation fails the test")]
 
 mod api;
 mod branches;
@@ -11,8 +11,8 @@ mod common;
 mod computes;
 mod connection_strings;
 mod data_plane;
-mod document;
 mod faults;
+mod openapi;
 mod page;
 mod pooled;
 mod rates;

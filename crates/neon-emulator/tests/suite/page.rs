@@ -1,4 +1,4 @@
-//! The page at `/`: what people see, and who may see it.
+//! The dashboard at `/`: its contents and its access control.
 
 use std::net::Ipv4Addr;
 
@@ -8,9 +8,9 @@ use neon_emulator::faults::Fault;
 use reqwest::header::{CONTENT_SECURITY_POLICY, HOST};
 use reqwest::{Method, Response, StatusCode};
 
-use crate::common::{World, connect, password, uri};
+use crate::common::{TestEmulator, connect, password, uri};
 
-async fn get(world: &World, path: &str) -> Response {
+async fn get(world: &TestEmulator, path: &str) -> Response {
     let url = world.emulator.page_url();
     let request = world
         .http
@@ -18,31 +18,34 @@ async fn get(world: &World, path: &str) -> Response {
     request.send().await.expect("an answer")
 }
 
-async fn page(world: &World) -> String {
+async fn page(world: &TestEmulator) -> String {
     let response = get(world, "/").await;
     assert_eq!(response.status(), StatusCode::OK);
     response.text().await.expect("a page")
 }
 
 #[tokio::test]
-async fn an_empty_emulator_says_how_to_make_the_first_project() {
-    let world = World::start().await;
+async fn an_empty_emulator_shows_how_to_create_the_first_project() {
+    let world = TestEmulator::start().await;
     let page = page(&world).await;
     for words in [
-        "No project yet.",
+        "No projects yet.",
         &format!("{}/projects", world.emulator.api_url()),
         "$NEON_API_KEY",
-        "Nothing has been called yet.",
-        "None is armed.",
+        "No requests yet.",
+        "No faults are armed.",
     ] {
-        assert!(page.contains(words), "{words} is not on the page: {page}");
+        assert!(
+            page.contains(words),
+            "the page does not contain {words:?}: {page}"
+        );
     }
     assert!(!page.contains(world.emulator.api_key()));
 }
 
 #[tokio::test]
 async fn projects_computes_operations_requests_and_faults_are_shown() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("shown here").await;
     let fault: Fault = "getProject:503:times=1".parse().expect("a fault");
     world.emulator.faults().add(fault);
@@ -61,7 +64,10 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
         "fault 503",
         "getProject:503:times=1",
     ] {
-        assert!(page.contains(words), "{words} is not on the page: {page}");
+        assert!(
+            page.contains(words),
+            "the page does not contain {words:?}: {page}"
+        );
     }
     let parts = get(&world, "/_page/parts")
         .await
@@ -72,8 +78,8 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
 }
 
 #[tokio::test]
-async fn a_request_whose_connection_was_cut_is_shown_as_such() {
-    let world = World::start().await;
+async fn a_request_whose_connection_was_dropped_is_shown_as_such() {
+    let world = TestEmulator::start().await;
     let fault: Fault = "listProjects:answer-lost".parse().expect("a fault");
     world.emulator.faults().add(fault);
     assert!(
@@ -83,7 +89,7 @@ async fn a_request_whose_connection_was_cut_is_shown_as_such() {
             .is_err()
     );
     let page = page(&world).await;
-    assert!(page.contains(">cut</span>") && page.contains("fault answer-lost"));
+    assert!(page.contains(">dropped</span>") && page.contains("fault answer-lost"));
 }
 
 fn figure(page: &str, name: &str) -> String {
@@ -93,13 +99,13 @@ fn figure(page: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn figures_count_what_there_is_and_not_what_is_shown() {
+async fn totals_include_what_is_not_shown() {
     const PROJECTS: usize = 52;
     let latency = Latency {
         create_timeline_ms: 3_600_000,
         ..Latency::instant()
     };
-    let world = World::start_with(|emulator| emulator.latency(latency)).await;
+    let world = TestEmulator::start_with(|emulator| emulator.latency(latency)).await;
     let names = (0..PROJECTS).map(|number| format!("seeded {number}"));
     let template = CreateProject::default();
     let seeded = world.emulator.seed_projects(&template, names);
@@ -111,18 +117,18 @@ async fn figures_count_what_there_is_and_not_what_is_shown() {
     let page = page(&world).await;
     assert_eq!(figure(&page, "Projects"), "63");
     assert_eq!(figure(&page, "Connections"), "1");
-    assert_eq!(figure(&page, "Operations running"), "22");
+    assert_eq!(figure(&page, "Running operations"), "22");
     assert!(
-        !figure(&page, "Computes awake, of those shown").is_empty(),
+        !figure(&page, "Active computes (shown)").is_empty(),
         "{page}"
     );
     drop(oldest);
 }
 
 #[tokio::test]
-async fn an_emulator_that_listens_everywhere_gives_an_address_that_leads_to_it() {
+async fn an_emulator_that_listens_on_all_addresses_reports_a_connectable_one() {
     let everywhere = (Ipv4Addr::UNSPECIFIED, 0).into();
-    let world = World::start_with(|emulator| emulator.api_listen(everywhere)).await;
+    let world = TestEmulator::start_with(|emulator| emulator.api_listen(everywhere)).await;
     assert!(
         world.emulator.api_url().starts_with("http://127.0.0.1:"),
         "{}",
@@ -137,8 +143,8 @@ async fn an_emulator_that_listens_everywhere_gives_an_address_that_leads_to_it()
 }
 
 #[tokio::test]
-async fn what_others_named_is_text_and_never_markup() {
-    let world = World::start().await;
+async fn names_are_escaped() {
+    let world = TestEmulator::start().await;
     let name = "<script>alert('one')</script>\"'&";
     world.create(name).await;
     let page = page(&world).await;
@@ -147,8 +153,8 @@ async fn what_others_named_is_text_and_never_markup() {
 }
 
 #[tokio::test]
-async fn no_secret_stands_on_the_page() {
-    let world = World::start().await;
+async fn the_page_contains_no_secrets() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
     let path = format!(
@@ -157,7 +163,7 @@ async fn no_secret_stands_on_the_page() {
     );
     world.get(&path).await;
     let secret = password(&created);
-    // Also not where a client put one by mistake.
+    // The same applies to secrets that a client sent by mistake.
     world
         .call(
             Method::GET,
@@ -179,8 +185,8 @@ async fn no_secret_stands_on_the_page() {
 }
 
 #[tokio::test]
-async fn under_a_name_that_anybody_could_give_it_the_page_needs_a_key() {
-    let world = World::start().await;
+async fn requests_for_a_foreign_host_name_require_a_key() {
+    let world = TestEmulator::start().await;
     world.create("hidden").await;
     let ask = |path: &str, key: Option<&str>| {
         let url = format!("{}{path}", world.emulator.page_url());
@@ -203,8 +209,8 @@ async fn under_a_name_that_anybody_could_give_it_the_page_needs_a_key() {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_nothing_but_the_pages_own_files() {
-    let world = World::start().await;
+async fn the_content_security_policy_allows_only_the_pages_own_files() {
+    let world = TestEmulator::start().await;
     let response = get(&world, "/").await;
     let policy = response.headers()[CONTENT_SECURITY_POLICY]
         .to_str()

@@ -1,4 +1,5 @@
-//! Pooled connections: what a pooler in transaction mode would break is refused, all else works as on a direct one.
+//! Pooled connections: what a pooler in transaction mode would break is rejected; everything else
+//! works as on a direct connection.
 
 use std::str::FromStr as _;
 
@@ -6,12 +7,12 @@ use neon_client::model::CreatedProject;
 use sqlx::postgres::{PgConnectOptions, PgPoolCopyExt as _};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, PgConnection, Row as _};
 
-use crate::common::{World, connect, refused, uri};
+use crate::common::{TestEmulator, connect, connection_error, uri};
 
 const SQLSTATE_NOT_SUPPORTED: &str = "0A000";
 const SQLSTATE_TRANSACTION_FAILED: &str = "25P02";
 
-/// Statements that need a session, with the word that their refusal begins with.
+/// Statements that need a session, with the beginning of the expected error message.
 const SESSION_STATEMENTS: [(&str, &str); 12] = [
     ("LISTEN jobs", "LISTEN "),
     ("SET search_path TO public", "SET search_path "),
@@ -42,9 +43,9 @@ async fn pooled(created: &CreatedProject) -> PgConnection {
     connect(&pooled_uri(created)).await.expect("connects")
 }
 
-/// SQLSTATE, message and hint of a refusal.
-fn said<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
-    let error = result.err().expect("it is refused");
+/// SQLSTATE, message and hint of an error.
+fn db_error<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
+    let error = result.err().expect("the statement is rejected");
     let error = error.as_database_error().expect("by the server");
     let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
     (
@@ -55,15 +56,15 @@ fn said<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn statements_that_need_a_session_are_refused_by_name_and_the_connection_goes_on() {
-    let world = World::start().await;
+async fn statements_that_need_a_session_are_rejected_and_the_connection_stays_usable() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     for (sql, named) in SESSION_STATEMENTS {
-        // In one message, and as a statement that is prepared by the protocol.
+        // With the simple and with the extended query protocol.
         let simple = connection.execute(sqlx::raw_sql(sql)).await;
         let extended = sqlx::query(sql).execute(&mut connection).await;
-        for refusal in [said(simple), said(extended)] {
+        for refusal in [db_error(simple), db_error(extended)] {
             let (code, message, hint) = refusal;
             assert_eq!(code, SQLSTATE_NOT_SUPPORTED, "{sql}: {message}");
             assert!(message.starts_with(named), "{sql}: {message}");
@@ -73,19 +74,19 @@ async fn statements_that_need_a_session_are_refused_by_name_and_the_connection_g
             .bind(1)
             .fetch_one(&mut connection)
             .await
-            .expect("the connection goes on");
+            .expect("the connection is still usable");
         assert_eq!(alive, 2);
     }
 }
 
 #[tokio::test]
-async fn a_direct_connection_takes_them_all() {
-    let world = World::start().await;
+async fn a_direct_connection_accepts_all_statements() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     let needs_a_library = "LOAD 'auto_explain'";
     for (sql, _) in SESSION_STATEMENTS {
-        // The database's owner may not load libraries, here as there.
+        // The database owner may not load libraries on a direct connection either.
         if sql != needs_a_library {
             let done = connection.execute(sqlx::raw_sql(sql)).await;
             done.unwrap_or_else(|error| refused_directly(sql, &error));
@@ -95,12 +96,12 @@ async fn a_direct_connection_takes_them_all() {
 
 #[expect(clippy::panic, reason = "the test ends here")]
 fn refused_directly(sql: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult {
-    panic!("{sql} is refused on a direct connection: {error}")
+    panic!("{sql} was rejected on a direct connection: {error}")
 }
 
 #[tokio::test]
-async fn a_refusal_fails_the_transaction_that_it_is_in() {
-    let world = World::start().await;
+async fn a_rejection_fails_the_current_transaction() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     connection
@@ -118,29 +119,30 @@ async fn a_refusal_fails_the_transaction_that_it_is_in() {
         } else {
             transaction.execute(sqlx::raw_sql("LISTEN jobs")).await
         };
-        assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+        assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
         let next = sqlx::query("SELECT 1").execute(&mut *transaction).await;
-        assert_eq!(said(next).0, SQLSTATE_TRANSACTION_FAILED);
-        // A refused statement is refused in PostgreSQL's words there, as any other is.
+        assert_eq!(db_error(next).0, SQLSTATE_TRANSACTION_FAILED);
+        // In a failed transaction, a rejected statement gets PostgreSQL's own error, like any other
+        // statement.
         let next = transaction.execute(sqlx::raw_sql("LISTEN jobs")).await;
-        assert_eq!(said(next).0, SQLSTATE_TRANSACTION_FAILED);
+        assert_eq!(db_error(next).0, SQLSTATE_TRANSACTION_FAILED);
         transaction.rollback().await.expect("rolls back");
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM kept")
             .fetch_one(&mut connection)
             .await
-            .expect("the connection goes on");
+            .expect("the connection is still usable");
         assert_eq!(kept, 0);
     }
 }
 
 #[tokio::test]
-async fn nothing_of_a_message_is_run_that_holds_a_refused_statement() {
-    let world = World::start().await;
+async fn no_statement_of_a_message_with_a_rejected_statement_is_executed() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     let several = "CREATE TABLE made (id int); COMMIT; LISTEN jobs";
     let refusal = connection.execute(sqlx::raw_sql(several)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     let made: bool = sqlx::query_scalar("SELECT to_regclass('made') IS NOT NULL")
         .fetch_one(&mut connection)
         .await
@@ -149,8 +151,8 @@ async fn nothing_of_a_message_is_run_that_holds_a_refused_statement() {
 }
 
 #[tokio::test]
-async fn what_a_pooler_keeps_works() {
-    let world = World::start().await;
+async fn what_a_pooler_supports_works() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     for sql in [
@@ -186,33 +188,33 @@ async fn what_a_pooler_keeps_works() {
 }
 
 #[tokio::test]
-async fn texts_are_read_as_the_session_reads_them() {
-    let world = World::start().await;
+async fn strings_are_parsed_according_to_the_session_setting() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
-    // Where a backslash is an escape, the text goes on behind the quote.
+    // With backslash escapes, the string continues after the quote.
     let text = r"SELECT 'a\'; LISTEN jobs; --'";
     let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     connection
         .execute(sqlx::raw_sql("SET standard_conforming_strings = off"))
         .await
         .expect("sets");
     let row = connection.fetch_one(sqlx::raw_sql(text)).await;
-    let read: String = row.expect("it is one text").get(0);
+    let read: String = row.expect("it is one string").get(0);
     assert_eq!(read, "a'; LISTEN jobs; --");
-    // And escapes are none any more when the session says so.
+    // After the reset, backslashes are not escapes any more.
     connection
         .execute(sqlx::raw_sql("RESET standard_conforming_strings"))
         .await
         .expect("resets");
     let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
 }
 
 #[tokio::test]
-async fn texts_are_read_as_the_session_reads_them_from_its_first_statement() {
-    let world = World::start().await;
+async fn strings_are_parsed_according_to_startup_options_from_the_first_statement() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let endpoint = format!("{}-pooler", created.endpoints[0].id);
     let text = r"SELECT 'a\'; LISTEN jobs; --'";
@@ -221,14 +223,14 @@ async fn texts_are_read_as_the_session_reads_them_from_its_first_statement() {
         let uri = pooled_uri(&created).replace(&endpoint, &option);
         let mut connection = connect(&uri).await.expect("connects");
         let row = connection.fetch_one(sqlx::raw_sql(text)).await;
-        let read: String = row.expect("it is one text").get(0);
+        let read: String = row.expect("it is one string").get(0);
         assert_eq!(read, "a'; LISTEN jobs; --", "{off}");
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_is_to_be_cut_is_looked_at_until_then() {
-    let world = World::start().await;
+async fn a_connection_with_a_cut_fault_is_still_inspected() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let fault = "data-plane:cut-connection:after=2"
         .parse()
@@ -241,18 +243,18 @@ async fn a_connection_that_is_to_be_cut_is_looked_at_until_then() {
         .await
         .expect("connects");
     let refusal = connection.execute(sqlx::raw_sql("LISTEN jobs")).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     let one = connection.execute(sqlx::raw_sql("SELECT 1")).await;
-    one.expect("the second message gets through");
+    one.expect("the second message is relayed");
     let cut = connection.execute(sqlx::raw_sql("SELECT 1")).await;
-    let cut = cut.expect_err("the third does not");
+    let cut = cut.expect_err("the third is not");
     assert!(cut.as_database_error().is_none(), "{cut}");
 }
 
 #[tokio::test]
-async fn long_messages_pass_whole_in_both_directions() {
+async fn long_messages_are_relayed_completely_in_both_directions() {
     const ROWS: usize = 20_000;
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let pool = sqlx::PgPool::connect(&pooled_uri(&created))
         .await
@@ -292,15 +294,15 @@ async fn long_messages_pass_whole_in_both_directions() {
 }
 
 #[tokio::test]
-async fn settings_that_a_pooler_does_not_take_are_refused_when_signing_in() {
-    let world = World::start().await;
+async fn unsupported_startup_parameters_are_rejected() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let with = |option: &str| {
         let endpoint = format!("{}-pooler", created.endpoints[0].id);
         pooled_uri(&created).replace(&endpoint, &format!("{endpoint}%20{option}"))
     };
     assert_eq!(
-        refused(&with("-c%20search_path%3Da")).await,
+        connection_error(&with("-c%20search_path%3Da")).await,
         (
             "08P01".to_owned(),
             "unsupported startup parameter in options: search_path".to_owned()
@@ -308,9 +310,11 @@ async fn settings_that_a_pooler_does_not_take_are_refused_when_signing_in() {
     );
     connect(&with("-c%20TimeZone%3DUTC"))
         .await
-        .expect("one that it keeps");
+        .expect("a tracked setting is accepted");
     let direct = with("-c%20search_path%3Da").replace("-pooler", "");
-    let mut direct = connect(&direct).await.expect("a direct one takes it");
+    let mut direct = connect(&direct)
+        .await
+        .expect("a direct connection accepts it");
     let path: String = sqlx::query_scalar("SHOW search_path")
         .fetch_one(&mut direct)
         .await

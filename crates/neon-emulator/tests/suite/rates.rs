@@ -1,8 +1,8 @@
-//! The account's rate limit, and a storm that uses it up: every route is refused, and the typed client gets through.
+//! Rate limits: every operation is limited, and `neon-client` copes with it.
 
 use std::time::Duration;
 
-use crate::common::World;
+use crate::common::TestEmulator;
 use neon_client::model::CreateProject;
 use neon_client::{ErrorKind, Neon};
 use neon_emulator::faults::Fault;
@@ -10,11 +10,11 @@ use neon_emulator::{Limits, RateLimits};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-/// How long the impatient client tries, less than it is told to wait.
+/// The deadline of a client that gives up before the `Retry-After` time.
 const IMPATIENT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 
-fn client(world: &World, deadline: Duration) -> Neon {
+fn client(world: &TestEmulator, deadline: Duration) -> Neon {
     Neon::builder()
         .api_key(world.emulator.api_key().to_owned().into())
         .base_url(world.emulator.api_url().parse().expect("a URL"))
@@ -23,14 +23,14 @@ fn client(world: &World, deadline: Duration) -> Neon {
         .expect("a client")
 }
 
-fn arm(world: &World, spec: &str) {
+fn arm(world: &TestEmulator, spec: &str) {
     let fault: Fault = spec.parse().expect("a fault");
     world.emulator.faults().add(fault).expect("armed");
 }
 
 #[tokio::test]
-async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
-    let world = World::start().await;
+async fn an_exhausted_account_limit_rejects_every_operation_with_retry_after() {
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let project = format!("/projects/{}", created.project.id);
     arm(&world, "account:429:for=3600000");
@@ -48,42 +48,46 @@ async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
         (Method::GET, "/api_keys".to_owned()),
     ] {
         let body = (method == Method::POST).then(|| json!({"project": {}}));
-        let answer = world.try_call(method.clone(), &path, body).await;
-        let answer = answer.expect("an answer");
+        let response = world.try_call(method.clone(), &path, body).await;
+        let response = response.expect("an answer");
         assert_eq!(
-            answer.status(),
+            response.status(),
             StatusCode::TOO_MANY_REQUESTS,
             "{method} {path}"
         );
-        let wait = answer.headers()["retry-after"].to_str().expect("text");
+        let wait = response.headers()["retry-after"].to_str().expect("text");
         let wait: u32 = wait.parse().expect("seconds");
         assert!((3_000..=3_600).contains(&wait), "{wait}");
     }
-    assert_eq!(world.project_names().await, ["one"], "nothing was done");
+    assert_eq!(
+        world.project_names().await,
+        ["one"],
+        "no call was processed"
+    );
     let neon = client(&world, IMPATIENT);
-    let error = neon.users().me().send().await.expect_err("refused");
+    let error = neon.users().me().send().await.expect_err("rejected");
     assert!(
         matches!(error.kind(), ErrorKind::RateLimited { .. }),
         "{error:?}"
     );
-    world.emulator.turn_clock(HOUR).await.expect("turns");
+    world.emulator.advance_clock(HOUR).await.expect("turns");
     world.get("/projects").await;
 }
 
 #[tokio::test]
-async fn the_client_waits_out_a_storm_that_ends() {
-    let world = World::start().await;
+async fn the_client_retries_until_the_limit_ends() {
+    let world = TestEmulator::start().await;
     arm(&world, "account:429:times=2:retry-after=0");
     let neon = client(&world, HOUR);
     let created = neon.projects().create(CreateProject::named("one")).send();
-    created.await.expect("created once there is room");
+    created.await.expect("created after retries");
     assert_eq!(world.project_names().await, ["one"]);
     assert_eq!(world.emulator.calls()["createProject"], 3);
 }
 
 #[tokio::test]
-async fn a_storm_can_leave_some_calls_a_minute() {
-    let world = World::start().await;
+async fn an_account_limit_can_allow_some_calls_per_minute() {
+    let world = TestEmulator::start().await;
     arm(&world, "account:429:per-minute=2");
     let list = || async { world.call(Method::GET, "/projects", None).await.0 };
     assert_eq!(list().await, StatusCode::OK);
@@ -94,15 +98,15 @@ async fn a_storm_can_leave_some_calls_a_minute() {
     assert_eq!(list().await, StatusCode::TOO_MANY_REQUESTS);
     world
         .emulator
-        .turn_clock(Duration::from_mins(1))
+        .advance_clock(Duration::from_mins(1))
         .await
         .expect("turns");
     assert_eq!(list().await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn the_rate_limits_of_the_service_can_be_set() {
-    let world = World::start_with(|emulator| {
+async fn neons_rate_limits_can_be_configured() {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             rate: RateLimits {
                 account_per_minute: Some(3),
@@ -115,29 +119,29 @@ async fn the_rate_limits_of_the_service_can_be_set() {
     for _ in 0..3 {
         world.get("/projects").await;
     }
-    let answer = world.try_call(Method::GET, "/users/me", None).await;
-    let answer = answer.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    let wait = answer.headers()["retry-after"].to_str().expect("text");
+    let response = world.try_call(Method::GET, "/users/me", None).await;
+    let response = response.expect("an answer");
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait = response.headers()["retry-after"].to_str().expect("text");
     let wait: u32 = wait.parse().expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
     let neon = client(&world, IMPATIENT);
-    let error = neon.users().me().send().await.expect_err("refused");
+    let error = neon.users().me().send().await.expect_err("rejected");
     assert!(
         matches!(error.kind(), ErrorKind::RateLimited { .. }),
         "{error:?}"
     );
     world
         .emulator
-        .turn_clock(Duration::from_mins(1))
+        .advance_clock(Duration::from_mins(1))
         .await
         .expect("turns");
     world.get("/projects").await;
 }
 
 #[tokio::test]
-async fn a_fault_that_an_account_cannot_have_is_refused() {
-    let world = World::start().await;
+async fn faults_that_are_invalid_for_the_account_route_are_rejected() {
+    let world = TestEmulator::start().await;
     for (body, status, words) in [
         (
             json!({"spec": "account:429:times=1"}),
@@ -147,34 +151,34 @@ async fn a_fault_that_an_account_cannot_have_is_refused() {
         (
             json!({"spec": "account:503"}),
             StatusCode::BAD_REQUEST,
-            "all that can happen to the account is 429",
+            "the only effect for the route account is 429",
         ),
         (
             json!({"route": "account", "effect": {"kind": "html524"}}),
             StatusCode::BAD_REQUEST,
-            "all that can happen to the account is 429",
+            "the only effect for the route account is 429",
         ),
         (
             json!({"route": "account", "effect": {"kind": "account-limited"}, "project": "still-lake-00000001"}),
             StatusCode::BAD_REQUEST,
-            "the account is limited for all projects",
+            "the route account applies to all projects",
         ),
         (
             json!({"route": "*", "effect": {"kind": "account-limited"}}),
             StatusCode::BAD_REQUEST,
-            "only the account can be limited",
+            "an account limit requires the route account",
         ),
         (
             json!({"route": "*", "effect": {"kind": "refuse-connections"}}),
             StatusCode::BAD_REQUEST,
-            "happens to connections: the route is data-plane",
+            "applies to connections and requires the route data-plane",
         ),
     ] {
-        let url = format!("{}/faults", world.emulator.own_url());
+        let url = format!("{}/faults", world.emulator.admin_url());
         let request = world.http.post(url).bearer_auth(world.emulator.api_key());
-        let answer = request.json(&body).send().await.expect("an answer");
-        assert_eq!(answer.status(), status, "{body}");
-        let said = answer.text().await.expect("text");
-        assert!(said.contains(words), "{body}: {said}");
+        let response = request.json(&body).send().await.expect("an answer");
+        assert_eq!(response.status(), status, "{body}");
+        let text = response.text().await.expect("text");
+        assert!(text.contains(words), "{body}: {text}");
     }
 }

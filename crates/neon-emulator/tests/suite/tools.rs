@@ -1,4 +1,5 @@
-//! Neon's own tools, unmodified: given another base URL, they do with the emulator what they do with the service.
+//! Runs Neon's own tools unmodified: with another base URL, they work with the emulator as with the
+//! service.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::common::World;
+use crate::common::TestEmulator;
 
-/// How long one tool may take for all it does.
-pub(crate) const TOOL_LIMIT: Duration = Duration::from_mins(2);
+/// Maximum duration of one tool run.
+pub(crate) const TOOL_TIMEOUT: Duration = Duration::from_mins(2);
 const ORGANIZATION: &str = "org-emulator-00000001";
 
-/// The folder that the tools are installed in.
+/// The folder where the tools are installed.
 pub(crate) fn tools() -> PathBuf {
     std::env::var_os("NEON_TOOLS").map(PathBuf::from).expect(
         "Neon's tools are missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first",
@@ -26,12 +27,12 @@ pub(crate) fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-async fn world() -> World {
-    World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
+async fn world() -> TestEmulator {
+    TestEmulator::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
 }
 
-/// Runs a command to its end, with what it needs to find the emulator.
-async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
+/// Runs a command with the environment that it needs to find the emulator.
+async fn run(world: &TestEmulator, folder: &Path, mut command: Command) -> Output {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
     let port = world.emulator.data_addr().port().to_string();
@@ -49,26 +50,25 @@ async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
         .env("PGPORT", &port)
         .env("NEON_TOOLS", tools())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
-    output.expect("it ends in time").expect("it can be run")
+    let output = tokio::time::timeout(TOOL_TIMEOUT, command.output()).await;
+    output.expect("it exits in time").expect("it can be run")
 }
 
-async fn succeeds(world: &World, folder: &Path, command: Command) -> String {
+async fn succeeds(world: &TestEmulator, folder: &Path, command: Command) -> String {
     let what = format!("{:?}", command.as_std());
     let output = run(world, folder, command).await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{what} ended with {}:\n{said}\n{}",
+        "{what} ended with {}:\n{stdout}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    said
+    stdout
 }
 
-/// Neon's command line.
 struct Cli {
-    world: World,
+    world: TestEmulator,
     folder: tempfile::TempDir,
 }
 
@@ -84,11 +84,11 @@ impl Cli {
     }
 
     async fn json(&self, arguments: &[&str]) -> Value {
-        let said = self.neon(arguments).await;
-        serde_json::from_str(&said).unwrap_or_else(|error| unreadable(arguments, &said, &error))
+        let stdout = self.neon(arguments).await;
+        serde_json::from_str(&stdout).unwrap_or_else(|error| unreadable(arguments, &stdout, &error))
     }
 
-    /// Runs a statement with psql, with the connection string as it stands.
+    /// Runs a statement with psql and the unmodified connection string.
     async fn psql(&self, uri: &str, statement: &str) -> String {
         let program = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
         let mut command = Command::new(program);
@@ -100,8 +100,8 @@ impl Cli {
 }
 
 #[expect(clippy::panic, reason = "the test ends here")]
-fn unreadable(arguments: &[&str], said: &str, error: &serde_json::Error) -> Value {
-    panic!("{arguments:?} said what is no JSON ({error}):\n{said}")
+fn unreadable(arguments: &[&str], stdout: &str, error: &serde_json::Error) -> Value {
+    panic!("{arguments:?} did not print JSON ({error}):\n{stdout}")
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .await;
     assert!(listed.to_string().contains(id), "{listed}");
     assert_eq!(cli.json(&["projects", "get", id]).await["name"], "by-cli");
-    let main = cli
+    let main_uri = cli
         .neon(&["connection-string", "main", "--project-id", id])
         .await;
-    cli.psql(&main, "CREATE TABLE notes AS SELECT 'of main' AS text")
+    cli.psql(&main_uri, "CREATE TABLE notes AS SELECT 'of main' AS text")
         .await;
 
     let of_project = ["--project-id", id];
@@ -141,13 +141,19 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .concat(),
     )
     .await;
-    let own = cli
+    let branch_uri = cli
         .neon(&[&["connection-string", "preview"][..], &of_project].concat())
         .await;
-    assert!(own.contains("channel_binding=require"), "{own}");
-    cli.psql(&own, "UPDATE notes SET text = 'of the branch'")
+    assert!(
+        branch_uri.contains("channel_binding=require"),
+        "{branch_uri}"
+    );
+    cli.psql(&branch_uri, "UPDATE notes SET text = 'of the branch'")
         .await;
-    assert_eq!(cli.psql(&main, "SELECT text FROM notes").await, "of main\n");
+    assert_eq!(
+        cli.psql(&main_uri, "SELECT text FROM notes").await,
+        "of main\n"
+    );
     cli.json(
         &[
             &["branches", "reset", "preview", "--parent"][..],
@@ -156,7 +162,10 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .concat(),
     )
     .await;
-    assert_eq!(cli.psql(&own, "SELECT text FROM notes").await, "of main\n");
+    assert_eq!(
+        cli.psql(&branch_uri, "SELECT text FROM notes").await,
+        "of main\n"
+    );
     let roles = cli
         .json(&[&["roles", "list", "--branch", "preview"][..], &of_project].concat())
         .await;

@@ -208,7 +208,7 @@ async fn start_emulator(postgres: &Server, folder: &Path) -> Result<(Supervised,
     let ready_file = folder.join("ready.json");
     let mut command = Command::new(program);
     command
-        .args(["serve", "--preset", "instant", "--ready-file"])
+        .args(["serve", "--latency", "instant", "--ready-file"])
         .arg(&ready_file)
         .env("NEON_EMULATOR_POSTGRES", postgres.uri())
         .env("NEON_EMULATOR_API_KEY", API_KEY)

@@ -37,7 +37,7 @@ const SEED_PROJECTS: usize = 2_000;
 pub(crate) struct World {
     cluster: Cluster,
     http: reqwest::Client,
-    own_url: String,
+    admin_url: String,
     api_url: String,
     ca_pem: String,
     _emulator: Supervised,
@@ -46,7 +46,7 @@ pub(crate) struct World {
 #[derive(Deserialize)]
 struct ReadyFile {
     api_url: String,
-    own_url: String,
+    admin_url: String,
 }
 
 /// What the emulator counted.
@@ -86,7 +86,7 @@ impl World {
         let (emulator, ready) = start_emulator(&cluster, preset, &ca_file).await?;
         let world = Self {
             http: reqwest::Client::builder().timeout(EMULATOR_CALL).build()?,
-            own_url: ready.own_url,
+            admin_url: ready.admin_url,
             api_url: ready.api_url,
             ca_pem: std::fs::read_to_string(&ca_file)?,
             _emulator: emulator,
@@ -195,7 +195,7 @@ impl World {
     pub(crate) async fn counted(&self) -> Result<Counted> {
         let answer = self
             .http
-            .get(format!("{}/calls", self.own_url))
+            .get(format!("{}/calls", self.admin_url))
             .bearer_auth(self.api_key())
             .send()
             .await?;
@@ -206,7 +206,7 @@ impl World {
     pub(crate) async fn reset_calls(&self) -> Result<()> {
         let answer = self
             .http
-            .delete(format!("{}/calls", self.own_url))
+            .delete(format!("{}/calls", self.admin_url))
             .bearer_auth(self.api_key())
             .send()
             .await?;
@@ -229,7 +229,7 @@ impl World {
             let body = json!({"project": template, "names": names});
             let request = self
                 .http
-                .post(format!("{}/projects", self.own_url))
+                .post(format!("{}/projects", self.admin_url))
                 .bearer_auth(self.api_key());
             let answer = request
                 .header("content-type", "application/json")
@@ -276,7 +276,7 @@ async fn start_emulator(
             "serve",
             "--control-database",
             CONTROL_DATABASE,
-            "--preset",
+            "--latency",
             preset,
         ])
         .arg("--ca-file")

@@ -1,4 +1,4 @@
-//! Archives read back: by the crate that writes them, by Python and by unzip.
+//! Reads archives back with the zip crate, Python and unzip.
 
 use std::fs::File;
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use zip::ZipArchive;
 
-use super::super::outlet::outlet;
 use super::*;
+use crate::workspaces::export::block_channel::block_channel;
 
 const MADE_AT: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
@@ -23,11 +23,14 @@ async fn add(archive: &mut Archive, path: &str, expected_bytes: Option<u64>, con
     entry.close();
 }
 
-/// The archive of these entries, each with the length that is said beforehand, and what it says of them.
-async fn archive_of(contents: Vec<(&'static str, Option<u64>, Vec<u8>)>) -> (Vec<u8>, Vec<Entry>) {
-    let (outlet, pieces) = outlet();
+/// Writes an archive of these entries, each with its announced size. Returns its bytes and the
+/// recorded entries.
+async fn archive_of(
+    contents: Vec<(&'static str, Option<u64>, Vec<u8>)>,
+) -> (Vec<u8>, Vec<ArchiveEntry>) {
+    let (sender, blocks) = block_channel();
     let writing = tokio::spawn(async move {
-        let mut archive = Archive::new(outlet, MADE_AT);
+        let mut archive = Archive::new(sender, MADE_AT);
         for (path, expected_bytes, content) in &contents {
             add(&mut archive, path, *expected_bytes, content).await;
         }
@@ -35,12 +38,13 @@ async fn archive_of(contents: Vec<(&'static str, Option<u64>, Vec<u8>)>) -> (Vec
         archive.finish().await.expect("finishes");
         entries
     });
-    let blocks: Vec<Bytes> = pieces.try_collect().await.expect("whole");
+    let blocks: Vec<Bytes> = blocks.try_collect().await.expect("whole");
     (blocks.concat(), writing.await.expect("no panic"))
 }
 
-/// What Python's `zipfile` makes of the archive: it is named, its entries' lengths are printed, and each is read and checked.
-fn as_python_reads_it(archive: &Path) -> Option<String> {
+/// Reads and verifies the archive with Python's `zipfile` and prints name, size and time of each
+/// entry.
+fn read_with_python(archive: &Path) -> Option<String> {
     const PROGRAM: &str = "import sys, zipfile\n\
         with zipfile.ZipFile(sys.argv[1]) as archive:\n    \
             assert archive.testzip() is None\n    \
@@ -56,7 +60,7 @@ fn as_python_reads_it(archive: &Path) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
+async fn archives_are_read_back_with_correct_content_and_digests() {
     let contents: Vec<(&str, Option<u64>, Vec<u8>)> = vec![
         (
             "documents/001 \u{dc}bersicht.pdf",
@@ -74,7 +78,7 @@ async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
         assert_eq!(entry.name().expect("a name"), *path);
         assert_eq!(entry.unix_mode(), Some(0o100_644));
         let mut read = Vec::new();
-        // The reader checks the CRC on the way.
+        // Reading verifies the CRC.
         entry.read_to_end(&mut read).expect("reads");
         assert_eq!(read, *content);
         assert_eq!(entries[at].path, *path);
@@ -84,7 +88,7 @@ async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
 }
 
 #[tokio::test]
-async fn an_entry_announced_as_long_ends_in_64_bit_lengths_and_a_short_one_does_not() {
+async fn only_entries_announced_as_large_use_zip64() {
     const DESCRIPTOR: &[u8] = b"PK\x07\x08";
     let crc = crc_of(b"hello").to_le_bytes();
     let (short, _) = archive_of(vec![("a", Some(5), b"hello".to_vec())]).await;
@@ -110,7 +114,7 @@ async fn an_entry_announced_as_long_ends_in_64_bit_lengths_and_a_short_one_does_
     for bytes in [short, long] {
         let mut file = NamedTempFile::new().expect("a file");
         file.write_all(&bytes).expect("writes");
-        if let Some(read) = as_python_reads_it(file.path()) {
+        if let Some(read) = read_with_python(file.path()) {
             assert_eq!(read, "a 5 (2026, 9, 21, 14, 13, 20)\n");
         }
     }
@@ -120,7 +124,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// CRC-32 as zips have it, bit by bit: a second opinion on the writer's.
+/// Bitwise CRC-32, independent of the writer's implementation.
 fn crc_of(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -129,17 +133,17 @@ fn crc_of(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Writes what comes into the file, and leaves out what is zeros: more than the disk has room for fits in.
-async fn keep_sparsely(pieces: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
-    let mut pieces = std::pin::pin!(pieces);
+/// Writes the stream to a sparse file, skipping zeros, so that it may exceed the free disk space.
+async fn write_sparse(blocks: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
+    let mut blocks = std::pin::pin!(blocks);
     let mut total = 0;
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.expect("whole");
-        total += piece.len() as u64;
-        if piece.iter().all(|byte| *byte == 0) {
+    while let Some(block) = blocks.next().await {
+        let block = block.expect("whole");
+        total += block.len() as u64;
+        if block.iter().all(|byte| *byte == 0) {
             file.seek(SeekFrom::Start(total)).expect("seeks");
         } else {
-            file.write_all(&piece).expect("writes");
+            file.write_all(&block).expect("writes");
         }
     }
     file.set_len(total).expect("a length");
@@ -147,13 +151,13 @@ async fn keep_sparsely(pieces: impl Stream<Item = io::Result<Bytes>>, file: &mut
 }
 
 #[tokio::test]
-#[ignore = "pipes 5 GiB through it and has other programs read them: make test-long"]
-async fn more_than_4_gib_are_read_by_other_programs() {
+#[ignore = "pipes 5 GiB and starts other programs: make test-long"]
+async fn archives_over_4_gib_are_read_by_other_programs() {
     const LONG_BYTES: u64 = (4 << 30) + 17;
     const MANY_BYTES: u64 = 512 << 20;
-    let (outlet, pieces) = outlet();
+    let (sender, blocks) = block_channel();
     let writing = tokio::spawn(async move {
-        let mut archive = Archive::new(outlet, MADE_AT);
+        let mut archive = Archive::new(sender, MADE_AT);
         for (path, bytes) in [("long", LONG_BYTES), ("after it", MANY_BYTES)] {
             let mut entry = archive
                 .entry(path.to_owned(), Some(bytes))
@@ -166,7 +170,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
         archive.finish().await.expect("finishes");
     });
     let mut file = NamedTempFile::new().expect("a file");
-    let total = keep_sparsely(pieces, file.as_file_mut()).await;
+    let total = write_sparse(blocks, file.as_file_mut()).await;
     writing.await.expect("no panic");
     assert!(total > LONG_BYTES + MANY_BYTES);
     let mut reader = ZipArchive::new(file.reopen().expect("the file")).expect("a zip");
@@ -174,7 +178,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
     let mut entry = reader.by_name("last").expect("an entry beyond 4 GiB");
     entry.read_to_string(&mut last).expect("reads");
     assert_eq!(last, "hello");
-    let read = as_python_reads_it(file.path()).expect("python3 is needed");
+    let read = read_with_python(file.path()).expect("python3 is needed");
     assert_eq!(
         read.lines()
             .map(|line| line.split(" (").next())
@@ -185,7 +189,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
             Some("last 5"),
         ]
     );
-    // A reader that goes through the entries themselves and compares them with the list.
+    // unzip reads the local headers and compares them with the central directory.
     let unzip = Command::new("unzip").arg("-tq").arg(file.path()).output();
     if let Ok(output) = unzip {
         assert!(output.status.success(), "{output:?}");
@@ -193,12 +197,12 @@ async fn more_than_4_gib_are_read_by_other_programs() {
 }
 
 #[tokio::test]
-async fn an_archive_that_nobody_finished_is_none() {
-    let (outlet, pieces) = outlet();
-    let mut archive = Archive::new(outlet, MADE_AT);
+async fn an_unfinished_archive_is_an_error() {
+    let (sender, blocks) = block_channel();
+    let mut archive = Archive::new(sender, MADE_AT);
     let mut entry = archive.entry("a".to_owned(), None).expect("an entry");
     entry.write(b"half").await.expect("writes");
     drop(archive);
-    let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
+    let read: io::Result<Vec<Bytes>> = blocks.try_collect().await;
     assert!(read.is_err());
 }

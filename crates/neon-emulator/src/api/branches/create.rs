@@ -1,4 +1,4 @@
-//! A new branch: a copy of its parent, with computes of its own where they are asked for.
+//! Creates a branch: a copy of its parent, with computes if the request contains any.
 
 use std::sync::Arc;
 
@@ -10,67 +10,77 @@ use jiff::Timestamp;
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{
     BranchEndpoint, ConnectionDetails, ConnectionParameters, CreateBranch, CreatedBranch,
-    INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
+    EndpointType, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
 };
 
-use super::{alive, can_be_had, one, unused};
+use super::{ensure_name_available, ensure_restorable, find_active, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, OptionalBody, Path};
-use crate::api::{Api, change, endpoints, validate, view};
+use crate::api::{Api, endpoints, operation_plan, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
-use crate::provision::copy::What;
-use crate::store::{BranchRow, EndpointRow, ProjectRow, Store, StoreError, Tx};
+use crate::provision::copy::CopyScope;
+use crate::store::{BranchRow, EndpointKind, EndpointRow, ProjectRow, Store, StoreError, Tx};
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     OptionalBody(request): OptionalBody<CreateBranch>,
 ) -> Result<Response, ApiError> {
-    let wanted = request.branch;
-    let source = wanted.init_source.as_deref().unwrap_or(INIT_FROM_PARENT);
-    let what = match source {
-        INIT_FROM_PARENT => What::SchemaAndData,
-        INIT_SCHEMA_ONLY => What::SchemaOnly,
+    let requested = request.branch;
+    let source = requested.init_source.as_deref().unwrap_or(INIT_FROM_PARENT);
+    let scope = match source {
+        INIT_FROM_PARENT => CopyScope::SchemaAndData,
+        INIT_SCHEMA_ONLY => CopyScope::SchemaOnly,
         other => {
             return Err(ApiError::bad_request(format!(
-                "there is no init_source {other:?}"
+                "unknown init_source {other:?}"
             )));
         }
     };
-    let ids = names::new_branch_id().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+    let branch_id = names::new_branch_id().map_err(|error| {
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
-    let name = wanted.name.clone().unwrap_or_else(|| ids.to_string());
+    let name = requested
+        .name
+        .clone()
+        .unwrap_or_else(|| branch_id.to_string());
     validate::branch_name(&name)?;
 
-    let parent = parent(&api, &project, wanted.parent_id.as_ref()).await?;
-    let _closed = api.sessions.close(parent.as_str()).await;
+    let parent = parent(&api, &project, requested.parent_id.as_ref()).await?;
+    let _branch_lock = api.sessions.lock_branch_exclusive(parent.as_str()).await;
     let mut admin = api.provisioner.acquire().await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
-    let parent_row = alive(&rows, &parent)?;
-    unused(&rows, &name, &ids)?;
-    api.branch_limit(&rows)?;
+    let parent_row = find_active(&rows, &parent)?;
+    ensure_name_available(&rows, &name, &branch_id)?;
+    api.check_branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = wanted.parent_timestamp.map(Timestamp::as_microsecond);
-    can_be_had(&api, parent_row, &endpoints, moment, wanted.parent_lsn, now)?;
-    let expires = wanted.expires_at.map(Timestamp::as_microsecond);
+    let timestamp = requested.parent_timestamp.map(Timestamp::as_microsecond);
+    ensure_restorable(
+        &api,
+        parent_row,
+        &endpoints,
+        timestamp,
+        requested.parent_lsn,
+        now,
+    )?;
+    let expires = requested.expires_at.map(Timestamp::as_microsecond);
 
     let timeline = from_millis(api.latency.create_timeline_ms);
-    let is_child = what == What::SchemaAndData;
+    let is_child = scope == CopyScope::SchemaAndData;
     let row = BranchRow {
-        id: ids.to_string(),
+        id: branch_id.to_string(),
         project_id: project.to_string(),
         parent_id: is_child.then(|| parent.to_string()),
-        parent_at_us: is_child.then_some(moment.unwrap_or(now)),
+        parent_at_us: is_child.then_some(timestamp.unwrap_or(now)),
         name,
         is_default: false,
-        protected: wanted.protected.unwrap_or(false),
+        protected: requested.protected.unwrap_or(false),
         init_source: source.to_owned(),
         expires_at_us: expires,
         expires_set_us: expires.map(|_| now),
@@ -82,32 +92,36 @@ pub(in crate::api) async fn create(
         deleted_at_us: None,
         deleted_by: None,
     };
-    validate::expiry(&row, false, expires, now)?;
+    validate::expiration(&row, false, expires, now)?;
     Store::save_branch(&mut tx, &row).await?;
     let computes = computes(&api, &mut tx, &project_row, &row, &request.endpoints, now).await?;
-    let plan = change::with_computes(&api, OperationAction::CreateBranch, &ids, &computes)?;
+    let plan =
+        operation_plan::with_computes(&api, OperationAction::CreateBranch, &branch_id, &computes)?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
-    api.sessions.cut_branch(project.as_str(), parent.as_str());
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
+    api.sessions
+        .terminate_branch(project.as_str(), parent.as_str());
     api.provisioner
-        .copy(&mut admin, &mut tx, &project, &parent, &ids, what, now)
+        .copy(
+            &mut admin, &mut tx, &project, &parent, &branch_id, scope, now,
+        )
         .await?;
     tx.commit().await?;
     drop(admin);
 
-    let mut answer = answer(&api, &project_row, &row, &computes).await?;
-    answer.operations = change::started(&operations)?;
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    let mut response = response(&api, &project_row, &row, &computes).await?;
+    response.operations = operation_plan::as_scheduled(&operations)?;
+    Ok((StatusCode::CREATED, Json(response)).into_response())
 }
 
-/// The branch that a new one is made from.
+/// The parent of a new branch: the requested one or the default branch.
 async fn parent(
     api: &Api,
     project: &ProjectId,
-    wanted: Option<&BranchId>,
+    requested: Option<&BranchId>,
 ) -> Result<BranchId, ApiError> {
     api.store.project(project).await?;
-    if let Some(id) = wanted {
+    if let Some(id) = requested {
         return Ok(api.store.branch(project, id).await?.branch_id()?);
     }
     let rows = api.store.branches(project).await?;
@@ -117,30 +131,30 @@ async fn parent(
         .branch_id()?)
 }
 
-/// The computes that are made with a branch.
+/// Creates the computes of a new branch.
 async fn computes(
     api: &Api,
     tx: &mut Tx,
     project: &ProjectRow,
     branch: &BranchRow,
-    wanted: &[BranchEndpoint],
+    requested: &[BranchEndpoint],
     now: Micros,
 ) -> Result<Vec<EndpointRow>, ApiError> {
     let mut rows: Vec<EndpointRow> = Vec::new();
-    for wanted in wanted {
-        if wanted.endpoint_type.as_str() == endpoints::READ_WRITE
-            && rows.iter().any(|row| row.kind == endpoints::READ_WRITE)
+    for requested in requested {
+        if requested.endpoint_type == EndpointType::ReadWrite
+            && rows.iter().any(|row| row.kind == EndpointKind::ReadWrite)
         {
-            return Err(endpoints::second_writer());
+            return Err(endpoints::read_write_exists());
         }
         let mut request = neon_client::model::CreateEndpoint::new(
             branch.branch_id()?,
-            wanted.endpoint_type.clone(),
+            requested.endpoint_type.clone(),
         );
-        request.settings.clone_from(&wanted.settings);
-        request.autoscaling_limit_min_cu = wanted.autoscaling_limit_min_cu;
-        request.autoscaling_limit_max_cu = wanted.autoscaling_limit_max_cu;
-        request.suspend_timeout_seconds = wanted.suspend_timeout_seconds;
+        request.settings.clone_from(&requested.settings);
+        request.autoscaling_limit_min_cu = requested.autoscaling_limit_min_cu;
+        request.autoscaling_limit_max_cu = requested.autoscaling_limit_max_cu;
+        request.suspend_timeout_seconds = requested.suspend_timeout_seconds;
         let starts = branch
             .ready_at_us
             .saturating_add(from_millis(api.latency.start_compute_ms));
@@ -151,8 +165,8 @@ async fn computes(
     Ok(rows)
 }
 
-/// Everything about a new branch but its operations.
-async fn answer(
+/// The response to a branch creation, without the operations.
+async fn response(
     api: &Api,
     project: &ProjectRow,
     row: &BranchRow,
@@ -163,7 +177,7 @@ async fn answer(
     let databases = api.store.databases(&branch).await?;
     let now = api.clock.now();
     let mut connection_uris = Vec::new();
-    if let Some(compute) = change::writer(computes, &branch)
+    if let Some(compute) = operation_plan::read_write_compute(computes, &branch)
         && project.store_passwords
     {
         let id: EndpointId = compute.id.parse().map_err(StoreError::corrupt)?;
@@ -192,7 +206,7 @@ async fn answer(
         }
     }
     Ok(CreatedBranch {
-        branch: one(api, row).await?,
+        branch: load(api, row).await?,
         endpoints: computes
             .iter()
             .map(|row| view::endpoint(api, project, row))

@@ -1,4 +1,4 @@
-//! The list of a project's branches.
+//! Lists and counts a project's branches.
 
 use std::sync::Arc;
 
@@ -9,17 +9,16 @@ use neon_client::model::{Branch, BranchPage, CursorPagination};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::one;
+use super::load;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::extract::{Path, Query, flag};
-use crate::store::{BranchRow, Deleted};
+use crate::store::{BranchRow, DeletedBranches};
 
-/// Branches on a page at most.
-const LIMIT_MAX: usize = 10_000;
+const MAX_LIMIT: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
-pub(in crate::api) struct Listing {
+pub(in crate::api) struct ListBranchesParams {
     search: Option<String>,
     #[serde(default)]
     sort_by: SortBy,
@@ -48,8 +47,8 @@ enum SortOrder {
     Desc,
 }
 
-/// A branch's place in the order that was asked for. Ids break ties.
-fn place(row: &BranchRow, by: SortBy) -> (String, String) {
+/// The sort key of a branch. IDs break ties.
+fn sort_key(row: &BranchRow, by: SortBy) -> (String, String) {
     let key = match by {
         SortBy::Name => row.name.clone(),
         SortBy::CreatedAt => format!("{:020}", row.created_at_us),
@@ -66,51 +65,54 @@ fn matches(row: &BranchRow, part: &str) -> bool {
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Query(wanted): Query<Listing>,
+    Query(requested): Query<ListBranchesParams>,
 ) -> Result<Json<BranchPage>, ApiError> {
-    let limit = wanted.limit.unwrap_or(LIMIT_MAX);
-    if !(1..=LIMIT_MAX).contains(&limit) {
+    let limit = requested.limit.unwrap_or(MAX_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::bad_request(format!(
-            "limit must be between 1 and {LIMIT_MAX}"
+            "limit must be between 1 and {MAX_LIMIT}"
         )));
     }
     api.store.project(&project).await?;
-    let deleted = if wanted.include_deleted {
-        Deleted::Since(api.recoverable_since())
+    let deleted = if requested.include_deleted {
+        DeletedBranches::IncludeSince(api.recoverable_since())
     } else {
-        Deleted::Without
+        DeletedBranches::Exclude
     };
     let mut rows = api.store.branches_with(&project, deleted).await?;
     rows.retain(|row| {
-        wanted
+        requested
             .search
             .as_deref()
             .is_none_or(|part| matches(row, part))
     });
-    rows.sort_by_key(|row| place(row, wanted.sort_by));
-    if wanted.sort_order == SortOrder::Desc {
+    rows.sort_by_key(|row| sort_key(row, requested.sort_by));
+    if requested.sort_order == SortOrder::Desc {
         rows.reverse();
     }
-    // The cursor is the last branch of the page before: one that was removed since ends the list too early, as lists may.
-    if let Some(cursor) = wanted.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
+    // The cursor is the ID of the last branch on the previous page. If that branch was hard-deleted
+    // in the meantime, the cursor is no longer valid.
+    if let Some(cursor) = requested
+        .cursor
+        .as_deref()
+        .filter(|cursor| !cursor.is_empty())
+    {
         let after = rows.iter().position(|row| row.id == cursor);
-        let after = after.ok_or_else(|| {
-            ApiError::bad_request("the cursor is not one that this list gave out")
-        })?;
+        let after = after.ok_or_else(|| ApiError::bad_request("invalid cursor"))?;
         rows.drain(..=after);
     }
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
-    let word = |value: Value| value.as_str().map(str::to_owned);
+    let as_text = |value: Value| value.as_str().map(str::to_owned);
     Ok(Json(BranchPage {
         branches: views(&api, &rows).await?,
         annotations: Some(Map::new()),
         pagination: Some(CursorPagination {
             next,
-            sort_by: word(json!(wanted.sort_by)),
-            sort_order: word(
-                json!(wanted.sort_order)
+            sort_by: as_text(json!(requested.sort_by)),
+            sort_order: as_text(
+                json!(requested.sort_order)
                     .as_str()
                     .unwrap_or_default()
                     .to_uppercase()
@@ -123,24 +125,24 @@ pub(in crate::api) async fn list(
 async fn views(api: &Api, rows: &[BranchRow]) -> Result<Vec<Branch>, ApiError> {
     let mut branches = Vec::with_capacity(rows.len());
     for row in rows {
-        branches.push(one(api, row).await?);
+        branches.push(load(api, row).await?);
     }
     Ok(branches)
 }
 
 #[derive(Debug, Deserialize)]
-pub(in crate::api) struct Counting {
+pub(in crate::api) struct CountBranchesParams {
     search: Option<String>,
 }
 
 pub(in crate::api) async fn count(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Query(wanted): Query<Counting>,
+    Query(requested): Query<CountBranchesParams>,
 ) -> Result<Json<Value>, ApiError> {
     api.store.project(&project).await?;
     let rows = api.store.branches(&project).await?;
-    let part = wanted.search.unwrap_or_default();
+    let part = requested.search.unwrap_or_default();
     let count = rows.iter().filter(|row| matches(row, &part)).count();
     Ok(Json(json!({"count": count})))
 }

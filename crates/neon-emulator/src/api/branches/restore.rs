@@ -1,4 +1,4 @@
-//! Restores: a branch gets what another, or itself, held.
+//! Restores a branch to the state of another branch, or to its own earlier state.
 
 use std::sync::Arc;
 
@@ -8,51 +8,51 @@ use jiff::Timestamp;
 use neon_client::ids::{BranchId, ProjectId};
 use neon_client::model::{BranchOperations, OperationAction, RestoreBranch};
 
-use super::{alive, can_be_had, has_children, one, unused};
+use super::{ensure_name_available, ensure_restorable, find_active, has_children, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, change, validate};
+use crate::api::{Api, operation_plan, validate};
 use crate::clock::Micros;
 use crate::names;
-use crate::provision::copy::What;
+use crate::provision::copy::CopyScope;
 use crate::store::{BranchRow, Store, Tx};
 
 pub(in crate::api) async fn restore(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(request): Body<RestoreBranch>,
 ) -> Result<Json<BranchOperations>, ApiError> {
     let source = request.source_branch_id.clone();
-    let own_past = source == branch;
-    let kept_name = request
+    let restores_itself = source == branch;
+    let preserve_under_name = request
         .preserve_under_name
         .clone()
         .filter(|name| !name.is_empty());
-    if own_past && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
+    if restores_itself && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
         return Err(ApiError::bad_request(
-            "source_timestamp or source_lsn is needed where a branch is its own source",
+            "source_timestamp or source_lsn is required when a branch is restored from itself",
         ));
     }
-    if own_past && kept_name.is_none() {
+    if restores_itself && preserve_under_name.is_none() {
         return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch is its own source",
+            "preserve_under_name is required when a branch is restored from itself",
         ));
     }
     api.store.project(&project).await?;
     api.store.branch(&project, &source).await?;
     api.store.branch(&project, &branch).await?;
-    // Always in the same order, or two restores could wait for each other.
+    // The locks are always taken in the same order, so that two restores cannot deadlock.
     let first = api
         .sessions
-        .close(source.as_str().min(branch.as_str()))
+        .lock_branch_exclusive(source.as_str().min(branch.as_str()))
         .await;
-    let second = if own_past {
+    let second = if restores_itself {
         None
     } else {
         Some(
             api.sessions
-                .close(source.as_str().max(branch.as_str()))
+                .lock_branch_exclusive(source.as_str().max(branch.as_str()))
                 .await,
         )
     };
@@ -62,67 +62,70 @@ pub(in crate::api) async fn restore(
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
-    let source_row = alive(&rows, &source)?;
-    let mut row = alive(&rows, &branch)?.clone();
+    let source_row = find_active(&rows, &source)?;
+    let mut row = find_active(&rows, &branch)?.clone();
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = request.source_timestamp.map(Timestamp::as_microsecond);
-    can_be_had(
+    let timestamp = request.source_timestamp.map(Timestamp::as_microsecond);
+    ensure_restorable(
         &api,
         source_row,
         &endpoints,
-        moment,
+        timestamp,
         request.source_lsn,
         now,
     )?;
-    if has_children(&rows, &branch) && kept_name.is_none() {
+    if has_children(&rows, &branch) && preserve_under_name.is_none() {
         return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch has children: they stay with what is kept",
+            "preserve_under_name is required when a branch has children: they become children of the preserved branch",
         ));
     }
-    api.sessions.cut_branch(project.as_str(), branch.as_str());
-    api.sessions.cut_branch(project.as_str(), source.as_str());
-    let mut from = source.clone();
-    if let Some(name) = kept_name {
-        let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
-        if own_past {
-            from = kept;
+    api.sessions
+        .terminate_branch(project.as_str(), branch.as_str());
+    api.sessions
+        .terminate_branch(project.as_str(), source.as_str());
+    let mut copy_from = source.clone();
+    if let Some(name) = preserve_under_name {
+        let preserved = preserve(&api, &mut tx, &rows, &row, name, now).await?;
+        if restores_itself {
+            copy_from = preserved;
         }
     } else {
-        Store::doom_contents(&mut tx, &branch).await?;
+        Store::discard_contents(&mut tx, &branch).await?;
     }
     api.provisioner
         .copy(
             &mut admin,
             &mut tx,
             &project,
-            &from,
+            &copy_from,
             &branch,
-            What::SchemaAndData,
+            CopyScope::SchemaAndData,
             now,
         )
         .await?;
     if row.parent_id.as_deref() == Some(source.as_str()) {
-        row.parent_at_us = Some(moment.unwrap_or(now));
+        row.parent_at_us = Some(timestamp.unwrap_or(now));
     }
     row.restored_from = Some(source.to_string());
     row.last_reset_us = Some(now);
     row.updated_at_us = now;
     Store::save_branch(&mut tx, &row).await?;
-    // Its computes begin anew with what it holds now.
-    let plan = change::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
+    // The branch's computes restart with the restored contents.
+    let plan =
+        operation_plan::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     drop((admin, first, second));
-    api.bury().await;
+    api.drop_garbage().await;
     Ok(Json(BranchOperations {
-        branch: one(&api, &row).await?,
-        operations: change::started(&operations)?,
+        branch: load(&api, &row).await?,
+        operations: operation_plan::as_scheduled(&operations)?,
     }))
 }
 
-/// Puts what a branch held into a new one, which takes its children too.
-async fn keep(
+/// Moves a branch's contents and children to a new branch.
+async fn preserve(
     api: &Api,
     tx: &mut Tx,
     rows: &[BranchRow],
@@ -132,9 +135,9 @@ async fn keep(
 ) -> Result<BranchId, ApiError> {
     validate::branch_name(&name)?;
     let id = names::new_branch_id().map_err(|_| ApiError::internal())?;
-    unused(rows, &name, &id)?;
-    api.branch_limit(rows)?;
-    let kept = BranchRow {
+    ensure_name_available(rows, &name, &id)?;
+    api.check_branch_limit(rows)?;
+    let preserved = BranchRow {
         id: id.to_string(),
         name,
         is_default: false,
@@ -145,7 +148,7 @@ async fn keep(
         updated_at_us: now,
         ..row.clone()
     };
-    Store::save_branch(tx, &kept).await?;
+    Store::save_branch(tx, &preserved).await?;
     Store::move_contents(tx, &row.branch_id()?, &id).await?;
     for child in rows {
         if child.parent_id.as_deref() == Some(&row.id) {

@@ -1,4 +1,4 @@
-//! A new compute.
+//! Creates computes.
 
 use std::sync::Arc;
 
@@ -10,21 +10,23 @@ use neon_client::model::{
     CreateEndpoint, EndpointEnvelope, EndpointOperations, EndpointType, OperationAction,
 };
 
-use super::{READ_WRITE, second_writer};
+use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, change, validate, view};
+use crate::api::{Api, operation_plan, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
-use crate::store::{EndpointRow, ProjectRow, Store, StoreError};
+use crate::store::{EndpointKind, EndpointRow, ProjectRow, Store, StoreError};
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Injected(verdict): Injected,
-    Body(EndpointEnvelope { endpoint: wanted }): Body<EndpointEnvelope<CreateEndpoint>>,
+    Injected(injection): Injected,
+    Body(EndpointEnvelope {
+        endpoint: requested,
+    }): Body<EndpointEnvelope<CreateEndpoint>>,
 ) -> Result<(StatusCode, Json<EndpointOperations>), ApiError> {
-    let branch = wanted.branch_id.clone();
+    let branch = requested.branch_id.clone();
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let mut tx = api.store.begin().await?;
@@ -32,93 +34,96 @@ pub(in crate::api) async fn create(
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let others = Store::lock_endpoints(&mut tx, &project).await?;
     let starts = now.saturating_add(from_millis(api.latency.start_compute_ms));
-    let row = new_row(&project_row, &wanted, starts, now)?;
-    if row.kind == READ_WRITE && change::writer(&others, &branch).is_some() {
-        return Err(second_writer());
+    let row = new_row(&project_row, &requested, starts, now)?;
+    if row.kind == EndpointKind::ReadWrite
+        && operation_plan::read_write_compute(&others, &branch).is_some()
+    {
+        return Err(read_write_exists());
     }
     Store::save_endpoint(&mut tx, &row).await?;
     let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
-    let plan = [change::step(
+    let plan = [operation_plan::step(
         OperationAction::StartCompute,
         &branch,
         Some(&id),
         api.latency.start_compute_ms,
     )];
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = EndpointOperations {
+    let response = EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
-/// A new compute, started at a moment.
+/// A new compute that becomes ready at `ready_at`.
 pub(in crate::api) fn new_row(
     project: &ProjectRow,
-    wanted: &CreateEndpoint,
+    requested: &CreateEndpoint,
     ready_at: Micros,
     now: Micros,
 ) -> Result<EndpointRow, ApiError> {
-    if !matches!(
-        wanted.endpoint_type,
-        EndpointType::ReadWrite | EndpointType::ReadOnly
-    ) {
-        return Err(ApiError::bad_request(
-            "endpoint.type must be read_write or read_only",
-        ));
-    }
-    if wanted
+    let kind = match requested.endpoint_type {
+        EndpointType::ReadWrite => EndpointKind::ReadWrite,
+        EndpointType::ReadOnly => EndpointKind::ReadOnly,
+        _ => {
+            return Err(ApiError::bad_request(
+                "endpoint.type must be read_write or read_only",
+            ));
+        }
+    };
+    if requested
         .region_id
         .as_ref()
         .is_some_and(|region| region.as_str() != project.region_id)
     {
         return Err(ApiError::invalid(
-            "a compute runs in the region of its project",
+            "the region of a compute must be the region of its project",
         ));
     }
     let id = names::new_endpoint_id().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
     let defaults = &project.default_endpoint_settings.0;
-    let (min_cu, max_cu) = validate::filled(
-        wanted
+    let (min_cu, max_cu) = validate::with_default_sizes(
+        requested
             .autoscaling_limit_min_cu
             .or(defaults.autoscaling_limit_min_cu),
-        wanted
+        requested
             .autoscaling_limit_max_cu
             .or(defaults.autoscaling_limit_max_cu),
     );
-    validate::sizes(min_cu, max_cu)?;
-    let timeout = wanted
+    validate::compute_sizes(min_cu, max_cu)?;
+    let timeout = requested
         .suspend_timeout_seconds
         .or(defaults.suspend_timeout_seconds)
         .unwrap_or(0);
     validate::suspend_timeout(timeout)?;
-    if let Some(name) = &wanted.name {
+    if let Some(name) = &requested.name {
         validate::endpoint_name(name)?;
     }
-    let mut settings = wanted.settings.clone().unwrap_or_default();
+    let mut settings = requested.settings.clone().unwrap_or_default();
     if settings.pg_settings.is_none() {
         settings.pg_settings = Some(defaults.pg_settings.clone().unwrap_or_default());
     }
     Ok(EndpointRow {
         id: id.to_string(),
         project_id: project.id.clone(),
-        branch_id: wanted.branch_id.to_string(),
-        name: wanted.name.clone(),
-        kind: wanted.endpoint_type.as_str().to_owned(),
+        branch_id: requested.branch_id.to_string(),
+        name: requested.name.clone(),
+        kind,
         min_cu: min_cu.as_f64(),
         max_cu: max_cu.as_f64(),
         suspend_timeout_seconds: timeout,
-        disabled: wanted.disabled.unwrap_or(false),
-        passwordless_access: wanted.passwordless_access.unwrap_or(true),
+        disabled: requested.disabled.unwrap_or(false),
+        passwordless_access: requested.passwordless_access.unwrap_or(true),
         settings: sqlx::types::Json(settings),
         ready_at_us: ready_at,
         suspended_at_us: None,
-        settled_us: None,
+        usage_recorded_us: None,
         last_active_us: None,
         created_at_us: now,
         updated_at_us: now,

@@ -1,41 +1,43 @@
-//! What a client sends through the pooler: statements are looked at before they go on, all else passes as it comes.
+//! The direction from a pooled client to PostgreSQL: replaces rejected statements and relays
+//! everything else unchanged.
 
 use bytes::{Buf, BytesMut};
 
 use super::malformed;
-use super::refusal::Mark;
-use super::statements::first_broken;
+use super::rejection::RejectionMarker;
+use super::statements::first_session_dependency;
 use crate::data_plane::wire::put_message;
 
-/// Messages that bring statements.
+/// Messages that contain statements.
 const QUERY: u8 = b'Q';
 const PARSE: u8 = b'P';
-/// The kind and the length of a message, in bytes.
+/// Size of a message's type and length fields, in bytes.
 const HEADER_BYTES: usize = 5;
-/// The longest message that brings statements, in bytes; it is held until it is whole.
-const STATEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Maximum size of a message that contains statements, in bytes. Such a message is buffered until
+/// it is complete.
+const MAX_STATEMENT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Looks at what one client sends.
+/// Inspects the messages of one client.
 #[derive(Debug)]
-pub(super) struct Requests {
-    mark: Mark,
-    /// Bytes of a message under way that are still to pass.
+pub(super) struct RequestFilter {
+    marker: RejectionMarker,
+    /// Remaining bytes of a message that is relayed without inspection.
     passing_bytes: usize,
-    /// Messages that get through before the connection is cut; without it, all.
+    /// Messages that are relayed before the connection is closed; `None` is unlimited.
     messages_left: Option<u64>,
 }
 
-impl Requests {
-    pub(super) fn new(mark: Mark, cut_after: Option<u64>) -> Self {
+impl RequestFilter {
+    pub(super) fn new(marker: RejectionMarker, cut_after: Option<u64>) -> Self {
         Self {
-            mark,
+            marker,
             passing_bytes: 0,
             messages_left: cut_after,
         }
     }
 
-    /// Whether the next message is the end of the connection.
-    pub(super) fn is_last(&self) -> bool {
+    /// Whether the next message ends the connection.
+    pub(super) fn is_finished(&self) -> bool {
         self.messages_left == Some(0) && self.passing_bytes == 0
     }
 
@@ -43,13 +45,14 @@ impl Requests {
         self.messages_left = self.messages_left.map(|left| left.saturating_sub(1));
     }
 
-    /// Moves what is there from a client to PostgreSQL, except for the beginning of a message that must be whole. `backslashes` tells
-    /// whether they are escapes in every text.
+    /// Moves the available bytes from the client to PostgreSQL, except for an incomplete message
+    /// that must be inspected. `backslash_escapes` is whether backslashes are escape characters in all
+    /// strings.
     pub(super) fn take(
         &mut self,
         from_client: &mut BytesMut,
         to_backend: &mut BytesMut,
-        backslashes: bool,
+        backslash_escapes: bool,
     ) -> std::io::Result<()> {
         loop {
             let passing = self.passing_bytes.min(from_client.len());
@@ -62,7 +65,7 @@ impl Requests {
             let Some((kind, length)) = header(from_client)? else {
                 return Ok(());
             };
-            if self.is_last() {
+            if self.is_finished() {
                 return Ok(());
             }
             if !matches!(kind, QUERY | PARSE) {
@@ -70,8 +73,10 @@ impl Requests {
                 self.count();
                 continue;
             }
-            if length > STATEMENTS_BYTES_MAX {
-                return Err(malformed("a statement is longer than the pooler holds"));
+            if length > MAX_STATEMENT_BYTES {
+                return Err(malformed(
+                    "a statement exceeds the size limit of the pooler",
+                ));
             }
             if from_client.len() < length {
                 return Ok(());
@@ -83,17 +88,18 @@ impl Requests {
                 PARSE => body.split(|byte| *byte == 0).nth(1),
                 _ => body.split(|byte| *byte == 0).next(),
             };
-            match statement.and_then(|sql| first_broken(sql, backslashes)) {
+            match statement.and_then(|sql| first_session_dependency(sql, backslash_escapes)) {
                 None => to_backend.extend_from_slice(&whole),
-                Some(refused) => {
-                    let failing = self.mark.failing(&refused);
+                Some(dependency) => {
+                    let failing_statement = self.marker.failing_statement(&dependency);
                     if kind == PARSE {
-                        // The same name, and no types of parameters.
+                        // The same statement name, without parameter types.
                         let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
-                        let parts: [&[u8]; 4] = [name, b"\0", failing.as_bytes(), b"\0\0\0"];
+                        let parts: [&[u8]; 4] =
+                            [name, b"\0", failing_statement.as_bytes(), b"\0\0\0"];
                         put_message(to_backend, kind, &parts);
                     } else {
-                        put_message(to_backend, kind, &[failing.as_bytes(), b"\0"]);
+                        put_message(to_backend, kind, &[failing_statement.as_bytes(), b"\0"]);
                     }
                 }
             }
@@ -101,14 +107,14 @@ impl Requests {
     }
 }
 
-/// The kind of the message that begins here, and its whole length in bytes, once they are known.
+/// The type and total size in bytes of the next message, if its header is complete.
 pub(super) fn header(buffer: &[u8]) -> std::io::Result<Option<(u8, usize)>> {
     let Some(&[kind, a, b, c, d]) = buffer.first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if length < 4 {
-        return Err(malformed("a message has no sensible length"));
+        return Err(malformed("invalid message length"));
     }
     Ok(Some((kind, length + 1)))
 }
@@ -125,25 +131,25 @@ mod tests {
         buffer.to_vec()
     }
 
-    /// What arrives when these bytes are sent in pieces of one size.
+    /// The bytes that PostgreSQL receives when these bytes arrive in chunks of one size.
     fn sent(bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut requests = Requests::new(Mark::random(), None);
+        let mut requests = RequestFilter::new(RejectionMarker::random(), None);
         let (mut from, mut to) = (BytesMut::new(), BytesMut::new());
         for piece in bytes.chunks(piece) {
             from.extend_from_slice(piece);
             requests.take(&mut from, &mut to, false).unwrap();
         }
-        assert!(from.is_empty(), "whole messages leave nothing");
+        assert!(from.is_empty(), "complete messages are relayed completely");
         to.to_vec()
     }
 
     #[test]
-    fn a_refused_statement_is_replaced_and_its_neighbours_pass() {
+    fn a_rejected_statement_is_replaced_and_its_neighbours_pass() {
         let before = message(b'P', b"one\0SELECT 'LISTEN'\0\0\0");
         let data = message(b'd', b"LISTEN jobs; \0");
         let after = message(b'S', b"");
-        let refused = message(b'P', b"two\0LISTEN jobs\0\0\x01\0\0\0\x17");
-        let all = [&before[..], &data, &refused, &after].concat();
+        let rejected = message(b'P', b"two\0LISTEN jobs\0\0\x01\0\0\0\x17");
+        let all = [&before[..], &data, &rejected, &after].concat();
         let arrived = sent(&all, 3);
         let middle = arrived
             .strip_prefix(&[&before[..], &data].concat()[..])
@@ -157,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_to_be_held_ends_the_connection() {
-        let mut requests = Requests::new(Mark::random(), None);
+    fn a_message_that_exceeds_the_size_limit_ends_the_connection() {
+        let mut requests = RequestFilter::new(RejectionMarker::random(), None);
         let mut from = BytesMut::from(&b"Q\x7f\xff\xff\xff"[..]);
         assert!(
             requests
@@ -175,11 +181,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_not_refused_arrives_as_it_was_sent_however_it_is_cut(
+        fn messages_that_are_not_rejected_arrive_unchanged_however_they_are_split(
             messages in prop::collection::vec((prop::sample::select(b"QPBDESCdcfX".to_vec()), prop::collection::vec(any::<u8>(), 0..40)), 0..8),
             piece in 1_usize..50,
         ) {
-            // One letter more, so that random bytes are no statement that is refused.
+            // The prefix ensures that random bytes do not form a rejected statement.
             let all: Vec<u8> = messages.iter().flat_map(|(kind, body)| message(*kind, &[b"0", &body[..]].concat())).collect();
             prop_assert_eq!(sent(&all, piece), all);
         }

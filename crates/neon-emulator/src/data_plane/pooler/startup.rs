@@ -1,16 +1,17 @@
-//! What a client may ask for when it signs in through the pooler: the settings that the pooler keeps for each client, and no others.
+//! Checks the startup parameters of pooled connections: only settings that the pooler tracks per
+//! client are supported.
 
 use super::statements::is_tracked;
-use crate::data_plane::wire::Startup;
+use crate::data_plane::wire::StartupMessage;
 
-/// Parameters that are no settings.
-const OF_THE_CONNECTION: [&str; 3] = ["user", "database", "options"];
-/// Settings that the pooler takes and forgets, because clients send them unasked.
-const IGNORED: [&str; 1] = ["extra_float_digits"];
-/// What begins the name of an extension of the protocol, which PostgreSQL itself answers.
+/// Startup parameters that are not settings.
+const CONNECTION_PARAMETERS: [&str; 3] = ["user", "database", "options"];
+/// Settings that the pooler accepts and ignores, because clients send them by default.
+const IGNORED_SETTINGS: [&str; 1] = ["extra_float_digits"];
+/// The name prefix of protocol extensions, which PostgreSQL negotiates.
 const PROTOCOL_EXTENSION: &str = "_pq_.";
 
-/// What a pooler does not take, in its words.
+/// A startup parameter that the pooler does not support; the messages are PgBouncer's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::data_plane) enum UnsupportedParameter {
     #[error("unsupported startup parameter: {0}")]
@@ -23,17 +24,17 @@ pub(in crate::data_plane) enum UnsupportedParameter {
     Options,
 }
 
-/// Takes out what the pooler ignores; refuses what it does not take.
+/// Removes the parameters that the pooler ignores, and rejects those that it does not support.
 pub(in crate::data_plane) fn admit(
-    startup: &mut Startup,
+    startup: &mut StartupMessage,
     options: Option<&str>,
 ) -> Result<(), UnsupportedParameter> {
     for (name, _) in &startup.parameters {
-        let known = OF_THE_CONNECTION.contains(&name.as_str())
+        let is_supported = CONNECTION_PARAMETERS.contains(&name.as_str())
             || name.starts_with(PROTOCOL_EXTENSION)
             || is_tracked(name)
             || is_ignored(name);
-        if !known {
+        if !is_supported {
             return Err(UnsupportedParameter::Named(name.clone()));
         }
     }
@@ -49,7 +50,7 @@ pub(in crate::data_plane) fn admit(
         let Some((name, _)) = setting.and_then(|setting| setting.split_once('=')) else {
             return Err(UnsupportedParameter::Options);
         };
-        // As on PostgreSQL's command line, a dash stands for an underscore.
+        // As on PostgreSQL's command line, dashes are equivalent to underscores.
         let name = name.replace('-', "_");
         if !is_tracked(&name) && !is_ignored(&name) {
             return Err(UnsupportedParameter::InOptions(name));
@@ -60,7 +61,7 @@ pub(in crate::data_plane) fn admit(
 }
 
 fn is_ignored(name: &str) -> bool {
-    IGNORED
+    IGNORED_SETTINGS
         .iter()
         .any(|ignored| ignored.eq_ignore_ascii_case(name))
 }
@@ -69,16 +70,17 @@ fn is_ignored(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn with(parameters: &[(&str, &str)]) -> Startup {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Startup {
+    fn with(parameters: &[(&str, &str)]) -> StartupMessage {
+        let to_owned_pair =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        StartupMessage {
             version: 196_608,
-            parameters: parameters.iter().map(own).collect(),
+            parameters: parameters.iter().map(to_owned_pair).collect(),
         }
     }
 
     #[test]
-    fn what_the_pooler_keeps_is_taken_and_what_it_ignores_is_taken_out() {
+    fn tracked_settings_are_kept_and_ignored_ones_are_removed() {
         let mut startup = with(&[
             ("user", "neondb_owner"),
             ("database", "neondb"),
@@ -97,25 +99,25 @@ mod tests {
     }
 
     #[test]
-    fn other_settings_are_refused_in_the_poolers_words() {
-        let said = |parameters: &[(&str, &str)], options| {
+    fn other_settings_are_rejected_with_pgbouncers_messages() {
+        let rejection = |parameters: &[(&str, &str)], options| {
             admit(&mut with(parameters), options)
                 .unwrap_err()
                 .to_string()
         };
         assert_eq!(
-            said(&[("statement_timeout", "5s")], None),
+            rejection(&[("statement_timeout", "5s")], None),
             "unsupported startup parameter: statement_timeout"
         );
         for options in ["-c search_path=a", "-csearch_path=a", "--search-path=a"] {
             assert_eq!(
-                said(&[], Some(options)),
+                rejection(&[], Some(options)),
                 "unsupported startup parameter in options: search_path"
             );
         }
         for options in ["-B 16", "search_path=a", "-c"] {
             assert!(
-                said(&[], Some(options)).contains("only '-c config=val'"),
+                rejection(&[], Some(options)).contains("only '-c config=val'"),
                 "{options}"
             );
         }

@@ -1,13 +1,14 @@
-//! Which statements a pooler in transaction mode breaks: those that leave something behind in the session, which the next
-//! transaction would miss, or somebody else's would find.
+//! Detects statements that a pooler in transaction mode breaks: those that leave session state
+//! behind, which the next transaction would miss or another client would find.
 //!
-//! Only what the text itself says is judged. What a function does inside, a `DO` block, or a parameter of `set_config` is not looked
-//! into: there the emulator lets through what the service's pooler would break.
+//! Only the text of a statement is analyzed. What functions or `DO` blocks execute, and the value
+//! of a parameter of `set_config`, is unknown: there the emulator accepts statements that Neon's
+//! pooler would break.
 
 use super::tokens::{Token, Tokens};
 
-/// Settings that the pooler keeps for each client, so that they may be set like anywhere else.
-const TRACKED: [&str; 6] = [
+/// Settings that the pooler tracks per client, so that clients may set them.
+const TRACKED_SETTINGS: [&str; 6] = [
     "application_name",
     "client_encoding",
     "datestyle",
@@ -15,7 +16,8 @@ const TRACKED: [&str; 6] = [
     "standard_conforming_strings",
     "timezone",
 ];
-/// Functions that take or give back a lock of the session. (`pg_advisory_unlock_all` is harmless where none can be taken.)
+/// Functions that acquire or release a session-level lock. `pg_advisory_unlock_all` is harmless
+/// when no such lock can be acquired.
 const SESSION_LOCKS: [&str; 6] = [
     "pg_advisory_lock",
     "pg_advisory_lock_shared",
@@ -25,8 +27,8 @@ const SESSION_LOCKS: [&str; 6] = [
     "pg_try_advisory_lock_shared",
 ];
 const SET_CONFIG: &str = "set_config";
-/// Before a name and a bracket, these say that it is no call.
-const NO_CALL_AFTER: [&str; 8] = [
+/// Keywords after which a name with a parenthesis is not a function call.
+const NOT_A_CALL_AFTER: [&str; 8] = [
     "as",
     "function",
     "into",
@@ -36,8 +38,8 @@ const NO_CALL_AFTER: [&str; 8] = [
     "table",
     "with",
 ];
-/// After `INTO temp`, these say that `temp` is a table's name.
-const AFTER_A_TABLE: [&str; 13] = [
+/// Keywords after `INTO temp` that show that `temp` is the name of a table.
+const KEYWORDS_AFTER_TABLE: [&str; 13] = [
     "except",
     "fetch",
     "for",
@@ -52,21 +54,22 @@ const AFTER_A_TABLE: [&str; 13] = [
     "where",
     "window",
 ];
-/// The longest name that is told back, in bytes; PostgreSQL's own limit.
+/// Maximum length of a name in an error, in bytes (PostgreSQL's own limit).
 const MAX_NAME_BYTES: usize = 63;
 
-/// Whether the pooler keeps this setting for each client.
+/// Whether the pooler tracks this setting per client.
 pub(super) fn is_tracked(setting: &str) -> bool {
-    TRACKED
+    TRACKED_SETTINGS
         .iter()
         .any(|tracked| tracked.eq_ignore_ascii_case(setting))
 }
 
-/// What a statement does that needs a session, in words that fit before "needs a session". Letters, digits and a few signs only.
+/// Why a statement needs a session, as a phrase that precedes "needs a session". Contains only
+/// letters, digits and a few symbols, so it needs no quoting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Breaks(String);
+pub(super) struct SessionDependency(String);
 
-impl Breaks {
+impl SessionDependency {
     fn new(what: &str) -> Self {
         Self(what.to_owned())
     }
@@ -76,59 +79,64 @@ impl Breaks {
     }
 }
 
-/// The first of the statements in this text that a pooler in transaction mode would break.
-pub(super) fn first_broken(sql: &[u8], backslashes: bool) -> Option<Breaks> {
-    let mut all = Tokens::new(sql, backslashes);
+/// The first statement in this text that a pooler in transaction mode would break.
+pub(super) fn first_session_dependency(
+    sql: &[u8],
+    backslash_escapes: bool,
+) -> Option<SessionDependency> {
+    let mut all = Tokens::new(sql, backslash_escapes);
     while let Some(statement) = next_statement(&mut all) {
-        if let Some(broken) = breaks(&statement) {
-            return Some(broken);
+        if let Some(dependency) = session_dependency(&statement) {
+            return Some(dependency);
         }
     }
     None
 }
 
-/// The next statement: up to a semicolon that stands neither in brackets nor in a routine's body (`BEGIN ATOMIC ... END`).
+/// The next statement, up to a semicolon that is neither in parentheses nor in the body of a
+/// routine (`BEGIN ATOMIC ... END`).
 fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
-    let whole = all.clone();
+    let name_so_far = all.clone();
     let start = all.offset();
     let mut end = start;
     let mut brackets = 0_usize;
-    let mut body = Body::default();
+    let mut body = RoutineBody::default();
     while let Some(token) = all.next() {
         match token {
             Token::Symbol(b';') if brackets == 0 && !body.is_open() => {
-                return Some(whole.within(start..end));
+                return Some(name_so_far.within(start..end));
             }
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') => brackets = brackets.saturating_sub(1),
-            _ if brackets == 0 => body.look_at(token),
+            _ if brackets == 0 => body.advance(token),
             _ => {}
         }
         end = all.offset();
     }
-    (end > start).then(|| whole.within(start..end))
+    (end > start).then(|| name_so_far.within(start..end))
 }
 
-/// Whether a statement makes a routine, and how deep in its body it is.
+/// Whether the statement creates a routine, and how deeply nested the current position in its body
+/// is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Body {
+enum RoutineBody {
     #[default]
-    Nothing,
-    /// `CREATE`, perhaps with `OR REPLACE`.
+    Start,
+    /// `CREATE`, optionally followed by `OR REPLACE`.
     Create,
-    /// It makes a routine.
-    Routine { depth: usize },
-    /// It makes none.
+    Routine {
+        depth: usize,
+    },
     Other,
 }
 
-impl Body {
-    fn look_at(&mut self, token: Token<'_>) {
+impl RoutineBody {
+    fn advance(&mut self, token: Token<'_>) {
         *self = match *self {
-            Self::Nothing if token.is("create") => Self::Create,
+            Self::Start if token.is("create") => Self::Create,
             Self::Create if token.is_any(&["or", "replace"]) => Self::Create,
             Self::Create if token.is_any(&["function", "procedure"]) => Self::Routine { depth: 0 },
-            Self::Nothing | Self::Create | Self::Other => Self::Other,
+            Self::Start | Self::Create | Self::Other => Self::Other,
             Self::Routine { depth } if token.is("begin") || (depth > 0 && token.is("case")) => {
                 Self::Routine { depth: depth + 1 }
             }
@@ -144,7 +152,7 @@ impl Body {
     }
 }
 
-fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
+fn session_dependency(statement: &Tokens<'_>) -> Option<SessionDependency> {
     let mut rest = statement.clone();
     let keyword = match rest.next()? {
         Token::Word(word) => String::from_utf8_lossy(word).to_ascii_lowercase(),
@@ -152,9 +160,9 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
         _ => return None,
     };
     match keyword.as_str() {
-        "listen" | "load" | "execute" => Some(Breaks(keyword.to_ascii_uppercase())),
-        // The other PREPARE is the first half of a commit in two phases.
-        "prepare" => (!rest.next()?.is("transaction")).then(|| Breaks::new("PREPARE")),
+        "listen" | "load" | "execute" => Some(SessionDependency(keyword.to_ascii_uppercase())),
+        // `PREPARE TRANSACTION` is the first phase of a two-phase commit.
+        "prepare" => (!rest.next()?.is("transaction")).then(|| SessionDependency::new("PREPARE")),
         "deallocate" => {
             let first = rest.next()?;
             let which = if first.is("prepare") {
@@ -162,14 +170,14 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
             } else {
                 first
             };
-            (!which.is("all")).then(|| Breaks::new("DEALLOCATE"))
+            (!which.is("all")).then(|| SessionDependency::new("DEALLOCATE"))
         }
         "set" => set(rest),
         "reset" => reset(rest),
         "create" => create(rest),
         "declare" => {
             if holds(rest.clone()) {
-                return Some(Breaks::new("DECLARE ... WITH HOLD"));
+                return Some(SessionDependency::new("DECLARE ... WITH HOLD"));
             }
             within_query(rest)
         }
@@ -179,7 +187,7 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
     }
 }
 
-fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn set(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let mut name = rest.next()?;
     if name.is("local") {
         return None;
@@ -187,53 +195,54 @@ fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
     if name.is("session") {
         name = rest.next()?;
         if name.is_any(&["characteristics", "authorization"]) {
-            return Some(Breaks(format!(
+            return Some(SessionDependency(format!(
                 "SET SESSION {}",
-                shown(name)?.to_uppercase()
+                plain_name(name)?.to_uppercase()
             )));
         }
     }
-    // TRANSACTION and CONSTRAINTS hold for a transaction; the others are settings that are tracked, in words of their own.
+    // TRANSACTION and CONSTRAINTS apply to the transaction; TIME ZONE and NAMES set tracked
+    // settings.
     if name.is_any(&["transaction", "constraints", "time", "names"]) {
         return None;
     }
     if name.is("schema") {
-        return Some(Breaks::new("SET search_path"));
+        return Some(SessionDependency::new("SET search_path"));
     }
     setting("SET", name, rest)
 }
 
-fn reset(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn reset(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let name = rest.next()?;
-    // RESET ALL finds nothing to reset but what is tracked.
+    // RESET ALL can only reset tracked settings.
     if name.is_any(&["all", "time"]) {
         return None;
     }
     if name.is("session") {
-        return Some(Breaks::new("RESET SESSION AUTHORIZATION"));
+        return Some(SessionDependency::new("RESET SESSION AUTHORIZATION"));
     }
     setting("RESET", name, rest)
 }
 
-/// A setting by its name, which may have a prefix, unless it is tracked.
-fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<Breaks> {
-    let mut whole = shown(name);
+/// A setting, with an optional prefix, unless it is tracked.
+fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<SessionDependency> {
+    let mut name_so_far = plain_name(name);
     while rest.clone().next() == Some(Token::Symbol(b'.')) {
         rest.next();
-        let part = rest.next().and_then(shown);
-        whole = whole
+        let part = rest.next().and_then(plain_name);
+        name_so_far = name_so_far
             .zip(part)
-            .map(|(whole, part)| format!("{whole}.{part}"));
+            .map(|(name_so_far, part)| format!("{name_so_far}.{part}"));
     }
-    match whole {
+    match name_so_far {
         Some(name) if is_tracked(&name) => None,
-        Some(name) => Some(Breaks(format!("{verb} {name}"))),
-        None => Some(Breaks::new(verb)),
+        Some(name) => Some(SessionDependency(format!("{verb} {name}"))),
+        None => Some(SessionDependency::new(verb)),
     }
 }
 
-/// A name as it is told back, if it is a plain one.
-fn shown(name: Token<'_>) -> Option<String> {
+/// The name as shown in an error, if it consists of plain characters.
+fn plain_name(name: Token<'_>) -> Option<String> {
     let (Token::Word(name) | Token::Quoted(name) | Token::Text(name)) = name else {
         return None;
     };
@@ -253,7 +262,7 @@ fn holds(declaration: Tokens<'_>) -> bool {
     next_is("with") && next_is("hold")
 }
 
-fn create(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn create(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let mut kind = rest.next()?;
     while kind.is_any(&["or", "replace", "global", "local"]) {
         kind = rest.next()?;
@@ -264,18 +273,20 @@ fn create(mut rest: Tokens<'_>) -> Option<Breaks> {
     }
     if kind.is("table") {
         if (marked || names_temporary_schema(rest.clone())) && !drops_on_commit(rest.clone()) {
-            return Some(Breaks::new("CREATE TEMPORARY TABLE without ON COMMIT DROP"));
+            return Some(SessionDependency::new(
+                "CREATE TEMPORARY TABLE without ON COMMIT DROP",
+            ));
         }
     } else if marked {
-        return Some(Breaks::new("CREATE TEMPORARY"));
+        return Some(SessionDependency::new("CREATE TEMPORARY"));
     } else if !kind.is("materialized") {
-        // What other objects are made of is not run now.
+        // Queries in other objects are not executed by this statement.
         return None;
     }
     within_query(after_as(rest)?)
 }
 
-/// The query that a table is made of.
+/// The query that a table is created from.
 fn after_as(mut rest: Tokens<'_>) -> Option<Tokens<'_>> {
     let mut brackets = 0_usize;
     loop {
@@ -297,89 +308,91 @@ fn names_temporary_schema(mut rest: Tokens<'_>) -> bool {
 }
 
 fn drops_on_commit(rest: Tokens<'_>) -> bool {
-    let wanted = ["on", "commit", "drop"];
+    let keywords = ["on", "commit", "drop"];
     let mut found = 0;
     for token in rest {
-        found = if token.is(wanted[found]) {
+        found = if token.is(keywords[found]) {
             found + 1
         } else {
-            usize::from(token.is(wanted[0]))
+            usize::from(token.is(keywords[0]))
         };
-        if found == wanted.len() {
+        if found == keywords.len() {
             return true;
         }
     }
     false
 }
 
-/// What breaks in a query that is run: calls, and a temporary table that it selects into.
-fn within_query(mut tokens: Tokens<'_>) -> Option<Breaks> {
-    // The last tokens, newest first.
+/// Session dependencies of a query that is executed: function calls, and `SELECT INTO` a temporary
+/// table.
+fn within_query(mut tokens: Tokens<'_>) -> Option<SessionDependency> {
+    // The previous tokens, newest first.
     let mut before: [Option<Token<'_>>; 3] = [None; 3];
     while let Some(token) = tokens.next() {
         if token == Token::Symbol(b'(') && is_own(before) {
-            let broken = before[0].and_then(|name| call(name, tokens.clone()));
-            if broken.is_some() {
-                return broken;
+            let dependency = before[0].and_then(|name| call(name, tokens.clone()));
+            if dependency.is_some() {
+                return dependency;
             }
         }
         let inserts = before[0].is_some_and(|before| before.is_any(&["insert", "merge"]));
         if token.is("into") && !inserts && is_temporary(tokens.clone()) {
-            return Some(Breaks::new("SELECT INTO TEMPORARY"));
+            return Some(SessionDependency::new("SELECT INTO TEMPORARY"));
         }
         before = [Some(token), before[0], before[1]];
     }
     None
 }
 
-/// Whether the name before a bracket is called, and is PostgreSQL's own.
+/// Whether the name before a parenthesis is a call of a built-in function.
 fn is_own([_, second, third]: [Option<Token<'_>>; 3]) -> bool {
     match second {
         Some(Token::Symbol(b'.')) => third.is_some_and(|schema| schema.names("pg_catalog")),
-        Some(before) => !before.is_any(&NO_CALL_AFTER),
+        Some(before) => !before.is_any(&NOT_A_CALL_AFTER),
         None => true,
     }
 }
 
-/// A call of a function, up to whose bracket everything was read.
-fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<Breaks> {
+/// A function call whose opening parenthesis has been consumed.
+fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<SessionDependency> {
     if let Some(lock) = SESSION_LOCKS.iter().find(|lock| function.names(lock)) {
-        return Some(Breaks(format!("{lock}()")));
+        return Some(SessionDependency(format!("{lock}()")));
     }
     if !function.names(SET_CONFIG) {
         return None;
     }
     let [name, _, is_local] = literals(arguments);
-    // `set_config('name', .., false)`; what is not written out is not known.
+    // `set_config('name', .., false)`. Other expressions than a literal are not evaluated.
     if !is_local.is_some_and(is_false) {
         return None;
     }
-    match name.and_then(shown) {
+    match name.and_then(plain_name) {
         Some(name) if is_tracked(&name) => None,
-        Some(name) => Some(Breaks(format!("set_config({name}, .., false)"))),
-        None => Some(Breaks(format!("{SET_CONFIG}(.., .., false)"))),
+        Some(name) => Some(SessionDependency(format!("set_config({name}, .., false)"))),
+        None => Some(SessionDependency(format!("{SET_CONFIG}(.., .., false)"))),
     }
 }
 
 fn is_false(token: Token<'_>) -> bool {
-    const WRITTEN: [&str; 8] = ["f", "fa", "fal", "fals", "false", "off", "no", "0"];
+    const FALSE_LITERALS: [&str; 8] = ["f", "fa", "fal", "fals", "false", "off", "no", "0"];
     match token {
-        Token::Text(text) => WRITTEN
+        Token::Text(text) => FALSE_LITERALS
             .iter()
             .any(|word| text.eq_ignore_ascii_case(word.as_bytes())),
         _ => token.is("false"),
     }
 }
 
-/// How far the arguments of a call are read. Calls in calls would otherwise be read over and over.
-const ARGUMENT_TOKENS_MAX: usize = 64;
+/// Maximum number of tokens of the arguments of a call that are read. Without a limit, nested calls
+/// would take quadratic time.
+const MAX_ARGUMENT_TOKENS: usize = 64;
 
-/// The first three arguments of a call, each if it is one token, perhaps with a cast.
+/// The first three arguments of a call, each if it is a single token with an optional cast.
 fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
     let mut found = [None; 3];
     let (mut brackets, mut argument, mut tokens_in_it) = (0_usize, 0, 0);
     let mut cast = false;
-    for token in arguments.take(ARGUMENT_TOKENS_MAX) {
+    for token in arguments.take(MAX_ARGUMENT_TOKENS) {
         match token {
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') if brackets == 0 => break,
@@ -390,21 +403,21 @@ fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
             }
             _ => {}
         }
-        let Some(place) = found.get_mut(argument) else {
+        let Some(slot) = found.get_mut(argument) else {
             break;
         };
         tokens_in_it += 1;
         cast |= tokens_in_it == 2 && token == Token::Symbol(b':');
         if tokens_in_it == 1 {
-            *place = Some(token);
+            *slot = Some(token);
         } else if !cast {
-            *place = None;
+            *slot = None;
         }
     }
     found
 }
 
-/// Whether what follows `INTO` is a temporary table.
+/// Whether the target of `INTO` is a temporary table.
 fn is_temporary(mut rest: Tokens<'_>) -> bool {
     let mut next = rest.next();
     if next.is_some_and(|token| token.is_any(&["local", "global"])) {
@@ -413,7 +426,7 @@ fn is_temporary(mut rest: Tokens<'_>) -> bool {
     next.is_some_and(|token| token.is_any(&["temp", "temporary"]))
         && match rest.next() {
             Some(Token::Quoted(_)) => true,
-            Some(word @ Token::Word(_)) => !word.is_any(&AFTER_A_TABLE),
+            Some(word @ Token::Word(_)) => !word.is_any(&KEYWORDS_AFTER_TABLE),
             _ => false,
         }
 }

@@ -1,38 +1,37 @@
-//! SQL as PostgreSQL's own scanner cuts it: comments left out, texts and quoted names whole, so that nothing inside them is ever
-//! taken for a statement.
+//! Tokenizes SQL as PostgreSQL's scanner does: comments are skipped, and strings and quoted names
+//! are single tokens, so their contents are never mistaken for statements.
 //!
-//! It works on bytes and copies none. What is not closed (a comment, a text) reaches to the end, as it does for PostgreSQL, which
-//! refuses it.
+//! The tokenizer works on bytes and does not copy. An unterminated comment or string extends to the
+//! end, as in PostgreSQL, which rejects it.
 
 use std::ops::Range;
 
-/// A piece of SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// A word without quotes: a keyword or a name. Its case does not matter.
+    /// An unquoted keyword or name; case-insensitive.
     Word(&'a [u8]),
-    /// A name in double quotes, without them. Its case matters.
+    /// A name in double quotes, without the quotes; case-sensitive.
     Quoted(&'a [u8]),
-    /// A text in single quotes or between dollar signs, without them.
+    /// A string in single or dollar quotes, without the quotes.
     Text(&'a [u8]),
     /// A number, or a parameter such as `$1`.
     Number,
-    /// Anything else, byte by byte.
+    /// Any other byte.
     Symbol(u8),
 }
 
 impl Token<'_> {
-    /// Whether it is this keyword.
+    /// Whether the token is this keyword.
     pub(super) fn is(self, keyword: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword.as_bytes()))
     }
 
-    /// Whether it is one of these keywords.
+    /// Whether the token is one of these keywords.
     pub(super) fn is_any(self, keywords: &[&str]) -> bool {
         keywords.iter().any(|keyword| self.is(keyword))
     }
 
-    /// Whether it names this, which is written in small letters.
+    /// Whether the token names this object (`name` must be in lower case).
     pub(super) fn names(self, name: &str) -> bool {
         match self {
             Self::Quoted(quoted) => quoted == name.as_bytes(),
@@ -41,35 +40,36 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of a text, one by one. Cheap to clone: a clone goes on from the same place.
+/// Iterates over the tokens of a text. Clones are cheap and continue from the same position.
 #[derive(Debug, Clone)]
 pub(super) struct Tokens<'a> {
     sql: &'a [u8],
     at: usize,
-    /// Whether a backslash is an escape in every text, as it is where `standard_conforming_strings` is off.
-    backslashes: bool,
+    /// Whether backslashes are escape characters in all strings, that is, whether
+    /// `standard_conforming_strings` is off.
+    backslash_escapes: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(sql: &'a [u8], backslashes: bool) -> Self {
+    pub(super) fn new(sql: &'a [u8], backslash_escapes: bool) -> Self {
         Self {
             sql,
             at: 0,
-            backslashes,
+            backslash_escapes,
         }
     }
 
-    /// How far it has come, in bytes.
+    /// The current position, in bytes.
     pub(super) fn offset(&self) -> usize {
         self.at
     }
 
-    /// The tokens of a part of the same text, which begins and ends between tokens.
+    /// The tokens of a part of the same text. The part must begin and end between tokens.
     pub(super) fn within(&self, part: Range<usize>) -> Self {
         Self {
             sql: self.sql.get(..part.end).unwrap_or(self.sql),
             at: part.start,
-            backslashes: self.backslashes,
+            backslash_escapes: self.backslash_escapes,
         }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Tokens<'a> {
         self.sql.get(self.at..).unwrap_or_default()
     }
 
-    /// Goes on while bytes are of a kind; gives them.
+    /// Consumes and returns bytes while `kind` returns true.
     fn bytes_while(&mut self, kind: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let length = rest
@@ -107,7 +107,7 @@ impl<'a> Tokens<'a> {
         self.bytes_while(|byte| !is_newline(byte));
     }
 
-    /// Comments nest.
+    /// Skips a block comment. Block comments nest.
     fn skip_block(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.peek(0) {
@@ -128,8 +128,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What stands between two quotes; the quote doubled does not end it.
-    fn quoted(&mut self, quote: u8, backslashes: bool) -> &'a [u8] {
+    /// The text between two quotes. A doubled quote does not end it.
+    fn quoted(&mut self, quote: u8, backslash_escapes: bool) -> &'a [u8] {
         self.at += 1;
         let start = self.at;
         while let Some(byte) = self.peek(0) {
@@ -139,7 +139,7 @@ impl<'a> Tokens<'a> {
                     return &self.sql[start..self.at - 1];
                 }
                 self.at += 2;
-            } else if byte == b'\\' && backslashes {
+            } else if byte == b'\\' && backslash_escapes {
                 self.at = (self.at + 2).min(self.sql.len());
             } else {
                 self.at += 1;
@@ -148,18 +148,19 @@ impl<'a> Tokens<'a> {
         &self.sql[start..]
     }
 
-    /// A text, with the parts that continue it on further lines: they follow the first one's rules.
-    fn text(&mut self, backslashes: bool) -> Token<'a> {
-        let mut whole = self.quoted(b'\'', backslashes);
+    /// A string, including its continuations on further lines, which follow the same quoting rules.
+    fn text(&mut self, backslash_escapes: bool) -> Token<'a> {
+        let mut whole = self.quoted(b'\'', backslash_escapes);
         while self.continues() {
-            self.quoted(b'\'', backslashes);
-            // What a text of several parts says is not asked by anybody.
+            self.quoted(b'\'', backslash_escapes);
+            // The value of a multi-part string is never needed.
             whole = b"";
         }
         Token::Text(whole)
     }
 
-    /// Goes to the next part of a text, if there is one: on another line, with nothing but blanks and line comments between.
+    /// Moves to the continuation of a string, if there is one: on a later line, with only
+    /// whitespace and line comments before it.
     fn continues(&mut self) -> bool {
         let mut ahead = self.clone();
         let start = ahead.at;
@@ -179,7 +180,7 @@ impl<'a> Tokens<'a> {
         found
     }
 
-    /// A text between dollar signs, if one begins here.
+    /// A dollar-quoted string, if one begins here.
     fn dollar_quoted(&mut self) -> Option<Token<'a>> {
         let rest = self.rest();
         let tag = rest.get(1..)?;
@@ -205,7 +206,7 @@ impl<'a> Iterator for Tokens<'a> {
         self.skip_blanks();
         let byte = self.peek(0)?;
         Some(match byte {
-            b'\'' => self.text(self.backslashes),
+            b'\'' => self.text(self.backslash_escapes),
             b'"' => Token::Quoted(self.quoted(b'"', false)),
             b'$' if self.peek(1).is_some_and(|byte| byte.is_ascii_digit()) => {
                 self.at += 1;
@@ -255,9 +256,9 @@ fn continues_word(byte: u8) -> bool {
     begins_word(byte) || byte.is_ascii_digit()
 }
 
-/// Where `wanted`, which is not empty, first stands.
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = *wanted.first()?;
+/// The first position of `wanted`, which must not be empty.
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    let first = *pattern.first()?;
     let mut from = 0;
     while let Some(at) = text
         .get(from..)?
@@ -265,7 +266,7 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|&byte| byte == first)
         .map(|at| from + at)
     {
-        if text[at..].starts_with(wanted) {
+        if text[at..].starts_with(pattern) {
             return Some(at);
         }
         from = at + 1;
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_texts_and_quoted_names_hold_no_words() {
+    fn comments_strings_and_quoted_names_contain_no_words() {
         for sql in [
             "a -- listen\n b",
             "a /* listen /* listen */ listen */ b",
@@ -313,27 +314,27 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_quote_is_none() {
-        // A name may hold dollar signs, and a tag may not begin with a digit.
+    fn lookalikes_of_quotes_are_not_quotes() {
+        // A name may contain dollar signs, and a tag may not begin with a digit.
         assert_eq!(words("a$b$ c $b$ d $b$ e"), ["a$b$", "c", "e"]);
         assert_eq!(words("x $1$ y $1$"), ["x", "y"]);
-        // Another name's last letter is not the E of an escape.
+        // The last letter of a name does not make an escape string.
         assert_eq!(words("type'\\' b"), ["type", "b"]);
-        // On the same line a second text is one of its own.
+        // Two strings on the same line are separate strings.
         assert_eq!(words("E'a' '\\' b"), ["b"]);
     }
 
     #[test]
-    fn backslashes_escape_where_texts_are_not_standard() {
+    fn backslashes_escape_when_strings_are_not_standard_conforming() {
         let sql = "a '\\' listen' b";
-        let count = |backslashes| Tokens::new(sql.as_bytes(), backslashes).count();
+        let count = |backslash_escapes| Tokens::new(sql.as_bytes(), backslash_escapes).count();
         assert_eq!(count(true), 3);
         assert!(words(sql).contains(&"listen".to_owned()));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_cut_to_their_end_without_standing_still(sql in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn the_tokenizer_always_advances_and_reaches_the_end(sql in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut tokens = Tokens::new(&sql, false);
             let mut last = 0;
             while tokens.next().is_some() {
@@ -343,7 +344,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_quoted_is_one_token(text in "\\PC{0,60}", tag in "[a-z_]{0,5}") {
+        fn quoted_text_is_one_token(text in "\\PC{0,60}", tag in "[a-z_]{0,5}") {
             let single = format!("'{}'", text.replace('\'', "''"));
             let escaped = format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
             let double = format!("\"{}\"", text.replace('"', "\"\""));

@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn broken(sql: &str) -> Option<String> {
-    first_broken(sql.as_bytes(), false).map(|breaks| breaks.0)
+fn dependency(sql: &str) -> Option<String> {
+    first_session_dependency(sql.as_bytes(), false).map(|dependency| dependency.0)
 }
 
-/// Statements and what is told of them.
-const BREAKING: [(&str, &str); 52] = [
+/// Statements with the expected phrase of the error.
+const SESSION_STATEMENTS: [(&str, &str); 52] = [
     ("LISTEN jobs", "LISTEN"),
     ("listen \"Jobs\"", "LISTEN"),
     ("LOAD 'auto_explain'", "LOAD"),
@@ -137,7 +137,7 @@ const BREAKING: [(&str, &str); 52] = [
     ("BEGIN; SET search_path TO a; COMMIT", "SET search_path"),
 ];
 
-const FINE: [&str; 55] = [
+const ACCEPTED: [&str; 55] = [
     "",
     ";",
     "-- LISTEN jobs",
@@ -196,20 +196,20 @@ const FINE: [&str; 55] = [
 ];
 
 #[test]
-fn statements_that_need_a_session_are_named() {
-    for (sql, what) in BREAKING {
-        assert_eq!(broken(sql).as_deref(), Some(what), "{sql}");
+fn statements_that_need_a_session_are_rejected_by_name() {
+    for (sql, what) in SESSION_STATEMENTS {
+        assert_eq!(dependency(sql).as_deref(), Some(what), "{sql}");
     }
 }
 
 #[test]
-fn all_others_pass() {
-    for sql in FINE {
-        assert_eq!(broken(sql), None, "{sql}");
+fn other_statements_are_accepted() {
+    for sql in ACCEPTED {
+        assert_eq!(dependency(sql), None, "{sql}");
     }
 }
 
-/// Blanks and comments, which may stand between any two tokens.
+/// Whitespace and comments, which may appear between any two tokens.
 fn gap() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(" ".to_owned()),
@@ -219,7 +219,7 @@ fn gap() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Quotes that hold any text, so that it is no statement.
+/// The text in each kind of quotes and comments.
 fn quoted(text: &str) -> [String; 5] {
     [
         format!("SELECT '{}'", text.replace('\'', "''")),
@@ -235,39 +235,39 @@ fn quoted(text: &str) -> [String; 5] {
 
 proptest! {
     #[test]
-    fn a_statement_is_found_whatever_stands_around_it(
-        (sql, what) in prop::sample::select(BREAKING.to_vec()),
-        fine in prop::collection::vec(prop::sample::select(FINE.to_vec()), 0..4),
+    fn a_statement_is_found_whatever_surrounds_it(
+        (sql, what) in prop::sample::select(SESSION_STATEMENTS.to_vec()),
+        accepted in prop::collection::vec(prop::sample::select(ACCEPTED.to_vec()), 0..4),
         before in gap(),
         after in gap(),
     ) {
-        // A comment to the end of the line would take in what follows.
-        let others: String = fine.iter().flat_map(|sql| [sql, "\n;"]).collect();
+        // The newline ends a comment in the last statement.
+        let others: String = accepted.iter().flat_map(|sql| [sql, "\n;"]).collect();
         let sql = format!("{others}{before}{sql}{after};{others}");
-        prop_assert_eq!(broken(&sql), Some(what.to_owned()), "{}", sql);
+        prop_assert_eq!(dependency(&sql), Some(what.to_owned()), "{}", sql);
     }
 
     #[test]
-    fn a_statement_within_quotes_is_none(
-        (sql, _) in prop::sample::select(BREAKING.to_vec()),
+    fn a_statement_within_quotes_is_ignored(
+        (sql, _) in prop::sample::select(SESSION_STATEMENTS.to_vec()),
         text in "\\PC{0,20}",
     ) {
         for sql in quoted(&format!("{text}; {sql}; {text}")) {
-            prop_assert_eq!(broken(&sql), None, "{}", sql);
+            prop_assert_eq!(dependency(&sql), None, "{}", sql);
         }
     }
 
     #[test]
-    fn fine_statements_together_are_fine(
-        fine in prop::collection::vec(prop::sample::select(FINE.to_vec()), 0..6),
+    fn accepted_statements_are_accepted_together(
+        accepted in prop::collection::vec(prop::sample::select(ACCEPTED.to_vec()), 0..6),
         gap in gap(),
     ) {
-        let sql: String = fine.iter().flat_map(|sql| [gap.as_str(), sql, "\n;"]).collect();
-        prop_assert_eq!(broken(&sql), None, "{}", sql);
+        let sql: String = accepted.iter().flat_map(|sql| [gap.as_str(), sql, "\n;"]).collect();
+        prop_assert_eq!(dependency(&sql), None, "{}", sql);
     }
 
     #[test]
-    fn any_bytes_are_looked_through_to_their_end(sql in prop::collection::vec(any::<u8>(), 0..300), backslashes: bool) {
-        let _ = first_broken(&sql, backslashes);
+    fn arbitrary_bytes_do_not_panic(sql in prop::collection::vec(any::<u8>(), 0..300), backslash_escapes: bool) {
+        let _ = first_session_dependency(&sql, backslash_escapes);
     }
 }

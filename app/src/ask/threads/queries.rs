@@ -1,0 +1,119 @@
+//! Reads conversations, for pages and for the writers and readers of answers.
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::row::MESSAGE_COLUMNS;
+use super::{Message, Thread};
+use crate::ids::{DocumentId, MessageId, ThreadId};
+
+/// The newest are listed.
+pub const MAX_LISTED_THREADS: i64 = 100;
+/// The newest are shown.
+pub const MAX_SHOWN_MESSAGES: i64 = 200;
+/// The newest are listed.
+pub const MAX_LISTED_DOCUMENTS: i64 = 200;
+
+/// The newest conversations.
+pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, title, document_id, document_title, updated_at
+         FROM threads ORDER BY updated_at DESC, id LIMIT $1",
+    )
+    .bind(MAX_LISTED_THREADS)
+    .fetch_all(database)
+    .await
+}
+
+pub async fn find(database: &PgPool, thread: ThreadId) -> Result<Option<Thread>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, title, document_id, document_title, updated_at
+         FROM threads WHERE id = $1",
+    )
+    .bind(thread.0)
+    .fetch_optional(database)
+    .await
+}
+
+/// The messages of a conversation, in order.
+pub async fn messages(database: &PgPool, thread: ThreadId) -> Result<Vec<Message>, sqlx::Error> {
+    let newest = format!(
+        "SELECT * FROM (SELECT {MESSAGE_COLUMNS} FROM messages m WHERE thread_id = $1 ORDER BY ordinal DESC LIMIT $2) newest ORDER BY ordinal"
+    );
+    let mut messages: Vec<Message> = sqlx::query_as(sqlx::AssertSqlSafe(newest))
+        .bind(thread.0)
+        .bind(MAX_SHOWN_MESSAGES)
+        .fetch_all(database)
+        .await?;
+    mark_removed_documents(database, &mut messages).await?;
+    Ok(messages)
+}
+
+pub async fn message(
+    database: &PgPool,
+    thread: ThreadId,
+    message: MessageId,
+) -> Result<Option<Message>, sqlx::Error> {
+    let query =
+        format!("SELECT {MESSAGE_COLUMNS} FROM messages m WHERE thread_id = $1 AND id = $2");
+    let mut found: Vec<Message> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(thread.0)
+        .bind(message.0)
+        .fetch_all(database)
+        .await?;
+    mark_removed_documents(database, &mut found).await?;
+    Ok(found.pop())
+}
+
+/// The question that precedes an answer.
+pub async fn question_of(
+    database: &PgPool,
+    answer: &Message,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT text FROM messages WHERE thread_id = $1 AND ordinal < $2 AND author = 'person' ORDER BY ordinal DESC LIMIT 1",
+    )
+    .bind(answer.thread.0)
+    .bind(answer.ordinal)
+    .fetch_optional(database)
+    .await
+}
+
+/// Documents that can be asked about, newest first.
+pub async fn documents(database: &PgPool) -> Result<Vec<(DocumentId, String)>, sqlx::Error> {
+    sqlx::query_as("SELECT id, title FROM documents ORDER BY created_at DESC, id LIMIT $1")
+        .bind(MAX_LISTED_DOCUMENTS)
+        .fetch_all(database)
+        .await
+}
+
+/// Marks citations of deleted documents and clears their quotes.
+async fn mark_removed_documents(
+    database: &PgPool,
+    messages: &mut [Message],
+) -> Result<(), sqlx::Error> {
+    let mut cited: Vec<Uuid> = messages
+        .iter()
+        .flat_map(|message| &message.citations)
+        .map(|citation| citation.document.0)
+        .collect();
+    cited.sort_unstable();
+    cited.dedup();
+    if cited.is_empty() {
+        return Ok(());
+    }
+    let existing: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM documents WHERE id = ANY($1)")
+        .bind(&cited)
+        .fetch_all(database)
+        .await?;
+    for citation in messages
+        .iter_mut()
+        .flat_map(|message| &mut message.citations)
+    {
+        citation.document_removed = !existing.contains(&citation.document.0);
+        if citation.document_removed {
+            citation.quote.clear();
+        }
+    }
+    Ok(())
+}

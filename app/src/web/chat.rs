@@ -1,0 +1,357 @@
+//! Conversations about documents: the page, questions and streamed answers.
+
+mod events;
+pub mod pages;
+mod views;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
+use serde::Deserialize;
+
+use crate::ask::threads::{self, AskedQuestion, QuestionTarget};
+use crate::ask::{
+    AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Question,
+};
+use crate::domain::RateLimitClass;
+use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::telemetry::QuestionOutcome;
+use crate::web::shared::error::AcceptedFormat;
+use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
+use crate::web::shared::pages::{Notice, PageContext};
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::unavailable;
+use crate::web::shared::{App, Problem};
+use crate::workspaces::members;
+use pages::ChatPage;
+
+/// `Retry-After` while the workspace has too many pending answers.
+const ANSWERS_RETRY_AFTER_SECONDS: u64 = 10;
+
+pub(super) fn routes() -> Vec<Route> {
+    let member = Access::Member;
+    vec![
+        Route::get("/w/{workspace}/chat", member, new_thread),
+        Route::post("/w/{workspace}/chat", member, ask).rate_limit_class(RateLimitClass::Questions),
+        Route::get("/w/{workspace}/chat/{thread}", member, show),
+        Route::post("/w/{workspace}/chat/{thread}/delete", member, delete),
+        Route::get(
+            "/w/{workspace}/chat/{thread}/messages/{message}/events",
+            member,
+            events::events,
+        )
+        .event_stream(),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/messages/{message}/stop",
+            member,
+            stop,
+        ),
+    ]
+}
+
+#[derive(Deserialize)]
+struct ThreadPath {
+    thread: ThreadId,
+}
+
+#[derive(Deserialize)]
+struct MessagePath {
+    thread: ThreadId,
+    message: MessageId,
+}
+
+/// Reports an error of the tenant's database to the connection pool and explains it to the user.
+async fn database_problem(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
+    problem(app.ask.report_error(&access.workspace, error).await, access)
+}
+
+fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
+    match error {
+        AskError::Unavailable(reason) => unavailable::problem(&reason, &access.workspace.id),
+        AskError::Database(error) => Problem::internal_error(&error),
+        AskError::ThreadNotFound => Problem::not_found(),
+        AskError::DocumentNotFound => document_not_available(),
+        AskError::TooManyAnswers => Problem {
+            retry_after_seconds: Some(ANSWERS_RETRY_AFTER_SECONDS),
+            ..Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_pending_answers",
+                format!(
+                    "This workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress"
+                ),
+                "Your question was not sent. Wait until an answer is complete, or stop one.",
+            )
+        },
+    }
+}
+
+fn document_not_available() -> Problem {
+    Problem::invalid_input(
+        "You cannot ask about this document. It may have been deleted or not be ready yet",
+    )
+}
+
+fn message(error: InvalidQuestion) -> String {
+    match error {
+        InvalidQuestion::Empty => "Enter a question.".to_owned(),
+        InvalidQuestion::TooLong => {
+            format!("Shorten your question to at most {MAX_QUESTION_CHARS} characters.")
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct NewThreadParams {
+    /// Preselects a document.
+    document: Option<DocumentId>,
+}
+
+async fn new_thread(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    context: PageContext,
+    Query(params): Query<NewThreadParams>,
+) -> Result<Markup, Problem> {
+    let view = ChatPage {
+        chosen: params.document,
+        ..page(&app, &access, None).await?
+    };
+    Ok(pages::page(
+        &context,
+        access.form_context(context.now),
+        &view,
+    ))
+}
+
+async fn show(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    context: PageContext,
+    Path(ThreadPath { thread }): Path<ThreadPath>,
+) -> Result<Markup, Problem> {
+    let view = page(&app, &access, Some(thread)).await?;
+    Ok(pages::page(
+        &context,
+        access.form_context(context.now),
+        &view,
+    ))
+}
+
+/// Loads the view from the tenant's database and the names of the members.
+async fn page(
+    app: &App,
+    access: &WorkspaceAccess,
+    open: Option<ThreadId>,
+) -> Result<ChatPage, Problem> {
+    let database = app
+        .ask
+        .database(&access.workspace)
+        .await
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
+    let read = async {
+        let thread = match open {
+            Some(thread) => match threads::find(&database, thread).await? {
+                Some(thread) => {
+                    let messages = threads::messages(&database, thread.id).await?;
+                    Some((thread, messages))
+                }
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let threads = threads::list(&database).await?;
+        let documents = threads::documents(&database).await?;
+        Ok(Some((thread, threads, documents)))
+    };
+    let (thread, threads, documents) = match read.await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Err(Problem::not_found()),
+        Err(error) => return Err(database_problem(app, access, error).await),
+    };
+    let members = members::list(&app.database, &access.workspace.id).await?;
+    Ok(ChatPage {
+        threads: threads.into_iter().map(views::link).collect(),
+        thread: thread.map(|(thread, messages)| views::thread(thread, messages, &members)),
+        documents: documents.into_iter().map(views::choice).collect(),
+        chosen: None,
+        excerpts_only: app.ask.is_extractive(),
+        draft: String::new(),
+        error: None,
+    })
+}
+
+#[derive(Deserialize)]
+struct QuestionForm {
+    #[serde(default)]
+    question: String,
+    /// Empty for all documents.
+    #[serde(default)]
+    document: String,
+    /// Empty for a new conversation.
+    #[serde(default)]
+    thread: String,
+}
+
+impl QuestionForm {
+    fn target(&self) -> Result<QuestionTarget, Problem> {
+        let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        match (optional(&self.thread), optional(&self.document)) {
+            (Some(thread), _) => thread
+                .parse()
+                .map(QuestionTarget::Thread)
+                .map_err(|_| Problem::not_found()),
+            (None, Some(document)) => document
+                .parse()
+                .map(|document| QuestionTarget::NewThread(Some(document)))
+                .map_err(|_| document_not_available()),
+            (None, None) => Ok(QuestionTarget::NewThread(None)),
+        }
+    }
+}
+
+async fn ask(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    context: PageContext,
+    headers: HeaderMap,
+    Form(form): Form<QuestionForm>,
+) -> Result<Response, Problem> {
+    let target = form.target()?;
+    let is_fragment = AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment;
+    let question: Question = match form.question.parse() {
+        Ok(question) => question,
+        Err(error) => {
+            app.metrics.answers.question(QuestionOutcome::Invalid);
+            if is_fragment {
+                return Err(Problem::invalid_input(message(error)));
+            }
+            return invalid_question(&app, &access, &context, target, form, error).await;
+        }
+    };
+    let asked = insert_question(&app, &access, &question, target).await?;
+    // If this fails, the event stream that the page opens starts the answer.
+    if let Err(error) = app
+        .ask
+        .start_answer(&access.workspace, asked.answer.id)
+        .await
+    {
+        tracing::debug!(%error, "answer not started; its event stream will start it");
+    }
+    if !is_fragment || matches!(target, QuestionTarget::NewThread(_)) {
+        let path = format!("/w/{}/chat/{}", access.workspace.id, asked.thread);
+        return Ok(Redirect::to(&path).into_response());
+    }
+    let asked_by = Some(access.user.display_name.clone());
+    Ok(pages::exchange(
+        access.form_context(context.now),
+        asked.thread,
+        &views::question(&asked.question, asked_by),
+        &views::answer(asked.answer, question.as_str().to_owned()),
+    )
+    .into_response())
+}
+
+async fn insert_question(
+    app: &App,
+    access: &WorkspaceAccess,
+    question: &Question,
+    target: QuestionTarget,
+) -> Result<AskedQuestion, Problem> {
+    let model = app.models.chat_model().map(llm::ChatModel::name);
+    let insert = async {
+        let database = app.ask.database(&access.workspace).await?;
+        threads::ask(&database, access.user.id, question, target, model).await
+    };
+    let asked = insert.await;
+    app.metrics.answers.question(match &asked {
+        Ok(_) => QuestionOutcome::Accepted,
+        Err(AskError::Unavailable(_) | AskError::Database(_)) => QuestionOutcome::Unavailable,
+        Err(AskError::ThreadNotFound | AskError::DocumentNotFound) => QuestionOutcome::Invalid,
+        Err(AskError::TooManyAnswers) => QuestionOutcome::TooMany,
+    });
+    match asked {
+        Ok(asked) => Ok(asked),
+        Err(AskError::Database(error)) => Err(database_problem(app, access, error).await),
+        Err(error) => Err(problem(error, access)),
+    }
+}
+
+/// The page with the rejected question and the error.
+async fn invalid_question(
+    app: &App,
+    access: &WorkspaceAccess,
+    context: &PageContext,
+    target: QuestionTarget,
+    form: QuestionForm,
+    error: InvalidQuestion,
+) -> Result<Response, Problem> {
+    let (open, chosen) = match target {
+        QuestionTarget::Thread(thread) => (Some(thread), None),
+        QuestionTarget::NewThread(document) => (None, document),
+    };
+    let view = ChatPage {
+        chosen,
+        draft: form.question,
+        error: Some(message(error)),
+        ..page(app, access, open).await?
+    };
+    let markup = pages::page(context, access.form_context(context.now), &view);
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
+}
+
+async fn delete(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    Path(ThreadPath { thread }): Path<ThreadPath>,
+) -> Result<Redirect, Problem> {
+    let database = app
+        .ask
+        .database(&access.workspace)
+        .await
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
+    match threads::delete(&database, thread).await {
+        Ok(true) => {
+            let (parameter, key) = (Notice::PARAMETER, Notice::ThreadDeleted.key());
+            let path = format!("/w/{}/chat?{parameter}={key}", access.workspace.id);
+            Ok(Redirect::to(&path))
+        }
+        Ok(false) => Err(Problem::not_found()),
+        Err(error) => Err(database_problem(&app, &access, error).await),
+    }
+}
+
+async fn stop(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    headers: HeaderMap,
+    Path(path): Path<MessagePath>,
+) -> Result<Response, Problem> {
+    let database = app
+        .ask
+        .database(&access.workspace)
+        .await
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
+    let stopped = async {
+        match threads::message(&database, path.thread, path.message).await? {
+            Some(message) => app
+                .ask
+                .stop(&access.workspace, &database, &message)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    };
+    match stopped.await {
+        // An answer that has just completed needs no stop.
+        Ok(Some(_)) => {}
+        Ok(None) => return Err(Problem::not_found()),
+        Err(error) => return Err(database_problem(&app, &access, error).await),
+    }
+    if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
+        // The event stream sends the final state of the answer.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let path = format!("/w/{}/chat/{}", access.workspace.id, path.thread);
+    Ok(Redirect::to(&path).into_response())
+}

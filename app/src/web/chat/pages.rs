@@ -1,0 +1,264 @@
+//! Conversations about a workspace's documents.
+//!
+//! A question is posted as a form to `/w/{workspace}/chat`, with `question`, and either `document`
+//! (for one document only) or `thread` (to continue a conversation). The answer is then shown as
+//! `Pending` and connects to `/w/{workspace}/chat/{thread}/messages/{message}/events`:
+//! - [`EVENT_STATUS`] carries [`answer_status`];
+//! - [`EVENT_TEXT`] carries [`answer_text`] with the whole text so far, so that a client that
+//!   connects late misses nothing;
+//! - [`EVENT_DONE`] carries the final [`answer`] and ends the stream.
+
+mod answer;
+mod prose;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+pub use answer::{
+    AnswerState, AnswerView, AuthorView, CitationView, Progress, answer, answer_status, answer_text,
+};
+
+use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::web::shared::pages::FormContext;
+use crate::web::shared::pages::layout::{Layout, PageContext, Section};
+use crate::web::shared::pages::parts::{self, csrf, form_error};
+use crate::web::shared::pages::{format, icons};
+
+/// Carries the status before there is text.
+pub const EVENT_STATUS: &str = "status";
+/// Carries the text so far.
+pub const EVENT_TEXT: &str = "text";
+/// Carries the final answer and ends the stream.
+pub const EVENT_DONE: &str = "done";
+pub use crate::ask::MAX_QUESTION_CHARS;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatPage {
+    /// Newest first.
+    pub threads: Vec<ThreadLink>,
+    /// The open conversation; `None` for a new one.
+    pub thread: Option<ThreadView>,
+    /// The documents that questions can be limited to.
+    pub documents: Vec<DocumentChoice>,
+    /// For a new conversation: the selected document.
+    pub chosen: Option<DocumentId>,
+    /// Whether answers are excerpts because no model is configured.
+    pub excerpts_only: bool,
+    /// The question from a rejected submission.
+    pub draft: String,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadLink {
+    pub id: ThreadId,
+    /// By default the first question, shortened.
+    pub title: String,
+    /// When the last message was added.
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentChoice {
+    pub id: DocumentId,
+    pub title: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadView {
+    pub id: ThreadId,
+    /// By default the first question, shortened.
+    pub title: String,
+    pub scope: Scope,
+    /// In order.
+    pub messages: Vec<MessageView>,
+}
+
+/// Which documents a conversation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    One { document: DocumentId, title: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageView {
+    Question(QuestionView),
+    Answer(AnswerView),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuestionView {
+    /// Also part of the element's id.
+    pub id: MessageId,
+    pub text: String,
+    /// `None` if the account was deleted.
+    pub asked_by: Option<String>,
+    pub asked_at: Timestamp,
+}
+
+pub fn page(context: &PageContext, form_context: FormContext<'_>, view: &ChatPage) -> Markup {
+    let base = format!("/w/{}/chat", form_context.workspace);
+    let title = view
+        .thread
+        .as_ref()
+        .map_or("New conversation", |thread| &thread.title);
+    Layout::new(context, title)
+        .section(Section::Chat)
+        .class("chat")
+        .render(&html! {
+            (thread_list(form_context, &view.threads, view.thread.as_ref().map(|thread| thread.id)))
+            div.conversation {
+                (head(form_context, view, &base))
+                div.messages #messages role="log" aria-label="Conversation" {
+                    @if let Some(thread) = &view.thread {
+                        @for message in &thread.messages { (self::message(form_context, thread.id, message)) }
+                    } @else { (beginning(form_context, view)) }
+                }
+                (composer(form_context, view, &base))
+            }
+        })
+}
+
+/// The list of conversations beside the open one; collapsible on phones.
+pub fn thread_list(
+    form_context: FormContext<'_>,
+    threads: &[ThreadLink],
+    current: Option<ThreadId>,
+) -> Markup {
+    let base = format!("/w/{}/chat", form_context.workspace);
+    html! {
+        details.threads #threads data-wide-open {
+            summary { (icons::CHAT) span { "Conversations" } span.count { (threads.len()) } }
+            nav aria-label="Conversations" {
+                a.button.wide href=(base) { (icons::PLUS) "New conversation" }
+                @if threads.is_empty() { p.hint { "Your conversations will appear here." } }
+                ul {
+                    @for thread in threads {
+                        li {
+                            a href={ (base) "/" (thread.id) } aria-current=[(current == Some(thread.id)).then_some("page")] {
+                                span.thread-title { (thread.title) }
+                                small { (format::time(thread.updated_at, form_context.now)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
+    html! {
+        header.conversation-head {
+            @match &view.thread {
+                None => h1 { "New conversation" },
+                Some(thread) => {
+                    div {
+                        h1 { (thread.title) }
+                        p.hint {
+                            @match &thread.scope {
+                                Scope::All => "About all documents",
+                                Scope::One { document, title } => { "About " a href={ "/w/" (form_context.workspace) "/documents/" (document) } { (title) } },
+                            }
+                        }
+                    }
+                    (parts::menu("thread-menu", "this conversation", &parts::button_form(&format!("{base}/{}/delete", thread.id), form_context.csrf,
+                        "menu-item danger", html! { (icons::TRASH) span { "Delete conversation" } })))
+                },
+            }
+        }
+    }
+}
+
+/// Shown instead of messages in a new conversation.
+fn beginning(form_context: FormContext<'_>, view: &ChatPage) -> Markup {
+    html! {
+        @if view.documents.is_empty() {
+            (parts::empty(icons::DOCUMENTS, "No documents to ask about yet", "Upload a PDF first. You can ask questions about it as soon as it\u{2019}s ready.",
+                Some(html! { a.button.primary href={ "/w/" (form_context.workspace) "/documents" } { (icons::UPLOAD) "Upload documents" } })))
+        } @else {
+            div.empty {
+                span.empty-icon { (icons::CHAT) }
+                h2 { "What would you like to know?" }
+                p { "Ask in your own words. Each answer links to the pages it\u{2019}s based on." }
+            }
+        }
+    }
+}
+
+pub fn message(form_context: FormContext<'_>, thread: ThreadId, message: &MessageView) -> Markup {
+    match message {
+        MessageView::Question(view) => question(form_context, view),
+        MessageView::Answer(view) => answer(form_context, thread, view),
+    }
+}
+
+/// A new question and its pending answer, appended to `#messages` when the form is posted by
+/// script.
+pub fn exchange(
+    form_context: FormContext<'_>,
+    thread: ThreadId,
+    asked: &QuestionView,
+    answering: &AnswerView,
+) -> Markup {
+    html! {
+        (question(form_context, asked))
+        (answer(form_context, thread, answering))
+    }
+}
+
+fn question(form_context: FormContext<'_>, view: &QuestionView) -> Markup {
+    html! {
+        article.message.question id={ "message-" (view.id) } {
+            header.message-head {
+                strong { (view.asked_by.as_deref().unwrap_or("Former member")) }
+                " " (format::time(view.asked_at, form_context.now))
+            }
+            p.question-text { (view.text) }
+        }
+    }
+}
+
+/// The question form. In an open conversation the script posts it and the answer appears below;
+/// otherwise the browser navigates to the new conversation.
+fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
+    let thread = view.thread.as_ref();
+    let posts = thread.map(|_| base);
+    html! {
+        @if thread.is_some() || !view.documents.is_empty() {
+            form.composer #composer method="post" action=(base) data-once data-composer
+                hx-post=[posts] hx-target=[posts.map(|_| "#messages")] hx-swap=[posts.map(|_| "beforeend")] {
+                (csrf(form_context.csrf))
+                @if let Some(thread) = thread { input type="hidden" name="thread" value=(thread.id); }
+                (form_error(view.error.as_deref()))
+                label.visually-hidden for="question" { "Your question" }
+                textarea #question name="question" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
+                    aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter { (view.draft) }
+                div.composer-foot {
+                    @if thread.is_none() { (scope_choice(view)) }
+                    p.hint #composer-hint {
+                        @if view.excerpts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
+                        @else { "Answers may contain mistakes. Check the cited pages." }
+                    }
+                    button.button.primary.send type="submit" { (icons::SEND) span { "Ask" } }
+                }
+                noscript { p.hint { "Answers require JavaScript." } }
+            }
+        }
+    }
+}
+
+fn scope_choice(view: &ChatPage) -> Markup {
+    html! {
+        div.scope {
+            label.visually-hidden for="scope" { "Documents to search" }
+            select #scope name="document" {
+                option value="" selected[view.chosen.is_none()] { "All documents" }
+                @for document in &view.documents {
+                    option value=(document.id) selected[view.chosen == Some(document.id)] { (document.title) }
+                }
+            }
+        }
+    }
+}

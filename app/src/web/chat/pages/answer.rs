@@ -1,0 +1,279 @@
+//! An answer, pending or final.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::prose;
+use super::{EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
+use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::web::shared::pages::FormContext;
+use crate::web::shared::pages::parts::{self, Severity, csrf};
+use crate::web::shared::pages::{PRODUCT, format, icons};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerView {
+    /// Also part of the element's id and the stream's URL.
+    pub id: MessageId,
+    pub author: AuthorView,
+    pub state: AnswerState,
+    /// Empty for excerpts, where the citations are the answer.
+    pub text: String,
+    /// The passages given to the model.
+    pub citations: Vec<CitationView>,
+    /// For the button that asks again.
+    pub question: String,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthorView {
+    Model {
+        /// As named by the API.
+        name: String,
+    },
+    /// Passages quoted from the documents, without a model.
+    Excerpts,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerState {
+    /// Being generated, or waiting for a client to open its stream.
+    Pending,
+    Complete,
+    Stopped,
+    Failed {
+        reason: String,
+        /// What the user can do about it.
+        hint: String,
+    },
+    /// No passage is relevant enough.
+    NotFound,
+}
+
+/// A passage that an answer is based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CitationView {
+    /// As referenced in the text: `[1]`.
+    pub number: u32,
+    /// `None` if the document was deleted.
+    pub document: Option<DocumentId>,
+    pub title: String,
+    /// Page of the best match, at which the PDF opens.
+    pub page: u32,
+    pub page_from: u32,
+    pub page_to: u32,
+    /// Whether the text references it.
+    pub cited: bool,
+    pub quote: String,
+}
+
+/// What happens before there is text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Searching,
+    Reading { passages: u32 },
+    Writing,
+}
+
+/// An answer in its conversation; sent with [`super::EVENT_DONE`] once it is final.
+pub fn answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+    if view.state == AnswerState::Pending {
+        pending(form_context, thread, view)
+    } else {
+        final_answer(form_context, thread, view)
+    }
+}
+
+fn pending(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+    let stream = format!(
+        "/w/{}/chat/{thread}/messages/{}",
+        form_context.workspace, view.id
+    );
+    html! {
+        article.message.answer.pending id={ "message-" (view.id) } aria-busy="true" aria-live="off" hx-ext="sse" sse-connect={ (stream) "/events" } sse-close=(EVENT_DONE)
+            sse-swap=(EVENT_DONE) hx-swap="outerHTML" {
+            (author(&view.author))
+            div.answer-status sse-swap=(EVENT_STATUS) hx-swap="innerHTML" { (answer_status(Progress::Searching)) }
+            div.answer-text sse-swap=(EVENT_TEXT) hx-swap="innerHTML" { (answer_text(form_context, view)) }
+            form.stop method="post" action={ (stream) "/stop" } hx-post={ (stream) "/stop" } hx-swap="none" {
+                (csrf(form_context.csrf))
+                button.button.small type="submit" { (icons::STOP) "Stop" }
+            }
+        }
+    }
+}
+
+fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+    html! {
+        article.message.answer id={ "message-" (view.id) } {
+            @if view.state == AnswerState::NotFound { (product_author()) } @else { (author(&view.author)) }
+            @match &view.state {
+                AnswerState::NotFound => (not_found(view)),
+                AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
+                    @if view.author == AuthorView::Excerpts { (excerpts(form_context, view)) } @else {
+                        div.answer-text { (answer_text(form_context, view)) }
+                        @if !view.text.trim().is_empty() { (sources(form_context, view)) }
+                    }
+                },
+            }
+            @match &view.state {
+                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " You stopped this answer, so it may be incomplete." },
+                AnswerState::Failed { reason, hint } => {
+                    (parts::callout(Severity::Bad, reason, &html! { p { (hint) } }))
+                },
+                AnswerState::Pending | AnswerState::Complete | AnswerState::NotFound => {},
+            }
+            @if matches!(view.state, AnswerState::Stopped | AnswerState::Failed { .. }) { (ask_again(form_context, thread, view)) }
+        }
+    }
+}
+
+fn author(author: &AuthorView) -> Markup {
+    html! {
+        header.message-head {
+            @match author {
+                AuthorView::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="AI model" { (name) } },
+                AuthorView::Excerpts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
+            }
+        }
+    }
+}
+
+/// Author line of messages that come from neither a model nor a document.
+fn product_author() -> Markup {
+    html! { header.message-head { (icons::LOGO) strong { (PRODUCT) } } }
+}
+
+/// The status text, sent with [`super::EVENT_STATUS`].
+pub fn answer_status(progress: Progress) -> Markup {
+    html! {
+        span.dots aria-hidden="true" { span {} span {} span {} }
+        @match progress {
+            Progress::Searching => "Searching your documents\u{2026}",
+            Progress::Reading { passages } => { "Reading " (format::count(passages.into(), "passage", "passages")) "\u{2026}" },
+            Progress::Writing => "Writing\u{2026}",
+        }
+    }
+}
+
+/// The text so far with its references as links, sent with [`super::EVENT_TEXT`].
+pub fn answer_text(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
+    prose::render(&view.text, &|number| {
+        view.citations
+            .iter()
+            .find(|citation| citation.number == number)
+            .map(|citation| reference(form_context, citation))
+    })
+}
+
+/// Renders `[1]` as a link that opens the PDF at the page.
+fn reference(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
+    let label = format!(
+        "Source {}: {}, {}",
+        citation.number,
+        citation.title,
+        format::pages(citation.page_from, citation.page_to)
+    );
+    html! {
+        @if let Some(url) = page_url(form_context, citation) {
+            a.ref href=(url) target="_blank" rel="noopener" aria-label=(label) title=(label) { (citation.number) }
+        } @else {
+            span.ref title=(label) { (citation.number) }
+        }
+    }
+}
+
+/// URL of the PDF at the passage's page.
+fn page_url(form_context: FormContext<'_>, citation: &CitationView) -> Option<String> {
+    citation.document.map(|document| {
+        format!(
+            "/w/{}/documents/{document}/file#page={}",
+            form_context.workspace, citation.page
+        )
+    })
+}
+
+fn source_link(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
+    html! {
+        span.ref aria-hidden="true" { (citation.number) }
+        @if let Some(url) = page_url(form_context, citation) {
+            a.source-link href=(url) target="_blank" rel="noopener" {
+                span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) }
+            }
+        } @else {
+            span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) " (document deleted)" }
+        }
+    }
+}
+
+fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
+    let cited: Vec<&CitationView> = view
+        .citations
+        .iter()
+        .filter(|citation| citation.cited)
+        .collect();
+    html! {
+        @if !cited.is_empty() {
+            div.sources {
+                h2 { "Sources" }
+                ol {
+                    @for citation in cited {
+                        li {
+                            details {
+                                summary { (source_line(citation)) }
+                                blockquote { (citation.quote) }
+                                @if let Some(url) = page_url(form_context, citation) {
+                                    a href=(url) target="_blank" rel="noopener" { "Open PDF at " (format::pages(citation.page_from, citation.page_to)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn source_line(citation: &CitationView) -> Markup {
+    html! {
+        span.ref aria-hidden="true" { (citation.number) }
+        span.source-title { (citation.title) }
+        span.source-page { (format::pages(citation.page_from, citation.page_to)) @if citation.document.is_none() { " (document deleted)" } }
+    }
+}
+
+fn excerpts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
+    html! {
+        p.hint { "These are the most relevant passages, quoted word for word." }
+        ol.extracts {
+            @for citation in &view.citations {
+                li {
+                    blockquote { (citation.quote) }
+                    p.extract-source { (source_link(form_context, citation)) }
+                }
+            }
+        }
+    }
+}
+
+fn not_found(view: &AnswerView) -> Markup {
+    html! {
+        div.answer-text {
+            @if view.text.trim().is_empty() {
+                p { "We couldn\u{2019}t find an answer in your documents." }
+            } @else { p { (view.text) } }
+        }
+        p.hint { "Try rephrasing your question, making it more specific, or uploading a document that covers it." }
+    }
+}
+
+fn ask_again(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+    html! {
+        form method="post" action={ "/w/" (form_context.workspace) "/chat" } data-once {
+            (csrf(form_context.csrf))
+            input type="hidden" name="thread" value=(thread);
+            input type="hidden" name="question" value=(view.question);
+            button.button.small type="submit" { (icons::AGAIN) "Ask again" }
+        }
+    }
+}

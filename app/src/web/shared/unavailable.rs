@@ -1,0 +1,76 @@
+//! Explains to users why their workspace's database cannot be used.
+
+use axum::http::StatusCode;
+
+use super::Problem;
+use super::pages::problem::HelpLink;
+use crate::ids::WorkspaceId;
+use crate::tenants::Unavailable;
+
+/// The error for every handler that needs the database. If waiting a few seconds is not enough, it
+/// links to the page with the state of the database.
+pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
+    let link = match reason {
+        Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
+        Unavailable::Provisioning(_)
+        | Unavailable::Stalled(_)
+        | Unavailable::SchemaOutdated { .. }
+        | Unavailable::Deleted
+        | Unavailable::NotOwned => Some(Box::new(HelpLink {
+            path: format!("/w/{workspace}/provisioning"),
+            label: "View database status",
+        })),
+    };
+    let (code, title, hint) = texts(reason);
+    Problem {
+        link,
+        retry_after_seconds: retry_after_seconds(reason),
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, hint)
+    }
+}
+
+fn retry_after_seconds(reason: &Unavailable) -> Option<u64> {
+    match reason {
+        Unavailable::Provisioning(_) => Some(2),
+        Unavailable::SchemaOutdated { .. } => Some(10),
+        Unavailable::PoolsExhausted => Some(5),
+        Unavailable::Unreachable { retry_after } => Some(retry_after.as_secs().max(1)),
+        Unavailable::Stalled(_) | Unavailable::Deleted | Unavailable::NotOwned => None,
+    }
+}
+
+/// The code, the title and the hint.
+fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
+    match reason {
+        Unavailable::Provisioning(_) => (
+            "database_provisioning",
+            "Your database is not ready yet",
+            "We are still setting it up. Wait a few seconds and try again.",
+        ),
+        Unavailable::Stalled(_) => (
+            "database_stalled",
+            "Your database could not be set up",
+            "Your administrator has to fix a problem first. Everything you uploaded is kept.",
+        ),
+        Unavailable::SchemaOutdated { .. } => (
+            "database_schema_outdated",
+            "Your database is being updated",
+            "Your data is safe. Wait a few seconds and try again.",
+        ),
+        Unavailable::Deleted | Unavailable::NotOwned => (
+            "database_deleted",
+            "Your database no longer exists",
+            "It was deleted outside of this app. The status page explains your options.",
+        ),
+        Unavailable::PoolsExhausted => (
+            "databases_busy",
+            "The service is busy",
+            "Nothing was changed. Wait a few seconds and try again.",
+        ),
+        Unavailable::Unreachable { .. } => (
+            "database_unreachable",
+            "Your database is not responding",
+            "It may be starting up. Wait a few seconds and try again.",
+        ),
+    }
+}

@@ -1,0 +1,110 @@
+//! Outages of the services that ingestion needs: the document shows the reason, nothing is lost,
+//! and ingestion continues afterwards.
+
+use std::sync::atomic::Ordering;
+
+use app::documents::{BlockedOn, DocumentStatus, IngestError, SystemFailure};
+use app::ingestion::MAX_ATTEMPTS;
+use app::jobs::{Attempt, JobHandler as _};
+
+use crate::support::{World, pdf};
+
+fn blocked_on(state: &DocumentStatus) -> Option<BlockedOn> {
+    match state {
+        DocumentStatus::Working {
+            blocked: Some((on, Some(_))),
+            ..
+        } => Some(*on),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_model_the_database_or_the_store_is_shown_and_retried() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(2, "outage")).await;
+
+    world.models.unavailable.store(true, Ordering::SeqCst);
+    world.ingest(document).await.unwrap_err();
+    assert_eq!(
+        blocked_on(&world.state(document).await),
+        Some(BlockedOn::Model)
+    );
+    world.models.unavailable.store(false, Ordering::SeqCst);
+
+    world.tenants.unavailable.store(true, Ordering::SeqCst);
+    world.ingest(document).await.unwrap_err();
+    assert_eq!(
+        blocked_on(&world.state(document).await),
+        Some(BlockedOn::Database)
+    );
+    world.tenants.unavailable.store(false, Ordering::SeqCst);
+
+    world.s3.take_away().await;
+    world.ingest(document).await.unwrap_err();
+    assert_eq!(
+        blocked_on(&world.state(document).await),
+        Some(BlockedOn::Storage)
+    );
+    world.s3.bring_back().await.unwrap();
+
+    world.ingest(document).await.unwrap();
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_failed_attempt_leaves_a_failure_that_can_be_retried() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(1, "lasting")).await;
+    world.models.unavailable.store(true, Ordering::SeqCst);
+    let job = world.job(document).await;
+    let last = Attempt {
+        number: MAX_ATTEMPTS,
+    };
+    job.run(world.context.clone(), last).await.unwrap();
+    let failure = IngestError::System(SystemFailure::ModelUnavailable);
+    assert_eq!(
+        world.state(document).await,
+        DocumentStatus::Failed(failure.clone())
+    );
+    assert!(failure.is_retryable());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_file_fails_with_its_reason() {
+    let world = World::start().await;
+    for (bytes, reason) in [
+        (
+            b"%PDF-1.7\nnothing of the kind".to_vec(),
+            pdf_text::DocumentError::Broken,
+        ),
+        (xtask::sample_pdf(&[""]), pdf_text::DocumentError::NoText),
+    ] {
+        let document = world.upload("a.pdf", &bytes).await;
+        world.ingest(document).await.unwrap();
+        assert_eq!(
+            world.state(document).await,
+            DocumentStatus::Failed(IngestError::File(reason))
+        );
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_missing_from_the_store_fails_the_document() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(1, "missing")).await;
+    let key = world
+        .objects
+        .prefix(None, &world.workspace.id)
+        .document(document);
+    world.objects.delete(&key).await.unwrap();
+    world.ingest(document).await.unwrap();
+    assert_eq!(
+        world.state(document).await,
+        DocumentStatus::Failed(IngestError::System(SystemFailure::FileMissing))
+    );
+    world.stop().await;
+}

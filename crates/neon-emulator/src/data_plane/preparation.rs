@@ -1,0 +1,206 @@
+//! Everything before the connection to PostgreSQL: resolves the endpoint, checks the allow list and
+//! the quota, applies faults, and waits until the compute is active.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use neon_client::ids::{BranchId, DatabaseName, EndpointId, RoleName};
+use neon_client::model::Quota;
+use secrecy::SecretString;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedRwLockReadGuard;
+use tokio_rustls::server::TlsStream;
+
+use super::admission::{self, Exhausted};
+use super::error_response::ErrorResponse;
+use super::wire::StartupMessage;
+use super::{DataPlane, pooler, target};
+use crate::clock::{Micros, period_start};
+use crate::compute::Compute;
+use crate::faults::{Effect, Injection};
+use crate::provision::{BackendCredentials, ProvisionError};
+use crate::store::{EndpointKind, EndpointRoute, EndpointRow, Store, StoreError};
+
+/// A client that may be connected to PostgreSQL.
+pub(super) struct PreparedConnection {
+    /// Blocks copies of the branch and suspensions of its computes until the client is
+    /// authenticated.
+    pub(super) branch_lock: OwnedRwLockReadGuard<()>,
+    pub(super) route: EndpointRoute,
+    pub(super) startup: StartupMessage,
+    pub(super) injection: Injection,
+    pub(super) replacements: Vec<(String, String)>,
+    pub(super) user: String,
+    /// Whether the client connects to the pooler.
+    pub(super) pooled: bool,
+    pub(super) password: SecretString,
+    pub(super) password_as_of: Micros,
+}
+
+impl DataPlane {
+    /// Prepares a client's connection to PostgreSQL.
+    pub(super) async fn prepare(
+        &self,
+        client: &TlsStream<TcpStream>,
+        mut startup: StartupMessage,
+        peer: IpAddr,
+    ) -> Result<PreparedConnection, ErrorResponse> {
+        let target = target::resolve(client.get_ref().1.server_name(), startup.get("options"))?;
+        let user = startup.get("user").unwrap_or_default().to_owned();
+        // As in PostgreSQL, the database name defaults to the user name.
+        let database_name = startup
+            .get("database")
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned();
+        let route = self.route(&target.endpoint).await?;
+        self.admit(&route, peer).await?;
+        if target.pooled {
+            pooler::admit(&mut startup, target.options.as_deref())?;
+        }
+        let injection = self.faults.for_connection(&route.endpoint.project_id);
+        tokio::time::sleep(Duration::from_millis(injection.delay_ms)).await;
+        match injection.outcome {
+            Some(Effect::RefuseConnections) => {
+                return Err(ErrorResponse::unavailable(
+                    "injected: the compute does not take connections",
+                ));
+            }
+            Some(Effect::DoesNotWake { ms }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return Err(ErrorResponse::proxy("Couldn't connect to compute node"));
+            }
+            _ => {}
+        }
+        let (route, branch_lock) = self.enter_branch(route).await?;
+        let no_role = || ErrorResponse::password(&user);
+        let no_database = || ErrorResponse {
+            code: "3D000",
+            message: format!("database \"{database_name}\" does not exist"),
+            hint: None,
+        };
+        let branch: BranchId = route
+            .endpoint
+            .branch_id
+            .parse()
+            .map_err(StoreError::corrupt)?;
+        let role: RoleName = user.parse().map_err(|_| no_role())?;
+        let database: DatabaseName = database_name.parse().map_err(|_| no_database())?;
+        let credentials = self
+            .provisioner
+            .ensure(&branch, &role, &database, &self.clock)
+            .await
+            .map_err(|error| match error {
+                ProvisionError::NoRole => no_role(),
+                ProvisionError::NoDatabase => no_database(),
+                ProvisionError::Store(error) => error.into(),
+            })?;
+        startup.set("user", Some(credentials.role.clone()));
+        startup.set("database", Some(credentials.database.clone()));
+        startup.set("options", options(target.options, &route.endpoint));
+        Ok(PreparedConnection {
+            branch_lock,
+            route,
+            startup,
+            injection,
+            password: credentials.password.clone(),
+            password_as_of: credentials.as_of,
+            replacements: replacements(credentials, user.clone(), database_name),
+            user,
+            pooled: target.pooled,
+        })
+    }
+
+    /// Looks up the route of an endpoint.
+    pub(super) async fn route(
+        &self,
+        endpoint: &EndpointId,
+    ) -> Result<EndpointRoute, ErrorResponse> {
+        let Some(route) = self.store.route(endpoint).await? else {
+            return Err(ErrorResponse::proxy(
+                "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
+            ));
+        };
+        if route.endpoint.disabled {
+            return Err(ErrorResponse::proxy(
+                "The endpoint has been disabled. Enable it using the API and retry.",
+            ));
+        }
+        Ok(route)
+    }
+
+    /// Checks the client's address and the project's quota.
+    async fn admit(&self, route: &EndpointRoute, peer: IpAddr) -> Result<(), ErrorResponse> {
+        if !admission::is_address_allowed(route, peer) {
+            return Err(ErrorResponse::proxy(format!(
+                "This IP address {peer} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon \
+                 console. Make sure to check for IPv4 or IPv6 addresses."
+            )));
+        }
+        let Some(quota) = route.project_settings.quota.filter(admission::has_limits) else {
+            return Ok(());
+        };
+        match self.exhausted(&route.endpoint.project_id, &quota).await? {
+            None => Ok(()),
+            Some(exhausted) => Err(ErrorResponse::proxy(exhausted.message())),
+        }
+    }
+
+    /// The quota limit that a project has exceeded.
+    pub(crate) async fn exhausted(
+        &self,
+        project: &str,
+        quota: &Quota,
+    ) -> Result<Option<Exhausted>, StoreError> {
+        let now = self.clock.now();
+        let id = project.parse().map_err(StoreError::corrupt)?;
+        let mut tx = self.store.begin().await?;
+        for mut row in Store::lock_endpoints(&mut tx, &id).await? {
+            let compute = Compute::of(&row, &self.sessions, now);
+            Store::record_usage(&mut tx, &mut row, compute.suspends_at, now).await?;
+        }
+        tx.commit().await?;
+        let used = self.store.usage(project, None, period_start(now)).await?;
+        let mut largest = 0;
+        if quota.logical_size_bytes.is_some_and(|limit| limit > 0) {
+            for branch in self.store.branches(&id).await? {
+                let databases = self.store.databases(&branch.branch_id()?).await?;
+                match self.provisioner.sizes(&databases).await {
+                    Ok(size) => largest = largest.max(size),
+                    Err(ProvisionError::Store(error)) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(admission::exhausted(quota, used, largest))
+    }
+}
+
+/// Replacements for messages to the client. Neon quotes the user name differently than PostgreSQL.
+fn replacements(
+    credentials: BackendCredentials,
+    user: String,
+    database: String,
+) -> Vec<(String, String)> {
+    vec![
+        (credentials.database, database),
+        (
+            format!("failed for user \"{}\"", credentials.role),
+            format!("failed for user '{user}'"),
+        ),
+        (credentials.role, user),
+    ]
+}
+
+/// The options of the session. A session of a read-only compute is read-only by default.
+fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
+    if endpoint.kind != EndpointKind::ReadOnly {
+        return given;
+    }
+    let given = given.unwrap_or_default();
+    Some(
+        format!("{given} -c default_transaction_read_only=on")
+            .trim_start()
+            .to_owned(),
+    )
+}
