@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The release's name, unless it holds the chart's name already or another one is given. */}}
+{{/* The release name followed by the chart name, or the release name alone if it contains the chart name. */}}
 {{- define "chat-app.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
@@ -16,7 +16,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Names in the Tenants' namespace carry the release's: releases of one name in two namespaces do not collide. */}}
+{{/* Names of objects in the Tenants' namespace include the release's namespace, so that releases of the same name in two namespaces do not collide. */}}
 {{- define "chat-app.tenantsName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "chat-app.fullname" .) -}}
 {{- end -}}
@@ -25,7 +25,7 @@
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "chat-app.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is required when serviceAccount.create is false: set it to the name of an existing ServiceAccount" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -50,17 +50,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 
-{{/* The app's configuration file: the settings given, and those that other values decide. */}}
+{{/* The app's settings file: `config`, and the settings that other values determine. */}}
 {{- define "chat-app.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "http-listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
 {{- $_ := set $config "operations-listen" (printf "0.0.0.0:%v" .Values.service.operationsPort) -}}
-{{- $_ := set $config "public-url" (required "publicUrl is needed: the scheme, host and port that browsers use" .Values.publicUrl) -}}
+{{- $_ := set $config "public-url" (required "publicUrl is required: set it to the scheme, host and port that browsers use, such as https://chat.example.com" .Values.publicUrl) -}}
 {{- $_ := set $config "tenants-namespace" .Values.tenantsNamespace -}}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* A variable from a Secret. */}}
+{{/* An environment variable from a Secret. */}}
 {{- define "chat-app.fromSecret" -}}
 - name: {{ .variable }}
   valueFrom:
@@ -69,10 +69,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
       key: {{ .key }}
 {{- end -}}
 
-{{/* The environment of every container: passwords come from Secrets and stand in no file. */}}
+{{/* The environment of every container. Credentials come from Secrets and are not part of the settings file. */}}
 {{- define "chat-app.environment" -}}
 {{- $secrets := .Values.secrets -}}
-{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_DATABASE_URL" "name" (required "secrets.database.name is needed: the Secret with the main database's URI" $secrets.database.name) "key" $secrets.database.key) }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_DATABASE_URL" "name" (required "secrets.database.name is required: set it to the name of a Secret with the URI of the app's PostgreSQL database" $secrets.database.name) "key" $secrets.database.key) }}
 {{- with $secrets.oidc }}{{ if .name }}
 {{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OIDC_CLIENT_SECRET" "name" .name "key" .key) }}
 {{- end }}{{ end }}
@@ -91,7 +91,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* What every container is held to. */}}
+{{/* The security context of every container. */}}
 {{- define "chat-app.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -99,7 +99,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A Deployment: `component` is web or worker, `arguments` follow the program's name. */}}
+{{/* A Deployment. `component` is web or worker; `arguments` are the arguments of the program. */}}
 {{- define "chat-app.deployment" -}}
 {{- $root := .root -}}
 {{- $selector := include "chat-app.selectorLabels" $root -}}
@@ -126,7 +126,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       annotations:
-        # Settings are read once at start: a change of the file replaces the Pods.
+        # The app reads its settings at startup only, so a changed file must replace the Pods.
         checksum/config: {{ include "chat-app.config" $root | sha256sum }}
         {{- with $root.Values.podAnnotations }}
         {{- toYaml . | nindent 8 }}
@@ -134,7 +134,7 @@ spec:
     spec:
       serviceAccountName: {{ include "chat-app.serviceAccountName" $root }}
       automountServiceAccountToken: true
-      # Variables for every Service of the namespace would clutter the environment that settings are read from.
+      # The variables that Kubernetes injects for Services could be mistaken for settings.
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
       {{- with $root.Values.imagePullSecrets }}
@@ -152,7 +152,7 @@ spec:
         seccompProfile:
           type: RuntimeDefault
       initContainers:
-        # The main database's schema, before anything reads it. Under a lock: Pods that start together do it once.
+        # Migrates the main database. A lock ensures that Pods that start together migrate it once.
         - name: migrate
           image: {{ include "chat-app.image" $root | quote }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
@@ -206,7 +206,7 @@ spec:
             - name: config
               mountPath: /etc/chat-app
               readOnly: true
-            # Files on their way from the bucket to the process that reads them.
+            # Files from the bucket while they are being read.
             - name: tmp
               mountPath: /tmp
       volumes:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the chart: lint, rendering with least and odd values, refusal of wrong ones. With KUBECONFIG it goes on against
-# that cluster: every object is checked strictly by the API server, the chart is installed, the rights of its
-# ServiceAccount are compared with a table, and it is uninstalled. Needs no node: no Pod has to run.
+# Tests the chart: lints it, renders it with valid values, and checks that invalid values are rejected. If KUBECONFIG is
+# set, also validates every object against that cluster's API server, installs, upgrades and uninstalls the chart, and
+# compares the permissions of its ServiceAccount with the expected ones. The cluster needs no node, because no Pod has to run.
 #
 #   charts/chat-app/tests/run.sh
 #   KUBECONFIG=... HELM=... KUBECTL=... charts/chat-app/tests/run.sh
@@ -11,26 +11,26 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 chart=$(dirname "$here")
 helm=${HELM:-helm}
 kubectl=${KUBECTL:-kubectl}
-# A run leaves namespaces behind that take a while to go: each has names of its own.
+# Deleting a namespace takes a while, so every run uses different names.
 namespace=chart-test-$$ tenants=chart-tenants-$$ other=chart-other-$$
 failures=0
 
 say() { printf '%s\n' "$*"; }
-command -v "$helm" >/dev/null || { say "$helm is not there: set HELM"; exit 2; }
+command -v "$helm" >/dev/null || { say "$helm not found: set HELM to the path of helm"; exit 2; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
 
 "$helm" lint --strict --quiet "$chart" -f "$here/accepted/least.yaml" || fail "helm lint"
 
 for values in "$here"/accepted/*.yaml; do
   out=$("$helm" template r "$chart" -n "$namespace" -f "$values" 2>&1) || fail "$(basename "$values") does not render: $out"
-  # A large number in scientific notation would be refused as an integer.
+  # The API server rejects a large integer in scientific notation.
   if grep -nE ': [0-9.]+e\+[0-9]+' <<<"$out"; then fail "$(basename "$values") renders a number in scientific notation"; fi
-  # What must hold of every container, whatever the values say.
+  # Every container has this security context, whatever the values are.
   containers=$(grep -cE '^ +image: ' <<<"$out")
   for line in 'allowPrivilegeEscalation: false' 'readOnlyRootFilesystem: true' 'drop: \[ALL\]'; do
-    [[ $(grep -cE "^ +$line" <<<"$out") == "$containers" ]] || fail "$(basename "$values"): not every container says $line"
+    [[ $(grep -cE "^ +$line" <<<"$out") == "$containers" ]] || fail "$(basename "$values"): not every container has $line"
   done
-  # Nothing but references to Secrets: no value of one stands in a manifest.
+  # Manifests refer to Secrets but never contain their values.
   if grep -nE '^kind: Secret' <<<"$out"; then fail "$(basename "$values") renders a Secret"; fi
 done
 
@@ -38,23 +38,23 @@ while IFS='|' read -r arguments part; do
   [[ $arguments == \#* || -z $arguments ]] && continue
   part=${part# }
   arguments=${arguments/least/-f $here/accepted/least.yaml}
-  # shellcheck disable=SC2086 # several arguments stand in a line
+  # shellcheck disable=SC2086 # a line contains several arguments
   if out=$("$helm" template r "$chart" -n "$namespace" $arguments 2>&1); then
-    fail "accepted: $arguments"
+    fail "helm accepted: $arguments"
   elif ! grep -qF -- "$part" <<<"$out"; then
-    fail "$arguments: the error does not name $part: $out"
+    fail "$arguments: the error does not mention $part: $out"
   fi
 done <"$here/refused.txt"
 
-# Rights of the ServiceAccount: the answer of the API server to each question.
+# Checks one permission of the ServiceAccount with `kubectl auth can-i`.
 can() { # yes|no namespace verb resource [--subresource=x]
   local want=$1 where=$2 verb=$3 what=("${@:4}") answer
   answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
     --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
-  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: $answer, not $want"
+  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: got $answer, want $want"
 }
 
-rights() {
+permissions() {
   local verb where
   for verb in get list watch create patch delete; do
     can yes "$tenants" "$verb" tenants.dbpertenant.dev
@@ -87,23 +87,23 @@ if [[ -n ${KUBECONFIG:-} ]]; then
   done
   for values in "$here"/accepted/*.yaml; do
     out=$("$helm" template r "$chart" -n "$namespace" -f "$values" --set "tenantsNamespace=$tenants" |
-      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server refuses $(basename "$values"): $out"
+      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server rejected $(basename "$values"): $out"
   done
 
   account=chart-test-chat-app
   "$helm" install chart-test "$chart" -n "$namespace" -f "$here/accepted/least.yaml" \
     --set "tenantsNamespace=$tenants" >/dev/null || fail "helm install"
-  rights
+  permissions
   "$helm" upgrade chart-test "$chart" -n "$namespace" -f "$here/accepted/workers.yaml" \
     --set "tenantsNamespace=$tenants" >/dev/null || fail "helm upgrade"
-  rights
+  permissions
   "$helm" uninstall chart-test -n "$namespace" >/dev/null || fail "helm uninstall"
 else
-  say "KUBECONFIG is not set: nothing was asked of an API server."
+  say "KUBECONFIG is not set: skipped the checks that need a cluster."
 fi
 
 if ((failures)); then
-  say "The chart has $failures faults."
+  say "$failures checks failed."
   exit 1
 fi
-say "The chart is sound."
+say "All checks passed."

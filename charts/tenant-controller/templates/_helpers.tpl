@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The release's name, unless it holds the chart's name already or another one is given. */}}
+{{/* The release name followed by the chart name, or the release name alone if it contains the chart name. */}}
 {{- define "tenant-controller.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
@@ -16,7 +16,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Names of cluster-wide objects carry the namespace: releases of one name in two namespaces do not collide. */}}
+{{/* Names of cluster-scoped objects include the namespace, so that releases of the same name in two namespaces do not collide. */}}
 {{- define "tenant-controller.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "tenant-controller.fullname" .) -}}
 {{- end -}}
@@ -25,7 +25,7 @@
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "tenant-controller.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is required when serviceAccount.create is false: set it to the name of an existing ServiceAccount" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -53,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- get .Values.config "lease-name" | default "tenant-controller" -}}
 {{- end -}}
 
-{{/* The controller's configuration file: the settings given, and those that other values decide. */}}
+{{/* The controller's settings file: `config`, and the settings that other values determine. */}}
 {{- define "tenant-controller.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "http-listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
@@ -61,29 +61,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* Rules for what belongs to Tenants, in every namespace where there are Tenants. */}}
+{{/* Permissions in every namespace that may contain Tenants. */}}
 {{- define "tenant-controller.tenantRules" -}}
-# Tenants are what is reconciled. patch: the finalizer that keeps a Tenant until its project is gone or retained.
+# The Tenants to reconcile. patch: the finalizer, which keeps a Tenant until its project has been deleted or retained.
 - apiGroups: [dbpertenant.dev]
   resources: [tenants]
   verbs: [get, list, watch, patch]
-# Status and spec are written by different parties; this is the controller's part.
+# Users write the spec; the controller writes the status.
 - apiGroups: [dbpertenant.dev]
   resources: [tenants/status]
   verbs: [patch]
-# The Secret's owner reference blocks the deletion of its Tenant; clusters that check such references
-# (OwnerReferencesPermissionEnforcement) want this for it.
+# The Secret has an owner reference with blockOwnerDeletion. The admission plugin OwnerReferencesPermissionEnforcement
+# requires this permission for it.
 - apiGroups: [dbpertenant.dev]
   resources: [tenants/finalizers]
   verbs: [update]
-# Connection Secrets are written by server-side apply (create, patch), read when a Tenant's own is checked (get), and
-# watched to mend them. Lists and watches ask for metadata alone, so no foreign password reaches the controller; RBAC
-# cannot say that, and cannot say "only those of Tenants" either: `watchNamespaces` narrows it to namespaces.
-# No delete: Kubernetes removes a Secret together with the Tenant that owns it.
+# Connection Secrets. create, patch: server-side apply. get: to check the Secret of a Tenant. list, watch: to restore a
+# Secret that was changed or deleted. Lists and watches request metadata only, so the controller does not receive the
+# passwords of other Secrets. RBAC can express neither "metadata only" nor "only the Secrets of Tenants"; `watchNamespaces`
+# limits the permission to namespaces. delete is not needed: Kubernetes deletes a Secret with the Tenant that owns it.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]
-# Events say beside the Tenant what was done. patch: a repeated one is counted, not written again.
+# Events report what the controller did. patch: a repeated event increases a count instead of creating another event.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

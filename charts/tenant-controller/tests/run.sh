@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the chart: lint, rendering with default and odd values, refusal of wrong ones. With KUBECONFIG it goes on against
-# that cluster: every object is checked strictly by the API server, the chart is installed, the rights of its
-# ServiceAccount are compared with a table, and it is uninstalled. Needs no node: no Pod has to run.
+# Tests the chart: lints it, renders it with valid values, and checks that invalid values are rejected. If KUBECONFIG is
+# set, also validates every object against that cluster's API server, installs, upgrades and uninstalls the chart, and
+# compares the permissions of its ServiceAccount with the expected ones. The cluster needs no node, because no Pod has to run.
 #
 #   charts/tenant-controller/tests/run.sh
 #   KUBECONFIG=... HELM=... KUBECTL=... charts/tenant-controller/tests/run.sh
@@ -11,35 +11,35 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 chart=$(dirname "$here")
 helm=${HELM:-helm}
 kubectl=${KUBECTL:-kubectl}
-# A run leaves namespaces behind that take a while to go: each has names of its own.
+# Deleting a namespace takes a while, so every run uses different names.
 namespace=chart-test-$$
 a=chart-a-$$ b=chart-b-$$ c=chart-c-$$
 failures=0
 
 say() { printf '%s\n' "$*"; }
-command -v "$helm" >/dev/null || { say "$helm is not there: set HELM"; exit 2; }
+command -v "$helm" >/dev/null || { say "$helm not found: set HELM to the path of helm"; exit 2; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
 
 "$helm" lint --strict --quiet "$chart" || fail "helm lint"
 
 for values in "$here"/accepted/*.yaml; do
   out=$("$helm" template r "$chart" -n "$namespace" -f "$values" 2>&1) || fail "$(basename "$values") does not render: $out"
-  # A large number in scientific notation would be refused as an integer.
+  # The API server rejects a large integer in scientific notation.
   if grep -nE ': [0-9.]+e\+[0-9]+' <<<"$out"; then fail "$(basename "$values") renders a number in scientific notation"; fi
 done
 
 while IFS='|' read -r arguments part; do
   [[ $arguments == \#* || -z $arguments ]] && continue
   part=${part# }
-  # shellcheck disable=SC2086 # several arguments stand in a line
+  # shellcheck disable=SC2086 # a line contains several arguments
   if out=$("$helm" template r "$chart" -n "$namespace" $arguments 2>&1); then
-    fail "accepted: $arguments"
+    fail "helm accepted: $arguments"
   elif ! grep -qF -- "$part" <<<"$out"; then
-    fail "$arguments: the error does not name $part: $out"
+    fail "$arguments: the error does not mention $part: $out"
   fi
 done <"$here/refused.txt"
 
-# Rights of the ServiceAccount: the answer of the API server to each question.
+# Checks one permission of the ServiceAccount with `kubectl auth can-i`.
 can() { # yes|no namespace verb resource [name | --subresource=x]
   local want=$1 where=$2 verb=$3 what=("$4") answer
   case ${5:-} in
@@ -48,10 +48,10 @@ can() { # yes|no namespace verb resource [name | --subresource=x]
   esac
   answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
     --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
-  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: $answer, not $want"
+  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: got $answer, want $want"
 }
 
-rights() { # yes|no: whether Tenants of namespaces that are not named are to be reached
+permissions() { # yes|no: whether the controller has access to namespaces outside watchNamespaces
   local elsewhere=$1 verb
   for verb in get list watch patch; do
     can yes "$a" "$verb" tenants.dbpertenant.dev
@@ -105,24 +105,24 @@ if [[ -n ${KUBECONFIG:-} ]]; then
     narrowed=()
     if grep -q '^watchNamespaces:' "$values"; then narrowed=(--set "watchNamespaces={$a,$b}"); fi
     out=$("$helm" template r "$chart" -n "$namespace" -f "$values" "${narrowed[@]}" |
-      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server refuses $(basename "$values"): $out"
+      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server rejected $(basename "$values"): $out"
   done
 
   account=chart-test-tenant-controller
   "$helm" install chart-test "$chart" -n "$namespace" \
     --set class.create=true --set class.name="$namespace" --set class.neon.apiKeySecretRef.name=neon >/dev/null || fail "helm install"
-  rights yes
+  permissions yes
   "$helm" upgrade chart-test "$chart" -n "$namespace" -f "$here/accepted/namespaces.yaml" --set "watchNamespaces={$a,$b}" \
     --set class.create=true --set class.name="$namespace" --set class.neon.apiKeySecretRef.name=neon >/dev/null || fail "helm upgrade"
-  rights no
+  permissions no
   "$helm" uninstall chart-test -n "$namespace" >/dev/null || fail "helm uninstall"
-  "$kubectl" get tenantclass "$namespace" >/dev/null || fail "the class does not stay when the release goes"
+  "$kubectl" get tenantclass "$namespace" >/dev/null || fail "helm uninstall deleted the TenantClass"
 else
-  say "KUBECONFIG is not set: nothing was asked of an API server."
+  say "KUBECONFIG is not set: skipped the checks that need a cluster."
 fi
 
 if ((failures)); then
-  say "The chart has $failures faults."
+  say "$failures checks failed."
   exit 1
 fi
-say "The chart is sound."
+say "All checks passed."
