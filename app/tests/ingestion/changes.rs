@@ -99,7 +99,7 @@ async fn reading_again_keeps_what_conversations_refer_to() {
 async fn search_finds_words_on_their_pages_and_marks_them_and_nothing_else() {
     let world = World::start().await;
     let text = "<b>harvest</b> & \"quotes\" of the orchard\nA second line of the orchard.";
-    let bytes = xtask::sample_pdf(&["Nothing here to see at all.", text]);
+    let bytes = local_stack::sample_pdf(&["Nothing here to see at all.", text]);
     let document = world.bring("a.pdf", &bytes).await;
     world.ingest(document).await.unwrap();
     let (hits, more) = documents::search(&world.tenant, &"orchard".parse().unwrap())

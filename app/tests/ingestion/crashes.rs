@@ -200,7 +200,11 @@ async fn removal_during_ingestion_leaves_nothing_wherever_it_is() {
             Vec::<String>::new(),
             "{checkpoint:?}"
         );
-        assert_eq!(world.s3.kept(BUCKET).await.unwrap(), [], "{checkpoint:?}");
+        assert_eq!(
+            world.s3.object_versions(BUCKET).await.unwrap(),
+            [],
+            "{checkpoint:?}"
+        );
         assert_eq!(world.row(document).await, None, "{checkpoint:?}");
     }
     world.stop().await;
@@ -242,7 +246,7 @@ async fn a_removal_that_dies_after_any_effect_is_carried_to_its_end() {
         assert_eq!(world.state(document).await, State::Removing);
         remove(&world, document).await;
         assert_eq!(world.contents().await, Vec::<String>::new());
-        assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+        assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
         assert_eq!(world.row(document).await, None);
     }
     world.stop().await;

@@ -62,7 +62,7 @@ async fn removing_takes_every_version_of_a_file_and_nothing_of_its_neighbours() 
     let removed = world.objects.remove(&place).await.unwrap();
     assert_eq!(removed.objects, 1);
     assert_eq!(removed.byte_count, 3 * bytes.len() as u64);
-    let kept = world.s3.kept(BUCKET).await.unwrap();
+    let kept = world.s3.object_versions(BUCKET).await.unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(kept[0].0, prefix.document(neighbour).key());
     assert_eq!(
@@ -73,7 +73,7 @@ async fn removing_takes_every_version_of_a_file_and_nothing_of_its_neighbours() 
         world.objects.remove_prefix(&prefix).await.unwrap().objects,
         0
     );
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     world.stop().await;
 }
 

@@ -14,11 +14,11 @@ use app::ingestion::queue::{self, Job, Setback, Turn};
 use app::ingestion::{Ingest, Workshop};
 use app::objects::Objects;
 use app::workspaces::Workspace;
+use local_stack::postgres::Postgres;
+use local_stack::s3::S3;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use xtask::postgres::Postgres;
-use xtask::s3::S3;
 
 use servers::{database, database_of_tenant, extractor, make_bucket, objects_config, people};
 pub(crate) use stand_ins::{CountingModels, OneTenant};
@@ -103,7 +103,7 @@ impl World {
         if let Some(postgres) = self.postgres.take() {
             postgres.stop().await;
         }
-        self.s3.take_away().await;
+        self.s3.stop_server().await;
     }
 
     pub(crate) async fn begin(
@@ -259,5 +259,5 @@ pub(crate) fn pdf(pages: usize, subject: &str) -> Vec<u8> {
         })
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    xtask::sample_pdf(&texts)
+    local_stack::sample_pdf(&texts)
 }

@@ -36,13 +36,13 @@ async fn the_model_the_database_and_the_store_may_each_be_away() {
     );
     world.tenants.away.store(false, Ordering::SeqCst);
 
-    world.s3.take_away().await;
+    world.s3.stop_server().await;
     world.ingest(document).await.unwrap_err();
     assert_eq!(
         trouble(&world.state(document).await),
         Some(Trouble::Storage)
     );
-    world.s3.bring_back().await.unwrap();
+    world.s3.start_server().await.unwrap();
 
     world.ingest(document).await.unwrap();
     assert_eq!(world.state(document).await, State::Ready);
@@ -73,7 +73,7 @@ async fn a_file_that_cannot_be_read_fails_with_its_reason() {
             b"%PDF-1.7\nnothing of the kind".to_vec(),
             pdf_text::Refusal::Broken,
         ),
-        (xtask::sample_pdf(&[""]), pdf_text::Refusal::NoText),
+        (local_stack::sample_pdf(&[""]), pdf_text::Refusal::NoText),
     ] {
         let document = world.bring("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();

@@ -101,7 +101,7 @@ async fn the_store_itself_refuses_other_bytes_than_were_signed() {
         let status = put(&begun, wrong).await;
         assert!((400..500).contains(&status), "{status}");
     }
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     world.stop().await;
 }
 
@@ -137,7 +137,7 @@ async fn what_was_put_past_the_signature_is_found_out_and_removed() {
     .unwrap();
     assert_eq!(completed, Completed::Refused(mismatch.clone()));
     assert_eq!(world.state(begun.document).await, State::Failed(mismatch));
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     assert_eq!(world.jobs().await, Vec::<String>::new());
     // The file itself is welcome, in the same row.
     assert_eq!(
@@ -165,7 +165,7 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
         completed,
         Completed::Refused(Failure::File(pdf_text::Refusal::NotPdf))
     );
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     // Brought once more it is looked at once more, in the same row: nothing is kept of it that could be "there already".
     let again = world.begin("a.pdf", &bytes).await.unwrap();
     assert_eq!(again.document, begun.document);

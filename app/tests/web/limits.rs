@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use app::config;
 use app::web::limits::{Budget, Limits, Subject};
 use axum::http::StatusCode;
+use local_stack::redis::Redis;
 use tempfile::TempDir;
-use xtask::redis::Redis;
 
 use crate::site::{Site, settings};
 

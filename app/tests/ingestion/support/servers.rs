@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use app::config;
 use app::ids::{UserId, WorkspaceId};
 use app::workspaces::{self, Workspace};
+use local_stack::s3::S3;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
-use xtask::s3::S3;
 
 use super::BUCKET;
 
