@@ -287,7 +287,7 @@ async fn start_emulator(
         .env("NEON_EMULATOR_POSTGRES", cluster.postgres_uri())
         .env("NEON_EMULATOR_API_KEY", cluster.emulator().api_key())
         .env("RUST_LOG", "warn");
-    let emulator = Arc::new(std::sync::Mutex::new(Supervised::spawn(
+    let emulator = Arc::new(parking_lot::Mutex::new(Supervised::spawn(
         &command,
         &cluster.folder().join("bench-emulator.log"),
     )?));
@@ -295,7 +295,7 @@ async fn start_emulator(
     let text = wait::poll(EMULATOR_START_TIMEOUT, "the emulator's ready file", || {
         let (polled, ready_file) = (Arc::clone(&polled), ready_file.clone());
         async move {
-            let mut emulator = polled.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+            let mut emulator = polled.lock();
             ensure!(
                 emulator.exited()?.is_none(),
                 "the emulator exited: {}",
@@ -306,7 +306,7 @@ async fn start_emulator(
     })
     .await?;
     drop(polled);
-    let emulator = Arc::into_inner(emulator).and_then(|emulator| emulator.into_inner().ok());
+    let emulator = Arc::into_inner(emulator).map(parking_lot::Mutex::into_inner);
     Ok((
         emulator.context("the emulator is still in use")?,
         serde_json::from_str(&text)?,

@@ -13,7 +13,6 @@ mod start;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,6 +22,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use local_servers::process::{StopSignal, Supervised, Supervision};
+use parking_lot::Mutex;
 
 use self::certificates::Certificates;
 use self::kubeconfig::Identity;
@@ -192,7 +192,7 @@ impl ControlPlane {
 
     /// Stops the API server and keeps its data, to simulate an outage.
     pub async fn stop_apiserver(&self) {
-        let running = self.apiserver().take();
+        let running = self.apiserver.lock().take();
         if let Some(server) = running {
             server.stop().await;
         }
@@ -225,7 +225,7 @@ impl ControlPlane {
 
     /// The process ids of the running servers.
     pub fn pids(&self) -> Vec<u32> {
-        let apiserver = self.apiserver();
+        let apiserver = self.apiserver.lock();
         [
             self.etcd.as_ref(),
             apiserver.as_ref(),
@@ -239,7 +239,7 @@ impl ControlPlane {
 
     /// The last lines of each server's log, for a failure report.
     pub fn log_tails(&self, lines: usize) -> String {
-        let apiserver = self.apiserver();
+        let apiserver = self.apiserver.lock();
         [
             self.etcd.as_ref(),
             apiserver.as_ref(),
@@ -253,12 +253,6 @@ impl ControlPlane {
         })
         .collect::<Vec<_>>()
         .concat()
-    }
-
-    fn apiserver(&self) -> MutexGuard<'_, Option<Supervised>> {
-        self.apiserver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

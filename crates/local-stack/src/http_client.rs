@@ -6,12 +6,12 @@ mod event_stream;
 mod page;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use parking_lot::Mutex;
 use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl AppClient {
 
     /// Submits a form with the CSRF token of the last page, and follows redirects.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Result<Page> {
-        let token = lock(&self.csrf).clone();
+        let token = self.csrf.lock().clone();
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("csrf", &token);
         form.extend_pairs(fields);
@@ -90,7 +90,7 @@ impl AppClient {
     /// Posts JSON with the CSRF token in a header, as the pages' scripts do. An empty response body
     /// becomes `null`.
     pub async fn post_json(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
-        let token = lock(&self.csrf).clone();
+        let token = self.csrf.lock().clone();
         let request = self
             .request(Method::POST, path)
             .header("x-csrf-token", token)
@@ -119,7 +119,7 @@ impl AppClient {
 
     /// Sends a request with the session's cookies and CSRF token. Does not follow redirects.
     pub async fn fetch(&self, method: Method, path: &str) -> Result<Response> {
-        let token = lock(&self.csrf).clone();
+        let token = self.csrf.lock().clone();
         let request = self.request(method, path).header("x-csrf-token", token);
         self.send(request).await
     }
@@ -133,7 +133,9 @@ impl AppClient {
         };
         let is_write = method != Method::GET;
         let mut request = self.http.request(method, url);
-        let cookies: Vec<String> = lock(&self.cookies)
+        let cookies: Vec<String> = self
+            .cookies
+            .lock()
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
@@ -156,7 +158,7 @@ impl AppClient {
         for cookie in response.headers().get_all(SET_COOKIE) {
             let pair = cookie.to_str()?.split(';').next().unwrap_or_default();
             if let Some((name, value)) = pair.split_once('=') {
-                let mut cookies = lock(&self.cookies);
+                let mut cookies = self.cookies.lock();
                 if value.is_empty() {
                     cookies.remove(name);
                 } else {
@@ -182,7 +184,7 @@ impl AppClient {
         }
         let page = Page::read(response).await?;
         if let Some(token) = page.csrf() {
-            *lock(&self.csrf) = token;
+            *self.csrf.lock() = token;
         }
         Ok(page)
     }
@@ -380,9 +382,4 @@ fn as_navigation(request: RequestBuilder) -> RequestBuilder {
         .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
         .header("sec-fetch-mode", "navigate")
         .header("sec-fetch-dest", "document")
-}
-
-/// A panic elsewhere cannot leave a value half written.
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

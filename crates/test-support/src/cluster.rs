@@ -8,7 +8,6 @@ mod options;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use crds::{TenantClass, TenantClassSpec};
@@ -65,7 +64,7 @@ pub struct Cluster {
     psql: PathBuf,
     compute_suspension: ComputeSuspension,
     /// What the checks need of emulators that were stopped.
-    stopped_emulators: std::sync::Mutex<StoppedEmulators>,
+    stopped_emulators: parking_lot::Mutex<StoppedEmulators>,
     folder: RunFolder,
 }
 
@@ -118,7 +117,7 @@ impl Cluster {
             controller,
             psql,
             compute_suspension: options.compute_suspension,
-            stopped_emulators: std::sync::Mutex::default(),
+            stopped_emulators: parking_lot::Mutex::default(),
             folder,
         };
         cluster
@@ -163,7 +162,7 @@ impl Cluster {
     pub async fn record_emulator(&self, emulator: &Emulator) -> Result<()> {
         let connections = ConnectionCounts::of(emulator).await?;
         let passwords = emulator.passwords_ever_given().await?;
-        let mut stopped = self.stopped_emulators();
+        let mut stopped = self.stopped_emulators.lock();
         stopped.passwords.extend(passwords);
         stopped.connections += connections;
         Ok(())
@@ -172,22 +171,15 @@ impl Cluster {
     /// Every password that any emulator issued.
     pub async fn issued_passwords(&self) -> Result<Vec<String>> {
         let mut issued = self.emulator().passwords_ever_given().await?;
-        issued.extend(self.stopped_emulators().passwords.iter().cloned());
+        issued.extend(self.stopped_emulators.lock().passwords.iter().cloned());
         Ok(issued)
     }
 
     /// The connections of all emulators, including stopped ones.
     pub async fn connection_counts(&self) -> Result<ConnectionCounts> {
         let mut counts = ConnectionCounts::of(self.emulator()).await?;
-        counts += self.stopped_emulators().connections;
+        counts += self.stopped_emulators.lock().connections;
         Ok(counts)
-    }
-
-    /// A panic elsewhere cannot leave the value half written.
-    fn stopped_emulators(&self) -> MutexGuard<'_, StoppedEmulators> {
-        self.stopped_emulators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The superuser's URI of the PostgreSQL server.

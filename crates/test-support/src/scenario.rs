@@ -6,8 +6,8 @@ mod tenants;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use crds::{Tenant, TenantClass};
@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use neon_emulator::{Emulator, Latency, Limits};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 pub use self::objects::{
@@ -162,7 +163,7 @@ impl Scenario {
         let suspension = self.cluster.compute_suspension();
         let emulator = TestEmulator::start(builder, suspension, Latency::instant(), limits).await?;
         let emulator = Arc::new(emulator);
-        lock(&self.emulators).push(Arc::clone(&emulator));
+        self.emulators.lock().push(Arc::clone(&emulator));
         let mut all =
             json!({"neon": {"baseUrl": emulator.api_url(), "caBundle": emulator.ca_pem()}});
         merge(&mut all, changes);
@@ -171,13 +172,8 @@ impl Scenario {
 }
 
 fn remember(names: &Mutex<Vec<String>>, name: &str) {
-    let mut names = lock(names);
+    let mut names = names.lock();
     if !names.iter().any(|known| known == name) {
         names.push(name.to_owned());
     }
-}
-
-/// A panic elsewhere cannot leave a list half written.
-fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! ComputeSuspension that sleep, that do not wake, and that Neon suspended because a quota is used
-//! up.
+//! Computes that are suspended, that fail to start, and that Neon suspended because a quota is
+//! exceeded.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Reason, keys};

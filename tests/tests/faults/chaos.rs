@@ -135,7 +135,7 @@ async fn run(scenario: &Scenario, seed: u64) -> Result<()> {
         .sum();
     emulator.faults().clear();
     let calls: u64 = emulator.calls().values().sum();
-    let calm_since = Instant::now();
+    let faults_ended = Instant::now();
     ensure!(
         fault_count * 100 >= calls * MIN_FAULTS_PERCENT,
         "{fault_count} faults in {calls} calls are too few to prove anything"
@@ -160,18 +160,18 @@ async fn run(scenario: &Scenario, seed: u64) -> Result<()> {
                 .map(drop)
         })
         .await?;
-    let settled = calm_since.elapsed();
+    let convergence = faults_ended.elapsed();
     check_one_project_each(scenario, &emulator, &actions).await?;
     check_connections(scenario).await?;
     check_effective_specs(scenario, &actions).await?;
     let created = emulator.projects().await?.len();
     suite::say(&format!(
-        "chaos: {count} Tenants ({} deleted, {} edits), {exits:?}, {fault_count} faults in {calls} calls, {created} projects created, {} s of chaos, \
+        "chaos: {count} Tenants ({} deleted, {} edits), {exits:?}, {fault_count} faults in {calls} calls, {created} projects created, {} s with faults, \
          converged {:.1} s later",
         actions.deleted.len(),
         actions.edits,
-        calm_since.duration_since(started).as_secs(),
-        settled.as_secs_f64()
+        faults_ended.duration_since(started).as_secs(),
+        convergence.as_secs_f64()
     ));
     drop(emulator);
     Box::pin(scenario.finish()).await

@@ -48,7 +48,7 @@ crashes! {
     a_kill_at_any_effect_of_an_update_leads_to_the_new_spec: sweep(Operation::Update);
     a_kill_at_any_effect_of_a_secrets_restoration_leads_to_the_secret: sweep(Operation::RestoreSecret);
     a_kill_at_any_effect_of_a_deletion_leaves_nothing: sweep(Operation::Delete);
-    a_kill_at_any_effect_of_a_deletion_during_a_creation_leaves_nothing: sweep(Operation::DeleteUnanswered);
+    a_kill_at_any_effect_of_a_deletion_during_a_creation_leaves_nothing: sweep(Operation::DeleteDuringCreation);
     a_project_created_after_the_controllers_death_is_recovered: delayed_creation(Arrival::BeforeRestart);
     a_project_created_after_the_restart_is_recovered: delayed_creation(Arrival::DuringVerification);
     a_project_created_after_the_verification_window_is_deleted: delayed_creation(Arrival::AfterVerification);
@@ -58,7 +58,7 @@ crashes! {
 struct Kill {
     /// The number of the effect, from 1.
     effect: usize,
-    cut: CrashTiming,
+    timing: CrashTiming,
 }
 
 async fn sweep(operation: Operation) -> Result<()> {
@@ -84,11 +84,11 @@ async fn sweep(operation: Operation) -> Result<()> {
     let (mut done, mut failures) = (BTreeMap::<CrashTiming, usize>::new(), Vec::new());
     while let Some(run) = runs.next().await {
         match run {
-            Some((kill, Ok(Some(_)))) => *done.entry(kill.cut).or_default() += 1,
+            Some((kill, Ok(Some(_)))) => *done.entry(kill.timing).or_default() += 1,
             Some((kill, Err(error))) => {
                 failures.push(format!(
                     "kill at effect {} ({:?}): {error:#}",
-                    kill.effect, kill.cut
+                    kill.effect, kill.timing
                 ));
                 if failures.len() >= MAX_FAILURES {
                     finished.store(true, Ordering::Relaxed);
@@ -165,8 +165,8 @@ async fn run_delayed_creation(run: &mut Run, arrival: Arrival, expected: &Outcom
 /// Kills before and after the response to an effect. A migration makes many small database flushes:
 /// in the short form of the test each is killed on only one side, alternately.
 fn kills_at(effect: usize, effects: &[String]) -> Vec<Kill> {
-    let both =
-        [CrashTiming::BeforeResponse, CrashTiming::AfterResponse].map(|cut| Kill { effect, cut });
+    let both = [CrashTiming::BeforeResponse, CrashTiming::AfterResponse]
+        .map(|timing| Kill { effect, timing });
     let is_flush = effects
         .get(effect - 1)
         .is_some_and(|name| name.starts_with(FLUSH));
@@ -208,7 +208,7 @@ async fn run_with_kill(
     kill: Kill,
     expected: &Outcome,
 ) -> Result<Option<String>> {
-    let letter = match kill.cut {
+    let letter = match kill.timing {
         CrashTiming::BeforeResponse => 'a',
         CrashTiming::AfterResponse => 'b',
         CrashTiming::HoldRequest => 'c',
@@ -231,7 +231,7 @@ async fn kill_and_compare(
     run.start_controller().await?;
     let before = operation.prepare(run).await?;
     let injector = run.lane.injector.clone();
-    injector.arm(Some((Trigger::Nth(kill.effect), kill.cut)));
+    injector.arm(Some((Trigger::Nth(kill.effect), kill.timing)));
     operation.start(run, &before).await?;
     tokio::select! {
         () = injector.triggered() => {}
@@ -245,7 +245,7 @@ async fn kill_and_compare(
         tokio::time::timeout(timeouts::CONVERGE, injector.triggered())
             .await
             .with_context(what)?;
-        if kill.cut == CrashTiming::AfterResponse {
+        if kill.timing == CrashTiming::AfterResponse {
             injector.wait_for_next_attempt(NEXT_ATTEMPT_TIMEOUT).await;
         }
         run.kill_controller().await?;

@@ -3,11 +3,12 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hyper::{Method, Uri};
 use neon_emulator::{Emulator, Latency, Limits};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
 use test_support::crash_injection::CrashInjector;
@@ -68,11 +69,7 @@ pub(crate) async fn stop() -> Result<()> {
         return Ok(());
     };
     let fixture = Arc::into_inner(fixture).context("a test still uses the fixture")?;
-    for lane in fixture
-        .lanes
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-    {
+    for lane in fixture.lanes.into_inner() {
         lane.emulator.check_conformance()?;
         fixture.cluster.record_emulator(&lane.emulator).await?;
         lane.emulator.stop().await;
@@ -102,11 +99,7 @@ impl Fixture {
     /// Waits for a free lane.
     pub(crate) async fn lane(self: &Arc<Self>) -> Result<LaneGuard> {
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
-        let lane = self
-            .lanes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let lane = self.lanes.lock().pop();
         Ok(LaneGuard {
             fixture: Arc::clone(self),
             lane,
@@ -157,7 +150,7 @@ impl Lane {
 
     /// Restricts the controller to this class.
     pub(crate) fn show_class(&self, name: &str) {
-        name.clone_into(&mut self.class.lock().unwrap_or_else(PoisonError::into_inner));
+        name.clone_into(&mut self.class.lock());
     }
 }
 
@@ -217,7 +210,7 @@ async fn kube_relay(
             effect: kubernetes_effect,
             rewrite: Box::new(move |method, uri| match uri.path() {
                 CLASSES if method == Method::GET => {
-                    let class = class.lock().unwrap_or_else(PoisonError::into_inner);
+                    let class = class.lock();
                     format!(
                         "{}?{}&fieldSelector=metadata.name%3D{class}",
                         uri.path(),
@@ -259,11 +252,7 @@ impl Drop for LaneGuard {
             lane.injector.disarm();
             lane.injector.unblock();
             lane.emulator.faults().clear();
-            self.fixture
-                .lanes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(lane);
+            self.fixture.lanes.lock().push(lane);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum Operation {
     Update,
     RestoreSecret,
     Delete,
-    DeleteUnanswered,
+    DeleteDuringCreation,
 }
 
 /// State from before the operation.
@@ -54,7 +54,7 @@ impl Operation {
             Self::Update => "update",
             Self::RestoreSecret => "restore-secret",
             Self::Delete => "delete",
-            Self::DeleteUnanswered => "delete-unanswered",
+            Self::DeleteDuringCreation => "delete-during-creation",
         }
     }
 
@@ -96,7 +96,7 @@ impl Operation {
                 run.scenario.wait_until_ready(TENANT).await?;
                 before.secret_uid = run.scenario.secrets().get(SECRET).await?.uid();
             }
-            Self::DeleteUnanswered => {
+            Self::DeleteDuringCreation => {
                 let late = Fault::new(
                     "createProject",
                     Effect::WorkLate {
@@ -151,7 +151,7 @@ impl Operation {
                     .await?;
                 Ok(())
             }
-            Self::Delete | Self::DeleteUnanswered => run.scenario.delete(TENANT).await,
+            Self::Delete | Self::DeleteDuringCreation => run.scenario.delete(TENANT).await,
         }
     }
 
@@ -196,7 +196,7 @@ impl Operation {
                     .await
                     .map(drop)
             }
-            Self::Delete | Self::DeleteUnanswered => {
+            Self::Delete | Self::DeleteDuringCreation => {
                 run.scenario
                     .wait_until_deleted_within(TENANT, timeout)
                     .await

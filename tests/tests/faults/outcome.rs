@@ -44,16 +44,16 @@ async fn current(run: &Run) -> Result<Outcome> {
     let account = Account(&run.lane.emulator).client()?;
     let project = account.projects().get(&id).send().await?;
     let computes = account.endpoints(&id).list().send().await?;
-    let marked = run
-        .marked(&tenant.uid().context("the Tenant has no UID")?)
+    let projects = run
+        .projects_of(&tenant.uid().context("the Tenant has no UID")?)
         .await?;
     let adopted = status
         .project
         .as_ref()
         .is_some_and(|project| project.adopted);
     ensure!(
-        adopted || marked.iter().all(|one| one.id == id),
-        "the status names {id}, but the account has {marked:?}"
+        adopted || projects.iter().all(|one| one.id == id),
+        "the status names {id}, but the account has {projects:?}"
     );
     let mut effective = json!(status.effective);
     ensure!(
@@ -84,7 +84,7 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("secret keys", json!(secret.keys().collect::<Vec<_>>())),
         ("existing projects", json!(existing_projects(run).await?)),
         (PROJECTS_CREATED, json!(projects_created(run).await?)),
-        ("projects with the UID", json!(marked.len())),
+        ("projects with the UID", json!(projects.len())),
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
         (

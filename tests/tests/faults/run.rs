@@ -132,7 +132,7 @@ impl Run {
     }
 
     /// The existing projects whose names contain this UID.
-    pub(crate) async fn marked(&self, uid: &str) -> Result<Vec<ProjectSummary>> {
+    pub(crate) async fn projects_of(&self, uid: &str) -> Result<Vec<ProjectSummary>> {
         let mut projects = self.lane.emulator.projects().await?;
         projects.retain(|project| project.deleted_at.is_none() && project.name.contains(uid));
         Ok(projects)
@@ -159,7 +159,7 @@ impl Run {
                 .wait_until_deleted_within(TENANT, timeouts::CREATION_VERIFIED)
                 .await
                 .context("at the end of the run")?;
-            let left = self.marked(&tenant.uid().unwrap_or_default()).await?;
+            let left = self.projects_of(&tenant.uid().unwrap_or_default()).await?;
             ensure!(
                 left.is_empty(),
                 "projects without a Tenant are left: {left:?}"

@@ -36,7 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: &Command) -> Result<()> {
     match command {
         Command::Install { only } => {
             let components = only.map_or_else(|| Component::ALL.to_vec(), |one| vec![one]);

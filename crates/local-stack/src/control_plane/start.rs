@@ -56,7 +56,7 @@ impl ControlPlane {
         let log = folder.join("kube-apiserver.log");
         // The errors of an earlier attempt would be taken for this one's.
         let _ = std::fs::remove_file(&log);
-        *self.apiserver() = Some(spawn(&command, &log)?);
+        *self.apiserver.lock() = Some(spawn(&command, &log)?);
         let client = self.client().await?;
         let started = Instant::now();
         loop {
@@ -81,7 +81,7 @@ impl ControlPlane {
     }
 
     fn check_apiserver_is_running(&self) -> Result<(), StartError> {
-        let mut server = self.apiserver();
+        let mut server = self.apiserver.lock();
         let Some(server) = server.as_mut() else {
             return Ok(());
         };

@@ -1,14 +1,15 @@
 //! The end of a test: deletes its objects and checks that they disappear, or reports them after a
 //! failure.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
+use parking_lot::Mutex;
 
-use super::{Scenario, lock};
+use super::Scenario;
 use crate::{checks, timeouts, wait};
 
 /// How many log lines about the test's namespace a report contains, for each controller.
@@ -20,7 +21,7 @@ impl Scenario {
     /// Checks that no object contains a password, deletes all objects, and waits until they are
     /// gone.
     pub async fn finish(&self) -> Result<()> {
-        let emulators = lock(&self.emulators).clone();
+        let emulators = self.emulators.lock().clone();
         for emulator in emulators {
             emulator.check_conformance()?;
             self.cluster.record_emulator(&emulator).await?;
@@ -59,7 +60,7 @@ impl Scenario {
             )
             .await?;
         }
-        let emulators = std::mem::take(&mut *lock(&self.emulators));
+        let emulators = std::mem::take(&mut *self.emulators.lock());
         for emulator in emulators.into_iter().filter_map(Arc::into_inner) {
             emulator.stop().await;
         }
@@ -134,7 +135,7 @@ impl Scenario {
                 arguments[..2].join(" ")
             ));
         }
-        let classes = lock(&self.class_names).clone();
+        let classes = self.class_names.lock().clone();
         for class in classes {
             let output = self
                 .kubectl(&["get", "tenantclass", &class, "--output=yaml"])
@@ -175,5 +176,5 @@ fn tail(lines: &[&str], count: usize) -> String {
 }
 
 fn take(names: &Mutex<Vec<String>>) -> Vec<String> {
-    std::mem::take(&mut *lock(names))
+    std::mem::take(&mut *names.lock())
 }
