@@ -1,14 +1,14 @@
-// The first day with the product: sign up, watch the database come up, bring PDFs, search and ask them, invite somebody, and
-// take everything away again.
+// A user's first day: sign up, wait for the database, upload PDFs, search them, ask questions,
+// invite another user, and delete everything.
 import { basename } from 'node:path';
-import { APP, ensure, tell, WAIT_MS, workspaceOf } from './lib.mjs';
+import { APP, ensure, run, WAIT_MS, workspaceOf } from './lib.mjs';
 
 const manuals = JSON.parse(process.env.MANUALS);
 const { HOSTILE, QUESTION, ANSWER, SEARCH } = process.env;
 const S3_ORIGIN = new URL(process.env.S3_URL).origin;
 
-await tell(async ({ person, findings }) => {
-  const ada = await person('ada');
+await run(async ({ newUser, findings }) => {
+  const ada = await newUser('ada');
   const { page } = ada;
 
   // --- Landing and sign-up ---
@@ -27,7 +27,7 @@ await tell(async ({ person, findings }) => {
   await page.goto(`${APP}/w/${workspace}/provisioning`);
   await available.waitFor();
   const ready = await page.locator('.ready-line').innerText();
-  ensure(/Ready in .+ in .+ schema version \d+/s.test(ready), `the page does not say how long it took: ${ready}`);
+  ensure(/Ready in .+ in .+ schema version \d+/s.test(ready), `the page does not show the timings: ${ready}`);
   await ada.shoot('provisioning-ready');
 
   // --- Documents ---
@@ -37,27 +37,27 @@ await tell(async ({ person, findings }) => {
   const rows = page.locator('#document-list li.row');
   await rows.nth(manuals.length).waitFor();
   await ada.shoot('documents-working');
-  // The list follows by events, without a reload.
+  // Events update the list without a reload.
   for (const file of manuals) {
     const row = rows.filter({ hasText: basename(file, '.pdf') });
     await row.and(page.locator('[data-state=ready]')).waitFor({ timeout: 4 * WAIT_MS });
     ensure(/\d+ pages/.test(await row.innerText()), `${file} has no pages`);
   }
-  const refused = rows.filter({ hasText: basename(HOSTILE, '.pdf') });
-  await refused.and(page.locator('[data-state=failed]')).waitFor({ timeout: 2 * WAIT_MS });
-  const why = await refused.locator('.row-failure').innerText();
-  ensure(why.length > 20, `the refusal says little: ${why}`);
+  const failed = rows.filter({ hasText: basename(HOSTILE, '.pdf') });
+  await failed.and(page.locator('[data-state=failed]')).waitFor({ timeout: 2 * WAIT_MS });
+  const why = await failed.locator('.row-failure').innerText();
+  ensure(why.length > 20, `the explanation is too short: ${why}`);
   await ada.shoot('documents');
 
-  // The same file twice is told, not doubled.
+  // A duplicate file is rejected.
   await page.setInputFiles('#files', [manuals[0]]);
   await page.locator('#uploads li').filter({ hasText: /already/i }).first().waitFor();
-  ensure((await rows.count()) === manuals.length + 1, 'the same file is there twice');
+  ensure((await rows.count()) === manuals.length + 1, 'the duplicate file is listed');
 
   await page.fill('#q', SEARCH);
   const hit = page.locator('#search-results .hit').first();
   await hit.waitFor();
-  ensure((await hit.locator('mark').count()) > 0, 'the words that were looked for are not marked');
+  ensure((await hit.locator('mark').count()) > 0, 'the search terms are not highlighted');
   await ada.shoot('search');
   await page.fill('#q', '');
 
@@ -65,14 +65,14 @@ await tell(async ({ person, findings }) => {
   await page.locator('.passages').waitFor();
   await ada.shoot('document');
 
-  // --- Ask, and follow a citation to its page ---
+  // --- Ask a question and open a citation ---
   await page.goto(`${APP}/w/${workspace}/chat`);
   await ada.shoot('chat-empty');
   await page.fill('#question', QUESTION);
   await page.keyboard.press('Enter');
   const answer = page.locator('article.answer:not(.pending)').last();
   await answer.waitFor();
-  ensure((await answer.innerText()).includes(ANSWER), `the answer does not say ${ANSWER}: ${await answer.innerText()}`);
+  ensure((await answer.innerText()).includes(ANSWER), `the answer does not contain ${ANSWER}: ${await answer.innerText()}`);
   await ada.shoot('chat');
   const citation = answer.locator('a[href*="/file#page="]').first();
   const href = await citation.getAttribute('href');
@@ -80,8 +80,8 @@ await tell(async ({ person, findings }) => {
   const opened = ada.context.waitForEvent('response', (response) => new URL(response.url()).origin === S3_ORIGIN);
   await citation.click({ force: true });
   const file = await opened;
-  ensure(file.ok(), `the citation leads to ${file.status()}`);
-  ensure(/application\/pdf/.test(file.headers()['content-type'] ?? ''), 'the citation leads to no PDF');
+  ensure(file.ok(), `the citation returns ${file.status()}`);
+  ensure(/application\/pdf/.test(file.headers()['content-type'] ?? ''), 'the citation does not open a PDF');
   const cited = { document: href.split('/')[4], page: Number(number) };
 
   // A second question in the same thread.
@@ -91,7 +91,7 @@ await tell(async ({ person, findings }) => {
   await page.locator('article.answer:not(.pending)').nth(1).waitFor();
   await ada.shoot('chat-not-found');
 
-  // --- What goes wrong far down a page is said where the reader is, and what was typed is kept ---
+  // --- An error is visible on a scrolled page, and the input is kept ---
   await page.setViewportSize({ width: 390, height: 420 });
   await page.evaluate(() => fetch(`${location.pathname}/delete`, {
     method: 'POST',
@@ -101,17 +101,17 @@ await tell(async ({ person, findings }) => {
   await page.keyboard.press('Enter');
   await page.locator('#problems .callout').waitFor();
   await page.evaluate(() => document.scrollingElement.scrollTo(0, document.scrollingElement.scrollHeight));
-  const told = await page.locator('#problems .callout').evaluate((it) => {
+  const position = await page.locator('#problems .callout').evaluate((it) => {
     const box = it.getBoundingClientRect();
     const shown = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-    return { down: document.scrollingElement.scrollTop, seen: Boolean(shown?.closest('#problems')) };
+    return { scrolled: document.scrollingElement.scrollTop, visible: Boolean(shown?.closest('#problems')) };
   });
-  ensure(told.down > 0, 'the page is too short to be scrolled');
-  ensure(told.seen, 'a problem is told where nobody sees it');
-  // htmx tells the console of an answer that is an error; this one was asked for.
+  ensure(position.scrolled > 0, 'the page is too short to scroll');
+  ensure(position.visible, 'the error is not visible');
+  // htmx logs error responses to the console; this one is expected.
   const expected = findings.findIndex((finding) => /Response Status Error Code 404 from \S*\/chat\b/.test(finding));
   if (expected >= 0) findings.splice(expected, 1);
-  ensure((await page.inputValue('#question')) === QUESTION, 'the question is lost with the problem');
+  ensure((await page.inputValue('#question')) === QUESTION, 'the question was lost');
   await page.setViewportSize({ width: 1280, height: 900 });
 
   // --- Members ---
@@ -119,7 +119,7 @@ await tell(async ({ person, findings }) => {
   await page.getByRole('button', { name: 'Create invitation link' }).click();
   const link = await page.locator('#invitation-link').inputValue();
   await ada.shoot('members-invitation');
-  const grace = await person('grace');
+  const grace = await newUser('grace');
   await grace.page.goto(link);
   await grace.shoot('invitation');
   await grace.signIn();
@@ -128,17 +128,17 @@ await tell(async ({ person, findings }) => {
   await grace.page.getByRole('button', { name: 'Join workspace' }).click();
   await grace.page.waitForURL(`**/w/${workspace}**`);
   await grace.page.goto(`${APP}/w/${workspace}/documents`);
-  ensure((await grace.page.locator('#document-list li.row').count()) === manuals.length + 1, 'a member sees other documents');
-  // A link lets one person in.
-  const mallory = await person('mallory');
+  ensure((await grace.page.locator('#document-list li.row').count()) === manuals.length + 1, 'the member does not see all documents');
+  // An invitation link works once.
+  const mallory = await newUser('mallory');
   await mallory.signIn();
-  const closed = await mallory.page.goto(link);
-  ensure(/no longer valid/.test(await mallory.page.innerText('main')), `a used link lets somebody in: ${closed.status()}`);
-  const stranger = await mallory.page.goto(`${APP}/w/${workspace}/documents`);
-  ensure(stranger.status() === 404, `a stranger gets ${stranger.status()}`);
+  const reused = await mallory.page.goto(link);
+  ensure(/no longer valid/.test(await mallory.page.innerText('main')), `the link worked twice: ${reused.status()}`);
+  const denied = await mallory.page.goto(`${APP}/w/${workspace}/documents`);
+  ensure(denied.status() === 404, `another user got ${denied.status()}`);
   await mallory.shoot('not-found');
   await page.reload();
-  ensure((await page.locator('section[aria-labelledby=members] li.row').count()) === 2, 'the members are not two');
+  ensure((await page.locator('section[aria-labelledby=members] li.row').count()) === 2, 'the list does not have two members');
   await ada.shoot('members');
 
   await page.goto(`${APP}/w/${workspace}/settings`);
@@ -146,22 +146,22 @@ await tell(async ({ person, findings }) => {
   await page.goto(`${APP}/workspaces/new`);
   await ada.shoot('new-workspace');
 
-  // --- And away with it ---
-  for (const somebody of [mallory, grace]) await removeAccount(somebody.page);
+  // --- Delete everything ---
+  for (const user of [mallory, grace]) await deleteAccount(user.page);
   await page.goto(`${APP}/account`);
   await ada.shoot('account');
-  await removeAccount(page);
+  await deleteAccount(page);
   await ada.shoot('receipt');
   const receipt = await page.innerText('main');
-  ensure(/Recoverable until/.test(receipt), 'the receipt does not say until when the database can be recovered');
+  ensure(/Recoverable until/.test(receipt), 'the receipt does not say how long the database can be recovered');
   const back = await page.goto(`${APP}/w/${workspace}/documents`);
-  ensure(new URL(page.url()).pathname === '/sign-in', `who has gone still gets ${back.status()} at ${page.url()}`);
+  ensure(new URL(page.url()).pathname === '/sign-in', `the deleted user got ${back.status()} at ${page.url()}`);
 
   return { workspace, shownAfterMs, cited, why };
 });
 
-/** Types the word that confirms it, and waits for the receipt. */
-async function removeAccount(page) {
+/** Types the confirmation phrase and waits for the receipt. */
+async function deleteAccount(page) {
   await page.goto(`${APP}/account`);
   const form = page.locator('#delete form');
   await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());

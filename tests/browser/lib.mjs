@@ -1,5 +1,5 @@
-// What the stories share: Chromium, people in windows of their own, screenshots of every page in both themes and two widths,
-// and a watch over what must never happen on any page.
+// What the scripts share: Chromium, users with their own browser contexts, screenshots in both
+// themes and two widths, and checks that apply to every page.
 import { createRequire } from 'node:module';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,24 +7,24 @@ import { join } from 'node:path';
 const { BROWSER_MODULES, CHROMIUM, APP_URL, SCREENSHOTS } = process.env;
 const { chromium } = createRequire(`${BROWSER_MODULES}/`)('playwright-core');
 
-/** Where the app is, without a slash at its end. */
+/** The app's URL, without a trailing slash. */
 export const APP = APP_URL;
-/** How long anything on a page may take, in milliseconds. */
+/** The timeout for anything on a page, in milliseconds. */
 export const WAIT_MS = 60_000;
 const SIZES = { wide: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } };
 const THEMES = ['light', 'dark'];
 
-/** Fails with `what` unless it is so. */
-export function ensure(condition, what) {
-  if (!condition) throw new Error(what);
+/** Throws an error with the message unless the condition holds. */
+export function ensure(condition, message) {
+  if (!condition) throw new Error(message);
 }
 
-/** Runs a story in a browser, prints what it found as one line of JSON, and ends this process. */
-export async function tell(story) {
+/** Runs a script in a browser and prints its result as one line of JSON. */
+export async function run(script) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: [
-      '--no-sandbox', // the sandbox needs rights that root and containers have not
+      '--no-sandbox', // the sandbox needs permissions that root and containers lack
       '--disable-gpu',
       '--disable-quic',
       '--no-first-run',
@@ -34,23 +34,22 @@ export async function tell(story) {
     ],
   });
   const findings = [];
-  const people = [];
+  const users = [];
   try {
-    const found = await story({
+    const result = await script({
       findings,
-      person: async (name) => {
-        rmSync(failure(name), { force: true });
-        const somebody = await person(browser, name, findings);
-        people.push(somebody);
-        return somebody;
+      newUser: async (name) => {
+        const user = await newUser(browser, name, findings);
+        users.push(user);
+        return user;
       },
     });
-    ensure(findings.length === 0, `pages complained:\n${findings.join('\n')}`);
-    console.log(JSON.stringify(found ?? {}));
+    ensure(findings.length === 0, `pages reported errors:\n${findings.join('\n')}`);
+    console.log(JSON.stringify(result ?? {}));
   } catch (error) {
-    for (const { name, page } of people) {
+    for (const { name, page } of users) {
       console.error(`${name} was at ${page.url()}:\n${await page.innerText('body').catch(() => '(no page)')}\n`);
-      await page.screenshot({ path: failed(name), fullPage: true }).catch(() => {});
+      await page.screenshot({ path: failureScreenshot(name), fullPage: true }).catch(() => {});
     }
     console.error(findings.join('\n'));
     console.error(error.stack ?? error);
@@ -60,24 +59,19 @@ export async function tell(story) {
   }
 }
 
-/** Where somebody's page is kept when a story fails; that of an earlier run goes when the next begins. */
-function failure(name) {
-  return join(folder(), `failed-${name}.png`);
-}
-
 function folder() {
   mkdirSync(SCREENSHOTS, { recursive: true });
   return SCREENSHOTS;
 }
 
-/** Where somebody was when a story failed. */
-function failed(name) {
+/** The screenshot of a user's page when a script fails. */
+function failureScreenshot(name) {
   return join(folder(), `failed-${name}.png`);
 }
 
-/** Somebody with a browser of their own. */
-async function person(browser, name, findings) {
-  rmSync(failed(name), { force: true }); // an earlier run's
+/** A user with their own browser context. */
+async function newUser(browser, name, findings) {
+  rmSync(failureScreenshot(name), { force: true }); // of an earlier run
   const context = await browser.newContext({ viewport: SIZES.wide, reducedMotion: 'reduce' });
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
@@ -87,13 +81,13 @@ async function person(browser, name, findings) {
   const ours = new URL(APP_URL).origin;
   context.on('request', (request) => {
     const url = new URL(request.url());
-    // Of the app's pages; what the provider's own pages ask for is its affair.
+    // Only requests of the app's pages are checked, not those of the OpenID provider's.
     if (!request.isNavigationRequest() && !request.frame().url().startsWith(ours)) return;
-    if (url.protocol.startsWith('http') && !allowed.has(url.origin)) findings.push(`a request leaves for ${url.origin}`);
+    if (url.protocol.startsWith('http') && !allowed.has(url.origin)) findings.push(`request to ${url.origin}`);
   });
   context.on('console', (message) => {
     const at = message.location().url ?? '';
-    // Answers such as 404 are told there too, and are looked at where they are expected.
+    // The console also reports responses such as 404, which the scripts check where they matter.
     const status = /Failed to load resource/.test(message.text());
     if (message.type() === 'error' && !status && at.startsWith(ours)) findings.push(`console at ${at}: ${message.text()}`);
   });
@@ -101,7 +95,7 @@ async function person(browser, name, findings) {
   return { name, context, page, signIn: (path) => signIn(page, name, path), shoot: (title) => shoot(page, title) };
 }
 
-/** Signs in with the OpenID provider, whose pages take any name; a page of the app is shown afterwards. */
+/** Signs in with the OpenID provider, which accepts any name, and returns to the app. */
 async function signIn(page, name, path = '/sign-in') {
   await page.goto(APP_URL + path);
   if (new URL(page.url()).pathname !== '/sign-in') await page.goto(`${APP_URL}/sign-in`);
@@ -110,12 +104,12 @@ async function signIn(page, name, path = '/sign-in') {
   await page.locator('input[name=password]').fill('anything');
   await page.locator('button[type=submit]').click();
   await page.waitForLoadState();
-  // The provider asks for consent once.
+  // The provider asks for consent on the first sign-in.
   if (!page.url().startsWith(APP_URL)) await page.locator('button[type=submit]').click();
   await page.waitForURL((url) => url.href.startsWith(APP_URL) && !url.pathname.startsWith('/sign-in'));
 }
 
-/** The page as it is, in both themes and two widths. */
+/** Takes screenshots of the page in both themes and two widths. */
 export async function shoot(page, title) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport);
@@ -124,15 +118,15 @@ export async function shoot(page, title) {
       await page.screenshot({ path: join(folder(), `${title}-${size}-${colorScheme}.png`), fullPage: true });
     }
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    ensure(overflow <= 0, `${title} is ${overflow} px wider than a ${size} screen`);
+    ensure(overflow <= 0, `${title} is ${overflow} px wider than the ${size} screen`);
   }
   await page.setViewportSize(SIZES.wide);
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
 }
 
-/** The workspace whose page is shown. */
+/** The workspace of the current page. */
 export function workspaceOf(page) {
   const [, workspace] = new URL(page.url()).pathname.match(/^\/w\/([a-z0-9]{12})/) ?? [];
-  ensure(workspace, `${page.url()} is no page of a workspace`);
+  ensure(workspace, `${page.url()} is not a page of a workspace`);
   return workspace;
 }

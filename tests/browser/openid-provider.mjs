@@ -1,5 +1,5 @@
-// A certified OpenID provider with one client and as many people as anybody names: its own development pages take any
-// name and password. Started by `dev`; ends with it.
+// A certified OpenID provider with one client. Its development pages accept any name and password.
+// `local-stack` starts and stops it.
 import { createRequire } from 'node:module';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
@@ -20,7 +20,8 @@ const provider = new Provider(ISSUER, {
       response_types: ['code'],
     },
   ],
-  // Whoever signs in as ada is ada@example.com, verified; whoever's name begins with "un" was not.
+  // The user ada has the verified address ada@example.com. Addresses of names that begin with "un"
+  // are not verified.
   findAccount: (_context, id) => ({
     accountId: id,
     claims: () => ({

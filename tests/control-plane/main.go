@@ -1,29 +1,37 @@
-// One binary that is etcd, kube-apiserver or kube-controller-manager by the
-// name it is called with: one link step and one file on disk instead of three.
-// Tests and the demo run the real control plane with it, without Docker.
+// One binary that runs as etcd, kube-apiserver or kube-controller-manager,
+// depending on the name it is called with. One binary needs one link step and
+// one file on disk instead of three. Tests and the demo run the control plane
+// with it, without Docker.
+//
+// With the build tag controller_manager_only the binary contains only
+// kube-controller-manager, for machines that already have the other two.
 package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
-	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
-	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	manager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
 
-func main() {
-	switch name := filepath.Base(os.Args[0]); name {
-	case "etcd":
-		etcdmain.Main(os.Args)
-	case "kube-apiserver":
-		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
-	case "kube-controller-manager":
+var commands = map[string]func(){
+	"kube-controller-manager": func() {
 		os.Exit(cli.Run(manager.NewControllerManagerCommand()))
-	default:
-		fmt.Fprintf(os.Stderr, "called as %q: call it as etcd, kube-apiserver or kube-controller-manager\n", name)
+	},
+}
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	run, ok := commands[name]
+	if !ok {
+		names := slices.Sorted(maps.Keys(commands))
+		fmt.Fprintf(os.Stderr, "called as %q: call it as %s\n", name, strings.Join(names, " or "))
 		os.Exit(2)
 	}
+	run()
 }

@@ -1,4 +1,4 @@
-// A project's life through @neondatabase/api-client.
+// The lifecycle of a project with @neondatabase/api-client.
 import assert from "node:assert/strict";
 import { apiKey, apiUrl, byOptions, load, query } from "./lib.mjs";
 

@@ -1,4 +1,4 @@
-// What the scripts share: the packages, which lie in a folder of the cache, and databases reached without a name service.
+// What the scripts share: the packages in the cache, and connections to databases without DNS.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import net from "node:net";
@@ -11,12 +11,12 @@ export const apiUrl = need("API_URL");
 export const apiKey = need("API_KEY");
 const modules = path.join(need("NEON_TOOLS"), "node_modules");
 
-/// A package of modules, by its main file.
+/// Loads a package by the path of its main file.
 export const load = (file) => import(pathToFileURL(path.join(modules, file)));
 
 export const pg = createRequire(path.join(modules, "pg/package.json"))("pg");
 
-/// Runs a statement. Every host is this machine; the name goes into TLS as it stands.
+/// Runs a statement. Every host name resolves to this machine; TLS uses the name unchanged.
 export async function query(connectionString, statement) {
   const stream = () => {
     const socket = new net.Socket();
@@ -39,7 +39,7 @@ export async function query(connectionString, statement) {
   }
 }
 
-/// The same database, named by the option instead of the host.
+/// The same database, selected by the endpoint option instead of the host name.
 export function byOptions(connectionString) {
   const url = new URL(connectionString);
   const [endpoint] = url.hostname.split(".");
@@ -48,7 +48,7 @@ export function byOptions(connectionString) {
   return url.href;
 }
 
-/// What clients that build connection strings themselves leave out: the port.
+/// Adds the port, which clients that build connection strings omit.
 export function withPort(connectionString) {
   const url = new URL(connectionString);
   url.port = need("DATA_PORT");

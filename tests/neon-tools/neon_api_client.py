@@ -1,4 +1,4 @@
-"""A project's life through neon-api and psycopg."""
+"""The lifecycle of a project with neon-api and psycopg."""
 
 import os
 from urllib.parse import urlsplit
@@ -10,14 +10,14 @@ neon = NeonAPI(os.environ["API_KEY"], base_url=os.environ["API_URL"] + "/")
 
 
 def query(uri, statement):
-    # Every host is this machine; the name goes into TLS as it stands.
+    # Every host name resolves to this machine; TLS uses the name unchanged.
     with psycopg.connect(uri, hostaddr="127.0.0.1", autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 
 def by_options(uri):
-    """The same database, named by the option instead of the host."""
+    """The same database, selected by the endpoint option instead of the host name."""
     parts = urlsplit(uri)
     endpoint = parts.hostname.split(".")[0]
     return uri.replace(parts.hostname, "127.0.0.1") + f"&options=endpoint%3D{endpoint}"

@@ -1,4 +1,4 @@
-"""A pooled connection through psycopg: prepared statements and pipelines work, and a refusal leaves both usable."""
+"""A pooled connection with psycopg: prepared statements and pipelines work, also after a rejected statement."""
 
 import sys
 
@@ -21,7 +21,7 @@ with psycopg.connect(sys.argv[1], autocommit=True, prepare_threshold=0) as conne
         assert refusal.diag.message_primary.startswith("SET search_path needs a session"), refusal
         assert "-pooler" in refusal.diag.message_hint
     else:
-        raise AssertionError("a pipeline with a statement that needs a session is not refused")
+        raise AssertionError("a statement that needs a session is not rejected")
     assert connection.execute("SELECT 3").fetchone() == (3,)
 
     with connection.transaction(force_rollback=True):
@@ -34,5 +34,5 @@ with psycopg.connect(sys.argv[1], autocommit=True, prepare_threshold=0) as conne
         except InFailedSqlTransaction:
             pass
         else:
-            raise AssertionError("a refusal leaves its transaction as it was")
+            raise AssertionError("a rejected statement does not abort its transaction")
     assert connection.execute("SELECT 4").fetchone() == (4,)

@@ -1,4 +1,5 @@
-// Runs a statement through node-postgres with a connection string as it stands, and prints the first value.
+// Runs a statement with node-postgres and an unmodified connection string, and prints the first
+// value.
 import { pg } from "./lib.mjs";
 
 const [connectionString, statement] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-"""Runs a statement through psycopg with a connection string as it stands, and prints the first value."""
+"""Runs a statement with psycopg and an unmodified connection string, and prints the first value."""
 
 import sys
 

@@ -1,4 +1,4 @@
-// A project's life through @neon/sdk.
+// The lifecycle of a project with @neon/sdk.
 import assert from "node:assert/strict";
 import { apiKey, apiUrl, byOptions, load, query, withPort } from "./lib.mjs";
 

@@ -100,7 +100,7 @@ async fn ingesting_again_keeps_the_row_that_conversations_refer_to() {
 async fn search_returns_pages_and_marks_only_the_matches() {
     let world = World::start().await;
     let text = "<b>harvest</b> & \"quotes\" of the orchard\nA second line of the orchard.";
-    let bytes = xtask::sample_pdf(&["Nothing here to see at all.", text]);
+    let bytes = local_stack::sample_pdf(&["Nothing here to see at all.", text]);
     let document = world.upload("a.pdf", &bytes).await;
     world.ingest(document).await.unwrap();
     let (hits, more) = documents::search(&world.tenant, &"orchard".parse().unwrap())

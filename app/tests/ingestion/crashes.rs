@@ -208,7 +208,11 @@ async fn deleting_a_document_during_ingestion_leaves_nothing_behind() {
             Vec::<String>::new(),
             "{checkpoint:?}"
         );
-        assert_eq!(world.s3.kept(BUCKET).await.unwrap(), [], "{checkpoint:?}");
+        assert_eq!(
+            world.s3.object_versions(BUCKET).await.unwrap(),
+            [],
+            "{checkpoint:?}"
+        );
         assert_eq!(world.row(document).await, None, "{checkpoint:?}");
     }
     world.stop().await;
@@ -250,7 +254,7 @@ async fn a_deletion_that_crashes_after_any_effect_is_completed() {
         assert_eq!(world.state(document).await, DocumentStatus::Deleting);
         delete_document(&world, document).await;
         assert_eq!(world.contents().await, Vec::<String>::new());
-        assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+        assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
         assert_eq!(world.row(document).await, None);
     }
     world.stop().await;

@@ -62,7 +62,7 @@ async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
     let removed = world.objects.delete(&key).await.unwrap();
     assert_eq!(removed.objects, 1);
     assert_eq!(removed.byte_count, 3 * bytes.len() as u64);
-    let objects = world.s3.kept(BUCKET).await.unwrap();
+    let objects = world.s3.object_versions(BUCKET).await.unwrap();
     assert_eq!(objects.len(), 1, "{objects:?}");
     assert_eq!(objects[0].0, prefix.document(neighbour).key());
     assert_eq!(
@@ -73,7 +73,7 @@ async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
         world.objects.delete_prefix(&prefix).await.unwrap().objects,
         0
     );
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     world.stop().await;
 }
 

@@ -40,13 +40,13 @@ async fn an_outage_of_the_model_the_database_or_the_store_is_shown_and_retried()
     );
     world.tenants.unavailable.store(false, Ordering::SeqCst);
 
-    world.s3.take_away().await;
+    world.s3.stop_server().await;
     world.ingest(document).await.unwrap_err();
     assert_eq!(
         blocked_on(&world.state(document).await),
         Some(BlockedOn::Storage)
     );
-    world.s3.bring_back().await.unwrap();
+    world.s3.start_server().await.unwrap();
 
     world.ingest(document).await.unwrap();
     assert_eq!(world.state(document).await, DocumentStatus::Ready);
@@ -80,7 +80,7 @@ async fn an_unreadable_file_fails_with_its_reason() {
             b"%PDF-1.7\nnothing of the kind".to_vec(),
             pdf_text::DocumentError::Broken,
         ),
-        (xtask::sample_pdf(&[""]), pdf_text::DocumentError::NoText),
+        (local_stack::sample_pdf(&[""]), pdf_text::DocumentError::NoText),
     ] {
         let document = world.upload("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();

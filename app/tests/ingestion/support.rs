@@ -19,8 +19,8 @@ use app::objects::ObjectStore;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use xtask::postgres::Postgres;
-use xtask::s3::S3;
+use local_stack::postgres::Postgres;
+use local_stack::s3::S3;
 
 pub(crate) use fakes::{CountingModels, FakeTenants};
 use servers::{
@@ -107,7 +107,7 @@ impl World {
         if let Some(postgres) = self.postgres.take() {
             postgres.stop().await;
         }
-        self.s3.take_away().await;
+        self.s3.stop_server().await;
     }
 
     pub(crate) async fn create_upload(
@@ -263,5 +263,5 @@ pub(crate) fn pdf(pages: usize, subject: &str) -> Vec<u8> {
         })
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    xtask::sample_pdf(&texts)
+    local_stack::sample_pdf(&texts)
 }

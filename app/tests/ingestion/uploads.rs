@@ -116,7 +116,7 @@ async fn the_object_store_rejects_bytes_that_were_not_signed() {
         let status = send(&pending, wrong).await;
         assert!((400..500).contains(&status), "{status}");
     }
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     world.stop().await;
 }
 
@@ -155,7 +155,7 @@ async fn what_was_put_past_the_signature_is_match_out_and_removed() {
         world.state(pending.document).await,
         DocumentStatus::Failed(mismatch)
     );
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     assert_eq!(world.jobs().await, Vec::<String>::new());
     // The announced file itself can still be uploaded, into the same row.
     assert_eq!(
@@ -183,7 +183,7 @@ async fn a_file_that_only_claims_to_be_a_pdf_is_rejected() {
         completed,
         UploadOutcome::Rejected(IngestError::File(pdf_text::DocumentError::NotPdf))
     );
-    assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     // Uploading the same file again is checked again, in the same row, rather than rejected as a
     // duplicate.
     let again = world.create_upload("a.pdf", &bytes).await.unwrap();

@@ -6,8 +6,8 @@ use app::config;
 use app::domain::RateLimitClass;
 use app::web::shared::rate_limit::{RateLimitKey, RateLimiter};
 use axum::http::StatusCode;
+use local_stack::redis::Redis;
 use tempfile::TempDir;
-use xtask::redis::Redis;
 
 use crate::site::{Site, settings};
 

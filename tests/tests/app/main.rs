@@ -1,36 +1,37 @@
-//! The chat app end to end, through HTTP as pages and scripts use it, on real servers: what people do, what strangers get, and
-//! what is left when things fail.
+//! End-to-end tests of the chat app on real servers, through the HTTP requests of its pages and
+//! scripts: what users do, what is denied to other users, and what failures leave behind.
 
-mod kills;
+mod authorization;
+mod deletion;
 mod outages;
-mod people;
-mod removal;
-mod strangers;
+mod user_flows;
+mod worker_crashes;
 
 use std::process::ExitCode;
 
-use tests::site::Shared;
-use tests::{SiteOptions, suite};
+use test_support::site::SharedSite;
+use test_support::{SiteOptions, suite};
 
-/// For tests that leave each other alone.
-static QUIET: Shared = Shared::new(SiteOptions::default);
-/// For tests that take things away.
-static DISTURBED: Shared = Shared::serial(disturbed);
+/// For tests that do not interrupt servers.
+static UNDISTURBED: SharedSite = SharedSite::new(SiteOptions::default);
+/// For tests that interrupt servers, one at a time.
+static INTERRUPTED: SharedSite = SharedSite::serial(with_proxies);
 
-fn disturbed() -> SiteOptions {
+fn with_proxies() -> SiteOptions {
     SiteOptions {
         proxied: true,
         separate_worker: true,
-        cluster: tests::ClusterOptions::default().proxied(),
+        cluster: test_support::ClusterOptions::default().proxied(),
         ..SiteOptions::default()
     }
 }
 
-/// Makes a list of tests on a site from functions, each under the name of its module and its own.
+/// Defines `tests()`, which returns a list of test functions on a site, named by module and
+/// function.
 macro_rules! tests_on {
     ($shared:path: $($test:ident),+ $(,)?) => {
-        pub(crate) fn tests() -> Vec<tests::suite::Trial> {
-            vec![$(tests::suite::test_site(
+        pub(crate) fn tests() -> Vec<test_support::suite::Trial> {
+            vec![$(test_support::suite::test_site(
                 concat!(module_path!(), "::", stringify!($test)), &$shared, $test,
             )),+]
         }
@@ -40,14 +41,14 @@ use tests_on;
 
 fn main() -> ExitCode {
     let tests = [
-        kills::tests(),
+        worker_crashes::tests(),
         outages::tests(),
-        people::tests(),
-        removal::tests(),
-        strangers::tests(),
+        user_flows::tests(),
+        deletion::tests(),
+        authorization::tests(),
     ];
     suite::run_and_then(tests.into_iter().flatten().collect(), async {
-        let quiet = QUIET.end().await;
-        DISTURBED.end().await.and(quiet)
+        let undisturbed = UNDISTURBED.stop().await;
+        INTERRUPTED.stop().await.and(undisturbed)
     })
 }

@@ -1,47 +1,53 @@
-//! What the app stands on is away for a while: nothing is lost, and the page says a clear word.
+//! During an outage of one of the app's servers no data is lost, and the page explains the problem.
 
 use anyhow::{Context as _, Result, ensure};
+use local_stack::http_client::DocumentRow;
 use openai_stub::{Fault, Route};
-use tests::{Site, files, limits, wait};
-use xtask::visitor::Row;
+use test_support::{Site, sample_files, timeouts, wait};
 
-super::tests_on![super::DISTURBED:
-    embeddings_that_are_away_are_waited_for_with_a_word,
-    an_s3_server_that_is_away_is_waited_for_with_a_word,
-    a_tenants_database_that_is_away_is_waited_for_with_a_word,
-    a_main_database_that_is_away_is_told_and_jobs_go_on_afterwards,
-    an_api_server_that_is_away_is_told_and_sign_ups_end_well_afterwards,
+super::tests_on![super::INTERRUPTED:
+    ingestion_waits_for_the_model_endpoint_and_shows_the_problem,
+    ingestion_waits_for_the_s3_server_and_shows_the_problem,
+    ingestion_waits_for_the_tenants_database_and_shows_the_problem,
+    an_outage_of_the_main_database_is_shown_and_jobs_continue_afterwards,
+    sign_ups_during_an_outage_of_the_api_server_succeed_afterwards,
 ];
 
-/// Brings a document while something is away; it waits and says so. Then it is there again, and the document is whole.
-async fn waits_through(
+/// Ingests a document during an outage. Its row shows the problem until the outage ends; then
+/// ingestion succeeds.
+async fn ingest_during_outage(
     site: &Site,
     name: &str,
-    take_away: impl AsyncFn() -> Result<()>,
-    bring_back: impl AsyncFn() -> Result<()>,
+    interrupt: impl AsyncFn() -> Result<()>,
+    restore: impl AsyncFn() -> Result<()>,
 ) -> Result<()> {
-    let (ada, workspace) = site.newcomer(name).await?;
-    // The S3 server takes the file before it goes: uploads need it.
+    let (ada, workspace) = site.sign_up(name).await?;
+    // The file is uploaded before the outage, because an upload needs the S3 server.
     ada.get(&format!("/w/{workspace}/documents")).await?;
-    let file = files::about(name, 3);
-    let (document, url, headers) = ada.reserve(&workspace, "file.pdf", &file).await?;
-    ada.put(&url, &headers, &file).await?;
+    let file = sample_files::document_about(name, 3);
+    let upload = ada.create_upload(&workspace, "file.pdf", &file).await?;
+    ada.put_file(&upload, &file).await?;
+    let document = upload.document_id;
     site.kill_worker().await?;
     let complete = format!("/w/{workspace}/documents/{document}/complete");
-    let (status, said) = ada.fetch(&complete, &serde_json::json!({})).await?;
-    ensure!(status.is_success(), "{status} {said}");
-    take_away().await?;
+    let (status, body) = ada.post_json(&complete, &serde_json::json!({})).await?;
+    ensure!(status.is_success(), "{status} {body}");
+    interrupt().await?;
     site.start_worker().await?;
-    let told = ada
-        .until_document(&workspace, &document, limits::SEARCHABLE, is_in_trouble)
+    let row = ada
+        .wait_for_document(&workspace, &document, timeouts::INGESTION, will_be_retried)
         .await;
-    bring_back().await?;
-    let told = told?;
-    ensure!(told.words.len() > 60, "the row says little: {}", told.words);
-    ada.until_ready(&workspace, &document, limits::SEARCHABLE)
+    restore().await?;
+    let row = row?;
+    ensure!(
+        row.text.len() > 60,
+        "the row explains too little: {}",
+        row.text
+    );
+    ada.wait_until_ready(&workspace, &document, timeouts::INGESTION)
         .await?;
     let rows = site
-        .in_tenant(
+        .query_tenant_database(
             &workspace,
             "select count(*) = count(distinct ordinal), min(page_from), max(page_to), (select count(*) from documents) from chunks",
         )
@@ -50,14 +56,14 @@ async fn waits_through(
     Ok(())
 }
 
-/// Waiting, and saying why.
-fn is_in_trouble(row: &Row) -> bool {
-    row.words.contains("Retrying")
+/// Whether the row says that ingestion will be retried.
+fn will_be_retried(row: &DocumentRow) -> bool {
+    row.text.contains("Retrying")
 }
 
-async fn embeddings_that_are_away_are_waited_for_with_a_word(site: &Site) -> Result<()> {
+async fn ingestion_waits_for_the_model_endpoint_and_shows_the_problem(site: &Site) -> Result<()> {
     let stub = site.stub();
-    waits_through(
+    ingest_during_outage(
         site,
         "Embeddings",
         async || {
@@ -72,81 +78,94 @@ async fn embeddings_that_are_away_are_waited_for_with_a_word(site: &Site) -> Res
     .await
 }
 
-async fn an_s3_server_that_is_away_is_waited_for_with_a_word(site: &Site) -> Result<()> {
-    waits_through(
+async fn ingestion_waits_for_the_s3_server_and_shows_the_problem(site: &Site) -> Result<()> {
+    ingest_during_outage(
         site,
         "Bucket",
         async || {
-            site.s3().take_away().await;
+            site.s3().stop_server().await;
             Ok(())
         },
-        async || site.s3().bring_back().await,
+        async || site.s3().start_server().await,
     )
     .await
 }
 
-async fn a_tenants_database_that_is_away_is_waited_for_with_a_word(site: &Site) -> Result<()> {
-    let proxies = site.cluster().proxies().context("no proxies")?;
-    waits_through(
+async fn ingestion_waits_for_the_tenants_database_and_shows_the_problem(site: &Site) -> Result<()> {
+    let proxies = site
+        .cluster()
+        .proxies()
+        .context("the cluster has no proxies")?;
+    ingest_during_outage(
         site,
         "Tenants",
         async || {
-            proxies.data.shut();
+            proxies.data.block();
             Ok(())
         },
         async || {
-            proxies.data.open();
+            proxies.data.unblock();
             Ok(())
         },
     )
     .await
 }
 
-async fn a_main_database_that_is_away_is_told_and_jobs_go_on_afterwards(site: &Site) -> Result<()> {
-    let (ada, workspace) = site.newcomer("Main").await?;
+async fn an_outage_of_the_main_database_is_shown_and_jobs_continue_afterwards(
+    site: &Site,
+) -> Result<()> {
+    let (ada, workspace) = site.sign_up("Main").await?;
     let document = ada
-        .upload(&workspace, "file.pdf", &files::about("Main", 3))
+        .upload(
+            &workspace,
+            "file.pdf",
+            &sample_files::document_about("Main", 3),
+        )
         .await?;
     let proxies = site.proxies()?;
-    proxies.database.shut();
-    let page = wait::poll(limits::CONVERGE, "the page says so", || async {
-        let page = ada.get(&format!("/w/{workspace}/documents")).await?;
-        Ok(page.status().is_server_error().then_some(page))
-    })
+    proxies.database.block();
+    let page = wait::poll(
+        timeouts::CONVERGE,
+        "the page to report the outage",
+        || async {
+            let page = ada.get(&format!("/w/{workspace}/documents")).await?;
+            Ok(page.status().is_server_error().then_some(page))
+        },
+    )
     .await;
-    proxies.database.open();
+    proxies.database.unblock();
     let page = page?;
     ensure!(page.status() == 503, "{}", page.status());
-    ensure!(page.words().len() > 40, "{}", page.words());
-    ada.until_ready(&workspace, &document, limits::SEARCHABLE)
+    ensure!(page.text().len() > 40, "{}", page.text());
+    ada.wait_until_ready(&workspace, &document, timeouts::INGESTION)
         .await?;
     Ok(())
 }
 
-async fn an_api_server_that_is_away_is_told_and_sign_ups_end_well_afterwards(
-    site: &Site,
-) -> Result<()> {
-    let (ada, workspace) = site.newcomer("Before").await?;
+async fn sign_ups_during_an_outage_of_the_api_server_succeed_afterwards(site: &Site) -> Result<()> {
+    let (ada, workspace) = site.sign_up("Before").await?;
     let proxies = site.proxies()?;
-    proxies.kube.shut();
+    proxies.kube.block();
     let during = async {
-        // Who has a database goes on working: what is known of it is remembered.
+        // Existing workspaces stay usable, because the app caches their Tenants.
         ada.get(&format!("/w/{workspace}/documents"))
             .await?
-            .expect_success("documents without an API server")?;
-        let late = site.visitor()?;
-        let page = late.sign_in_by_name("During").await?;
-        let own = late.workspace().await?;
+            .expect_success("documents page without an API server")?;
+        let newcomer = site.client()?;
+        let page = newcomer.sign_in_by_name("During").await?;
+        let own = newcomer.workspace().await?;
         ensure!(
-            !page.words().contains("ready"),
-            "a database without an API server: {}",
-            page.words()
+            !page.text().contains("ready"),
+            "the database is ready without an API server: {}",
+            page.text()
         );
-        anyhow::Ok((late, own))
+        anyhow::Ok((newcomer, own))
     }
     .await;
-    proxies.kube.open();
-    let (late, own) = during?;
-    late.until_available(&own, limits::CONVERGE).await?;
+    proxies.kube.unblock();
+    let (newcomer, own) = during?;
+    newcomer
+        .wait_until_available(&own, timeouts::CONVERGE)
+        .await?;
     Ok(())
 }

@@ -1,63 +1,74 @@
-//! The product in a real browser, headless Chromium, against everything real: an OpenID provider, Redis, S3, the API server, the
-//! controller. The stories are told in `tests/browser/*.mjs`; what they leave behind is looked for here.
+//! Tests the app in headless Chromium on real servers: an OpenID provider, Redis, S3, the API
+//! server and the controller. The scripts are in `tests/browser/*.mjs`; this program checks what
+//! they leave behind.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tests::site::Shared;
-use tests::{Site, SiteOptions, command, files, suite};
-use xtask::install;
+use test_support::site::SharedSite;
+use test_support::{Site, SiteOptions, command, sample_files, suite};
 
-static SITE: Shared = Shared::serial(|| SiteOptions {
+static SITE: SharedSite = SharedSite::serial(|| SiteOptions {
     openid: true,
     redis: true,
     ..SiteOptions::default()
 });
 
-/// Runs a story and gives what it says it found.
-async fn tell(site: &Site, story: &str, variables: &[(&str, String)]) -> Result<Value> {
+/// Runs a script and returns the JSON that it prints.
+async fn run_script(site: &Site, script: &str, variables: &[(&str, String)]) -> Result<Value> {
     let (node, modules, chromium) = tokio::task::spawn_blocking(|| {
         anyhow::Ok((
-            install::node()?,
-            install::browser_modules()?,
-            install::chromium()?,
+            installer::node()?,
+            installer::browser_modules()?,
+            installer::chromium()?,
         ))
     })
     .await??;
     let mut process = Command::new(node);
     process
-        .arg(xtask::repository().join("tests/browser").join(story))
+        .arg(local_stack::repository().join("tests/browser").join(script))
         .env("BROWSER_MODULES", modules)
         .env("CHROMIUM", chromium)
         .env("APP_URL", site.url())
         .env("S3_URL", site.s3().endpoint())
-        .env("ISSUER", site.openid().context("no provider")?.issuer())
+        .env(
+            "ISSUER",
+            site.openid()
+                .context("the site has no OpenID provider")?
+                .issuer(),
+        )
         .env("SCREENSHOTS", screenshots()?)
         .envs(variables.iter().map(|(name, value)| (*name, value)));
-    let said = command::story(process).await?;
-    let last = said.lines().last().context("the story says nothing")?;
+    let output = command::browser_script(process).await?;
+    let last = output
+        .lines()
+        .last()
+        .context("the script printed nothing")?;
     Ok(serde_json::from_str(last)?)
 }
 
-/// For a person to look at: `target/screenshots`.
+/// Screenshots go to `target/screenshots`.
 fn screenshots() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let target = program.ancestors().nth(3).context("no target folder")?;
+    let target = program
+        .ancestors()
+        .nth(3)
+        .context("failed to find the target folder")?;
     Ok(target.join("screenshots"))
 }
 
-/// What the manuals say, what is asked, and what the answer must hold.
+/// A question about the manuals, text that the answer must contain, and a search term.
 const QUESTION: &str = "What is the purpose of /srv, data for services provided by this system?";
 const ANSWER: &str = "/srv";
 const SEARCH: &str = "site-specific";
 
-async fn the_first_day_from_sign_up_to_the_receipt_in_a_browser(site: &Site) -> Result<()> {
-    let hostile = site.cluster().folder().join("draws itself.pdf");
-    std::fs::write(&hostile, files::that_draws_itself())?;
-    let manuals = tokio::task::spawn_blocking(files::manuals).await??;
-    let found = tell(
+async fn a_user_signs_up_uses_every_feature_and_deletes_the_account(site: &Site) -> Result<()> {
+    let hostile = site.cluster().folder().join("self-referencing.pdf");
+    std::fs::write(&hostile, sample_files::self_referencing_form())?;
+    let manuals = tokio::task::spawn_blocking(sample_files::manuals).await??;
+    let result = run_script(
         site,
         "first_day.mjs",
         &[
@@ -69,11 +80,11 @@ async fn the_first_day_from_sign_up_to_the_receipt_in_a_browser(site: &Site) -> 
         ],
     )
     .await?;
-    suite::say(&format!("the first day: {found}"));
+    suite::say(&format!("first_day.mjs: {result}"));
 
-    let living = site.cluster().account().living().await?;
-    ensure!(living.is_empty(), "projects are left: {living:?}");
-    let objects = site.objects().await?;
+    let projects = site.cluster().account().existing_projects().await?;
+    ensure!(projects.is_empty(), "projects are left: {projects:?}");
+    let objects = site.object_keys().await?;
     ensure!(objects.is_empty(), "objects are left: {objects:?}");
     let rows = site
         .count(
@@ -85,24 +96,26 @@ async fn the_first_day_from_sign_up_to_the_receipt_in_a_browser(site: &Site) -> 
     Ok(())
 }
 
-async fn uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard(site: &Site) -> Result<()> {
-    let found = tell(site, "bad_line.mjs", &[]).await?;
-    suite::say(&format!("a bad line: {found}"));
+async fn uploads_survive_network_failures_and_pages_work_with_the_keyboard(
+    site: &Site,
+) -> Result<()> {
+    let result = run_script(site, "unreliable_network.mjs", &[]).await?;
+    suite::say(&format!("unreliable_network.mjs: {result}"));
     Ok(())
 }
 
 fn main() -> ExitCode {
     let tests = vec![
         suite::test_site(
-            "browser::the_first_day_from_sign_up_to_the_receipt_in_a_browser",
+            "browser::a_user_signs_up_uses_every_feature_and_deletes_the_account",
             &SITE,
-            the_first_day_from_sign_up_to_the_receipt_in_a_browser,
+            a_user_signs_up_uses_every_feature_and_deletes_the_account,
         ),
         suite::test_site(
-            "browser::uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard",
+            "browser::uploads_survive_network_failures_and_pages_work_with_the_keyboard",
             &SITE,
-            uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard,
+            uploads_survive_network_failures_and_pages_work_with_the_keyboard,
         ),
     ];
-    suite::run_and_then(tests, SITE.end())
+    suite::run_and_then(tests, SITE.stop())
 }

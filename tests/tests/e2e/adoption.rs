@@ -1,4 +1,4 @@
-//! Projects that were there before their Tenants.
+//! Adoption of existing projects.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
@@ -6,35 +6,38 @@ use neon_client::ids::ProjectId;
 use neon_client::model::CreateProject;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use tests::case::{project_id, status};
-use tests::{Case, psql};
+use test_support::scenario::{project_id, status};
+use test_support::{Scenario, psql};
 
-tests::tests![
-    an_adopted_project_keeps_its_name_its_password_and_its_life,
-    adoption_is_refused_until_the_class_allows_it,
-    a_project_has_one_tenant_at_most,
-    a_password_is_reset_only_when_the_spec_says_so,
-    what_does_not_fit_is_not_adopted,
-    an_adopted_project_is_deleted_only_when_the_spec_says_so,
+test_support::tests![
+    an_adopted_project_keeps_its_name_and_password_and_survives_its_tenant,
+    adoption_requires_the_permission_of_the_class,
+    a_project_can_have_only_one_tenant,
+    an_unavailable_password_is_reset_only_if_the_spec_requests_it,
+    a_project_that_does_not_match_the_spec_is_not_adopted,
+    an_adopted_project_is_deleted_only_if_the_spec_requests_it,
 ];
 
-async fn project(case: &Case, create: CreateProject) -> Result<ProjectId> {
-    case.cluster().account().create(create).await
+async fn create_project(scenario: &Scenario, create: CreateProject) -> Result<ProjectId> {
+    scenario.cluster().account().create(create).await
 }
 
-async fn class(case: &Case, allowed: &[&ProjectId]) -> Result<String> {
-    case.class(json!({"adoption": {"allowedProjectIds": allowed}}))
+async fn apply_class(scenario: &Scenario, allowed: &[&ProjectId]) -> Result<String> {
+    scenario
+        .apply_class(json!({"adoption": {"allowedProjectIds": allowed}}))
         .await
 }
 
 fn adopting(class: &str, id: &ProjectId, more: Value) -> Value {
     let mut spec = json!({"className": class, "adopt": {"projectId": id}});
-    tests::case::merge(&mut spec, more);
+    test_support::scenario::merge(&mut spec, more);
     spec
 }
 
-async fn an_adopted_project_keeps_its_name_its_password_and_its_life(case: &Case) -> Result<()> {
-    let account = case.cluster().account();
+async fn an_adopted_project_keeps_its_name_and_password_and_survives_its_tenant(
+    scenario: &Scenario,
+) -> Result<()> {
+    let account = scenario.cluster().account();
     let created = account
         .client()?
         .projects()
@@ -45,89 +48,107 @@ async fn an_adopted_project_keeps_its_name_its_password_and_its_life(case: &Case
     let uri = created
         .connection_uris
         .first()
-        .context("no connection string")?
+        .context("the response has no connection string")?
         .connection_uri
         .clone();
-    let class = class(case, &[&id]).await?;
-    let tenant = case
-        .apply_ready("acme", adopting(&class, &id, json!({})))
+    let class = apply_class(scenario, &[&id]).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", adopting(&class, &id, json!({})))
         .await?;
-    ensure!(project_id(&tenant)? == id, "another project");
+    ensure!(project_id(&tenant)? == id, "a different project");
     ensure!(
         status(&tenant)
             .and_then(|status| status.project.as_ref())
             .is_some_and(|project| project.adopted),
-        "not adopted"
+        "the status does not say that the project is adopted"
     );
-    let secret = case.secret(&tenant).await?;
+    let secret = scenario.secret_data(&tenant).await?;
     ensure!(
         uri.expose_secret().contains(&secret[keys::PASSWORD]),
-        "the password is another"
+        "the Secret has a different password"
     );
     ensure!(
         account.project(&id).await?.name == "by hand",
         "the name was changed"
     );
-    let schema = case
+    let schema = scenario
         .psql(&tenant, keys::URI, "select count(*) from chunks")
         .await?;
     ensure!(schema == "0", "{schema}");
-    case.event("acme", Reason::ProjectAdopted).await?;
-    case.delete("acme").await?;
-    case.gone("acme").await?;
-    ensure!(account.lives(&id).await?, "an adopted project was deleted");
+    scenario
+        .wait_for_event("acme", Reason::ProjectAdopted)
+        .await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
+    ensure!(
+        account.project_exists(&id).await?,
+        "an adopted project was deleted"
+    );
     account.delete(&id).await
 }
 
-async fn adoption_is_refused_until_the_class_allows_it(case: &Case) -> Result<()> {
-    let id = project(case, CreateProject::named("by hand")).await?;
-    let name = class(case, &[]).await?;
-    case.apply("acme", adopting(&name, &id, json!({}))).await?;
-    let message = case.stalled("acme", Reason::AdoptionRefused).await?;
+async fn adoption_requires_the_permission_of_the_class(scenario: &Scenario) -> Result<()> {
+    let id = create_project(scenario, CreateProject::named("by hand")).await?;
+    let name = apply_class(scenario, &[]).await?;
+    scenario
+        .apply("acme", adopting(&name, &id, json!({})))
+        .await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::AdoptionRefused)
+        .await?;
     ensure!(
         message.contains(id.as_str()) && message.contains("allowedProjectIds"),
         "{message}"
     );
-    class(case, &[&id]).await?;
-    case.ready("acme").await?;
+    apply_class(scenario, &[&id]).await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }
 
-async fn a_project_has_one_tenant_at_most(case: &Case) -> Result<()> {
-    let id = project(case, CreateProject::named("by hand")).await?;
-    let own = project_id(&case.apply_ready("own", json!({})).await?)?;
-    let class = class(case, &[&id, &own]).await?;
-    case.apply_ready("first", adopting(&class, &id, json!({})))
+async fn a_project_can_have_only_one_tenant(scenario: &Scenario) -> Result<()> {
+    let id = create_project(scenario, CreateProject::named("by hand")).await?;
+    let own = project_id(&scenario.apply_and_wait("own", json!({})).await?)?;
+    let class = apply_class(scenario, &[&id, &own]).await?;
+    scenario
+        .apply_and_wait("first", adopting(&class, &id, json!({})))
         .await?;
-    case.apply("second", adopting(&class, &id, json!({})))
+    scenario
+        .apply("second", adopting(&class, &id, json!({})))
         .await?;
-    case.apply("third", adopting(&class, &own, json!({})))
+    scenario
+        .apply("third", adopting(&class, &own, json!({})))
         .await?;
-    let message = case.stalled("second", Reason::ProjectInUse).await?;
+    let message = scenario
+        .wait_until_stalled("second", Reason::ProjectInUse)
+        .await?;
     ensure!(
-        message.contains(&format!("{}/first", case.namespace())),
+        message.contains(&format!("{}/first", scenario.namespace())),
         "{message}"
     );
-    let message = case.stalled("third", Reason::ProjectInUse).await?;
+    let message = scenario
+        .wait_until_stalled("third", Reason::ProjectInUse)
+        .await?;
     ensure!(
-        message.contains(&format!("{}/own", case.namespace())),
+        message.contains(&format!("{}/own", scenario.namespace())),
         "{message}"
     );
-    // Whoever asked in vain takes nothing along.
+    // Deleting a Tenant that could not adopt a project keeps the project.
     for name in ["second", "third"] {
-        case.delete(name).await?;
-        case.gone(name).await?;
+        scenario.delete(name).await?;
+        scenario.wait_until_deleted(name).await?;
     }
-    let account = case.cluster().account();
+    let account = scenario.cluster().account();
     ensure!(
-        account.lives(&id).await? && account.lives(&own).await?,
-        "a project went with a Tenant that never had it"
+        account.project_exists(&id).await? && account.project_exists(&own).await?,
+        "deleting a Tenant without a project deleted the project"
     );
     Ok(())
 }
 
-async fn a_password_is_reset_only_when_the_spec_says_so(case: &Case) -> Result<()> {
-    let account = case.cluster().account();
+async fn an_unavailable_password_is_reset_only_if_the_spec_requests_it(
+    scenario: &Scenario,
+) -> Result<()> {
+    let account = scenario.cluster().account();
     let create = CreateProject {
         store_passwords: Some(false),
         ..CreateProject::named("no stored passwords")
@@ -137,42 +158,49 @@ async fn a_password_is_reset_only_when_the_spec_says_so(case: &Case) -> Result<(
     let old = created
         .connection_uris
         .first()
-        .context("no connection string")?
+        .context("the response has no connection string")?
         .connection_uri
         .expose_secret()
         .to_owned();
-    let class = class(case, &[&id]).await?;
-    case.apply("acme", adopting(&class, &id, json!({}))).await?;
-    let message = case.stalled("acme", Reason::PasswordUnavailable).await?;
-    ensure!(message.contains("spec.adopt.resetPassword"), "{message}");
-    let mut theirs = [(keys::URI.to_owned(), old)].into();
-    with_ca(case, &mut theirs);
-    psql::psql(case.cluster(), &theirs, keys::URI, "select 1")
-        .await
-        .context("the old password works still")?;
-
-    case.patch("acme", json!({"spec": {"adopt": {"resetPassword": true}}}))
+    let class = apply_class(scenario, &[&id]).await?;
+    scenario
+        .apply("acme", adopting(&class, &id, json!({})))
         .await?;
-    let tenant = case.ready("acme").await?;
-    case.opens(&tenant).await?;
-    psql::refused(case.cluster(), &theirs, keys::URI, "select 1")
+    let message = scenario
+        .wait_until_stalled("acme", Reason::PasswordUnavailable)
+        .await?;
+    ensure!(message.contains("spec.adopt.resetPassword"), "{message}");
+    let mut old_secret = [(keys::URI.to_owned(), old)].into();
+    insert_ca(scenario, &mut old_secret);
+    psql::query(scenario.cluster(), &old_secret, keys::URI, "select 1")
         .await
-        .context("the old password is locked out")?;
-    case.event("acme", Reason::PasswordReset).await?;
+        .context("the old password must still work")?;
+
+    scenario
+        .patch("acme", json!({"spec": {"adopt": {"resetPassword": true}}}))
+        .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await?;
+    psql::query_expect_error(scenario.cluster(), &old_secret, keys::URI, "select 1")
+        .await
+        .context("the old password must no longer work")?;
+    scenario
+        .wait_for_event("acme", Reason::PasswordReset)
+        .await?;
     Ok(())
 }
 
-fn with_ca(case: &Case, secret: &mut std::collections::BTreeMap<String, String>) {
+fn insert_ca(scenario: &Scenario, secret: &mut std::collections::BTreeMap<String, String>) {
     secret.insert(
         keys::CA_CRT.into(),
-        case.cluster().emulator().ca_pem().to_owned(),
+        scenario.cluster().emulator().ca_pem().to_owned(),
     );
 }
 
-async fn what_does_not_fit_is_not_adopted(case: &Case) -> Result<()> {
+async fn a_project_that_does_not_match_the_spec_is_not_adopted(scenario: &Scenario) -> Result<()> {
     let region = Some("aws-us-east-2".parse()?);
-    let id = project(
-        case,
+    let id = create_project(
+        scenario,
         CreateProject {
             region_id: region,
             ..CreateProject::named("elsewhere")
@@ -180,7 +208,7 @@ async fn what_does_not_fit_is_not_adopted(case: &Case) -> Result<()> {
     )
     .await?;
     let missing: ProjectId = "no-such-project-00000000".parse()?;
-    let class = class(case, &[&id, &missing]).await?;
+    let class = apply_class(scenario, &[&id, &missing]).await?;
     for (name, spec, part) in [
         (
             "missing",
@@ -203,33 +231,38 @@ async fn what_does_not_fit_is_not_adopted(case: &Case) -> Result<()> {
             "nowhere",
         ),
     ] {
-        case.apply(name, spec).await?;
-        let message = case.stalled(name, Reason::AdoptionMismatch).await?;
+        scenario.apply(name, spec).await?;
+        let message = scenario
+            .wait_until_stalled(name, Reason::AdoptionMismatch)
+            .await?;
         ensure!(message.contains(part), "{name}: {message}");
-        // Goes at once: another Tenant may have the project then.
-        case.delete(name).await?;
-        case.gone(name).await?;
+        // Deleted here, so that the next Tenant can adopt the project.
+        scenario.delete(name).await?;
+        scenario.wait_until_deleted(name).await?;
         ensure!(
-            case.cluster().account().lives(&id).await?,
-            "a project went with a Tenant that it did not fit"
+            scenario.cluster().account().project_exists(&id).await?,
+            "deleting a Tenant that could not adopt the project deleted the project"
         );
     }
     Ok(())
 }
 
-async fn an_adopted_project_is_deleted_only_when_the_spec_says_so(case: &Case) -> Result<()> {
-    let id = project(case, CreateProject::named("by hand")).await?;
-    let class = class(case, &[&id]).await?;
-    case.apply_ready(
-        "acme",
-        adopting(&class, &id, json!({"deletionPolicy": "Delete"})),
-    )
-    .await?;
-    case.delete("acme").await?;
-    case.gone("acme").await?;
+async fn an_adopted_project_is_deleted_only_if_the_spec_requests_it(
+    scenario: &Scenario,
+) -> Result<()> {
+    let id = create_project(scenario, CreateProject::named("by hand")).await?;
+    let class = apply_class(scenario, &[&id]).await?;
+    scenario
+        .apply_and_wait(
+            "acme",
+            adopting(&class, &id, json!({"deletionPolicy": "Delete"})),
+        )
+        .await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
     ensure!(
-        !case.cluster().account().lives(&id).await?,
-        "project {id} still lives"
+        !scenario.cluster().account().project_exists(&id).await?,
+        "project {id} still exists"
     );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What a class gives, limits and names; and what Tenants say while it is missing.
+//! Classes: their defaults and limits, their API keys, and Tenants whose class is missing or being
+//! deleted.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Phase, Reason, TenantClass, finalizers};
@@ -9,46 +10,49 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
 use neon_client::model::CreateProject;
 use serde_json::{Value, json};
-use tests::case::{is_ready, project_id, status};
-use tests::cluster::SYSTEM_NAMESPACE;
-use tests::{Case, limits, wait};
+use test_support::cluster::SYSTEM_NAMESPACE;
+use test_support::scenario::{is_ready, project_id, status};
+use test_support::{Scenario, timeouts, wait};
 
-tests::tests![
-    a_tenant_says_which_class_is_missing_and_goes_on_when_it_appears,
-    a_class_in_use_stays_until_its_last_tenant_is_gone,
-    a_class_that_is_being_deleted_takes_no_new_tenants,
-    what_a_class_does_not_offer_is_refused_with_what_it_offers,
-    a_tenant_goes_on_when_the_class_allows_more,
-    a_missing_key_is_named_and_its_coming_is_noticed,
-    a_key_can_be_changed_at_any_time,
-    a_class_counts_its_tenants_and_says_that_it_is_ready,
-    projects_without_a_tenant_are_counted_named_and_left_alone,
+test_support::tests![
+    a_tenant_reports_a_missing_class_and_continues_when_it_is_created,
+    a_class_in_use_is_deleted_after_its_last_tenant,
+    a_class_that_is_being_deleted_accepts_no_new_tenants,
+    a_spec_outside_the_classs_limits_is_rejected_with_the_limits,
+    a_tenant_continues_when_the_classs_limits_are_raised,
+    a_missing_api_key_is_reported_and_its_creation_is_noticed,
+    an_api_key_can_be_changed_at_any_time,
+    a_class_counts_its_tenants_and_becomes_ready,
+    orphaned_projects_are_counted_reported_and_kept,
 ];
 
-async fn a_tenant_says_which_class_is_missing_and_goes_on_when_it_appears(
-    case: &Case,
+async fn a_tenant_reports_a_missing_class_and_continues_when_it_is_created(
+    scenario: &Scenario,
 ) -> Result<()> {
-    let name = format!("{}-gold", case.namespace());
-    case.apply("acme", json!({"className": name})).await?;
-    let message = case.stalled("acme", Reason::ClassNotFound).await?;
+    let name = format!("{}-gold", scenario.namespace());
+    scenario.apply("acme", json!({"className": name})).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::ClassNotFound)
+        .await?;
     ensure!(message.contains(&name), "{message}");
-    case.class_named(&name, json!({})).await?;
-    case.ready("acme").await?;
+    scenario.apply_class_named(&name, json!({})).await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }
 
-async fn a_class_in_use_stays_until_its_last_tenant_is_gone(case: &Case) -> Result<()> {
-    let class = case.class(json!({})).await?;
+async fn a_class_in_use_is_deleted_after_its_last_tenant(scenario: &Scenario) -> Result<()> {
+    let class = scenario.apply_class(json!({})).await?;
     for name in ["acme", "globex"] {
-        case.apply(name, json!({"className": class})).await?;
+        scenario.apply(name, json!({"className": class})).await?;
     }
     for name in ["acme", "globex"] {
-        case.ready(name).await?;
+        scenario.wait_until_ready(name).await?;
     }
-    case.all_classes()
+    scenario
+        .classes()
         .delete(&class, &DeleteParams::default())
         .await?;
-    let held = |class: Option<&TenantClass>| {
+    let is_retained = |class: Option<&TenantClass>| {
         class.is_some_and(|class| {
             class.metadata.deletion_timestamp.is_some()
                 && class
@@ -59,43 +63,46 @@ async fn a_class_in_use_stays_until_its_last_tenant_is_gone(case: &Case) -> Resu
     };
     for name in ["acme", "globex"] {
         ensure!(
-            held(case.all_classes().get_opt(&class).await?.as_ref()),
-            "the class went before {name}"
+            is_retained(scenario.classes().get_opt(&class).await?.as_ref()),
+            "the class was deleted before {name}"
         );
-        // A Tenant is served and can be changed as long as it is there.
-        case.patch(
-            name,
-            json!({"spec": {"displayName": format!("{name} Ltd")}}),
-        )
-        .await?;
-        case.ready(name).await?;
-        case.delete(name).await?;
-        case.gone(name).await?;
+        // While it exists, a Tenant is reconciled.
+        scenario
+            .patch(
+                name,
+                json!({"spec": {"displayName": format!("{name} Ltd")}}),
+            )
+            .await?;
+        scenario.wait_until_ready(name).await?;
+        scenario.delete(name).await?;
+        scenario.wait_until_deleted(name).await?;
     }
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::CONVERGE,
-        "gone",
+        timeouts::CONVERGE,
+        "deleted",
         |class| class.is_none(),
     )
     .await?;
     Ok(())
 }
 
-async fn a_class_that_is_being_deleted_takes_no_new_tenants(case: &Case) -> Result<()> {
-    let class = case.class(json!({})).await?;
-    case.apply_ready("acme", json!({"className": class}))
+async fn a_class_that_is_being_deleted_accepts_no_new_tenants(scenario: &Scenario) -> Result<()> {
+    let class = scenario.apply_class(json!({})).await?;
+    scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
-    case.all_classes()
+    scenario
+        .classes()
         .delete(&class, &DeleteParams::default())
         .await?;
-    // Whoever deletes it is told what it waits for.
+    // The class's status says what the deletion waits for.
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::CONVERGE,
-        "said to be leaving",
+        timeouts::CONVERGE,
+        "reported as terminating",
         |class| {
             let status = class.and_then(|class| class.status.as_ref());
             status.is_some_and(|status| {
@@ -109,19 +116,25 @@ async fn a_class_that_is_being_deleted_takes_no_new_tenants(case: &Case) -> Resu
         },
     )
     .await?;
-    case.apply("globex", json!({"className": class})).await?;
-    case.stalled("globex", Reason::ClassTerminating).await?;
+    scenario
+        .apply("globex", json!({"className": class}))
+        .await?;
+    scenario
+        .wait_until_stalled("globex", Reason::ClassTerminating)
+        .await?;
     Ok(())
 }
 
-async fn what_a_class_does_not_offer_is_refused_with_what_it_offers(case: &Case) -> Result<()> {
-    let class = case
-        .class(json!({"limits": {
+async fn a_spec_outside_the_classs_limits_is_rejected_with_the_limits(
+    scenario: &Scenario,
+) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"limits": {
             "minCU": 0.5, "maxCU": 2, "regions": ["aws-eu-central-1", "aws-us-east-2"], "postgresVersions": [16, 17],
             "quota": {"activeTimeSeconds": 3_600},
         }}))
         .await?;
-    let cases: [(&str, Value, &str); 5] = [
+    let invalid: [(&str, Value, &str); 5] = [
         ("large", json!({"compute": {"maxCU": 4}}), "use 2 or less"),
         (
             "small",
@@ -144,15 +157,17 @@ async fn what_a_class_does_not_offer_is_refused_with_what_it_offers(case: &Case)
             "3600",
         ),
     ];
-    for (name, spec, _) in &cases {
+    for (name, spec, _) in &invalid {
         let mut spec = spec.clone();
         spec["className"] = json!(class);
-        case.apply(name, spec).await?;
+        scenario.apply(name, spec).await?;
     }
-    for (name, _, part) in &cases {
-        let message = case.stalled(name, Reason::ClassLimitExceeded).await?;
+    for (name, _, part) in &invalid {
+        let message = scenario
+            .wait_until_stalled(name, Reason::ClassLimitExceeded)
+            .await?;
         ensure!(message.contains(part), "{name}: {message}");
-        let tenant = case.tenant(name).await?;
+        let tenant = scenario.tenant(name).await?;
         ensure!(
             status(&tenant).is_some_and(
                 |status| status.phase == Some(Phase::Stalled) && status.project.is_none()
@@ -163,78 +178,98 @@ async fn what_a_class_does_not_offer_is_refused_with_what_it_offers(case: &Case)
     Ok(())
 }
 
-async fn a_tenant_goes_on_when_the_class_allows_more(case: &Case) -> Result<()> {
-    let class = case.class(json!({"limits": {"maxCU": 2}})).await?;
-    case.apply("acme", json!({"className": class, "compute": {"maxCU": 4}}))
+async fn a_tenant_continues_when_the_classs_limits_are_raised(scenario: &Scenario) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"limits": {"maxCU": 2}}))
         .await?;
-    case.stalled("acme", Reason::ClassLimitExceeded).await?;
-    case.class(json!({"limits": {"maxCU": 4}})).await?;
-    let tenant = case.ready("acme").await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
+    scenario
+        .apply("acme", json!({"className": class, "compute": {"maxCU": 4}}))
+        .await?;
+    scenario
+        .wait_until_stalled("acme", Reason::ClassLimitExceeded)
+        .await?;
+    scenario
+        .apply_class(json!({"limits": {"maxCU": 4}}))
+        .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     ensure!(
-        account.grows_to(&id, 4.0).await?,
-        "it grows to another size"
+        account.has_max_cu(&id, 4.0).await?,
+        "the compute has another size"
     );
     Ok(())
 }
 
-async fn a_missing_key_is_named_and_its_coming_is_noticed(case: &Case) -> Result<()> {
-    let key = format!("{}-key", case.namespace());
-    let class = case
-        .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
+async fn a_missing_api_key_is_reported_and_its_creation_is_noticed(
+    scenario: &Scenario,
+) -> Result<()> {
+    let key = format!("{}-key", scenario.namespace());
+    let class = scenario
+        .apply_class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
         .await?;
-    case.apply("acme", json!({"className": class})).await?;
-    let message = case.stalled("acme", Reason::ApiKeyInvalid).await?;
+    scenario.apply("acme", json!({"className": class})).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::ApiKeyInvalid)
+        .await?;
     ensure!(
         message.contains(&key) && message.contains(SYSTEM_NAMESPACE),
         "{message}"
     );
-    case.cluster()
-        .apply_api_key(&key, case.cluster().emulator().api_key())
+    scenario
+        .cluster()
+        .apply_api_key(&key, scenario.cluster().emulator().api_key())
         .await?;
-    case.ready("acme").await?;
-    case.delete("acme").await?;
-    case.gone("acme").await?;
-    keys(case).delete(&key, &DeleteParams::default()).await?;
+    scenario.wait_until_ready("acme").await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
+    api_key_secrets(scenario)
+        .delete(&key, &DeleteParams::default())
+        .await?;
     Ok(())
 }
 
-/// Waits until a class says that it can be used, as a person does.
-async fn can_be_used(case: &Case, class: &str) -> Result<()> {
+/// Waits with kubectl until a class is `Ready`.
+async fn wait_until_class_ready(scenario: &Scenario, class: &str) -> Result<()> {
     let class = format!("tnc/{class}");
-    case.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &class])
+    scenario
+        .kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &class])
         .await?;
     Ok(())
 }
 
-fn keys(case: &Case) -> Api<Secret> {
-    Api::namespaced(case.cluster().client(), SYSTEM_NAMESPACE)
+fn api_key_secrets(scenario: &Scenario) -> Api<Secret> {
+    Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE)
 }
 
-async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
-    let key = format!("{}-key", case.namespace());
-    case.cluster()
+async fn an_api_key_can_be_changed_at_any_time(scenario: &Scenario) -> Result<()> {
+    let key = format!("{}-key", scenario.namespace());
+    scenario
+        .cluster()
         .apply_api_key(&key, "napi_the_wrong_key")
         .await?;
-    let class = case
-        .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
+    let class = scenario
+        .apply_class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
         .await?;
-    case.apply("acme", json!({"className": class})).await?;
-    case.stalled("acme", Reason::Unauthorized).await?;
-    case.cluster()
-        .apply_api_key(&key, case.cluster().emulator().api_key())
+    scenario.apply("acme", json!({"className": class})).await?;
+    scenario
+        .wait_until_stalled("acme", Reason::Unauthorized)
         .await?;
-    let tenant = case.ready("acme").await?;
-    can_be_used(case, &class).await?;
-    // And back: what is there stays, what is asked for waits for the key.
-    case.cluster()
+    scenario
+        .cluster()
+        .apply_api_key(&key, scenario.cluster().emulator().api_key())
+        .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    wait_until_class_ready(scenario, &class).await?;
+    // With an invalid key the Tenant stays available, but its changes wait for a valid key.
+    scenario
+        .cluster()
         .apply_api_key(&key, "napi_the_wrong_key")
         .await?;
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::DRIFT,
-        "without access",
+        timeouts::DRIFT,
+        "reported as unauthorized",
         |class| {
             class
                 .and_then(|class| class.status.as_ref())
@@ -245,31 +280,39 @@ async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
         },
     )
     .await?;
-    case.patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
+    scenario
+        .patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
         .await?;
-    case.stalled("acme", Reason::Unauthorized).await?;
+    scenario
+        .wait_until_stalled("acme", Reason::Unauthorized)
+        .await?;
     ensure!(
-        tests::case::is_available(&case.tenant("acme").await?),
-        "not available any more"
+        test_support::scenario::is_available(&scenario.tenant("acme").await?),
+        "no longer available"
     );
-    case.cluster()
-        .apply_api_key(&key, case.cluster().emulator().api_key())
+    scenario
+        .cluster()
+        .apply_api_key(&key, scenario.cluster().emulator().api_key())
         .await?;
-    let again = case.ready("acme").await?;
+    let again = scenario.wait_until_ready("acme").await?;
     ensure!(
         project_id(&again)? == project_id(&tenant)?,
-        "another project"
+        "a different project"
     );
-    case.delete("acme").await?;
-    case.gone("acme").await?;
-    keys(case).delete(&key, &DeleteParams::default()).await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
+    api_key_secrets(scenario)
+        .delete(&key, &DeleteParams::default())
+        .await?;
     Ok(())
 }
 
-async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Result<()> {
-    let class = case.class(json!({})).await?;
+async fn a_class_counts_its_tenants_and_becomes_ready(scenario: &Scenario) -> Result<()> {
+    let class = scenario.apply_class(json!({})).await?;
     for name in ["acme", "globex"] {
-        case.apply_ready(name, json!({"className": class})).await?;
+        scenario
+            .apply_and_wait(name, json!({"className": class}))
+            .await?;
     }
     let counted = |class: Option<&TenantClass>, wanted: i64| {
         class
@@ -277,28 +320,28 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
             .is_some_and(|status| status.tenants == wanted)
     };
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::CONVERGE,
+        timeouts::CONVERGE,
         "counting 2",
         |class| counted(class, 2),
     )
     .await?;
-    can_be_used(case, &class).await?;
-    let table = case.kubectl(&["get", "tnc", &class]).await?;
+    wait_until_class_ready(scenario, &class).await?;
+    let table = scenario.kubectl(&["get", "tnc", &class]).await?;
     let row: Vec<&str> = table
         .lines()
         .nth(1)
-        .context("no row")?
+        .context("the table has no row")?
         .split_whitespace()
         .collect();
     ensure!(row[..3] == [class.as_str(), "True", "2"], "{table}");
-    case.delete("globex").await?;
-    case.gone("globex").await?;
+    scenario.delete("globex").await?;
+    scenario.wait_until_deleted("globex").await?;
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::CONVERGE,
+        timeouts::CONVERGE,
         "counting 1",
         |class| counted(class, 1),
     )
@@ -306,31 +349,32 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
     Ok(())
 }
 
-async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
-    let account = tests::neon::Account(&emulator);
-    case.apply_ready("acme", json!({"className": class}))
+async fn orphaned_projects_are_counted_reported_and_kept(scenario: &Scenario) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    let account = test_support::neon::Account(&emulator);
+    scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
-    let namespaces: Api<Namespace> = Api::all(case.cluster().client());
+    let namespaces: Api<Namespace> = Api::all(scenario.cluster().client());
     let installation = namespaces
         .get("kube-system")
         .await?
         .uid()
-        .context("no uid")?;
-    let mark = |installation: &str| {
+        .context("the namespace has no UID")?;
+    let marked_name = |installation: &str| {
         format!("lost dbpt-{installation}/00000000-0000-4000-8000-000000000001")
     };
     let ours = account
-        .create(CreateProject::named(mark(&installation)))
+        .create(CreateProject::named(marked_name(&installation)))
         .await?;
     let others = account
-        .create(CreateProject::named(mark("another-installation")))
+        .create(CreateProject::named(marked_name("another-installation")))
         .await?;
-    let nobodys = account.create(CreateProject::named("by hand")).await?;
+    let unmarked = account.create(CreateProject::named("by hand")).await?;
     let class = wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::DRIFT,
+        timeouts::DRIFT,
         "counting an orphaned project",
         |class| {
             class
@@ -339,19 +383,19 @@ async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case)
         },
     )
     .await?
-    .context("no class")?;
+    .context("the class does not exist")?;
     let orphaned = class
         .status
         .as_ref()
         .and_then(|status| status.orphaned_projects.clone())
-        .context("none")?;
+        .context("the status has no orphaned projects")?;
     ensure!(
         orphaned.count == 1 && orphaned.ids == [ours.to_string()],
         "{orphaned:?}"
     );
-    let events: Api<Event> = Api::all(case.cluster().client());
+    let events: Api<Event> = Api::all(scenario.cluster().client());
     let about = ListParams::default().fields(&format!("regarding.name={}", class.name_any()));
-    wait::poll(limits::EVENT, "an event about the class", async || {
+    wait::poll(timeouts::EVENT, "an event about the class", async || {
         let all = events.list(&about).await?;
         Ok(all
             .items
@@ -359,22 +403,25 @@ async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case)
             .find(|event| event.reason.as_deref() == Some(Reason::OrphanedProjects.as_str())))
     })
     .await?;
-    // Looked at again and again, and left where they are.
+    // Further listings do not change the projects.
     let listed = account.calls("listProjects");
-    wait::poll(limits::DRIFT, "three more listings", async || {
+    wait::poll(timeouts::DRIFT, "three more listings", async || {
         Ok((account.calls("listProjects") > listed + 3).then_some(()))
     })
     .await?;
-    for id in [&ours, &others, &nobodys] {
-        ensure!(account.lives(id).await?, "project {id} was removed");
+    for id in [&ours, &others, &unmarked] {
+        ensure!(
+            account.project_exists(id).await?,
+            "project {id} was deleted"
+        );
     }
-    ensure!(is_ready(&case.tenant("acme").await?), "not ready any more");
-    // Once a person removed it, nothing is said of it any more.
+    ensure!(is_ready(&scenario.tenant("acme").await?), "no longer ready");
+    // After the orphan was deleted by hand, the class no longer reports it.
     account.delete(&ours).await?;
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class.name_any(),
-        limits::DRIFT,
+        timeouts::DRIFT,
         "without orphaned projects",
         |class| {
             class

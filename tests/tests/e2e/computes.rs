@@ -1,4 +1,5 @@
-//! Computes that sleep, that do not wake, and that Neon suspended because a quota is used up.
+//! Computes that are suspended, that fail to start, and that Neon suspended because a quota is
+//! exceeded.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Reason, keys};
@@ -6,150 +7,158 @@ use neon_client::ids::ProjectId;
 use neon_client::model::EndpointState;
 use neon_emulator::faults::{DATA_PLANE, Effect, Fault};
 use serde_json::json;
-use tests::case::{condition, is_available, project_id};
-use tests::emulator::{ASLEEP, Watched};
-use tests::neon::Account;
-use tests::{Case, limits, psql, wait};
+use test_support::emulator::{SUSPEND_TIMEOUT, TestEmulator};
+use test_support::neon::Account;
+use test_support::scenario::{condition, is_available, project_id};
+use test_support::{Scenario, psql, timeouts, wait};
 
-tests::tests![
-    a_compute_that_nobody_uses_sleeps_and_is_woken_by_whoever_connects,
-    a_compute_that_does_not_wake_is_told_with_what_to_do_and_waited_for,
-    a_quota_that_is_used_up_is_told_with_what_to_do_and_mended_by_a_greater_one,
+test_support::tests![
+    an_idle_compute_is_suspended_and_started_by_any_connection,
+    a_compute_that_does_not_start_is_reported_with_a_hint_and_retried,
+    an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one,
 ];
 
-/// How long a connection waits for a compute that does not wake, in milliseconds.
-const WAIT_IN_VAIN_MS: u64 = 200;
+/// In milliseconds.
+const CONNECTION_WAIT_MS: u64 = 200;
 
-/// Waits until a project's compute sleeps.
-async fn asleep(emulator: &Watched, id: &ProjectId) -> Result<()> {
+/// Waits until a project's compute is suspended.
+async fn wait_until_suspended(emulator: &TestEmulator, id: &ProjectId) -> Result<()> {
     let account = Account(emulator);
-    wait::poll(ASLEEP, "a compute that sleeps", async || {
+    wait::poll(SUSPEND_TIMEOUT, "a suspended compute", async || {
         let state = account.endpoint(id).await?.current_state;
         Ok((state == EndpointState::Idle).then_some(()))
     })
     .await
 }
 
-/// Does something that connects, and sees that it woke the compute.
-async fn woken<T>(
-    emulator: &Watched,
+/// Runs an action on a suspended compute, and checks that the action started it.
+async fn expect_cold_start<T>(
+    emulator: &TestEmulator,
     id: &ProjectId,
     what: &str,
     connect: impl AsyncFnOnce() -> Result<T>,
 ) -> Result<T> {
-    asleep(emulator, id).await?;
+    wait_until_suspended(emulator, id).await?;
     let before = emulator.cold_starts();
     let result = connect().await.with_context(|| what.to_owned())?;
     let after = emulator.cold_starts();
-    // One that takes long may find its compute asleep again.
+    // A slow action may start the compute more than once.
     ensure!(after > before, "{what}: no cold start");
     Ok(result)
 }
 
-async fn a_compute_that_nobody_uses_sleeps_and_is_woken_by_whoever_connects(
-    case: &Case,
+async fn an_idle_compute_is_suspended_and_started_by_any_connection(
+    scenario: &Scenario,
 ) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
-    let tenant = case
-        .apply_ready("acme", json!({"className": class}))
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
     let id = project_id(&tenant)?;
     for key in [keys::URI, keys::POOLED_URI] {
-        let answer = woken(&emulator, &id, key, async || {
-            case.psql(&tenant, key, "select 6 * 7").await
+        let result = expect_cold_start(&emulator, &id, key, async || {
+            scenario.psql(&tenant, key, "select 6 * 7").await
         });
-        ensure!(answer.await? == "42", "another answer by {key}");
+        ensure!(result.await? == "42", "wrong result by {key}");
     }
-    woken(&emulator, &id, "the controller's close look", async || {
-        case.look_closely("acme").await
+    expect_cold_start(&emulator, &id, "the requested reconcile", async || {
+        scenario.reconcile_and_wait("acme").await
     })
     .await?;
-    // Nobody is woken by looking on: it sleeps, however often the account is listed.
-    asleep(&emulator, &id).await?;
-    let (slept, listed) = (
+    // Listing the account's projects does not start the compute.
+    wait_until_suspended(&emulator, &id).await?;
+    let (cold_starts, listed) = (
         emulator.cold_starts(),
         Account(&emulator).calls("listProjects"),
     );
-    wait::poll(limits::DRIFT, "listings", async || {
+    wait::poll(timeouts::DRIFT, "more listings", async || {
         Ok((Account(&emulator).calls("listProjects") > listed + 2).then_some(()))
     })
     .await?;
     ensure!(
-        emulator.cold_starts() == slept,
-        "a listing woke the compute"
+        emulator.cold_starts() == cold_starts,
+        "a listing started the compute"
     );
     Ok(())
 }
 
-async fn a_compute_that_does_not_wake_is_told_with_what_to_do_and_waited_for(
-    case: &Case,
+async fn a_compute_that_does_not_start_is_reported_with_a_hint_and_retried(
+    scenario: &Scenario,
 ) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
-    case.apply_ready("served", json!({"className": class}))
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    scenario
+        .apply_and_wait("served", json!({"className": class}))
         .await?;
     let fault = Fault::new(
         DATA_PLANE,
         Effect::DoesNotWake {
-            ms: WAIT_IN_VAIN_MS,
+            ms: CONNECTION_WAIT_MS,
         },
     );
     let fault = emulator
         .faults()
         .add(fault)
-        .context("no room for a fault")?;
-    case.apply("new", json!({"className": class})).await?;
-    case.ask_for_a_close_look("served").await?;
+        .context("failed to add the fault")?;
+    scenario.apply("new", json!({"className": class})).await?;
+    scenario.request_reconcile("served").await?;
     for name in ["new", "served"] {
-        let message = case.says(name, Reason::DatabaseUnreachable).await?;
+        let message = scenario
+            .wait_for_reason(name, Reason::DatabaseUnreachable)
+            .await?;
         ensure!(
             message.contains("Couldn't connect to compute node")
                 && message.contains("check in Neon whether the project's compute starts"),
             "{message}"
         );
         let reconciling =
-            condition(&case.tenant(name).await?, ConditionType::Reconciling).is_some();
-        ensure!(reconciling, "{name} is not tried again by itself");
+            condition(&scenario.tenant(name).await?, ConditionType::Reconciling).is_some();
+        ensure!(reconciling, "{name} is not retried");
     }
     ensure!(
-        !is_available(&case.tenant("new").await?) && is_available(&case.tenant("served").await?),
-        "who was served still is, and who never was is not"
+        !is_available(&scenario.tenant("new").await?)
+            && is_available(&scenario.tenant("served").await?),
+        "only the Tenant that was available before must be available"
     );
     emulator.faults().remove(fault);
     for name in ["new", "served"] {
-        let tenant = case.ready(name).await?;
-        case.opens(&tenant).await?;
+        let tenant = scenario.wait_until_ready(name).await?;
+        scenario.check_connection(&tenant).await?;
     }
     Ok(())
 }
 
-async fn a_quota_that_is_used_up_is_told_with_what_to_do_and_mended_by_a_greater_one(
-    case: &Case,
+async fn an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one(
+    scenario: &Scenario,
 ) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
     let spec = |seconds: u64| json!({"className": class, "quota": {"activeTimeSeconds": seconds}});
-    let tenant = case
-        .apply_ready("acme", json!({"className": class}))
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
-    asleep(&emulator, &project_id(&tenant)?).await?;
-    // Less than it was awake already.
-    case.apply_ready("acme", spec(1)).await?;
-    let secret = case.secret(&tenant).await?;
-    let said = psql::refused(case.cluster(), &secret, keys::POOLED_URI, "select 1").await?;
-    ensure!(said.contains("quota"), "{said}");
-    case.ask_for_a_close_look("acme").await?;
-    let message = case.stalled("acme", Reason::QuotaExceeded).await?;
+    wait_until_suspended(&emulator, &project_id(&tenant)?).await?;
+    // The compute was active for longer than this.
+    scenario.apply_and_wait("acme", spec(1)).await?;
+    let secret = scenario.secret_data(&tenant).await?;
+    let error =
+        psql::query_expect_error(scenario.cluster(), &secret, keys::POOLED_URI, "select 1").await?;
+    ensure!(error.contains("quota"), "{error}");
+    scenario.request_reconcile("acme").await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::QuotaExceeded)
+        .await?;
     ensure!(
         message.contains("exceeded the active time quota") && message.contains("raise spec.quota"),
         "{message}"
     );
-    let tenant = case.tenant("acme").await?;
-    let available = condition(&tenant, ConditionType::Available).context("no condition")?;
+    let tenant = scenario.tenant("acme").await?;
+    let available = condition(&tenant, ConditionType::Available)
+        .context("the Tenant has no condition Available")?;
     ensure!(
         available.status == "False" && available.reason == Reason::QuotaExceeded.as_str(),
         "{available:?}"
     );
-    let tenant = case.apply_ready("acme", spec(100_000_000)).await?;
-    ensure!(is_available(&tenant), "it is still not available");
-    case.opens(&tenant).await?;
+    let tenant = scenario.apply_and_wait("acme", spec(100_000_000)).await?;
+    ensure!(is_available(&tenant), "the Tenant is still not available");
+    scenario.check_connection(&tenant).await?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A Tenant goes, and its database with it or not, as the policy says; nothing but the account holds it back.
+//! Deleting a Tenant deletes or retains its project according to the deletion policy. Only a
+//! missing account blocks the deletion.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Phase, Reason, annotations};
@@ -7,226 +8,262 @@ use kube::Api;
 use kube::api::DeleteParams;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
-use tests::case::{condition, project_id, status};
-use tests::{Case, limits, wait};
+use test_support::scenario::{condition, project_id, status};
+use test_support::{Scenario, timeouts, wait};
 
-tests::tests![
-    a_tenant_deleted_while_its_project_appears_late_leaves_no_project,
-    a_tenant_deleted_after_a_lost_answer_leaves_no_project,
-    a_tenant_deleted_while_its_project_is_being_made_leaves_no_project,
+test_support::tests![
+    deleting_a_tenant_whose_project_is_created_late_leaves_no_project,
+    deleting_a_tenant_after_a_lost_creation_response_leaves_no_project,
+    deleting_a_tenant_during_the_creation_leaves_no_project,
     deleting_a_tenant_deletes_its_project_and_its_secret,
-    a_retained_project_stays_when_its_tenant_goes,
-    a_class_says_what_becomes_of_projects_and_a_tenant_may_say_otherwise,
-    a_deleted_namespace_takes_its_tenants_and_their_projects_along,
-    a_spec_that_cannot_be_granted_does_not_hold_a_deletion,
-    a_project_that_is_gone_already_does_not_hold_a_deletion,
-    a_deletion_waits_for_the_accounts_key_and_says_so,
-    an_abandoned_tenant_goes_without_its_account,
+    a_retained_project_survives_its_tenant,
+    a_tenants_deletion_policy_overrides_the_classs,
+    deleting_a_namespace_deletes_its_tenants_and_their_projects,
+    an_invalid_spec_does_not_block_the_deletion,
+    a_project_that_is_already_deleted_does_not_block_the_deletion,
+    a_deletion_waits_for_a_valid_api_key_and_reports_it,
+    an_orphaned_tenant_is_deleted_without_its_account,
 ];
 
-async fn deleting_a_tenant_deletes_its_project_and_its_secret(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
+async fn deleting_a_tenant_deletes_its_project_and_its_secret(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
     let id = project_id(&tenant)?;
-    case.kubectl(&["delete", "tn", "acme", "--timeout=60s"])
+    scenario
+        .kubectl(&["delete", "tn", "acme", "--timeout=60s"])
         .await?;
     ensure!(
-        !case.cluster().account().lives(&id).await?,
-        "project {id} still lives"
+        !scenario.cluster().account().project_exists(&id).await?,
+        "project {id} still exists"
     );
     wait::until(
-        &case.secrets(),
+        &scenario.secrets(),
         "acme-connection",
-        limits::CONVERGE,
-        "gone",
+        timeouts::CONVERGE,
+        "deleted",
         |secret| secret.is_none(),
     )
     .await?;
-    case.event("acme", Reason::ProjectDeleted).await?;
+    scenario
+        .wait_for_event("acme", Reason::ProjectDeleted)
+        .await?;
     Ok(())
 }
 
-async fn a_retained_project_stays_when_its_tenant_goes(case: &Case) -> Result<()> {
-    let tenant = case
-        .apply_ready("acme", json!({"deletionPolicy": "Retain"}))
+async fn a_retained_project_survives_its_tenant(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"deletionPolicy": "Retain"}))
         .await?;
     let id = project_id(&tenant)?;
-    case.delete("acme").await?;
-    case.gone("acme").await?;
-    case.event("acme", Reason::ProjectRetained).await?;
-    let account = case.cluster().account();
-    ensure!(account.lives(&id).await?, "project {id} is gone");
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
+    scenario
+        .wait_for_event("acme", Reason::ProjectRetained)
+        .await?;
+    let account = scenario.cluster().account();
+    ensure!(
+        account.project_exists(&id).await?,
+        "project {id} was deleted"
+    );
     account.delete(&id).await
 }
 
-async fn a_class_says_what_becomes_of_projects_and_a_tenant_may_say_otherwise(
-    case: &Case,
-) -> Result<()> {
-    let class = case.class(json!({"deletionPolicy": "Retain"})).await?;
-    case.apply("kept", json!({"className": class})).await?;
-    case.apply(
-        "gone",
-        json!({"className": class, "deletionPolicy": "Delete"}),
-    )
-    .await?;
-    let (kept, gone) = (
-        project_id(&case.ready("kept").await?)?,
-        project_id(&case.ready("gone").await?)?,
+async fn a_tenants_deletion_policy_overrides_the_classs(scenario: &Scenario) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"deletionPolicy": "Retain"}))
+        .await?;
+    scenario.apply("kept", json!({"className": class})).await?;
+    scenario
+        .apply(
+            "deleted",
+            json!({"className": class, "deletionPolicy": "Delete"}),
+        )
+        .await?;
+    let (kept, deleted) = (
+        project_id(&scenario.wait_until_ready("kept").await?)?,
+        project_id(&scenario.wait_until_ready("deleted").await?)?,
     );
-    for name in ["kept", "gone"] {
-        case.delete(name).await?;
-        case.gone(name).await?;
+    for name in ["kept", "deleted"] {
+        scenario.delete(name).await?;
+        scenario.wait_until_deleted(name).await?;
     }
-    let account = case.cluster().account();
+    let account = scenario.cluster().account();
     ensure!(
-        account.lives(&kept).await?,
-        "the class's policy does not count"
+        account.project_exists(&kept).await?,
+        "the class's policy was ignored"
     );
     ensure!(
-        !account.lives(&gone).await?,
-        "the Tenant's policy does not count"
+        !account.project_exists(&deleted).await?,
+        "the Tenant's policy was ignored"
     );
     account.delete(&kept).await
 }
 
-async fn a_tenant_deleted_while_its_project_is_being_made_leaves_no_project(
-    case: &Case,
+async fn deleting_a_tenant_during_the_creation_leaves_no_project(
+    scenario: &Scenario,
 ) -> Result<()> {
-    half_created(case, Effect::Delay { ms: 2_000 }).await
+    delete_during_creation(scenario, Effect::Delay { ms: 2_000 }).await
 }
 
-async fn a_tenant_deleted_after_a_lost_answer_leaves_no_project(case: &Case) -> Result<()> {
-    half_created(case, Effect::AnswerLost).await
-}
-
-async fn a_tenant_deleted_while_its_project_appears_late_leaves_no_project(
-    case: &Case,
+async fn deleting_a_tenant_after_a_lost_creation_response_leaves_no_project(
+    scenario: &Scenario,
 ) -> Result<()> {
-    half_created(case, Effect::WorkLate { ms: 5_000 }).await
+    delete_during_creation(scenario, Effect::AnswerLost).await
 }
 
-async fn half_created(case: &Case, effect: Effect) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
+async fn deleting_a_tenant_whose_project_is_created_late_leaves_no_project(
+    scenario: &Scenario,
+) -> Result<()> {
+    delete_during_creation(scenario, Effect::WorkLate { ms: 5_000 }).await
+}
+
+async fn delete_during_creation(scenario: &Scenario, effect: Effect) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
     emulator
         .faults()
         .add(Fault::new("createProject", effect).times(1))
-        .context("no place for a fault")?;
-    case.apply("acme", json!({"className": class})).await?;
-    wait::poll(limits::CONVERGE, "a call to create a project", async || {
-        Ok((tests::neon::Account(&emulator).calls("createProject") > 0).then_some(()))
-    })
+        .context("failed to add the fault")?;
+    scenario.apply("acme", json!({"className": class})).await?;
+    wait::poll(
+        timeouts::CONVERGE,
+        "a call to create a project",
+        async || {
+            Ok((test_support::neon::Account(&emulator).calls("createProject") > 0).then_some(()))
+        },
+    )
     .await?;
-    case.delete("acme").await?;
-    case.gone_within("acme", limits::SETTLE).await?;
-    let made = emulator.projects().await?;
+    scenario.delete("acme").await?;
+    scenario
+        .wait_until_deleted_within("acme", timeouts::CREATION_VERIFIED)
+        .await?;
+    let projects = emulator.projects().await?;
     ensure!(
-        made.iter().all(|project| project.deleted_at.is_some()),
-        "a project is left: {made:?}"
+        projects.iter().all(|project| project.deleted_at.is_some()),
+        "a project is left: {projects:?}"
     );
     ensure!(
-        made.len() <= 1,
-        "{} projects were made: {made:?}",
-        made.len()
+        projects.len() <= 1,
+        "{} projects were created: {projects:?}",
+        projects.len()
     );
     Ok(())
 }
 
-async fn a_deleted_namespace_takes_its_tenants_and_their_projects_along(case: &Case) -> Result<()> {
-    let mut projects = Vec::new();
+async fn deleting_a_namespace_deletes_its_tenants_and_their_projects(
+    scenario: &Scenario,
+) -> Result<()> {
+    let mut ids = Vec::new();
     for name in ["acme", "globex"] {
-        case.apply(name, json!({})).await?;
+        scenario.apply(name, json!({})).await?;
     }
     for name in ["acme", "globex"] {
-        projects.push(project_id(&case.ready(name).await?)?);
+        ids.push(project_id(&scenario.wait_until_ready(name).await?)?);
     }
-    let namespaces: Api<Namespace> = Api::all(case.cluster().client());
+    let namespaces: Api<Namespace> = Api::all(scenario.cluster().client());
     namespaces
-        .delete(case.namespace(), &DeleteParams::default())
+        .delete(scenario.namespace(), &DeleteParams::default())
         .await?;
     wait::until(
         &namespaces,
-        case.namespace(),
-        limits::NAMESPACE_GONE,
-        "gone",
+        scenario.namespace(),
+        timeouts::NAMESPACE_DELETED,
+        "deleted",
         |found| found.is_none(),
     )
     .await?;
-    for id in projects {
+    for id in ids {
         ensure!(
-            !case.cluster().account().lives(&id).await?,
-            "project {id} still lives"
+            !scenario.cluster().account().project_exists(&id).await?,
+            "project {id} still exists"
         );
     }
     Ok(())
 }
 
-async fn a_spec_that_cannot_be_granted_does_not_hold_a_deletion(case: &Case) -> Result<()> {
-    let class = case.class(json!({"limits": {"maxCU": 2}})).await?;
-    case.apply(
-        "never",
-        json!({"className": class, "compute": {"maxCU": 8}}),
-    )
-    .await?;
-    case.apply("later", json!({"className": class})).await?;
-    case.stalled("never", Reason::ClassLimitExceeded).await?;
-    let id = project_id(&case.ready("later").await?)?;
-    case.patch("later", json!({"spec": {"compute": {"maxCU": 8}}}))
+async fn an_invalid_spec_does_not_block_the_deletion(scenario: &Scenario) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"limits": {"maxCU": 2}}))
         .await?;
-    case.stalled("later", Reason::ClassLimitExceeded).await?;
+    scenario
+        .apply(
+            "never",
+            json!({"className": class, "compute": {"maxCU": 8}}),
+        )
+        .await?;
+    scenario.apply("later", json!({"className": class})).await?;
+    scenario
+        .wait_until_stalled("never", Reason::ClassLimitExceeded)
+        .await?;
+    let id = project_id(&scenario.wait_until_ready("later").await?)?;
+    scenario
+        .patch("later", json!({"spec": {"compute": {"maxCU": 8}}}))
+        .await?;
+    scenario
+        .wait_until_stalled("later", Reason::ClassLimitExceeded)
+        .await?;
     for name in ["never", "later"] {
-        case.delete(name).await?;
-        case.gone(name).await?;
+        scenario.delete(name).await?;
+        scenario.wait_until_deleted(name).await?;
     }
     ensure!(
-        !case.cluster().account().lives(&id).await?,
-        "project {id} still lives"
+        !scenario.cluster().account().project_exists(&id).await?,
+        "project {id} still exists"
     );
     Ok(())
 }
 
-async fn a_project_that_is_gone_already_does_not_hold_a_deletion(case: &Case) -> Result<()> {
-    // Suspended, so that the project is not recovered first.
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    case.patch("acme", json!({"spec": {"suspend": true}}))
+async fn a_project_that_is_already_deleted_does_not_block_the_deletion(
+    scenario: &Scenario,
+) -> Result<()> {
+    // Suspended, so that the controller does not recover the project first.
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    scenario
+        .patch("acme", json!({"spec": {"suspend": true}}))
         .await?;
-    case.until("acme", limits::CONVERGE, "suspended", |tenant| {
-        status(tenant).is_some_and(|status| status.phase == Some(Phase::Suspended))
-    })
-    .await?;
-    case.cluster()
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "suspended", |tenant| {
+            status(tenant).is_some_and(|status| status.phase == Some(Phase::Suspended))
+        })
+        .await?;
+    scenario
+        .cluster()
         .account()
         .delete(&project_id(&tenant)?)
         .await?;
-    case.delete("acme").await?;
-    case.gone("acme").await
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await
 }
 
-async fn a_deletion_waits_for_the_accounts_key_and_says_so(case: &Case) -> Result<()> {
-    let (key, id) = without_key(case).await?;
+async fn a_deletion_waits_for_a_valid_api_key_and_reports_it(scenario: &Scenario) -> Result<()> {
+    let (key, id) = delete_without_key(scenario).await?;
     ensure!(
-        case.cluster().account().lives(&id).await?,
-        "project {id} went without a key"
+        scenario.cluster().account().project_exists(&id).await?,
+        "project {id} was deleted without an API key"
     );
-    // The key comes back: the deletion goes on by itself.
-    case.cluster()
-        .apply_api_key(&key, case.cluster().emulator().api_key())
+    // Once the key is valid again, the deletion continues.
+    scenario
+        .cluster()
+        .apply_api_key(&key, scenario.cluster().emulator().api_key())
         .await?;
-    case.gone("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
     ensure!(
-        !case.cluster().account().lives(&id).await?,
-        "project {id} still lives"
+        !scenario.cluster().account().project_exists(&id).await?,
+        "project {id} still exists"
     );
-    delete_key(case, &key).await
+    delete_key(scenario, &key).await
 }
 
-async fn an_abandoned_tenant_goes_without_its_account(case: &Case) -> Result<()> {
-    let (_, id) = without_key(case).await?;
-    case.patch(
-        "acme",
-        json!({"metadata": {"annotations": {(annotations::ORPHAN): "true"}}}),
-    )
-    .await?;
-    case.gone("acme").await?;
-    let event = case.event("acme", Reason::ProjectOrphaned).await?;
+async fn an_orphaned_tenant_is_deleted_without_its_account(scenario: &Scenario) -> Result<()> {
+    let (_, id) = delete_without_key(scenario).await?;
+    scenario
+        .patch(
+            "acme",
+            json!({"metadata": {"annotations": {(annotations::ORPHAN): "true"}}}),
+        )
+        .await?;
+    scenario.wait_until_deleted("acme").await?;
+    let event = scenario
+        .wait_for_event("acme", Reason::ProjectOrphaned)
+        .await?;
     ensure!(event.type_.as_deref() == Some("Warning"), "{event:?}");
     ensure!(
         event
@@ -235,29 +272,34 @@ async fn an_abandoned_tenant_goes_without_its_account(case: &Case) -> Result<()>
             .is_some_and(|note| note.contains(id.as_str())),
         "{event:?}"
     );
-    let account = case.cluster().account();
-    ensure!(account.lives(&id).await?, "project {id} went without a key");
+    let account = scenario.cluster().account();
+    ensure!(
+        account.project_exists(&id).await?,
+        "project {id} was deleted without an API key"
+    );
     account.delete(&id).await
 }
 
-/// A Tenant that is being deleted while the key of its account is away, and its project.
-async fn without_key(case: &Case) -> Result<(String, neon_client::ids::ProjectId)> {
-    let key = format!("{}-key", case.namespace());
-    case.cluster()
-        .apply_api_key(&key, case.cluster().emulator().api_key())
+/// Deletes a Tenant after the API key of its account was deleted. Returns the key's name and the
+/// Tenant's project.
+async fn delete_without_key(scenario: &Scenario) -> Result<(String, neon_client::ids::ProjectId)> {
+    let key = format!("{}-key", scenario.namespace());
+    scenario
+        .cluster()
+        .apply_api_key(&key, scenario.cluster().emulator().api_key())
         .await?;
-    let class = case
-        .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
+    let class = scenario
+        .apply_class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
         .await?;
-    let tenant = case
-        .apply_ready("acme", json!({"className": class}))
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
-    delete_key(case, &key).await?;
+    delete_key(scenario, &key).await?;
     wait::until(
-        &case.all_classes(),
+        &scenario.classes(),
         &class,
-        limits::CONVERGE,
-        "without its key",
+        timeouts::CONVERGE,
+        "reporting the missing key",
         |class| {
             class
                 .and_then(|class| class.status.as_ref())
@@ -270,24 +312,31 @@ async fn without_key(case: &Case) -> Result<(String, neon_client::ids::ProjectId
         },
     )
     .await?;
-    case.delete("acme").await?;
-    let waiting = case
-        .until("acme", limits::CONVERGE, "waiting for the key", |tenant| {
-            let stalled = condition(tenant, ConditionType::Stalled);
-            stalled.is_some_and(|stalled| stalled.reason == Reason::ApiKeyInvalid.as_str())
-                && status(tenant).is_some_and(|status| status.phase == Some(Phase::Deleting))
-        })
+    scenario.delete("acme").await?;
+    let waiting = scenario
+        .wait_for(
+            "acme",
+            timeouts::CONVERGE,
+            "waiting for the key",
+            |tenant| {
+                let stalled = condition(tenant, ConditionType::Stalled);
+                stalled.is_some_and(|stalled| stalled.reason == Reason::ApiKeyInvalid.as_str())
+                    && status(tenant).is_some_and(|status| status.phase == Some(Phase::Deleting))
+            },
+        )
         .await?;
     let message = &condition(&waiting, ConditionType::Stalled)
-        .context("not stalled")?
+        .context("the Tenant is not stalled")?
         .message;
     ensure!(message.contains(&key), "{message}");
     Ok((key, project_id(&tenant)?))
 }
 
-async fn delete_key(case: &Case, name: &str) -> Result<()> {
-    let keys: Api<Secret> =
-        Api::namespaced(case.cluster().client(), tests::cluster::SYSTEM_NAMESPACE);
-    keys.delete(name, &DeleteParams::default()).await?;
+async fn delete_key(scenario: &Scenario, name: &str) -> Result<()> {
+    let secrets: Api<Secret> = Api::namespaced(
+        scenario.cluster().client(),
+        test_support::cluster::SYSTEM_NAMESPACE,
+    );
+    secrets.delete(name, &DeleteParams::default()).await?;
     Ok(())
 }

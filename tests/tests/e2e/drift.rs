@@ -1,4 +1,4 @@
-//! What went astray in Neon behind the controller's back is mended, or a person is told what to do.
+//! The controller repairs changes in Neon that were made without it, or reports what to do.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
@@ -8,23 +8,23 @@ use neon_client::model::{
 use neon_emulator::Limits;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
-use tests::case::{is_available, is_ready, project_id};
-use tests::neon::Account;
-use tests::{Case, limits, psql, wait};
+use test_support::neon::Account;
+use test_support::scenario::{is_available, is_ready, project_id};
+use test_support::{Scenario, psql, timeouts, wait};
 
-tests::tests![
-    a_renamed_project_and_changed_settings_are_put_right,
-    a_resized_compute_is_put_right,
-    a_changed_password_is_found_when_somebody_asks,
+test_support::tests![
+    a_renamed_project_and_changed_settings_are_repaired,
+    a_resized_compute_is_repaired,
+    a_changed_password_is_repaired_by_a_requested_reconcile,
     a_deleted_project_is_recovered_with_its_data,
-    a_purged_project_is_reported_with_what_to_do,
-    a_project_that_neon_cannot_read_is_not_taken_for_deleted,
+    a_purged_project_is_reported_with_a_hint,
+    a_project_that_neon_cannot_read_is_not_treated_as_deleted,
 ];
 
-async fn a_renamed_project_and_changed_settings_are_put_right(case: &Case) -> Result<()> {
+async fn a_renamed_project_and_changed_settings_are_repaired(scenario: &Scenario) -> Result<()> {
     let spec = json!({"quota": {"activeTimeSeconds": 3_600}, "allowedIPs": ["127.0.0.1"], "historyRetentionSeconds": 3_600});
-    let tenant = case.apply_ready("acme", spec).await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
+    let tenant = scenario.apply_and_wait("acme", spec).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     let before = account.project(&id).await?;
     let changes = UpdateProject {
         name: Some("renamed by hand".into()),
@@ -48,9 +48,9 @@ async fn a_renamed_project_and_changed_settings_are_put_right(case: &Case) -> Re
         .update(&id, changes)
         .send()
         .await?;
-    wait::poll(limits::DRIFT, "the project as it was", async || {
+    wait::poll(timeouts::DRIFT, "the project to be repaired", async || {
         let now = account.project(&id).await?;
-        let same = now.name == before.name
+        let repaired = now.name == before.name
             && now.history_retention_seconds == Some(3_600)
             && now
                 .settings
@@ -62,19 +62,21 @@ async fn a_renamed_project_and_changed_settings_are_put_right(case: &Case) -> Re
                 .as_ref()
                 .and_then(|settings| settings.allowed_ips.clone()?.ips)
                 == Some(vec!["127.0.0.1".into()]);
-        Ok(same.then_some(()))
+        Ok(repaired.then_some(()))
     })
     .await?;
-    case.event("acme", Reason::ProjectUpdated).await?;
-    case.ready("acme").await?;
+    scenario
+        .wait_for_event("acme", Reason::ProjectUpdated)
+        .await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }
 
-async fn a_resized_compute_is_put_right(case: &Case) -> Result<()> {
-    let tenant = case
-        .apply_ready("acme", json!({"compute": {"minCU": 0.25, "maxCU": 1}}))
+async fn a_resized_compute_is_repaired(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"compute": {"minCU": 0.25, "maxCU": 1}}))
         .await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     let endpoint = account.endpoint(&id).await?.id;
     let changes = UpdateEndpoint {
         autoscaling_limit_max_cu: Some(ComputeUnits::new(8.0)?),
@@ -86,97 +88,110 @@ async fn a_resized_compute_is_put_right(case: &Case) -> Result<()> {
         .update(&endpoint, changes)
         .send()
         .await?;
-    wait::poll(limits::DRIFT, "the size as it was", async || {
-        Ok(account.grows_to(&id, 1.0).await?.then_some(()))
+    wait::poll(timeouts::DRIFT, "the size to be repaired", async || {
+        Ok(account.has_max_cu(&id, 1.0).await?.then_some(()))
     })
     .await?;
-    case.ready("acme").await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }
 
-async fn a_changed_password_is_found_when_somebody_asks(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
-    let before = case.secret(&tenant).await?;
+async fn a_changed_password_is_repaired_by_a_requested_reconcile(
+    scenario: &Scenario,
+) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let before = scenario.secret_data(&tenant).await?;
     let password = account.reset_password(&id, "neondb_owner").await?;
-    let said = psql::refused(case.cluster(), &before, keys::URI, "select 1").await?;
-    ensure!(said.contains("password"), "{said}");
-    let tenant = case.look_closely("acme").await?;
-    case.opens(&tenant).await?;
+    let error =
+        psql::query_expect_error(scenario.cluster(), &before, keys::URI, "select 1").await?;
+    ensure!(error.contains("password"), "{error}");
+    let tenant = scenario.reconcile_and_wait("acme").await?;
+    scenario.check_connection(&tenant).await?;
     ensure!(
-        case.secret(&tenant).await?[keys::PASSWORD] == password,
-        "it was reset once more, without need"
+        scenario.secret_data(&tenant).await?[keys::PASSWORD] == password,
+        "the password was reset again unnecessarily"
     );
     Ok(())
 }
 
-async fn a_deleted_project_is_recovered_with_its_data(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
-    case.psql(
-        &tenant,
-        keys::URI,
-        "create table kept as select 42 as answer",
-    )
-    .await?;
+async fn a_deleted_project_is_recovered_with_its_data(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    scenario
+        .psql(
+            &tenant,
+            keys::URI,
+            "create table kept as select 42 as answer",
+        )
+        .await?;
     account.delete(&id).await?;
-    wait::poll(limits::DRIFT, "the project back", async || {
-        Ok(account.lives(&id).await?.then_some(()))
+    wait::poll(timeouts::DRIFT, "the project to be recovered", async || {
+        Ok(account.project_exists(&id).await?.then_some(()))
     })
     .await?;
-    case.event("acme", Reason::ProjectRecovered).await?;
-    let tenant = case.ready("acme").await?;
-    ensure!(project_id(&tenant)? == id, "another project");
+    scenario
+        .wait_for_event("acme", Reason::ProjectRecovered)
+        .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    ensure!(project_id(&tenant)? == id, "a different project");
     ensure!(
-        case.psql(&tenant, keys::URI, "select answer from kept")
+        scenario
+            .psql(&tenant, keys::URI, "select answer from kept")
             .await?
             == "42",
-        "the data is gone"
+        "the data is lost"
     );
     Ok(())
 }
 
-async fn a_purged_project_is_reported_with_what_to_do(case: &Case) -> Result<()> {
-    let at_once = Limits {
+async fn a_purged_project_is_reported_with_a_hint(scenario: &Scenario) -> Result<()> {
+    let purge_immediately = Limits {
         recoverable_seconds: 0,
         ..Limits::default()
     };
-    let (class, emulator) = case.class_with_limits(json!({}), 0, at_once).await?;
+    let (class, emulator) = scenario
+        .apply_class_with_limits(json!({}), 0, purge_immediately)
+        .await?;
     let account = Account(&emulator);
-    let tenant = case
-        .apply_ready("acme", json!({"className": class}))
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
     let id = project_id(&tenant)?;
     account.delete(&id).await?;
     emulator.purge().await?;
-    let message = case.stalled("acme", Reason::ProjectNotFound).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::ProjectNotFound)
+        .await?;
     ensure!(
         message.contains(id.as_str()) && message.contains("delete this Tenant and apply it again"),
         "{message}"
     );
     ensure!(
-        !is_available(&case.tenant("acme").await?),
+        !is_available(&scenario.tenant("acme").await?),
         "available without a database"
     );
     ensure!(
-        account.living().await?.is_empty(),
-        "a second project was made"
+        account.existing_projects().await?.is_empty(),
+        "a second project was created"
     );
-    // What the message says to do.
-    case.delete("acme").await?;
-    case.gone("acme").await?;
-    let again = case
-        .apply_ready("acme", json!({"className": class}))
+    // Follows the instructions in the message.
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
+    let again = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
     ensure!(project_id(&again)? != id, "the same project");
     Ok(())
 }
 
-async fn a_project_that_neon_cannot_read_is_not_taken_for_deleted(case: &Case) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({})).await?;
+async fn a_project_that_neon_cannot_read_is_not_treated_as_deleted(
+    scenario: &Scenario,
+) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
     let account = Account(&emulator);
-    let tenant = case
-        .apply_ready("acme", json!({"className": class}))
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
         .await?;
     let id = project_id(&tenant)?;
     let unavailable =
@@ -184,32 +199,36 @@ async fn a_project_that_neon_cannot_read_is_not_taken_for_deleted(case: &Case) -
     let fault = emulator
         .faults()
         .add(unavailable)
-        .context("no place for a fault")?;
+        .context("failed to add the fault")?;
     let listed = account.calls("listProjects");
-    wait::poll(limits::DRIFT, "some listings", async || {
+    wait::poll(timeouts::DRIFT, "some listings", async || {
         Ok((account.calls("listProjects") > listed + 4).then_some(()))
     })
     .await?;
-    ensure!(account.lives(&id).await?, "the project was deleted");
+    ensure!(
+        account.project_exists(&id).await?,
+        "the project was deleted"
+    );
     for operation in ["recoverProject", "deleteProject"] {
         ensure!(account.calls(operation) == 0, "{operation} was called");
     }
     ensure!(
         account.calls("createProject") == 1,
-        "a second project was made"
+        "a second project was created"
     );
     ensure!(
-        is_available(&case.tenant("acme").await?),
-        "not available any more"
+        is_available(&scenario.tenant("acme").await?),
+        "no longer available"
     );
     emulator.faults().remove(fault);
-    // And it is changed again as soon as it can be read.
-    case.patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
+    // Once the project can be read again, changes are applied.
+    scenario
+        .patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
         .await?;
-    let tenant = case.ready("acme").await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
     ensure!(
-        is_ready(&tenant) && account.grows_to(&id, 2.0).await?,
-        "not changed"
+        is_ready(&tenant) && account.has_max_cu(&id, 2.0).await?,
+        "the compute was not resized"
     );
     Ok(())
 }

@@ -1,29 +1,30 @@
-//! From apply to Ready, as people see it.
+//! From the apply until the Tenant is Ready, as users see it.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, FIELD_MANAGER, Reason, SECRET_TYPE, keys, labels};
 use serde_json::json;
-use tests::case::{condition, project_id, status};
-use tests::cluster::REGION;
-use tests::{Case, checks, psql};
+use test_support::cluster::REGION;
+use test_support::scenario::{condition, project_id, status};
+use test_support::{Scenario, checks, psql};
 
-tests::tests![
-    kubectl_shows_the_way_of_a_tenant_from_apply_to_ready,
-    the_secret_holds_every_key_of_the_contract,
-    psql_reaches_the_database_with_what_the_secret_says,
-    the_status_tells_everything_but_the_password,
-    every_field_of_a_spec_reaches_neon,
-    names_of_any_kind_survive_in_connection_strings,
-    tenants_do_not_reach_each_others_databases,
-    events_are_of_the_new_kind_and_name_their_controller,
+test_support::tests![
+    kubectl_shows_the_progress_of_a_tenant,
+    the_secret_has_all_documented_keys,
+    psql_connects_with_the_secret_alone,
+    the_status_contains_everything_except_the_password,
+    every_field_of_the_spec_is_applied_to_neon,
+    unusual_names_are_escaped_in_connection_strings,
+    tenants_cannot_access_each_others_databases,
+    events_use_the_events_api_and_name_their_controller,
 ];
 
-async fn kubectl_shows_the_way_of_a_tenant_from_apply_to_ready(case: &Case) -> Result<()> {
+async fn kubectl_shows_the_progress_of_a_tenant(scenario: &Scenario) -> Result<()> {
     let manifest =
         "apiVersion: dbpertenant.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec: {}\n";
-    case.kubectl_with(&["apply", "--filename=-"], manifest)
+    scenario
+        .kubectl_with_input(&["apply", "--filename=-"], manifest)
         .await?;
     for condition in [
         "Ready",
@@ -32,26 +33,27 @@ async fn kubectl_shows_the_way_of_a_tenant_from_apply_to_ready(case: &Case) -> R
         "SchemaReady",
         "CredentialsReady",
     ] {
-        case.kubectl(&[
-            "wait",
-            &format!("--for=condition={condition}"),
-            "--timeout=60s",
-            "tn/acme",
-        ])
-        .await?;
+        scenario
+            .kubectl(&[
+                "wait",
+                &format!("--for=condition={condition}"),
+                "--timeout=60s",
+                "tn/acme",
+            ])
+            .await?;
     }
-    let tenant = case.tenant("acme").await?;
+    let tenant = scenario.tenant("acme").await?;
     let project = project_id(&tenant)?.to_string();
-    let status = status(&tenant).context("no status")?;
+    let status = status(&tenant).context("the Tenant has no status")?;
     let version = status
         .schema
         .as_ref()
         .and_then(|schema| schema.version)
-        .context("no schema version")?
+        .context("the status has no schema version")?
         .to_string();
 
-    let table = case.kubectl(&["get", "tn"]).await?;
-    let (header, row) = two_lines(&table)?;
+    let table = scenario.kubectl(&["get", "tn"]).await?;
+    let (header, row) = header_and_row(&table)?;
     ensure!(
         header
             == [
@@ -64,15 +66,19 @@ async fn kubectl_shows_the_way_of_a_tenant_from_apply_to_ready(case: &Case) -> R
         "{table}"
     );
 
-    let wide = case.kubectl(&["get", "tn", "--output=wide"]).await?;
-    let (header, row) = two_lines(&wide)?;
+    let wide = scenario.kubectl(&["get", "tn", "--output=wide"]).await?;
+    let (header, row) = header_and_row(&wide)?;
     ensure!(header[7..] == ["HOST", "CLASS", "READY", "MS"], "{wide}");
-    let host = &status.connection.as_ref().context("no connection")?.host;
+    let host = &status
+        .connection
+        .as_ref()
+        .context("the status has no connection")?
+        .host;
     ensure!(row[7] == host && row[8] == "default", "{wide}");
     ensure!(row[9].parse::<u64>().is_ok_and(|ms| ms < 60_000), "{wide}");
 
-    case.event("acme", Reason::Migrated).await?;
-    let described = case.kubectl(&["describe", "tn", "acme"]).await?;
+    scenario.wait_for_event("acme", Reason::Migrated).await?;
+    let described = scenario.kubectl(&["describe", "tn", "acme"]).await?;
     for reason in [
         Reason::ProjectCreated,
         Reason::SecretWritten,
@@ -86,17 +92,17 @@ async fn kubectl_shows_the_way_of_a_tenant_from_apply_to_ready(case: &Case) -> R
     Ok(())
 }
 
-fn two_lines(table: &str) -> Result<(Vec<&str>, Vec<&str>)> {
+fn header_and_row(table: &str) -> Result<(Vec<&str>, Vec<&str>)> {
     let mut lines = table.lines().map(|line| line.split_whitespace().collect());
     Ok((
-        lines.next().context("no header")?,
-        lines.next().context("no row")?,
+        lines.next().context("the table has no header")?,
+        lines.next().context("the table has no row")?,
     ))
 }
 
-async fn the_secret_holds_every_key_of_the_contract(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let secret = case.secrets().get("acme-connection").await?;
+async fn the_secret_has_all_documented_keys(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let secret = scenario.secrets().get("acme-connection").await?;
     ensure!(
         secret.type_.as_deref() == Some(SECRET_TYPE),
         "type {:?}",
@@ -112,17 +118,17 @@ async fn the_secret_holds_every_key_of_the_contract(case: &Case) -> Result<()> {
             && owner.controller == Some(true),
         "{owner:?}"
     );
-    let marked = secret.metadata.labels.clone().unwrap_or_default();
+    let labels_found = secret.metadata.labels.clone().unwrap_or_default();
     ensure!(
-        marked.get(labels::TENANT).map(String::as_str) == Some("acme"),
-        "{marked:?}"
+        labels_found.get(labels::TENANT).map(String::as_str) == Some("acme"),
+        "{labels_found:?}"
     );
     ensure!(
-        marked.get(labels::MANAGED_BY).map(String::as_str) == Some(FIELD_MANAGER),
-        "{marked:?}"
+        labels_found.get(labels::MANAGED_BY).map(String::as_str) == Some(FIELD_MANAGER),
+        "{labels_found:?}"
     );
 
-    let data = case.secret(&tenant).await?;
+    let data = scenario.secret_data(&tenant).await?;
     let found: BTreeSet<&str> = data.keys().map(String::as_str).collect();
     ensure!(
         found == keys::ALL.iter().copied().collect(),
@@ -130,7 +136,7 @@ async fn the_secret_holds_every_key_of_the_contract(case: &Case) -> Result<()> {
     );
     let connection = status(&tenant)
         .and_then(|status| status.connection.clone())
-        .context("no connection")?;
+        .context("the status has no connection")?;
     for (key, wanted) in [
         (keys::TYPE, "postgresql"),
         (keys::PROVIDER, "neon"),
@@ -141,49 +147,60 @@ async fn the_secret_holds_every_key_of_the_contract(case: &Case) -> Result<()> {
         (keys::USERNAME, "neondb_owner"),
         (keys::SSLMODE, "require"),
     ] {
-        ensure!(data[key] == wanted, "{key} is {}, not {wanted}", data[key]);
+        ensure!(
+            data[key] == wanted,
+            "{key} must be {wanted} (got {})",
+            data[key]
+        );
     }
     ensure!(
         data[keys::URI].contains("sslmode=require") && data[keys::POOLED_URI].contains("-pooler"),
         "connection strings"
     );
     ensure!(
-        data[keys::CA_CRT] == case.cluster().emulator().ca_pem(),
+        data[keys::CA_CRT] == scenario.cluster().emulator().ca_pem(),
         "ca.crt"
     );
     Ok(())
 }
 
-async fn psql_reaches_the_database_with_what_the_secret_says(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
+async fn psql_connects_with_the_secret_alone(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
     let version = status(&tenant)
         .and_then(|status| status.schema.as_ref()?.version)
-        .context("no version")?;
+        .context("the status has no schema version")?;
     let probe = "select '[3,4]'::vector <-> '[0,0]'::vector, (select max(version) from _sqlx_migrations where success), \
          (select count(*) from chunk_embeddings)";
     for key in [keys::URI, keys::POOLED_URI] {
-        let row = case.psql(&tenant, key, probe).await?;
-        ensure!(row == format!("5|{version}|0"), "by {key}: {row}");
+        let row = scenario.psql(&tenant, key, probe).await?;
+        ensure!(row == format!("5|{version}|0"), "with {key}: {row}");
     }
-    // What the server's certificate is checked with matters: with another authority's, nobody connects.
-    let mut other = case.secret(&tenant).await?;
-    let strangers = case.cluster().plane().folder().join("certificates/ca.crt");
+    // The server's certificate is verified: with another CA the connection fails.
+    let mut other = scenario.secret_data(&tenant).await?;
+    let other_ca = scenario
+        .cluster()
+        .plane()
+        .folder()
+        .join("certificates/ca.crt");
     other.insert(
         keys::CA_CRT.into(),
-        std::fs::read_to_string(&strangers).unwrap_or_else(|_| SOMEBODYS_CA.into()),
+        std::fs::read_to_string(&other_ca).unwrap_or_else(|_| INVALID_CA.into()),
     );
-    let said = psql::refused(case.cluster(), &other, keys::URI, "select 1").await?;
-    ensure!(said.contains("certificate"), "{said}");
+    let error = psql::query_expect_error(scenario.cluster(), &other, keys::URI, "select 1").await?;
+    ensure!(error.contains("certificate"), "{error}");
     Ok(())
 }
 
-/// A file that is no certificate will do as well: what counts is that it is looked at.
-const SOMEBODYS_CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+/// An invalid certificate is enough to show that psql reads the file.
+const INVALID_CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
-async fn the_status_tells_everything_but_the_password(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let status = status(&tenant).context("no status")?;
-    let timings = status.timings.clone().context("no timings")?;
+async fn the_status_contains_everything_except_the_password(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let status = status(&tenant).context("the Tenant has no status")?;
+    let timings = status
+        .timings
+        .clone()
+        .context("the status has no timings")?;
     let (project, schema, ready) = (timings.project_ms, timings.schema_ms, timings.ready_ms);
     let figures = [project, schema, ready].map(Option::unwrap_or_default);
     ensure!(
@@ -196,7 +213,10 @@ async fn the_status_tells_everything_but_the_password(case: &Case) -> Result<()>
     );
     ensure!(status.creation.is_none(), "{:?}", status.creation);
     for absent in [ConditionType::Reconciling, ConditionType::Stalled] {
-        ensure!(condition(&tenant, absent).is_none(), "{absent} is there");
+        ensure!(
+            condition(&tenant, absent).is_none(),
+            "the condition {absent} exists"
+        );
     }
     for present in &status.conditions {
         ensure!(
@@ -208,13 +228,16 @@ async fn the_status_tells_everything_but_the_password(case: &Case) -> Result<()>
             "{present:?}"
         );
     }
-    let effective = status.effective.clone().context("nothing in effect")?;
+    let effective = status
+        .effective
+        .clone()
+        .context("the status has no effective spec")?;
     ensure!(
         effective.region == REGION && effective.class_name == "default",
         "{effective:?}"
     );
 
-    let password = &case.secret(&tenant).await?[keys::PASSWORD];
+    let password = &scenario.secret_data(&tenant).await?[keys::PASSWORD];
     ensure!(
         password.len() >= 8,
         "a password of {} bytes",
@@ -223,14 +246,14 @@ async fn the_status_tells_everything_but_the_password(case: &Case) -> Result<()>
     let all = serde_yaml::to_string(&tenant)?;
     ensure!(
         !all.contains(password.as_str()),
-        "the password stands in the Tenant"
+        "the Tenant contains the password"
     );
     Ok(())
 }
 
-async fn every_field_of_a_spec_reaches_neon(case: &Case) -> Result<()> {
-    let tenant = case
-        .apply_ready(
+async fn every_field_of_the_spec_is_applied_to_neon(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario
+        .apply_and_wait(
             "acme",
             json!({
                 "displayName": "Müller & Söhne", "region": "aws-us-east-2", "postgresVersion": 16,
@@ -240,7 +263,7 @@ async fn every_field_of_a_spec_reaches_neon(case: &Case) -> Result<()> {
             }),
         )
         .await?;
-    let account = case.cluster().account();
+    let account = scenario.cluster().account();
     let id = project_id(&tenant)?;
     let project = account.project(&id).await?;
     ensure!(
@@ -256,8 +279,8 @@ async fn every_field_of_a_spec_reaches_neon(case: &Case) -> Result<()> {
         project.history_retention_seconds == Some(86_400),
         "{project:?}"
     );
-    let settings = project.settings.context("no settings")?;
-    let quota = settings.quota.context("no quota")?;
+    let settings = project.settings.context("the project has no settings")?;
+    let quota = settings.quota.context("the project has no quota")?;
     ensure!(quota.active_time_seconds == Some(36_000), "{quota:?}");
     ensure!(quota.logical_size_bytes == Some(1_073_741_824), "{quota:?}");
     let allowed = settings.allowed_ips.and_then(|allowed| allowed.ips);
@@ -277,32 +300,36 @@ async fn every_field_of_a_spec_reaches_neon(case: &Case) -> Result<()> {
     Ok(())
 }
 
-async fn names_of_any_kind_survive_in_connection_strings(case: &Case) -> Result<()> {
+async fn unusual_names_are_escaped_in_connection_strings(scenario: &Scenario) -> Result<()> {
     let database = json!({"name": "acme/Ünïcode db?", "owner": "the owner@work"});
-    let tenant = case
-        .apply_ready("acme", json!({"database": database}))
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"database": database}))
         .await?;
     for key in [keys::URI, keys::POOLED_URI] {
-        let tables = case
+        let tables = scenario
             .psql(&tenant, key, "select count(*) from documents")
             .await?;
-        ensure!(tables == "0", "by {key}: {tables}");
+        ensure!(tables == "0", "with {key}: {tables}");
     }
     Ok(())
 }
 
-async fn tenants_do_not_reach_each_others_databases(case: &Case) -> Result<()> {
+async fn tenants_cannot_access_each_others_databases(scenario: &Scenario) -> Result<()> {
     for name in ["acme", "globex"] {
-        case.apply(name, json!({})).await?;
+        scenario.apply(name, json!({})).await?;
     }
-    let (acme, globex) = (case.ready("acme").await?, case.ready("globex").await?);
+    let (acme, globex) = (
+        scenario.wait_until_ready("acme").await?,
+        scenario.wait_until_ready("globex").await?,
+    );
     ensure!(
         project_id(&acme)? != project_id(&globex)?,
         "two Tenants share a project"
     );
-    case.psql(&acme, keys::URI, "create table secrets_of_acme ()")
+    scenario
+        .psql(&acme, keys::URI, "create table secrets_of_acme ()")
         .await?;
-    let seen = case
+    let seen = scenario
         .psql(
             &globex,
             keys::URI,
@@ -310,22 +337,30 @@ async fn tenants_do_not_reach_each_others_databases(case: &Case) -> Result<()> {
         )
         .await?;
     ensure!(seen == "0", "globex sees {seen} tables of acme");
-    // The password of one with the address of the other.
-    let (ours, theirs) = (case.secret(&acme).await?, case.secret(&globex).await?);
+    // One Tenant's password with the other's host.
+    let (ours, theirs) = (
+        scenario.secret_data(&acme).await?,
+        scenario.secret_data(&globex).await?,
+    );
     let mut mixed = theirs.clone();
     mixed.insert(
         keys::URI.into(),
         theirs[keys::URI].replace(&theirs[keys::PASSWORD], &ours[keys::PASSWORD]),
     );
-    ensure!(mixed[keys::URI] != theirs[keys::URI], "nothing was mixed");
-    let said = psql::refused(case.cluster(), &mixed, keys::URI, "select 1").await?;
-    ensure!(said.contains("password"), "{said}");
+    ensure!(
+        mixed[keys::URI] != theirs[keys::URI],
+        "the passwords are equal"
+    );
+    let error = psql::query_expect_error(scenario.cluster(), &mixed, keys::URI, "select 1").await?;
+    ensure!(error.contains("password"), "{error}");
     Ok(())
 }
 
-async fn events_are_of_the_new_kind_and_name_their_controller(case: &Case) -> Result<()> {
-    case.apply_ready("acme", json!({})).await?;
-    let event = case.event("acme", Reason::ProjectCreated).await?;
+async fn events_use_the_events_api_and_name_their_controller(scenario: &Scenario) -> Result<()> {
+    scenario.apply_and_wait("acme", json!({})).await?;
+    let event = scenario
+        .wait_for_event("acme", Reason::ProjectCreated)
+        .await?;
     ensure!(
         event.reporting_controller.as_deref() == Some(FIELD_MANAGER),
         "{event:?}"
@@ -348,7 +383,7 @@ async fn events_are_of_the_new_kind_and_name_their_controller(case: &Case) -> Re
             .is_some_and(|about| about.kind.as_deref() == Some("Tenant")),
         "{event:?}"
     );
-    let paths = checks::requests(case.cluster())?
+    let paths = checks::requests(scenario.cluster())?
         .into_iter()
         .map(|request| request.path);
     let (new, others): (Vec<_>, Vec<_>) = paths

@@ -1,41 +1,42 @@
-//! What must be shown of the chain Tenant -> Neon project -> schema -> Secret -> status, on real servers.
+//! End-to-end tests of the controller on real servers, from the Tenant through the Neon project and
+//! the schema to the Secret and the status.
 
 mod adoption;
+mod api_usage;
 mod classes;
 mod computes;
 mod deletion;
 mod drift;
-mod edits;
-mod leaks;
 mod lifecycle;
-mod looking;
 mod migrations;
 mod replicas;
+mod secret_leaks;
 mod secrets;
-mod specs;
 mod suspend;
+mod updates;
+mod validation;
 
 use std::process::ExitCode;
 
-use tests::suite;
+use test_support::suite;
 
 fn main() -> ExitCode {
     let modules = [
-        // First those that take long, so that nothing is waited for at the end.
+        // The slowest tests run first.
         replicas::tests(),
         deletion::tests(),
-        specs::tests(),
+        validation::tests(),
         lifecycle::tests(),
-        edits::tests(),
+        updates::tests(),
         computes::tests(),
         adoption::tests(),
         secrets::tests(),
         classes::tests(),
         migrations::tests(),
         drift::tests(),
-        looking::tests(),
+        api_usage::tests(),
         suspend::tests(),
-        leaks::tests(),
+        secret_leaks::tests(),
     ];
     suite::run(modules.into_iter().flatten().collect())
 }

@@ -1,4 +1,5 @@
-//! Two replicas, one Lease: one acts, the other waits and takes over. On clusters of their own, whose controllers are ended.
+//! Two replicas share a Lease: one reconciles, the other waits and takes over. These tests stop
+//! controllers, so each has its own cluster.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +8,18 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use neon_emulator::Latency;
 use serde_json::json;
-use tests::case::{project_id, status};
-use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use tests::suite::{Trial, test_on};
-use tests::{Case, ClusterOptions, limits, wait};
+use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use test_support::scenario::{project_id, status};
+use test_support::suite::{Trial, test_on};
+use test_support::{ClusterOptions, Scenario, timeouts, wait};
 
-/// The duration of the Lease, as the chart leaves it.
+/// The chart's default lease duration.
 const LEASE_SECONDS: u64 = 15;
 
-/// The tests of this module.
 pub(crate) fn tests() -> Vec<Trial> {
-    let named = ClusterOptions {
-        values: json!({"replicas": 2, "watchNamespaces": ["here-a", "here-b"]}),
-        namespaces: vec!["here-a".into(), "here-b".into()],
+    let limited = ClusterOptions {
+        values: json!({"replicas": 2, "watchNamespaces": ["watched-a", "watched-b"]}),
+        namespaces: vec!["watched-a".into(), "watched-b".into()],
         ..ClusterOptions::default()
     };
     vec![
@@ -31,24 +31,24 @@ pub(crate) fn tests() -> Vec<Trial> {
         test_on(
             concat!(
                 module_path!(),
-                "::a_controller_that_is_asked_to_end_finishes_its_steps"
+                "::a_terminated_controller_finishes_its_steps"
             ),
             ClusterOptions::default().latency(Latency::neon()),
-            a_controller_that_is_asked_to_end_finishes_its_steps,
+            a_terminated_controller_finishes_its_steps,
         ),
         test_on(
             concat!(
                 module_path!(),
-                "::rights_in_named_namespaces_suffice_and_reach_no_further"
+                "::a_controller_limited_to_namespaces_ignores_all_others"
             ),
-            named,
-            rights_in_named_namespaces_suffice_and_reach_no_further,
+            limited,
+            a_controller_limited_to_namespaces_ignores_all_others,
         ),
     ]
 }
 
-async fn held_by(case: &Case, name: &str, limit: Duration) -> Result<()> {
-    let leases: Api<Lease> = Api::namespaced(case.cluster().client(), SYSTEM_NAMESPACE);
+async fn wait_for_holder(scenario: &Scenario, name: &str, limit: Duration) -> Result<()> {
+    let leases: Api<Lease> = Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE);
     let holder = format!("{RELEASE}-{name}");
     wait::until(
         &leases,
@@ -63,68 +63,74 @@ async fn held_by(case: &Case, name: &str, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-async fn the_second_replica_waits_and_takes_over(case: &Case) -> Result<()> {
-    let cluster = case.cluster();
-    held_by(case, "one", limits::HANDOVER).await?;
-    case.apply_ready("before", json!({})).await?;
-    ensure!(cluster.runs("two").await?, "the second replica ended");
+async fn the_second_replica_waits_and_takes_over(scenario: &Scenario) -> Result<()> {
+    let cluster = scenario.cluster();
+    wait_for_holder(scenario, "one", timeouts::HANDOVER).await?;
+    scenario.apply_and_wait("before", json!({})).await?;
+    ensure!(
+        cluster.is_running("two").await?,
+        "the second replica exited"
+    );
     let log = std::fs::read_to_string(cluster.log("two"))?;
     ensure!(
         !log.contains("\"Reconciling\""),
-        "the second replica acts beside the first"
+        "the second replica reconciles although it is not the leader"
     );
 
-    // Asked to end, it gives the Lease back: the other need not wait for its expiry.
-    case.apply("during", json!({})).await?;
-    let asked = Instant::now();
+    // A terminated replica releases the Lease, so the other need not wait for its expiry.
+    scenario.apply("during", json!({})).await?;
+    let terminated = Instant::now();
     cluster.terminate_controller("one").await?;
-    held_by(case, "two", limits::HANDOVER).await?;
-    let took = asked.elapsed();
+    wait_for_holder(scenario, "two", timeouts::HANDOVER).await?;
+    let took = terminated.elapsed();
     ensure!(
         took < Duration::from_secs(LEASE_SECONDS),
-        "the Lease was not given back: {took:?}"
+        "the Lease was not released: {took:?}"
     );
-    case.ready("during").await?;
-    case.apply_ready("after", json!({})).await?;
+    scenario.wait_until_ready("during").await?;
+    scenario.apply_and_wait("after", json!({})).await?;
 
-    // Killed, it holds the Lease until that expires.
+    // A killed replica holds the Lease until it expires.
     cluster.start_controller("one").await?;
-    case.apply("killed", json!({})).await?;
+    scenario.apply("killed", json!({})).await?;
     cluster.kill_controller("two").await?;
-    held_by(case, "one", limits::TAKEOVER).await?;
-    let killed = case.ready("killed").await?;
+    wait_for_holder(scenario, "one", timeouts::TAKEOVER).await?;
+    let killed = scenario.wait_until_ready("killed").await?;
     for name in ["before", "during", "after"] {
-        case.patch(
-            name,
-            json!({"spec": {"displayName": "looked at by the new holder"}}),
-        )
-        .await?;
-        case.ready(name).await?;
+        scenario
+            .patch(
+                name,
+                json!({"spec": {"displayName": "changed under the new leader"}}),
+            )
+            .await?;
+        scenario.wait_until_ready(name).await?;
     }
-    let living = cluster.account().living().await?;
+    let projects = cluster.account().existing_projects().await?;
     ensure!(
-        living.len() == 4 && living.contains(&project_id(&killed)?),
+        projects.len() == 4 && projects.contains(&project_id(&killed)?),
         "4 Tenants have {} projects",
-        living.len()
+        projects.len()
     );
     Ok(())
 }
 
-async fn a_controller_that_is_asked_to_end_finishes_its_steps(case: &Case) -> Result<()> {
-    let cluster = case.cluster();
+async fn a_terminated_controller_finishes_its_steps(scenario: &Scenario) -> Result<()> {
+    let cluster = scenario.cluster();
     for number in 1..=5 {
-        case.apply(&format!("t{number}"), json!({})).await?;
+        scenario.apply(&format!("t{number}"), json!({})).await?;
     }
-    // In the middle of it: some projects are being created.
-    case.until("t1", limits::CONVERGE, "being created", |tenant| {
-        status(tenant).is_some_and(|status| status.creation.is_some() || status.project.is_some())
-    })
-    .await?;
+    // At this point some projects are being created.
+    scenario
+        .wait_for("t1", timeouts::CONVERGE, "being created", |tenant| {
+            status(tenant)
+                .is_some_and(|status| status.creation.is_some() || status.project.is_some())
+        })
+        .await?;
     cluster.terminate_controller("one").await?;
     let log = std::fs::read_to_string(cluster.log("one"))?;
     ensure!(
         log.contains("all running steps completed"),
-        "steps were abandoned"
+        "steps were aborted"
     );
     let leases: Api<Lease> = Api::namespaced(cluster.client(), SYSTEM_NAMESPACE);
     let holder = leases
@@ -134,85 +140,87 @@ async fn a_controller_that_is_asked_to_end_finishes_its_steps(case: &Case) -> Re
         .and_then(|spec| spec.holder_identity)
         .unwrap_or_default();
     ensure!(holder.is_empty(), "the Lease is still held by {holder}");
-    // No answer was thrown away: whatever project there is, its Tenant knows it, and nothing has to settle.
+    // No response was lost: every project is in a Tenant's status, and no creation needs
+    // verification.
     let mut known = Vec::new();
     for number in 1..=5 {
-        let tenant = case.tenant(&format!("t{number}")).await?;
+        let tenant = scenario.tenant(&format!("t{number}")).await?;
         let status = status(&tenant).cloned().unwrap_or_default();
         ensure!(
             status.creation.is_none() || status.project.is_none(),
-            "an intent beside a project"
+            "the status has both a pending creation and a project"
         );
         ensure!(
             status.creation.is_none(),
-            "a request is left open: {:?}",
+            "a creation is pending: {:?}",
             status.creation
         );
         known.extend(status.project.map(|project| project.id));
     }
-    let mut living: Vec<String> = cluster
+    let mut existing: Vec<String> = cluster
         .account()
-        .living()
+        .existing_projects()
         .await?
         .iter()
         .map(ToString::to_string)
         .collect();
     known.sort();
-    living.sort();
+    existing.sort();
     ensure!(
-        known == living,
-        "Tenants know {known:?}, Neon has {living:?}"
+        known == existing,
+        "the Tenants have {known:?}, Neon has {existing:?}"
     );
     cluster.start_controller("one").await?;
     for number in 1..=5 {
-        case.ready(&format!("t{number}")).await?;
+        scenario.wait_until_ready(&format!("t{number}")).await?;
     }
     ensure!(
-        cluster.account().living().await?.len() == 5,
+        cluster.account().existing_projects().await?.len() == 5,
         "5 Tenants do not have 5 projects"
     );
     Ok(())
 }
 
-async fn rights_in_named_namespaces_suffice_and_reach_no_further(case: &Case) -> Result<()> {
+async fn a_controller_limited_to_namespaces_ignores_all_others(scenario: &Scenario) -> Result<()> {
     let tenants =
-        |namespace: &str| Api::<crds::Tenant>::namespaced(case.cluster().client(), namespace);
+        |namespace: &str| Api::<crds::Tenant>::namespaced(scenario.cluster().client(), namespace);
     let manifest = |namespace: &str| {
         format!(
             "apiVersion: dbpertenant.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: acme, namespace: {namespace}}}\nspec: {{}}\n"
         )
     };
-    for namespace in ["here-a", "here-b", case.namespace()] {
-        let kubectl = case.cluster().kubectl(&["apply", "--filename=-"]);
-        tests::command::output_with_input(kubectl, &manifest(namespace)).await?;
+    for namespace in ["watched-a", "watched-b", scenario.namespace()] {
+        let kubectl = scenario.cluster().kubectl(&["apply", "--filename=-"]);
+        test_support::command::output_with_input(kubectl, &manifest(namespace)).await?;
     }
-    for namespace in ["here-a", "here-b"] {
-        let is_ready = |tenant: Option<&crds::Tenant>| tenant.is_some_and(tests::case::is_ready);
+    for namespace in ["watched-a", "watched-b"] {
+        let is_ready =
+            |tenant: Option<&crds::Tenant>| tenant.is_some_and(test_support::scenario::is_ready);
         wait::until(
             &tenants(namespace),
             "acme",
-            limits::CONVERGE,
+            timeouts::CONVERGE,
             "Ready",
             is_ready,
         )
         .await?
-        .context("no Tenant")?;
+        .context("the Tenant does not exist")?;
     }
-    let other = tenants(case.namespace()).get("acme").await?;
+    let other = tenants(scenario.namespace()).get("acme").await?;
     ensure!(
         other.status.is_none(),
-        "a Tenant elsewhere was looked at: {:?}",
+        "a Tenant in another namespace was reconciled: {:?}",
         other.status
     );
-    for namespace in ["here-a", "here-b"] {
+    for namespace in ["watched-a", "watched-b"] {
         tenants(namespace)
             .delete("acme", &kube::api::DeleteParams::default())
             .await?;
         wait::until(
             &tenants(namespace),
             "acme",
-            limits::CONVERGE,
-            "gone",
+            timeouts::CONVERGE,
+            "deleted",
             |tenant| tenant.is_none(),
         )
         .await?;

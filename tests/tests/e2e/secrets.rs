@@ -1,4 +1,4 @@
-//! The connection Secret: restored when it goes astray, and nobody else's is ever touched.
+//! The connection Secret is restored after a change, and Secrets of other owners are never changed.
 
 use std::collections::BTreeMap;
 
@@ -7,53 +7,60 @@ use crds::{Reason, keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use tests::case::{is_available, project_id, text};
-use tests::{Case, limits, wait};
+use test_support::scenario::{is_available, project_id, secret_text};
+use test_support::{Scenario, timeouts, wait};
 
-tests::tests![
-    a_deleted_secret_is_written_again_with_the_same_password,
-    an_edited_key_is_restored,
-    a_secret_that_is_not_ours_is_never_touched,
-    what_others_add_to_the_secret_survives,
+test_support::tests![
+    a_deleted_secret_is_recreated_with_the_same_password,
+    a_changed_key_is_restored,
+    a_secret_of_another_owner_is_never_changed,
+    additions_of_others_to_the_secret_are_kept,
 ];
 
 const SECRET: &str = "acme-connection";
 
-async fn until(
-    case: &Case,
+async fn wait_for_data(
+    scenario: &Scenario,
     what: &str,
     found: impl Fn(&BTreeMap<String, String>) -> bool,
 ) -> Result<Secret> {
-    let secret = wait::until(&case.secrets(), SECRET, limits::CONVERGE, what, |secret| {
-        secret
-            .and_then(|secret| text(secret).ok())
-            .is_some_and(|data| found(&data))
-    })
+    let secret = wait::until(
+        &scenario.secrets(),
+        SECRET,
+        timeouts::CONVERGE,
+        what,
+        |secret| {
+            secret
+                .and_then(|secret| secret_text(secret).ok())
+                .is_some_and(|data| found(&data))
+        },
+    )
     .await?;
-    secret.context("no Secret")
+    secret.context("the Secret does not exist")
 }
 
-async fn a_deleted_secret_is_written_again_with_the_same_password(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
-    let before = case.secret(&tenant).await?;
+async fn a_deleted_secret_is_recreated_with_the_same_password(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let before = scenario.secret_data(&tenant).await?;
     let opened = account.connections_opened(&id).await?;
-    case.secrets()
+    scenario
+        .secrets()
         .delete(SECRET, &DeleteParams::default())
         .await?;
-    until(case, "written again", |data| *data == before).await?;
+    wait_for_data(scenario, "recreated", |data| *data == before).await?;
     ensure!(
         account.connections_opened(&id).await? == opened,
         "the database was opened"
     );
-    let tenant = case.ready("acme").await?;
-    case.opens(&tenant).await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await?;
     Ok(())
 }
 
-async fn an_edited_key_is_restored(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let before = case.secret(&tenant).await?;
+async fn a_changed_key_is_restored(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let before = scenario.secret_data(&tenant).await?;
     let edits = [
         json!({"stringData": {(keys::PASSWORD): "hunter2"}}),
         json!({"stringData": {(keys::URI): "postgresql://elsewhere"}}),
@@ -61,86 +68,96 @@ async fn an_edited_key_is_restored(case: &Case) -> Result<()> {
         json!({"data": null}),
     ];
     for edit in edits {
-        case.secrets()
+        scenario
+            .secrets()
             .patch(SECRET, &PatchParams::default(), &Patch::Merge(&edit))
             .await?;
-        until(case, &format!("restored after {edit}"), |data| {
+        wait_for_data(scenario, &format!("restored after {edit}"), |data| {
             *data == before
         })
         .await?;
     }
-    case.ready("acme").await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }
 
-async fn a_secret_that_is_not_ours_is_never_touched(case: &Case) -> Result<()> {
+async fn a_secret_of_another_owner_is_never_changed(scenario: &Scenario) -> Result<()> {
     let theirs: Secret = serde_json::from_value(json!({
         "metadata": {"name": SECRET, "labels": {"team": "billing"}}, "stringData": {"password": "theirs"},
     }))?;
-    let theirs = case
+    let theirs = scenario
         .secrets()
         .create(&PostParams::default(), &theirs)
         .await?;
-    case.apply("acme", json!({})).await?;
-    let message = case.stalled("acme", Reason::SecretConflict).await?;
+    scenario.apply("acme", json!({})).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::SecretConflict)
+        .await?;
     ensure!(
         message.contains(SECRET) && message.contains("spec.connectionSecret.name"),
         "{message}"
     );
     ensure!(
-        !is_available(&case.tenant("acme").await?),
+        !is_available(&scenario.tenant("acme").await?),
         "available without credentials"
     );
-    let still = case.secrets().get(SECRET).await?;
+    let still = scenario.secrets().get(SECRET).await?;
     ensure!(
         still.data == theirs.data && still.metadata.labels == theirs.metadata.labels,
-        "it was touched"
+        "the Secret was changed"
     );
     ensure!(
         still.metadata.owner_references.is_none()
             && still.metadata.resource_version == theirs.metadata.resource_version,
-        "it was touched"
+        "the Secret was changed"
     );
 
-    // Both ways out that the message names.
-    case.patch(
-        "acme",
-        json!({"spec": {"connectionSecret": {"name": "acme-db"}}}),
-    )
-    .await?;
-    case.ready("acme").await?;
-    case.patch("acme", json!({"spec": {"connectionSecret": null}}))
+    // Both solutions that the message proposes work.
+    scenario
+        .patch(
+            "acme",
+            json!({"spec": {"connectionSecret": {"name": "acme-db"}}}),
+        )
         .await?;
-    case.stalled("acme", Reason::SecretConflict).await?;
-    case.secrets()
+    scenario.wait_until_ready("acme").await?;
+    scenario
+        .patch("acme", json!({"spec": {"connectionSecret": null}}))
+        .await?;
+    scenario
+        .wait_until_stalled("acme", Reason::SecretConflict)
+        .await?;
+    scenario
+        .secrets()
         .delete(SECRET, &DeleteParams::default())
         .await?;
-    case.ask_for_a_close_look("acme").await?;
-    let tenant = case.ready("acme").await?;
-    case.opens(&tenant).await?;
+    scenario.request_reconcile("acme").await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await?;
     Ok(())
 }
 
-async fn what_others_add_to_the_secret_survives(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    let before = case.secret(&tenant).await?;
+async fn additions_of_others_to_the_secret_are_kept(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let before = scenario.secret_data(&tenant).await?;
     let theirs = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": SECRET, "labels": {"team": "billing"}, "annotations": {"note": "copied to the app"}},
         "stringData": {"theirs": "kept"},
     });
-    case.secrets()
+    scenario
+        .secrets()
         .patch(
             SECRET,
-            &PatchParams::apply("somebody-else"),
+            &PatchParams::apply("another-manager"),
             &Patch::Apply(theirs),
         )
         .await?;
     let edit = json!({"stringData": {(keys::PASSWORD): "hunter2"}});
-    case.secrets()
+    scenario
+        .secrets()
         .patch(SECRET, &PatchParams::default(), &Patch::Merge(edit))
         .await?;
-    let secret = until(case, "restored", |data| {
+    let secret = wait_for_data(scenario, "restored", |data| {
         data.get(keys::PASSWORD) == before.get(keys::PASSWORD)
     })
     .await?;
@@ -156,15 +173,15 @@ async fn what_others_add_to_the_secret_survives(case: &Case) -> Result<()> {
         .and_then(|annotations| annotations.get("note"));
     ensure!(
         label.map(String::as_str) == Some("billing"),
-        "the label is gone"
+        "the label was removed"
     );
     ensure!(
         note.map(String::as_str) == Some("copied to the app"),
-        "the annotation is gone"
+        "the annotation was removed"
     );
     ensure!(
-        text(&secret)?.get("theirs").map(String::as_str) == Some("kept"),
-        "the key is gone"
+        secret_text(&secret)?.get("theirs").map(String::as_str) == Some("kept"),
+        "the key was removed"
     );
     Ok(())
 }

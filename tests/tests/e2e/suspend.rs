@@ -1,21 +1,21 @@
-//! `spec.suspend` stops every change but deletion.
+//! `spec.suspend` stops all changes except deletion.
 
 use anyhow::{Result, ensure};
 use crds::{ConditionType, Phase};
 use kube::api::DeleteParams;
 use serde_json::json;
-use tests::case::{condition, is_available, project_id, status};
-use tests::{Case, limits, wait};
+use test_support::scenario::{condition, is_available, project_id, status};
+use test_support::{Scenario, timeouts, wait};
 
-tests::tests![
-    a_suspended_tenant_is_not_changed_until_it_goes_on,
+test_support::tests![
+    a_suspended_tenant_is_not_changed_until_it_is_resumed,
     a_suspended_tenant_can_be_deleted,
-    a_tenant_that_begins_suspended_gets_no_project,
+    a_tenant_that_is_created_suspended_gets_no_project,
 ];
 
-async fn suspended(case: &Case, name: &str) -> Result<()> {
-    let tenant = case
-        .until(name, limits::CONVERGE, "suspended", |tenant| {
+async fn wait_until_suspended(scenario: &Scenario, name: &str) -> Result<()> {
+    let tenant = scenario
+        .wait_for(name, timeouts::CONVERGE, "suspended", |tenant| {
             status(tenant).is_some_and(|status| {
                 status.phase == Some(Phase::Suspended)
                     && status.observed_generation == tenant.metadata.generation
@@ -30,30 +30,32 @@ async fn suspended(case: &Case, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn a_suspended_tenant_is_not_changed_until_it_goes_on(case: &Case) -> Result<()> {
-    let tenant = case
-        .apply_ready("acme", json!({"compute": {"maxCU": 1}}))
+async fn a_suspended_tenant_is_not_changed_until_it_is_resumed(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"compute": {"maxCU": 1}}))
         .await?;
-    let (account, id) = (case.cluster().account(), project_id(&tenant)?);
-    case.patch(
-        "acme",
-        json!({"spec": {"suspend": true, "compute": {"maxCU": 4}}}),
-    )
-    .await?;
-    suspended(case, "acme").await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    scenario
+        .patch(
+            "acme",
+            json!({"spec": {"suspend": true, "compute": {"maxCU": 4}}}),
+        )
+        .await?;
+    wait_until_suspended(scenario, "acme").await?;
     ensure!(
-        is_available(&case.tenant("acme").await?),
-        "a suspended tenant can still be served"
+        is_available(&scenario.tenant("acme").await?),
+        "a suspended Tenant must stay available"
     );
-    case.secrets()
+    scenario
+        .secrets()
         .delete("acme-connection", &DeleteParams::default())
         .await?;
     wait::never(
-        limits::NOTHING_HAPPENS,
+        timeouts::QUIET_PERIOD,
         "a suspended Tenant was changed",
         async || {
-            let secret = case.secrets().get_opt("acme-connection").await?;
-            Ok(match (secret, account.grows_to(&id, 1.0).await?) {
+            let secret = scenario.secrets().get_opt("acme-connection").await?;
+            Ok(match (secret, account.has_max_cu(&id, 1.0).await?) {
                 (Some(_), _) => Some("the Secret was written".to_owned()),
                 (None, false) => Some("the compute was resized".to_owned()),
                 _ => None,
@@ -61,44 +63,51 @@ async fn a_suspended_tenant_is_not_changed_until_it_goes_on(case: &Case) -> Resu
         },
     )
     .await?;
-    case.patch("acme", json!({"spec": {"suspend": false}}))
+    scenario
+        .patch("acme", json!({"spec": {"suspend": false}}))
         .await?;
-    case.ready("acme").await?;
-    ensure!(account.grows_to(&id, 4.0).await?, "the edit was lost");
+    scenario.wait_until_ready("acme").await?;
+    ensure!(account.has_max_cu(&id, 4.0).await?, "the change was lost");
     ensure!(
-        case.secrets().get_opt("acme-connection").await?.is_some(),
-        "the Secret was not written again"
+        scenario
+            .secrets()
+            .get_opt("acme-connection")
+            .await?
+            .is_some(),
+        "the Secret was not recreated"
     );
     Ok(())
 }
 
-async fn a_suspended_tenant_can_be_deleted(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({})).await?;
-    case.patch("acme", json!({"spec": {"suspend": true}}))
+async fn a_suspended_tenant_can_be_deleted(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    scenario
+        .patch("acme", json!({"spec": {"suspend": true}}))
         .await?;
-    suspended(case, "acme").await?;
-    case.delete("acme").await?;
-    case.gone("acme").await?;
+    wait_until_suspended(scenario, "acme").await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await?;
     ensure!(
-        !case
+        !scenario
             .cluster()
             .account()
-            .lives(&project_id(&tenant)?)
+            .project_exists(&project_id(&tenant)?)
             .await?,
-        "its project still lives"
+        "the project still exists"
     );
     Ok(())
 }
 
-async fn a_tenant_that_begins_suspended_gets_no_project(case: &Case) -> Result<()> {
-    case.apply("acme", json!({"suspend": true})).await?;
-    suspended(case, "acme").await?;
+async fn a_tenant_that_is_created_suspended_gets_no_project(scenario: &Scenario) -> Result<()> {
+    scenario.apply("acme", json!({"suspend": true})).await?;
+    wait_until_suspended(scenario, "acme").await?;
     ensure!(
-        status(&case.tenant("acme").await?).is_some_and(|status| status.project.is_none()),
-        "it has a project"
+        status(&scenario.tenant("acme").await?).is_some_and(|status| status.project.is_none()),
+        "the Tenant has a project"
     );
-    case.patch("acme", json!({"spec": {"suspend": false}}))
+    scenario
+        .patch("acme", json!({"spec": {"suspend": false}}))
         .await?;
-    case.ready("acme").await?;
+    scenario.wait_until_ready("acme").await?;
     Ok(())
 }

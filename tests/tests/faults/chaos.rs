@@ -1,5 +1,5 @@
-//! Many Tenants at once are created, edited and deleted while replicas are killed and every fifth answer of Neon is a fault.
-//! Then it is calm, and everything must be as if nothing had happened.
+//! Creates, edits and deletes many Tenants while replicas are killed and a fifth of Neon's
+//! responses are faults. After the faults end, the state must be as if they had never happened.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,58 +17,58 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use sqlx::Connection as _;
-use tests::case::{is_ready, project_id, status};
-use tests::suite::{self, Trial};
-use tests::{Case, Cluster, ClusterOptions, limits, wait};
+use test_support::scenario::{is_ready, project_id, status};
+use test_support::suite::{self, Trial};
+use test_support::{Cluster, ClusterOptions, Scenario, timeouts, wait};
 use tokio::sync::watch;
 
 use crate::is_long;
 use crate::run::open;
 
-/// Names the seed of a run that is to be had again.
+/// The seed of a run that is to be repeated.
 const SEED: &str = "FAULTS_SEED";
 const TENANTS_SHORT: usize = 30;
 const TENANTS_LONG: usize = 200;
 const REPLICAS: [&str; 2] = ["one", "two"];
-/// Time between two things that people do, in milliseconds.
-const DEED_PAUSE_MS: u64 = 1_500;
-/// Time between two kills, in milliseconds. A new leader needs the Lease's 3 seconds to take over, and is killed at times
-/// before it did anything, and at times after it did much.
+/// The maximum pause between two actions of the test, in milliseconds.
+const MAX_ACTION_PAUSE_MS: u64 = 1_500;
+/// The pause between two kills, in milliseconds. A new leader takes over after the lease duration
+/// of 3 s, so some leaders are killed before they have done anything and some after they have done
+/// much.
 const KILL_PAUSE_MS: Range<u64> = 500..6_000;
-/// Faults among a hundred answers, at least; how many it is to be stands in [`faults`].
-const FAULTS_PERCENT_MIN: u64 = 15;
-/// From the last fault to the end.
-const CALM: Duration = Duration::from_mins(5);
-/// The whole test.
-const CHAOS: Duration = Duration::from_mins(25);
-/// Databases that are opened at once.
-const OPENED_AT_ONCE: usize = 8;
+/// The minimum share of calls with faults. The intended share is in [`faults`].
+const MIN_FAULTS_PERCENT: u64 = 15;
+/// From the last fault until all Tenants are Ready or deleted.
+const CONVERGE_TIMEOUT: Duration = Duration::from_mins(5);
+/// For the whole test.
+const TEST_TIMEOUT: Duration = Duration::from_mins(25);
+/// Databases that are opened in parallel.
+const PARALLEL_CONNECTIONS: usize = 8;
 
 pub(crate) fn tests() -> Vec<Trial> {
-    let name = "faults::chaos::tenants_survive_kills_of_two_replicas_and_a_fifth_of_all_answers_being_faults";
-    vec![suite::test_alone(name, CHAOS, chaos)]
+    let name = "faults::chaos::tenants_converge_despite_killed_replicas_and_faults_in_a_fifth_of_all_responses";
+    vec![suite::test_alone(name, TEST_TIMEOUT, chaos)]
 }
 
-/// What people did.
+/// What the test did.
 #[derive(Default)]
-struct Deeds {
-    alive: BTreeMap<String, Option<i64>>,
+struct Actions {
+    existing: BTreeMap<String, Option<i64>>,
     deleted: Vec<String>,
     edits: usize,
 }
 
-/// What the replicas went through.
 #[derive(Debug, Default)]
-struct Deaths {
+struct ReplicaExits {
     killed: usize,
-    ended_by_themselves: usize,
+    lost_leadership: usize,
 }
 
 async fn chaos() -> Result<()> {
     let seed = match std::env::var(SEED) {
         Ok(seed) => seed
             .parse()
-            .with_context(|| format!("{SEED} is no number"))?,
+            .with_context(|| format!("{SEED} must be a number"))?,
         Err(_) => rand::random(),
     };
     suite::say(&format!("chaos: {SEED}={seed}"));
@@ -78,51 +78,56 @@ async fn chaos() -> Result<()> {
         .setting("lease-duration", "3s")
         .setting("lease-renew-deadline", "2s")
         .setting("lease-retry-interval", "500ms")
-        .setting("neon-create-settle-window", "4s")
+        .setting("neon-create-verification-window", "4s")
         .setting("migration-connect-timeout", "5s");
     let cluster = Arc::new(Cluster::start(options).await?);
-    let case = Case::new(Arc::clone(&cluster), "chaos").await?;
-    let result = Box::pin(run(&case, seed)).await;
+    let scenario = Scenario::new(Arc::clone(&cluster), "chaos").await?;
+    let result = Box::pin(run(&scenario, seed)).await;
     if let Err(error) = &result {
         suite::say(&format!(
             "chaos failed, {SEED}={seed}: {error:#}\n{}",
-            case.report().await
+            scenario.report().await
         ));
-        case.abandon().await;
+        scenario.clean_up().await;
     }
-    drop(case);
-    let ended = suite::end(cluster).await;
-    result.and(ended)
+    drop(scenario);
+    let checked = suite::check_and_stop(cluster).await;
+    result.and(checked)
 }
 
-async fn run(case: &Case, seed: u64) -> Result<()> {
+async fn run(scenario: &Scenario, seed: u64) -> Result<()> {
     let count = if is_long() {
         TENANTS_LONG
     } else {
         TENANTS_SHORT
     };
-    let (class, emulator) = case
-        .class_with_limits(json!({}), seed, Limits::default())
+    let (class, emulator) = scenario
+        .apply_class_with_limits(json!({}), seed, Limits::default())
         .await?;
     for fault in faults() {
         emulator
             .faults()
             .add(fault)
-            .context("no room for a fault")?;
+            .context("failed to add the fault")?;
     }
     let started = Instant::now();
-    let (calm, is_calm) = watch::channel(false);
-    let doing = async {
-        let deeds = people(case, &class, count, &mut StdRng::seed_from_u64(seed)).await;
-        // What the world is like from now on: no more deeds, no more kills, no more faults.
-        calm.send_replace(true);
-        deeds
+    let (finished, is_finished) = watch::channel(false);
+    let acting = async {
+        let actions =
+            perform_actions(scenario, &class, count, &mut StdRng::seed_from_u64(seed)).await;
+        // Ends the kills and the faults.
+        finished.send_replace(true);
+        actions
     };
-    let (deeds, deaths) = tokio::try_join!(
-        doing,
-        killer(case.cluster(), StdRng::seed_from_u64(seed ^ 1), is_calm)
+    let (actions, exits) = tokio::try_join!(
+        acting,
+        kill_replicas(
+            scenario.cluster(),
+            StdRng::seed_from_u64(seed ^ 1),
+            is_finished
+        )
     )?;
-    let happened: u64 = emulator
+    let fault_count: u64 = emulator
         .faults()
         .list()
         .iter()
@@ -130,44 +135,49 @@ async fn run(case: &Case, seed: u64) -> Result<()> {
         .sum();
     emulator.faults().clear();
     let calls: u64 = emulator.calls().values().sum();
-    let calm_since = Instant::now();
+    let faults_ended = Instant::now();
     ensure!(
-        happened * 100 >= calls * FAULTS_PERCENT_MIN,
-        "{happened} faults in {calls} calls are too few to show anything"
+        fault_count * 100 >= calls * MIN_FAULTS_PERCENT,
+        "{fault_count} faults in {calls} calls are too few to prove anything"
     );
     ensure!(
-        deaths.killed > 0,
-        "no replica was killed: nothing was shown"
+        exits.killed > 0,
+        "no replica was killed, so this test proves nothing"
     );
 
-    stream::iter(&deeds.deleted)
+    stream::iter(&actions.deleted)
         .map(Ok::<_, anyhow::Error>)
-        .try_for_each_concurrent(None, |name| case.gone_within(name, CALM))
-        .await?;
-    stream::iter(deeds.alive.keys())
-        .map(Ok::<_, anyhow::Error>)
-        .try_for_each_concurrent(None, |name| async move {
-            case.until(name, CALM, "Ready", is_ready).await.map(drop)
+        .try_for_each_concurrent(None, |name| {
+            scenario.wait_until_deleted_within(name, CONVERGE_TIMEOUT)
         })
         .await?;
-    let settled = calm_since.elapsed();
-    one_project_each(case, &emulator, &deeds).await?;
-    passwords_work(case).await?;
-    wishes_are_in_effect(case, &deeds).await?;
-    let made = emulator.projects().await?.len();
+    stream::iter(actions.existing.keys())
+        .map(Ok::<_, anyhow::Error>)
+        .try_for_each_concurrent(None, |name| async move {
+            scenario
+                .wait_for(name, CONVERGE_TIMEOUT, "Ready", is_ready)
+                .await
+                .map(drop)
+        })
+        .await?;
+    let convergence = faults_ended.elapsed();
+    check_one_project_each(scenario, &emulator, &actions).await?;
+    check_connections(scenario).await?;
+    check_effective_specs(scenario, &actions).await?;
+    let created = emulator.projects().await?.len();
     suite::say(&format!(
-        "chaos: {count} Tenants ({} deleted, {} edits), {deaths:?}, {happened} faults in {calls} calls, {made} projects made, {} s of chaos, \
-         all well {:.1} s later",
-        deeds.deleted.len(),
-        deeds.edits,
-        calm_since.duration_since(started).as_secs(),
-        settled.as_secs_f64()
+        "chaos: {count} Tenants ({} deleted, {} edits), {exits:?}, {fault_count} faults in {calls} calls, {created} projects created, {} s with faults, \
+         converged {:.1} s later",
+        actions.deleted.len(),
+        actions.edits,
+        faults_ended.duration_since(started).as_secs(),
+        convergence.as_secs_f64()
     ));
     drop(emulator);
-    Box::pin(case.finish()).await
+    Box::pin(scenario.finish()).await
 }
 
-/// A fifth of all calls, and some of the connections.
+/// Faults for a fifth of all calls and for some connections.
 fn faults() -> Vec<Fault> {
     let status = |status, retry_after_seconds| Effect::Status {
         status,
@@ -196,91 +206,104 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-/// Creates Tenants, edits them, and deletes a third of them, whatever state they are in.
-async fn people(case: &Case, class: &str, count: usize, dice: &mut StdRng) -> Result<Deeds> {
-    let mut deeds = Deeds::default();
+/// Creates Tenants, edits some, and deletes a third of them in any state.
+async fn perform_actions(
+    scenario: &Scenario,
+    class: &str,
+    count: usize,
+    rng: &mut StdRng,
+) -> Result<Actions> {
+    let mut actions = Actions::default();
     for number in 0..count {
         let name = format!("t{number}");
-        case.apply(&name, json!({"className": class})).await?;
-        deeds.alive.insert(name, None);
-        if dice.random_bool(0.5) {
-            let name = any(&deeds, dice);
-            let bytes = dice.random_range(1..100) * 1_000_000_000;
-            case.patch(
+        scenario.apply(&name, json!({"className": class})).await?;
+        actions.existing.insert(name, None);
+        if rng.random_bool(0.5) {
+            let name = random_tenant(&actions, rng);
+            let bytes = rng.random_range(1..100) * 1_000_000_000;
+            scenario.patch(
                 &name,
                 json!({"spec": {"quota": {"logicalSizeBytes": bytes}, "compute": {"maxCU": 2}}}),
             )
             .await?;
-            deeds.alive.insert(name, Some(bytes));
-            deeds.edits += 1;
+            actions.existing.insert(name, Some(bytes));
+            actions.edits += 1;
         }
         if number % 3 == 2 {
-            let name = any(&deeds, dice);
-            case.delete(&name).await?;
-            deeds.alive.remove(&name);
-            deeds.deleted.push(name);
+            let name = random_tenant(&actions, rng);
+            scenario.delete(&name).await?;
+            actions.existing.remove(&name);
+            actions.deleted.push(name);
         }
-        tokio::time::sleep(Duration::from_millis(dice.random_range(0..DEED_PAUSE_MS))).await;
+        tokio::time::sleep(Duration::from_millis(
+            rng.random_range(0..MAX_ACTION_PAUSE_MS),
+        ))
+        .await;
     }
-    Ok(deeds)
+    Ok(actions)
 }
 
-fn any(deeds: &Deeds, dice: &mut StdRng) -> String {
-    deeds
-        .alive
+fn random_tenant(actions: &Actions, rng: &mut StdRng) -> String {
+    actions
+        .existing
         .keys()
-        .nth(dice.random_range(0..deeds.alive.len()))
+        .nth(rng.random_range(0..actions.existing.len()))
         .cloned()
         .unwrap_or_default()
 }
 
-/// Kills replicas and starts them again until it is calm; then both run.
-async fn killer(
+/// Kills and restarts replicas until the faults end; then both run.
+async fn kill_replicas(
     cluster: &Cluster,
-    mut dice: StdRng,
-    mut calm: watch::Receiver<bool>,
-) -> Result<Deaths> {
-    let mut deaths = Deaths::default();
+    mut rng: StdRng,
+    mut finished: watch::Receiver<bool>,
+) -> Result<ReplicaExits> {
+    let mut exits = ReplicaExits::default();
     loop {
-        let pause = Duration::from_millis(dice.random_range(KILL_PAUSE_MS));
-        let is_calm = tokio::time::timeout(pause, calm.wait_for(|calm| *calm))
+        let pause = Duration::from_millis(rng.random_range(KILL_PAUSE_MS));
+        let is_finished = tokio::time::timeout(pause, finished.wait_for(|finished| *finished))
             .await
             .is_ok();
         for name in REPLICAS {
-            // One that was not scheduled for too long has lost the Lease, and ends as it must.
-            if !cluster.runs(name).await? {
-                deaths.ended_by_themselves += 1;
+            // A replica that was not scheduled for too long has lost the Lease and exits, as
+            // intended.
+            if !cluster.is_running(name).await? {
+                exits.lost_leadership += 1;
                 drop(cluster.take_controller(name).await?);
                 cluster.start_controller(name).await?;
             }
         }
-        if is_calm {
-            return Ok(deaths);
+        if is_finished {
+            return Ok(exits);
         }
-        let name = REPLICAS[dice.random_range(0..REPLICAS.len())];
+        let name = REPLICAS[rng.random_range(0..REPLICAS.len())];
         cluster.kill_controller(name).await?;
         cluster.start_controller(name).await?;
-        deaths.killed += 1;
+        exits.killed += 1;
     }
 }
 
-async fn one_project_each(case: &Case, emulator: &Emulator, deeds: &Deeds) -> Result<()> {
+async fn check_one_project_each(
+    scenario: &Scenario,
+    emulator: &Emulator,
+    actions: &Actions,
+) -> Result<()> {
     wait::poll(
-        limits::SETTLE,
-        "one project for each Tenant and none without",
+        timeouts::CREATION_VERIFIED,
+        "exactly one project for each Tenant",
         async || {
-            let tenants = case.tenants().list(&ListParams::default()).await?.items;
+            let tenants = scenario.tenants().list(&ListParams::default()).await?.items;
             ensure!(
-                tenants.len() == deeds.alive.len(),
-                "{} Tenants are there, not {}",
+                tenants.len() == actions.existing.len(),
+                "{} Tenants exist, but {} are expected",
                 tenants.len(),
-                deeds.alive.len()
+                actions.existing.len()
             );
-            let mut living: Vec<_> = emulator.projects().await?;
-            living.retain(|project| project.deleted_at.is_none());
+            let mut projects: Vec<_> = emulator.projects().await?;
+            projects.retain(|project| project.deleted_at.is_none());
             for tenant in &tenants {
                 let uid = tenant.uid().unwrap_or_default();
-                let own: Vec<_> = living
+                let own: Vec<_> = projects
                     .iter()
                     .filter(|project| project.name.contains(&uid))
                     .map(|project| project.id.clone())
@@ -292,9 +315,9 @@ async fn one_project_each(case: &Case, emulator: &Emulator, deeds: &Deeds) -> Re
                 );
             }
             ensure!(
-                living.len() == tenants.len(),
-                "{} projects live for {} Tenants",
-                living.len(),
+                projects.len() == tenants.len(),
+                "{} projects exist for {} Tenants",
+                projects.len(),
                 tenants.len()
             );
             Ok(Some(()))
@@ -303,14 +326,15 @@ async fn one_project_each(case: &Case, emulator: &Emulator, deeds: &Deeds) -> Re
     .await
 }
 
-async fn passwords_work(case: &Case) -> Result<()> {
-    let tenants: Vec<Tenant> = case.tenants().list(&ListParams::default()).await?.items;
+async fn check_connections(scenario: &Scenario) -> Result<()> {
+    let tenants: Vec<Tenant> = scenario.tenants().list(&ListParams::default()).await?.items;
     stream::iter(&tenants)
         .map(Ok)
-        .try_for_each_concurrent(OPENED_AT_ONCE, |tenant| async move {
-            let opened = open(&case.secret(tenant).await?).await;
-            let mut connection =
-                opened.with_context(|| format!("with the Secret of {}", tenant.name_any()))?;
+        .try_for_each_concurrent(PARALLEL_CONNECTIONS, |tenant| async move {
+            let result = open(&scenario.secret_data(tenant).await?).await;
+            let mut connection = result.with_context(|| {
+                format!("failed to connect with the Secret of {}", tenant.name_any())
+            })?;
             sqlx::query("select count(*) from documents")
                 .execute(&mut connection)
                 .await?;
@@ -319,15 +343,15 @@ async fn passwords_work(case: &Case) -> Result<()> {
         .await
 }
 
-async fn wishes_are_in_effect(case: &Case, deeds: &Deeds) -> Result<()> {
-    for (name, bytes) in deeds.alive.iter().filter(|(_, bytes)| bytes.is_some()) {
-        let tenant = case.tenant(name).await?;
+async fn check_effective_specs(scenario: &Scenario, actions: &Actions) -> Result<()> {
+    for (name, bytes) in actions.existing.iter().filter(|(_, bytes)| bytes.is_some()) {
+        let tenant = scenario.tenant(name).await?;
         let effective = status(&tenant)
             .and_then(|status| status.effective.as_ref())
-            .context("nothing is in effect")?;
+            .context("the status has no effective spec")?;
         ensure!(
             effective.quota.logical_size_bytes == *bytes,
-            "{name} has {:?}, not {bytes:?}",
+            "the quota of {name} must be {bytes:?} (got {:?})",
             effective.quota
         );
     }

@@ -1,5 +1,5 @@
-//! The controller is killed after every effect in turn, one run for each, and started again: the end is always that of a run
-//! that nobody disturbed.
+//! Kills and restarts the controller at every effect in turn, in one run for each. The outcome must
+//! always be that of an undisturbed run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,97 +9,97 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures::{StreamExt as _, stream};
 use serde_json::json;
-use tests::gate::{At, Cut};
-use tests::limits;
-use tests::suite::{self, Trial};
+use test_support::crash_injection::{CrashTiming, Trigger};
+use test_support::suite::{self, Trial};
+use test_support::timeouts;
 
-use crate::end::{self, End};
+use crate::fixture::{Fixture, LANES, fixture};
 use crate::is_long;
+use crate::operations::Operation;
+use crate::outcome::{self, Outcome};
 use crate::run::Run;
-use crate::scenarios::Scenario;
-use crate::stage::{LANES, Stage, stage};
 
-/// More effects than any scenario has.
-const EFFECTS_MAX: usize = 100;
-/// How long is waited for a sign that the controller took in an answer; most come at once, and the last effect has none.
-const GOES_ON: Duration = Duration::from_millis(150);
-/// One scenario with all its runs, which share the lanes with those of other scenarios.
-const SWEEP: Duration = Duration::from_mins(20);
-/// After so many failures the others say nothing new.
-const FAILURES_MAX: usize = 3;
-/// The effect that cannot be repeated safely.
+/// No operation has more effects.
+const MAX_EFFECTS: usize = 100;
+/// How long to wait for a sign that the controller has processed a response. Most signs come
+/// immediately, and after the last effect there is none.
+const NEXT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(150);
+/// For an operation with all its runs, which share the lanes with those of other operations.
+const SWEEP_TIMEOUT: Duration = Duration::from_mins(20);
+/// Further failures would add no information.
+const MAX_FAILURES: usize = 3;
+/// The effect that is not idempotent.
 const CREATION: &str = "Neon POST projects";
-/// How effects on databases begin.
+/// The prefix of effects on databases.
 const FLUSH: &str = "database flush";
 
 macro_rules! crashes {
     ($($name:ident: $work:expr;)+) => {
         pub(crate) fn tests() -> Vec<Trial> {
-            vec![$(suite::test_alone(concat!("faults::crash::", stringify!($name)), SWEEP, async || $work.await)),+]
+            vec![$(suite::test_alone(concat!("faults::crash::", stringify!($name)), SWEEP_TIMEOUT, async || $work.await)),+]
         }
     };
 }
 
 crashes! {
-    a_creation_killed_after_any_effect_ends_with_one_project: sweep(Scenario::Create);
-    an_adoption_killed_after_any_effect_ends_with_that_project: sweep(Scenario::Adopt);
-    a_migration_killed_after_any_effect_ends_with_the_new_schema: sweep(Scenario::Migrate);
-    an_edit_killed_after_any_effect_ends_with_what_was_wished: sweep(Scenario::Update);
-    a_secret_whose_restoration_is_killed_after_any_effect_is_restored: sweep(Scenario::RestoreSecret);
-    a_deletion_killed_after_any_effect_leaves_nothing: sweep(Scenario::Delete);
-    a_deletion_with_an_unanswered_creation_killed_after_any_effect_leaves_nothing: sweep(Scenario::DeleteUnanswered);
-    a_project_that_comes_after_the_controller_died_is_taken_up: late(Landing::WhileNobodyRuns);
-    a_project_that_comes_after_the_restart_is_taken_up: late(Landing::BeforeItIsGivenUp);
-    a_project_that_comes_after_it_was_given_up_is_removed: late(Landing::AfterASecondOne);
+    a_kill_at_any_effect_of_a_creation_leads_to_one_project: sweep(Operation::Create);
+    a_kill_at_any_effect_of_an_adoption_leads_to_the_adopted_project: sweep(Operation::Adopt);
+    a_kill_at_any_effect_of_a_migration_leads_to_the_new_schema: sweep(Operation::Migrate);
+    a_kill_at_any_effect_of_an_update_leads_to_the_new_spec: sweep(Operation::Update);
+    a_kill_at_any_effect_of_a_secrets_restoration_leads_to_the_secret: sweep(Operation::RestoreSecret);
+    a_kill_at_any_effect_of_a_deletion_leaves_nothing: sweep(Operation::Delete);
+    a_kill_at_any_effect_of_a_deletion_during_a_creation_leaves_nothing: sweep(Operation::DeleteDuringCreation);
+    a_project_created_after_the_controllers_death_is_recovered: delayed_creation(Arrival::BeforeRestart);
+    a_project_created_after_the_restart_is_recovered: delayed_creation(Arrival::DuringVerification);
+    a_project_created_after_the_verification_window_is_deleted: delayed_creation(Arrival::AfterVerification);
 }
 
-/// A way to disturb a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kill {
-    /// The number of the effect.
+    /// The number of the effect, from 1.
     effect: usize,
-    cut: Cut,
+    timing: CrashTiming,
 }
 
-async fn sweep(scenario: Scenario) -> Result<()> {
-    let stage = stage().await?;
+async fn sweep(operation: Operation) -> Result<()> {
+    let fixture = fixture().await?;
     let started = Instant::now();
-    let (expected, effects) = Box::pin(undisturbed(&stage, scenario)).await?;
-    let over = AtomicBool::new(false);
-    let kills = (1..=EFFECTS_MAX).flat_map(|effect| kills_at(effect, &effects));
+    let (expected, effects) = Box::pin(run_undisturbed(&fixture, operation)).await?;
+    let finished = AtomicBool::new(false);
+    let kills = (1..=MAX_EFFECTS).flat_map(|effect| kills_at(effect, &effects));
     let runs = stream::iter(kills).map(|kill| {
-        let (stage, expected, over) = (&stage, &expected, &over);
+        let (fixture, expected, finished) = (&fixture, &expected, &finished);
         async move {
-            if over.load(Ordering::Relaxed) {
+            if finished.load(Ordering::Relaxed) {
                 return None;
             }
-            let outcome = Box::pin(disturbed(stage, scenario, kill, expected)).await;
+            let outcome = Box::pin(run_with_kill(fixture, operation, kill, expected)).await;
             if matches!(outcome, Ok(None)) {
-                over.store(true, Ordering::Relaxed);
+                finished.store(true, Ordering::Relaxed);
             }
             Some((kill, outcome))
         }
     });
     let mut runs = std::pin::pin!(runs.buffered(LANES));
-    let (mut done, mut failures) = (BTreeMap::<Cut, usize>::new(), Vec::new());
+    let (mut done, mut failures) = (BTreeMap::<CrashTiming, usize>::new(), Vec::new());
     while let Some(run) = runs.next().await {
         match run {
-            Some((kill, Ok(Some(_)))) => *done.entry(kill.cut).or_default() += 1,
+            Some((kill, Ok(Some(_)))) => *done.entry(kill.timing).or_default() += 1,
             Some((kill, Err(error))) => {
                 failures.push(format!(
-                    "killed at effect {} ({:?}): {error:#}",
-                    kill.effect, kill.cut
+                    "kill at effect {} ({:?}): {error:#}",
+                    kill.effect, kill.timing
                 ));
-                if failures.len() >= FAILURES_MAX {
-                    over.store(true, Ordering::Relaxed);
+                if failures.len() >= MAX_FAILURES {
+                    finished.store(true, Ordering::Relaxed);
                 }
             }
             Some((_, Ok(None))) | None => {}
         }
     }
     suite::say(&format!(
-        "{}: {} effects, killed {done:?} times, {} s\n  {}",
-        scenario.name(),
+        "{}: {} effects, kills: {done:?}, {} s\n  {}",
+        operation.name(),
         effects.len(),
         started.elapsed().as_secs(),
         effects.join(", ")
@@ -108,64 +108,65 @@ async fn sweep(scenario: Scenario) -> Result<()> {
         bail!("{} runs failed:\n{}", failures.len(), failures.join("\n\n"));
     }
     if done.is_empty() {
-        bail!("no run was killed: nothing was shown");
+        bail!("no run was killed, so this test proves nothing");
     }
     Ok(())
 }
 
-/// When the request for a project lands whose sender was killed.
+/// When the delayed request for a project reaches Neon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Landing {
-    WhileNobodyRuns,
-    BeforeItIsGivenUp,
-    /// Later than the settle window promises: the project is a twin.
-    AfterASecondOne,
+enum Arrival {
+    BeforeRestart,
+    DuringVerification,
+    /// After the verification window, so that the project is a duplicate.
+    AfterVerification,
 }
 
-/// A creation whose request is still on its way when the controller dies.
-async fn late(landing: Landing) -> Result<()> {
-    let stage = stage().await?;
-    let (expected, _) = Box::pin(undisturbed(&stage, Scenario::Create)).await?;
-    let mut run = Run::begin(&stage, "create-late").await?;
-    let result = Box::pin(landed(&mut run, landing, &expected)).await;
+/// Kills the controller while its request for a project is delayed.
+async fn delayed_creation(arrival: Arrival) -> Result<()> {
+    let fixture = fixture().await?;
+    let (expected, _) = Box::pin(run_undisturbed(&fixture, Operation::Create)).await?;
+    let mut run = Run::begin(&fixture, "create-late").await?;
+    let result = Box::pin(run_delayed_creation(&mut run, arrival, &expected)).await;
     with_report(&run, result).await
 }
 
-async fn landed(run: &mut Run, landing: Landing, expected: &End) -> Result<()> {
-    let scenario = Scenario::Create;
+async fn run_delayed_creation(run: &mut Run, arrival: Arrival, expected: &Outcome) -> Result<()> {
+    let operation = Operation::Create;
     run.start_controller().await?;
-    let before = scenario.prepare(run).await?;
-    let gate = run.place.gate.clone();
-    gate.arm(Some((At::First(CREATION), Cut::Held)));
-    scenario.act(run, &before).await?;
-    tokio::time::timeout(limits::CONVERGE, gate.cut())
+    let before = operation.prepare(run).await?;
+    let injector = run.lane.injector.clone();
+    injector.arm(Some((Trigger::First(CREATION), CrashTiming::HoldRequest)));
+    operation.start(run, &before).await?;
+    tokio::time::timeout(timeouts::CONVERGE, injector.triggered())
         .await
-        .context("no project was asked for")?;
+        .context("no project was requested")?;
     run.kill_controller().await?;
-    gate.open();
-    if landing == Landing::WhileNobodyRuns {
-        ensure!(gate.let_go().await, "no request was held");
+    injector.unblock();
+    if arrival == Arrival::BeforeRestart {
+        ensure!(injector.release_held_request().await, "no request was held");
     }
     run.start_controller().await?;
-    if landing == Landing::BeforeItIsGivenUp {
-        ensure!(gate.let_go().await, "no request was held");
+    if arrival == Arrival::DuringVerification {
+        ensure!(injector.release_held_request().await, "no request was held");
     }
-    scenario.ended(run, &before).await?;
-    if landing == Landing::AfterASecondOne {
-        ensure!(gate.let_go().await, "no request was held");
+    operation.wait_until_finished(run, &before).await?;
+    if arrival == Arrival::AfterVerification {
+        ensure!(injector.release_held_request().await, "no request was held");
     }
     let mut expected = expected.clone();
-    if landing == Landing::AfterASecondOne {
-        expected.insert(end::PROJECTS_EVER, json!(2));
+    if arrival == Arrival::AfterVerification {
+        expected.insert(outcome::PROJECTS_CREATED, json!(2));
     }
-    end::expect(run, &expected).await?;
+    outcome::expect(run, &expected).await?;
     run.finish().await
 }
 
-/// Both sides of every effect. What the database is asked comes in many small turns: in the short form of the test, one side
-/// of each has to do, the sides taking turns.
+/// Kills before and after the response to an effect. A migration makes many small database flushes:
+/// in the short form of the test each is killed on only one side, alternately.
 fn kills_at(effect: usize, effects: &[String]) -> Vec<Kill> {
-    let both = [Cut::BeforeAnswer, Cut::AfterAnswer].map(|cut| Kill { effect, cut });
+    let both = [CrashTiming::BeforeResponse, CrashTiming::AfterResponse]
+        .map(|timing| Kill { effect, timing });
     let is_flush = effects
         .get(effect - 1)
         .is_some_and(|name| name.starts_with(FLUSH));
@@ -176,80 +177,88 @@ fn kills_at(effect: usize, effects: &[String]) -> Vec<Kill> {
     }
 }
 
-/// The end that all others are compared with, and the effects on the way.
-async fn undisturbed(stage: &Arc<Stage>, scenario: Scenario) -> Result<(End, Vec<String>)> {
-    let mut run = Run::begin(stage, scenario.name()).await?;
+/// The outcome that all others are compared with, and the effects.
+async fn run_undisturbed(
+    fixture: &Arc<Fixture>,
+    operation: Operation,
+) -> Result<(Outcome, Vec<String>)> {
+    let mut run = Run::begin(fixture, operation.name()).await?;
     let result = async {
         run.start_controller().await?;
-        let before = scenario.prepare(&run).await?;
-        run.place.gate.arm(None);
-        scenario.act(&run, &before).await?;
-        scenario.ended(&run, &before).await?;
-        let effects = run.place.gate.disarm();
-        let end = end::any(&run).await?;
+        let before = operation.prepare(&run).await?;
+        run.lane.injector.arm(None);
+        operation.start(&run, &before).await?;
+        operation.wait_until_finished(&run, &before).await?;
+        let effects = run.lane.injector.disarm();
+        let outcome = outcome::wait_for_any(&run).await?;
         run.finish().await?;
-        scenario.clean(&run, &before).await?;
-        Ok((end, effects))
+        operation.clean_up(&run, &before).await?;
+        Ok((outcome, effects))
     }
     .await;
-    with_report(&run, result).await.context("undisturbed")
+    with_report(&run, result)
+        .await
+        .context("in the undisturbed run")
 }
 
-/// One run that is killed. `None` if it came to its end before that effect.
-async fn disturbed(
-    stage: &Arc<Stage>,
-    scenario: Scenario,
+/// One run with a kill. Returns `None` if the operation finished before that effect.
+async fn run_with_kill(
+    fixture: &Arc<Fixture>,
+    operation: Operation,
     kill: Kill,
-    expected: &End,
+    expected: &Outcome,
 ) -> Result<Option<String>> {
-    let letter = match kill.cut {
-        Cut::BeforeAnswer => 'a',
-        Cut::AfterAnswer => 'b',
-        Cut::Held => 'c',
+    let letter = match kill.timing {
+        CrashTiming::BeforeResponse => 'a',
+        CrashTiming::AfterResponse => 'b',
+        CrashTiming::HoldRequest => 'c',
     };
     let mut run = Run::begin(
-        stage,
-        &format!("{}-{letter}{}", scenario.name(), kill.effect),
+        fixture,
+        &format!("{}-{letter}{}", operation.name(), kill.effect),
     )
     .await?;
-    let result = killed(&mut run, scenario, kill, expected).await;
+    let result = kill_and_compare(&mut run, operation, kill, expected).await;
     with_report(&run, result).await
 }
 
-async fn killed(
+async fn kill_and_compare(
     run: &mut Run,
-    scenario: Scenario,
+    operation: Operation,
     kill: Kill,
-    expected: &End,
+    expected: &Outcome,
 ) -> Result<Option<String>> {
     run.start_controller().await?;
-    let before = scenario.prepare(run).await?;
-    let gate = run.place.gate.clone();
-    gate.arm(Some((At::Number(kill.effect), kill.cut)));
-    scenario.act(run, &before).await?;
+    let before = operation.prepare(run).await?;
+    let injector = run.lane.injector.clone();
+    injector.arm(Some((Trigger::Nth(kill.effect), kill.timing)));
+    operation.start(run, &before).await?;
     tokio::select! {
-        () = gate.cut() => {}
-        ended = scenario.ended(run, &before) => ended?,
+        () = injector.triggered() => {}
+        finished = operation.wait_until_finished(run, &before) => finished?,
     }
-    let effects = gate.disarm();
+    let effects = injector.disarm();
     let name = effects.get(kill.effect - 1).cloned();
     if let Some(name) = &name {
         let what = || format!("after effect {name}");
-        // The end can be seen a moment before the answer to the last effect has come.
-        tokio::time::timeout(limits::CONVERGE, gate.cut())
+        // The operation may be finished shortly before the response to its last effect arrives.
+        tokio::time::timeout(timeouts::CONVERGE, injector.triggered())
             .await
             .with_context(what)?;
-        if kill.cut == Cut::AfterAnswer {
-            gate.tried_to_go_on(GOES_ON).await;
+        if kill.timing == CrashTiming::AfterResponse {
+            injector.wait_for_next_attempt(NEXT_ATTEMPT_TIMEOUT).await;
         }
         run.kill_controller().await?;
-        gate.open();
+        injector.unblock();
         run.start_controller().await?;
-        scenario.ended(run, &before).await.with_context(what)?;
-        end::expect(run, expected).await.with_context(what)?;
+        operation
+            .wait_until_finished(run, &before)
+            .await
+            .with_context(what)?;
+        outcome::expect(run, expected).await.with_context(what)?;
     }
     run.finish().await?;
-    scenario.clean(run, &before).await?;
+    operation.clean_up(run, &before).await?;
     Ok(name)
 }
 
@@ -258,7 +267,7 @@ async fn with_report<T>(run: &Run, result: Result<T>) -> Result<T> {
         Ok(value) => Ok(value),
         Err(error) => {
             let report = run.report().await;
-            run.abandon().await;
+            run.clean_up().await;
             Err(anyhow!("{error:#}\n{report}"))
         }
     }

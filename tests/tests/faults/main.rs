@@ -1,19 +1,20 @@
-//! Whatever fails, and wherever it fails, the end is the same: one project per Tenant, none without, and nothing stuck.
+//! Fault injection: whatever fails and wherever, each Tenant ends up with exactly one project, no
+//! project is without a Tenant, and nothing is stuck.
 
 mod chaos;
 mod crash;
-mod end;
+mod fixture;
+mod operations;
 mod outages;
+mod outcome;
 mod replicas;
 mod run;
-mod scenarios;
-mod stage;
 
 use std::process::ExitCode;
 
-use tests::suite;
+use test_support::suite;
 
-/// Set to anything for the full form of these tests.
+/// If this variable is set, the tests run in their full form.
 const LONG: &str = "TEST_LONG";
 
 fn is_long() -> bool {
@@ -27,5 +28,5 @@ fn main() -> ExitCode {
         outages::tests(),
         replicas::tests(),
     ];
-    suite::run_and_then(tests.into_iter().flatten().collect(), stage::end())
+    suite::run_and_then(tests.into_iter().flatten().collect(), fixture::stop())
 }

@@ -1,13 +1,13 @@
-//! Servers that are away for a while. The controller stays up and says why it waits; tenants that were served still are; and
-//! in the end it is as if nothing had been.
+//! During an outage of a server the controller keeps running and reports the reason, and available
+//! Tenants stay available. After the outage all Tenants are reconciled.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Reason;
 use serde_json::json;
-use tests::case::{is_available, project_id};
-use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use tests::suite::{self, Trial};
-use tests::{Case, ClusterOptions, command, limits, wait};
+use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use test_support::scenario::{is_available, project_id};
+use test_support::suite::{self, Trial};
+use test_support::{ClusterOptions, Scenario, command, timeouts, wait};
 
 const STEADY: &str = "steady";
 
@@ -17,83 +17,99 @@ pub(crate) fn tests() -> Vec<Trial> {
         .setting("lease-duration", "60s")
         .setting("lease-renew-deadline", "50s")
         .setting("lease-retry-interval", "1s")
-        .setting("kube-call-deadline", "2s")
-        .setting("neon-call-deadline", "2s")
+        .setting("kube-call-timeout", "2s")
+        .setting("neon-call-timeout", "2s")
         .setting("migration-connect-timeout", "1s");
     vec![suite::test_on(
-        "faults::outages::servers_that_are_away_for_a_while_change_nothing_in_the_end",
+        "faults::outages::tenants_converge_after_outages_of_every_server",
         options,
         outages,
     )]
 }
 
-async fn outages(case: &Case) -> Result<()> {
-    case.apply_ready(STEADY, json!({})).await?;
-    neon_is_away(case)
+async fn outages(scenario: &Scenario) -> Result<()> {
+    scenario.apply_and_wait(STEADY, json!({})).await?;
+    neon_outage(scenario)
         .await
-        .context("while Neon's API was away")?;
-    databases_are_away(case)
+        .context("during the outage of Neon's API")?;
+    database_outage(scenario)
         .await
-        .context("while the databases were away")?;
-    kubernetes_is_away(case)
+        .context("during the outage of the databases")?;
+    kubernetes_outage(scenario)
         .await
-        .context("while the Kubernetes API was away")?;
+        .context("during the outage of the Kubernetes API")?;
     Ok(())
 }
 
-async fn neon_is_away(case: &Case) -> Result<()> {
-    let neon = &case.cluster().proxies().context("no proxies")?.neon;
-    case.apply_ready("going", json!({})).await?;
-    neon.shut();
-    case.apply("coming", json!({})).await?;
-    case.patch(
-        STEADY,
-        json!({"spec": {"quota": {"logicalSizeBytes": 3_000_000_000_i64}}}),
-    )
-    .await?;
-    case.delete("going").await?;
-    for name in ["coming", STEADY, "going"] {
-        case.says(name, Reason::AccountUnreachable).await?;
+async fn neon_outage(scenario: &Scenario) -> Result<()> {
+    let neon = &scenario
+        .cluster()
+        .proxies()
+        .context("the cluster has no proxies")?
+        .neon;
+    scenario.apply_and_wait("deleted", json!({})).await?;
+    neon.block();
+    scenario.apply("created", json!({})).await?;
+    scenario
+        .patch(
+            STEADY,
+            json!({"spec": {"quota": {"logicalSizeBytes": 3_000_000_000_i64}}}),
+        )
+        .await?;
+    scenario.delete("deleted").await?;
+    for name in ["created", STEADY, "deleted"] {
+        scenario
+            .wait_for_reason(name, Reason::AccountUnreachable)
+            .await?;
     }
-    still_served(case, STEADY).await?;
-    neon.open();
-    case.ready(STEADY).await?;
-    case.gone("going").await?;
-    let coming = case.ready("coming").await?;
-    case.opens(&coming).await?;
-    one_project_each(case, 2).await
+    check_still_available(scenario, STEADY).await?;
+    neon.unblock();
+    scenario.wait_until_ready(STEADY).await?;
+    scenario.wait_until_deleted("deleted").await?;
+    let created = scenario.wait_until_ready("created").await?;
+    scenario.check_connection(&created).await?;
+    check_one_project_each(scenario, 2).await
 }
 
-async fn databases_are_away(case: &Case) -> Result<()> {
-    let data = &case.cluster().proxies().context("no proxies")?.data;
-    data.shut();
-    case.apply("unmigrated", json!({})).await?;
-    case.ask_for_a_close_look(STEADY).await?;
+async fn database_outage(scenario: &Scenario) -> Result<()> {
+    let data = &scenario
+        .cluster()
+        .proxies()
+        .context("the cluster has no proxies")?
+        .data;
+    data.block();
+    scenario.apply("unmigrated", json!({})).await?;
+    scenario.request_reconcile(STEADY).await?;
     for name in ["unmigrated", STEADY] {
-        case.says(name, Reason::DatabaseUnreachable).await?;
+        scenario
+            .wait_for_reason(name, Reason::DatabaseUnreachable)
+            .await?;
     }
-    still_served(case, STEADY).await?;
+    check_still_available(scenario, STEADY).await?;
     ensure!(
-        !is_available(&case.tenant("unmigrated").await?),
-        "a Tenant without a schema is not available"
+        !is_available(&scenario.tenant("unmigrated").await?),
+        "a Tenant without a schema must not be available"
     );
-    data.open();
-    case.ready(STEADY).await?;
-    let unmigrated = case.ready("unmigrated").await?;
-    case.opens(&unmigrated).await?;
-    one_project_each(case, 3).await
+    data.unblock();
+    scenario.wait_until_ready(STEADY).await?;
+    let unmigrated = scenario.wait_until_ready("unmigrated").await?;
+    scenario.check_connection(&unmigrated).await?;
+    check_one_project_each(scenario, 3).await
 }
 
-async fn kubernetes_is_away(case: &Case) -> Result<()> {
-    let cluster = case.cluster();
-    case.apply("interrupted", json!({})).await?;
-    let way = &cluster.proxies().context("no proxies")?.kube;
-    way.shut();
+async fn kubernetes_outage(scenario: &Scenario) -> Result<()> {
+    let cluster = scenario.cluster();
+    scenario.apply("interrupted", json!({})).await?;
+    let proxy = &cluster
+        .proxies()
+        .context("the cluster has no proxies")?
+        .kube;
+    proxy.block();
     cluster.plane().stop_apiserver().await;
     let log = cluster.log("one");
     wait::poll(
-        limits::CONVERGE,
-        "the controller says that it cannot renew its Lease",
+        timeouts::CONVERGE,
+        "the controller to log that it cannot renew its Lease",
         async || {
             Ok(std::fs::read_to_string(&log)?
                 .contains("failed to renew the lease")
@@ -101,21 +117,21 @@ async fn kubernetes_is_away(case: &Case) -> Result<()> {
         },
     )
     .await?;
-    ensure!(cluster.runs("one").await?, "the controller ended");
+    ensure!(cluster.is_running("one").await?, "the controller exited");
     cluster.plane().start_apiserver().await?;
-    rights_are_read(case).await?;
-    way.open();
-    let interrupted = case.ready("interrupted").await?;
-    case.opens(&interrupted).await?;
-    still_served(case, STEADY).await?;
-    one_project_each(case, 4).await
+    wait_for_permissions(scenario).await?;
+    proxy.unblock();
+    let interrupted = scenario.wait_until_ready("interrupted").await?;
+    scenario.check_connection(&interrupted).await?;
+    check_still_available(scenario, STEADY).await?;
+    check_one_project_each(scenario, 4).await
 }
 
-/// A server that has just started refuses everything until it has read its roles. The controller gets over that, but the
-/// check at the end would take it for rights that the chart lacks.
-async fn rights_are_read(case: &Case) -> Result<()> {
+/// A new API server denies all requests until it has loaded its roles. The controller retries, but
+/// the check after the test would report missing permissions.
+async fn wait_for_permissions(scenario: &Scenario) -> Result<()> {
     let account = format!("--as=system:serviceaccount:{SYSTEM_NAMESPACE}:{RELEASE}");
-    for right in [
+    for permission in [
         &[
             "auth",
             "can-i",
@@ -134,35 +150,42 @@ async fn rights_are_read(case: &Case) -> Result<()> {
             SYSTEM_NAMESPACE,
         ],
     ] {
-        wait::poll(limits::CONVERGE, "the controller's rights", async || {
-            let mut ask = case.cluster().kubectl(right);
-            ask.arg(&account);
-            command::output(ask).await.map(Some)
-        })
+        wait::poll(
+            timeouts::CONVERGE,
+            "the controller's permissions",
+            async || {
+                let mut can_i = scenario.cluster().kubectl(permission);
+                can_i.arg(&account);
+                command::output(can_i).await.map(Some)
+            },
+        )
         .await?;
     }
     Ok(())
 }
 
-async fn still_served(case: &Case, name: &str) -> Result<()> {
+async fn check_still_available(scenario: &Scenario, name: &str) -> Result<()> {
     ensure!(
-        is_available(&case.tenant(name).await?),
-        "{name} is not Available any more"
+        is_available(&scenario.tenant(name).await?),
+        "{name} is no longer available"
     );
-    ensure!(case.cluster().runs("one").await?, "the controller ended");
+    ensure!(
+        scenario.cluster().is_running("one").await?,
+        "the controller exited"
+    );
     Ok(())
 }
 
-async fn one_project_each(case: &Case, tenants: usize) -> Result<()> {
-    let living = case.cluster().account().living().await?;
+async fn check_one_project_each(scenario: &Scenario, tenants: usize) -> Result<()> {
+    let projects = scenario.cluster().account().existing_projects().await?;
     ensure!(
-        living.len() == tenants,
-        "{} projects live for {tenants} Tenants",
-        living.len()
+        projects.len() == tenants,
+        "{} projects exist for {tenants} Tenants",
+        projects.len()
     );
     ensure!(
-        living.contains(&project_id(&case.tenant(STEADY).await?)?),
-        "the project of {STEADY} is gone"
+        projects.contains(&project_id(&scenario.tenant(STEADY).await?)?),
+        "the project of {STEADY} does not exist"
     );
     Ok(())
 }

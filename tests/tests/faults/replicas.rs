@@ -1,19 +1,20 @@
-//! A leader that stands still for longer than its Lease, and goes on when another has taken over.
+//! A leader that is frozen for longer than its Lease, and continues after another has taken over.
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt as _};
+use local_stack::controller::ControllerProcess;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
-use tests::case::{project_id, status};
-use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use tests::suite::{self, Trial};
-use tests::{Case, ClusterOptions, command, limits, wait};
+use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use test_support::scenario::{project_id, status};
+use test_support::suite::{self, Trial};
+use test_support::{ClusterOptions, Scenario, command, timeouts, wait};
 use tokio::sync::Mutex;
-use xtask::controller::ControllerProcess;
 
-/// How long the creation takes that the leader is frozen in, in milliseconds: shorter than the send and settle windows together.
+/// The duration of the creation in which the leader is frozen, in milliseconds. It is shorter than
+/// the send window and the verification window together.
 const CREATION_MS: u64 = 7_000;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -23,26 +24,32 @@ pub(crate) fn tests() -> Vec<Trial> {
         .setting("lease-renew-deadline", "3s")
         .setting("lease-retry-interval", "500ms");
     vec![suite::test_on(
-        "faults::replicas::a_leader_frozen_in_a_creation_makes_no_twin_and_overwrites_nothing",
+        "faults::replicas::a_leader_frozen_during_a_creation_creates_no_duplicate_and_overwrites_nothing",
         options,
-        frozen,
+        frozen_leader,
     )]
 }
 
-async fn frozen(case: &Case) -> Result<()> {
-    let cluster = case.cluster();
-    let (class, emulator) = case.class_with_account(json!({})).await?;
-    case.apply_ready("before", json!({"className": class}))
+async fn frozen_leader(scenario: &Scenario) -> Result<()> {
+    let cluster = scenario.cluster();
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    scenario
+        .apply_and_wait("before", json!({"className": class}))
         .await?;
-    let leader = holder(case).await?.context("nobody holds the Lease")?;
+    let leader = holder(scenario).await?.context("the Lease has no holder")?;
     let slow = Fault::new("createProject", Effect::Delay { ms: CREATION_MS }).times(1);
-    emulator.faults().add(slow).context("no room for a fault")?;
-    case.apply("acme", json!({"className": class})).await?;
-    let asked = |tenant: &Tenant| status(tenant).is_some_and(|status| status.creation.is_some());
-    case.until("acme", limits::CONVERGE, "being created", asked)
+    emulator
+        .faults()
+        .add(slow)
+        .context("failed to add the fault")?;
+    scenario.apply("acme", json!({"className": class})).await?;
+    let is_creating =
+        |tenant: &Tenant| status(tenant).is_some_and(|status| status.creation.is_some());
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "being created", is_creating)
         .await?;
     wait::poll(
-        limits::CONVERGE,
+        timeouts::CONVERGE,
         "the request for the second project",
         async || Ok((emulator.calls().get("createProject") == Some(&2)).then_some(())),
     )
@@ -53,39 +60,42 @@ async fn frozen(case: &Case) -> Result<()> {
         .await?;
     signal(&old, "STOP").await?;
     wait::poll(
-        limits::TAKEOVER,
+        timeouts::TAKEOVER,
         "another holder of the Lease",
-        async || Ok(holder(case).await?.filter(|holder| *holder != leader)),
+        async || Ok(holder(scenario).await?.filter(|holder| *holder != leader)),
     )
     .await?;
-    let ready = case
-        .until("acme", limits::SETTLE, "Ready", tests::case::is_ready)
+    let ready = scenario
+        .wait_for(
+            "acme",
+            timeouts::CREATION_VERIFIED,
+            "Ready",
+            test_support::scenario::is_ready,
+        )
         .await?;
 
     signal(&old, "CONT").await?;
     let old = Mutex::new(old);
-    wait::poll(
-        limits::CONTROLLER,
-        "the end of the old leader",
-        async || Ok(old.lock().await.ended()?.then_some(())),
-    )
+    wait::poll(timeouts::CONTROLLER, "the old leader to exit", async || {
+        Ok(old.lock().await.has_exited()?.then_some(()))
+    })
     .await?;
-    let after = case.tenant("acme").await?;
+    let after = scenario.tenant("acme").await?;
     ensure!(
         after.resource_version() == ready.resource_version(),
         "the old leader wrote to the Tenant: {:?}",
         after.status
     );
     let uid = after.uid().unwrap_or_default();
-    let mut living = emulator.projects().await?;
-    living.retain(|project| project.deleted_at.is_none() && project.name.contains(&uid));
-    let ids: Vec<_> = living.iter().map(|project| project.id.clone()).collect();
+    let mut projects = emulator.projects().await?;
+    projects.retain(|project| project.deleted_at.is_none() && project.name.contains(&uid));
+    let ids: Vec<_> = projects.iter().map(|project| project.id.clone()).collect();
     ensure!(ids == [project_id(&after)?], "the Tenant has {ids:?}");
     Ok(())
 }
 
-async fn holder(case: &Case) -> Result<Option<String>> {
-    let leases: Api<Lease> = Api::namespaced(case.cluster().client(), SYSTEM_NAMESPACE);
+async fn holder(scenario: &Scenario) -> Result<Option<String>> {
+    let leases: Api<Lease> = Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE);
     Ok(leases
         .get(RELEASE)
         .await?

@@ -1,4 +1,4 @@
-//! One run: a namespace, a class and a controller that sees nothing else.
+//! A run: a namespace, a class, and a controller that sees only these.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -9,46 +9,46 @@ use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Tenant, find_condition, is_true, keys};
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use local_stack::controller::{ControllerOptions, ControllerProcess};
 use neon_emulator::ProjectSummary;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use tests::case::{merge, status};
-use tests::neon::Account;
-use tests::{Case, limits, wait};
-use xtask::controller::{ControllerOptions, ControllerProcess};
+use test_support::neon::Account;
+use test_support::scenario::{merge, status};
+use test_support::{Scenario, timeouts, wait};
 
-use crate::stage::{Place, Stage};
+use crate::fixture::{Fixture, LaneGuard};
 
-/// The one Tenant of a run.
+/// The name of the run's only Tenant.
 pub(crate) const TENANT: &str = "acme";
-/// Lines of the controller's log that a failure quotes.
+/// How many lines of the controller's log a failure report quotes.
 const LOG_LINES: usize = 40;
 
 pub(crate) struct Run {
-    pub(crate) case: Case,
-    pub(crate) place: Place,
+    pub(crate) scenario: Scenario,
+    pub(crate) lane: LaneGuard,
     pub(crate) class: String,
     options: ControllerOptions,
     controller: Option<ControllerProcess>,
-    lives: usize,
+    starts: usize,
 }
 
 impl Run {
-    /// A run in a free lane.
-    pub(crate) async fn begin(stage: &Arc<Stage>, label: &str) -> Result<Self> {
+    /// Waits for a free lane.
+    pub(crate) async fn begin(fixture: &Arc<Fixture>, label: &str) -> Result<Self> {
         static RUNS: AtomicUsize = AtomicUsize::new(1);
-        let place = stage.place().await?;
-        let case = Case::new(Arc::clone(&stage.cluster), label).await?;
-        let url = format!("http://127.0.0.1:{}/api/v2", place.neon.port());
-        let class = case
-            .class(json!({"neon": {"baseUrl": url, "caBundle": place.emulator.ca_pem()}}))
+        let lane = fixture.lane().await?;
+        let scenario = Scenario::new(Arc::clone(&fixture.cluster), label).await?;
+        let url = format!("http://127.0.0.1:{}/api/v2", lane.neon.port());
+        let class = scenario
+            .apply_class(json!({"neon": {"baseUrl": url, "caBundle": lane.emulator.ca_pem()}}))
             .await?;
-        place.show_class(&class);
-        let mut options = stage.cluster.controller_options(case.namespace());
-        options.kubeconfig.clone_from(&place.kubeconfig);
+        lane.show_class(&class);
+        let mut options = fixture.cluster.controller_options(scenario.namespace());
+        options.kubeconfig.clone_from(&lane.kubeconfig);
         for argument in [
-            format!("--watch-namespaces={}", case.namespace()),
+            format!("--watch-namespaces={}", scenario.namespace()),
             format!(
                 "--installation-id=run-{}",
                 RUNS.fetch_add(1, Ordering::Relaxed)
@@ -57,31 +57,31 @@ impl Run {
             options.arguments.push(argument.into());
         }
         Ok(Self {
-            case,
-            place,
+            scenario,
+            lane,
             class,
             options,
             controller: None,
-            lives: 0,
+            starts: 0,
         })
     }
 
-    /// Starts the controller, and waits until it has taken in its class. The one before is dead, so this one need not wait
-    /// for its Lease.
+    /// Starts the controller and waits until it has reconciled its class. Each controller has its
+    /// own Lease, because its predecessor is dead and cannot release one.
     pub(crate) async fn start_controller(&mut self) -> Result<()> {
-        self.lives += 1;
+        self.starts += 1;
         let mut options = self.options.clone();
         options
             .arguments
-            .push(format!("--lease-name={}-{}", self.case.namespace(), self.lives).into());
+            .push(format!("--lease-name={}-{}", self.scenario.namespace(), self.starts).into());
         let mut controller = ControllerProcess::spawn(&options)?;
         controller.wait_until_ready().await?;
         self.controller = Some(controller);
-        if self.lives == 1 {
+        if self.starts == 1 {
             wait::until(
-                &self.case.all_classes(),
+                &self.scenario.classes(),
                 &self.class,
-                limits::CONVERGE,
+                timeouts::CONVERGE,
                 "Ready",
                 |class| {
                     let status = class.and_then(|class| class.status.as_ref());
@@ -93,28 +93,29 @@ impl Run {
         Ok(())
     }
 
-    /// Ends the controller as a power cut would.
+    /// Kills the controller (SIGKILL).
     pub(crate) async fn kill_controller(&mut self) -> Result<()> {
         self.controller
             .take()
-            .context("no controller runs")?
+            .context("the controller is not running")?
             .kill()
             .await
     }
 
-    /// Changes the class by a JSON merge patch of its spec, and waits until the controller has taken that in.
+    /// Applies a JSON merge patch to the class's spec, and waits until the controller has observed
+    /// it.
     pub(crate) async fn change_class(&self, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({ "spec": spec }));
         let changed = self
-            .case
-            .all_classes()
+            .scenario
+            .classes()
             .patch(&self.class, &PatchParams::default(), &patch)
             .await?;
         wait::until(
-            &self.case.all_classes(),
+            &self.scenario.classes(),
             &self.class,
-            limits::CONVERGE,
-            "looked at",
+            timeouts::CONVERGE,
+            "observed",
             |class| {
                 let status = class.and_then(|class| class.status.as_ref());
                 status
@@ -125,92 +126,93 @@ impl Run {
         Ok(())
     }
 
-    /// Applies the Tenant.
     pub(crate) async fn apply(&self, mut spec: Value) -> Result<Tenant> {
         merge(&mut spec, json!({"className": self.class}));
-        self.case.apply(TENANT, spec).await
+        self.scenario.apply(TENANT, spec).await
     }
 
-    /// Projects that are not deleted and bear the mark of this UID.
-    pub(crate) async fn marked(&self, uid: &str) -> Result<Vec<ProjectSummary>> {
-        let mut projects = self.place.emulator.projects().await?;
+    /// The existing projects whose names contain this UID.
+    pub(crate) async fn projects_of(&self, uid: &str) -> Result<Vec<ProjectSummary>> {
+        let mut projects = self.lane.emulator.projects().await?;
         projects.retain(|project| project.deleted_at.is_none() && project.name.contains(uid));
         Ok(projects)
     }
 
-    /// The database, opened with what the Secret says and nothing else.
+    /// Opens the database with nothing but the data of a Secret.
     pub(crate) async fn open(&self, secret: &BTreeMap<String, String>) -> Result<PgConnection> {
         open(secret).await
     }
 
-    /// Takes the Tenant and the class away and sees both go; nothing of the Tenant's stays in the account.
+    /// Deletes the Tenant and the class, waits until both are gone, and checks that no project of
+    /// the Tenant is left.
     pub(crate) async fn finish(&mut self) -> Result<()> {
-        Box::pin(self.take_away()).await
+        Box::pin(self.delete_all()).await
     }
 
-    async fn take_away(&mut self) -> Result<()> {
-        let tenants = self.case.tenants();
+    async fn delete_all(&mut self) -> Result<()> {
+        let tenants = self.scenario.tenants();
         if let Some(tenant) = tenants.get_opt(TENANT).await? {
             if tenant.metadata.deletion_timestamp.is_none() {
                 tenants.delete(TENANT, &DeleteParams::default()).await?;
             }
-            self.case
-                .gone_within(TENANT, limits::SETTLE)
+            self.scenario
+                .wait_until_deleted_within(TENANT, timeouts::CREATION_VERIFIED)
                 .await
                 .context("at the end of the run")?;
-            let left = self.marked(&tenant.uid().unwrap_or_default()).await?;
+            let left = self.projects_of(&tenant.uid().unwrap_or_default()).await?;
             ensure!(
                 left.is_empty(),
                 "projects without a Tenant are left: {left:?}"
             );
         }
-        self.case
-            .all_classes()
+        self.scenario
+            .classes()
             .delete(&self.class, &DeleteParams::default())
             .await?;
         wait::until(
-            &self.case.all_classes(),
+            &self.scenario.classes(),
             &self.class,
-            limits::CONVERGE,
-            "gone",
+            timeouts::CONVERGE,
+            "deleted",
             |class| class.is_none(),
         )
         .await?;
         self.kill_controller().await?;
-        self.case.abandon().await;
+        self.scenario.clean_up().await;
         Ok(())
     }
 
-    /// Takes away what a failed run leaves, so that the next one in the lane finds an empty account.
-    pub(crate) async fn abandon(&self) {
-        self.case.abandon().await;
-        let account = Account(&self.place.emulator);
-        let (Ok(client), Ok(living)) = (account.client(), account.living().await) else {
+    /// Deletes what a failed run leaves, so that the next run in the lane finds an empty account.
+    pub(crate) async fn clean_up(&self) {
+        self.scenario.clean_up().await;
+        let account = Account(&self.lane.emulator);
+        let (Ok(client), Ok(projects)) = (account.client(), account.existing_projects().await)
+        else {
             return;
         };
-        for project in living {
+        for project in projects {
             let _ = client.projects().delete(&project).send().await;
         }
     }
 
-    /// What somebody needs who wants to know why the run failed.
+    /// The Tenant and the controller's log, to find the cause of a failure.
     pub(crate) async fn report(&self) -> String {
-        let tenant = match self.case.tenants().get_opt(TENANT).await {
+        let tenant = match self.scenario.tenants().get_opt(TENANT).await {
             Ok(Some(mut tenant)) => {
                 tenant.metadata.managed_fields = None;
                 serde_yaml::to_string(&tenant).unwrap_or_default()
             }
-            Ok(None) => "the Tenant is gone".to_owned(),
+            Ok(None) => "the Tenant does not exist".to_owned(),
             Err(error) => error.to_string(),
         };
         let log = std::fs::read_to_string(&self.options.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-        format!("{tenant}\n--- the controller's log at its end\n{tail}")
+        format!("{tenant}\n--- last lines of the controller's log\n{tail}")
     }
 }
 
-/// The conditions, with what makes them differ from one run to the next left out.
+/// The conditions without the parts that differ between runs.
 pub(crate) fn conditions(tenant: &Tenant) -> Vec<String> {
     let all = [
         ConditionType::Ready,
@@ -233,7 +235,7 @@ pub(crate) fn conditions(tenant: &Tenant) -> Vec<String> {
         .collect()
 }
 
-/// The database behind a Secret.
+/// Opens the database of a Secret.
 pub(crate) async fn open(secret: &BTreeMap<String, String>) -> Result<PgConnection> {
     let uri = secret.get(keys::URI).context("the Secret has no uri")?;
     let ca = secret
@@ -242,6 +244,6 @@ pub(crate) async fn open(secret: &BTreeMap<String, String>) -> Result<PgConnecti
     let options = PgConnectOptions::from_str(uri)?
         .ssl_mode(PgSslMode::VerifyFull)
         .ssl_root_cert_from_pem(ca.clone().into_bytes());
-    let opened = tokio::time::timeout(limits::COMMAND, options.connect()).await;
-    Ok(opened.context("the database does not answer")??)
+    let opened = tokio::time::timeout(timeouts::COMMAND, options.connect()).await;
+    Ok(opened.context("the database does not respond")??)
 }

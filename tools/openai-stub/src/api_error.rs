@@ -61,11 +61,11 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn unknown_url(path: &str) -> Self {
+    pub(crate) fn unknadmin_url(path: &str) -> Self {
         Self::new(
             404,
             "invalid_request_error",
-            Some("unknown_url"),
+            Some("unknadmin_url"),
             format!("Unknown request URL: {path}."),
         )
     }

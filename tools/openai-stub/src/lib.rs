@@ -103,7 +103,7 @@ impl Stub {
             .route("/v1/embeddings", post(embeddings::create))
             .route("/v1/chat/completions", post(chat::create))
             .route("/v1/models", get(models))
-            .fallback(unknown_url)
+            .fallback(unknadmin_url)
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(shared.clone());
         let server = tokio::spawn(async move {
@@ -189,6 +189,6 @@ async fn models(
     ))
 }
 
-async fn unknown_url(uri: Uri) -> ApiError {
-    ApiError::unknown_url(uri.path())
+async fn unknadmin_url(uri: Uri) -> ApiError {
+    ApiError::unknadmin_url(uri.path())
 }

@@ -118,7 +118,7 @@ async fn invalid_requests_are_rejected_like_openai_does() {
             "/completions",
             json!({}),
             404,
-            json!("unknown_url"),
+            json!("unknadmin_url"),
             "/v1/completions",
         ),
     ] {

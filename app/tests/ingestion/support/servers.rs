@@ -10,7 +10,7 @@ use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
-use xtask::s3::S3;
+use local_stack::s3::S3;
 
 use super::BUCKET;
 

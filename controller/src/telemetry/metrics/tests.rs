@@ -13,7 +13,7 @@ fn every_recorded_event_appears_with_its_name_and_labels() {
     metrics.record_step("create_project", StepOutcome::Done);
     metrics.record_neon_request("get_project", "success", 70 * MS);
     metrics.record_neon_call("get_project", "locked", 70 * MS);
-    metrics.record_neon_quota_wait("housekeeping", 300 * MS);
+    metrics.record_neon_quota_wait("background", 300 * MS);
     metrics.record_neon_rate_limited("get_project");
     metrics.record_kubernetes_request("patch", "tenants/status", RequestOutcome::Conflict, 5 * MS);
     metrics.set_orphaned_projects("default", 2);
@@ -27,7 +27,7 @@ fn every_recorded_event_appears_with_its_name_and_labels() {
         r#"tenant_controller_steps_total{step="create_project",outcome="done"} 1"#,
         r#"tenant_controller_neon_requests_total{route="get_project",outcome="success"} 1"#,
         r#"tenant_controller_neon_calls_total{route="get_project",outcome="locked"} 1"#,
-        r#"tenant_controller_neon_quota_wait_seconds_bucket{le="0.5",priority="housekeeping"} 1"#,
+        r#"tenant_controller_neon_quota_wait_seconds_bucket{le="0.5",priority="background"} 1"#,
         r#"tenant_controller_neon_rate_limited_total{route="get_project"} 1"#,
         r#"tenant_controller_kubernetes_requests_total{verb="patch",resource="tenants/status",outcome="conflict"} 1"#,
         r#"tenant_controller_kubernetes_request_duration_seconds_count{verb="patch",resource="tenants/status"} 1"#,
