@@ -53,7 +53,7 @@ async fn every_exit_of_the_child_maps_to_an_error() {
         ),
         // The error of the first reader is reported when the second ends the child.
         (
-            r#"echo '{"type":"fallback","error":{"error":"input"}}'; kill -ABRT $$"#,
+            r#"echo '{"type":"fallback","error":{"error":"broken"}}'; kill -ABRT $$"#,
             DocumentError::Broken,
         ),
     ];
