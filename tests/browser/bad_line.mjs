@@ -100,7 +100,7 @@ await tell(async ({ person }) => {
   ]);
   await page.locator('#uploads li').filter({ hasText: 'This is not a PDF' }).waitFor();
   await page.locator('#uploads li').filter({ hasText: 'The file is empty' }).waitFor();
-  await page.locator('#uploads li').filter({ hasText: 'Check that its export or download was complete.' }).waitFor();
+  await page.locator('#uploads li').filter({ hasText: 'Check that it was exported or downloaded completely.' }).waitFor();
   ensure(addresses.length === before, 'an address was asked for something that is no PDF');
 
   // --- Without a network it waits, and goes on ---
