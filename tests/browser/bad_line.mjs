@@ -98,7 +98,7 @@ await tell(async ({ person }) => {
     { name: 'letter.pdf', mimeType: 'application/pdf', buffer: Buffer.from('Dear Sir') },
     { name: 'nothing.pdf', mimeType: 'application/pdf', buffer: Buffer.alloc(0) },
   ]);
-  await page.locator('#uploads li').filter({ hasText: 'This is not a PDF' }).waitFor();
+  await page.locator('#uploads li').filter({ hasText: 'This isn\u2019t a PDF' }).waitFor();
   await page.locator('#uploads li').filter({ hasText: 'The file is empty' }).waitFor();
   await page.locator('#uploads li').filter({ hasText: 'Check that it was exported or downloaded completely.' }).waitFor();
   ensure(addresses.length === before, 'an address was asked for something that is no PDF');
