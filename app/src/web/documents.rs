@@ -90,8 +90,8 @@ async fn list_view(app: &App, access: &WorkspaceAccess) -> Result<DocumentsView,
     Ok(DocumentsView {
         documents: documents.iter().map(views::document).collect(),
         limits: UploadLimits {
-            file_bytes_max: app.config.plan.upload_bytes_max,
-            documents_max: app.config.plan.documents_max,
+            max_file_bytes: app.config.plan.upload_bytes_max,
+            max_documents: app.config.plan.documents_max,
         },
         database: database_status(app, access),
     })

@@ -21,8 +21,8 @@ pub struct WorkspaceLimits {
     /// Offered regions. If empty, the class's default region is used.
     pub regions: Vec<String>,
     /// How many workspaces a user may own, whether created or taken over.
-    pub workspaces_per_user_max: u32,
-    pub members_max: u32,
+    pub max_workspaces_per_user: u32,
+    pub max_members: u32,
 }
 
 impl From<&Config> for WorkspaceLimits {
@@ -31,8 +31,8 @@ impl From<&Config> for WorkspaceLimits {
         Self {
             classes: names(&config.tenants.classes),
             regions: names(&config.tenants.regions),
-            workspaces_per_user_max: config.plan.workspaces_per_user_max,
-            members_max: config.plan.members_max,
+            max_workspaces_per_user: config.plan.workspaces_per_user_max,
+            max_members: config.plan.members_max,
         }
     }
 }
@@ -95,9 +95,9 @@ pub async fn create_in(
     }
     let class_name = choose_class(limits, request.class_name.as_deref())?;
     let region = choose_region(limits, request.region.as_deref())?;
-    if !ownership::is_below_limit(transaction, user, limits.workspaces_per_user_max).await? {
+    if !ownership::is_below_limit(transaction, user, limits.max_workspaces_per_user).await? {
         return Err(CreateError::TooManyWorkspaces {
-            limit: limits.workspaces_per_user_max,
+            limit: limits.max_workspaces_per_user,
         });
     }
     let id = WorkspaceId::random();
@@ -182,8 +182,8 @@ mod tests {
         WorkspaceLimits {
             classes: vec!["default".to_owned(), "large".to_owned()],
             regions: vec!["aws-eu-central-1".to_owned()],
-            workspaces_per_user_max: 3,
-            members_max: 5,
+            max_workspaces_per_user: 3,
+            max_members: 5,
         }
     }
 

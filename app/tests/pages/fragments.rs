@@ -77,8 +77,8 @@ fn a_list_update_also_updates_the_remaining_document_count() {
     let view = DocumentsView {
         documents: vec![document(DocumentState::Ready)],
         limits: UploadLimits {
-            file_bytes_max: 25_000_000,
-            documents_max: 3,
+            max_file_bytes: 25_000_000,
+            max_documents: 3,
         },
         database: None,
     };

@@ -67,8 +67,8 @@ impl Fixture {
             limits: WorkspaceLimits {
                 classes: vec!["default".to_owned()],
                 regions: vec!["aws-eu-central-1".to_owned()],
-                workspaces_per_user_max: 3,
-                members_max: 4,
+                max_workspaces_per_user: 3,
+                max_members: 4,
             },
             _stop: stop.drop_guard(),
         }
@@ -101,7 +101,7 @@ impl Fixture {
         Plan {
             upload_bytes_max: 1_000_000,
             documents_max: 20,
-            workspaces_per_user_max: self.limits.workspaces_per_user_max,
+            workspaces_per_user_max: self.limits.max_workspaces_per_user,
             members_max,
         }
     }

@@ -13,8 +13,8 @@ use maud::Markup;
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};
 
 const LIMITS: UploadLimits = UploadLimits {
-    file_bytes_max: 25_000_000,
-    documents_max: 20,
+    max_file_bytes: 25_000_000,
+    max_documents: 20,
 };
 
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
@@ -37,7 +37,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let full = DocumentsView {
         documents: every_state().into_iter().take(5).collect(),
         limits: UploadLimits {
-            documents_max: 5,
+            max_documents: 5,
             ..LIMITS
         },
         database: Some(DatabaseStatus::Deleted),

@@ -154,8 +154,8 @@ pub struct DocumentsView {
 /// Upload limits, shown before the user selects files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadLimits {
-    pub file_bytes_max: u64,
-    pub documents_max: u32,
+    pub max_file_bytes: u64,
+    pub max_documents: u32,
 }
 
 /// The documents page. With `search`, search results are shown above the list.
@@ -190,7 +190,7 @@ fn drop_zone(form_context: FormContext<'_>, view: &DocumentsView, base: &str) ->
     let free = view.free();
     html! {
         form.drop-zone #upload method="post" action=(base) enctype="multipart/form-data" data-upload
-            data-file-bytes-max=(limits.file_bytes_max) data-documents-max=(limits.documents_max) {
+            data-file-bytes-max=(limits.max_file_bytes) data-documents-max=(limits.max_documents) {
             (csrf(form_context.csrf))
             span.drop-icon { (icons::UPLOAD) }
             div.drop-words {
@@ -201,7 +201,7 @@ fn drop_zone(form_context: FormContext<'_>, view: &DocumentsView, base: &str) ->
                     }
                 }
                 p.hint #files-hint {
-                    "Up to " (format::bytes(limits.file_bytes_max)) " per file," (format::count(u64::from(limits.documents_max), "document", "documents"))
+                    "Up to " (format::bytes(limits.max_file_bytes)) " per file, " (format::count(u64::from(limits.max_documents), "document", "documents"))
                     " in total. " (room(view, false))
                 }
             }
@@ -227,7 +227,7 @@ fn room(view: &DocumentsView, update: bool) -> Markup {
 impl DocumentsView {
     /// How many more documents may be uploaded.
     fn free(&self) -> u64 {
-        u64::from(self.limits.documents_max).saturating_sub(self.documents.len() as u64)
+        u64::from(self.limits.max_documents).saturating_sub(self.documents.len() as u64)
     }
 }
 
