@@ -2,7 +2,10 @@
 //!
 //! The structs below declare every setting with its help text and default; the crate
 //! `service-kit` reads and checks them. Nothing below this module reads the environment.
-#![expect(clippy::doc_markdown, reason = "the doc comments of settings are help texts for the terminal")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the doc comments of settings are help texts for the terminal"
+)]
 
 mod public_url;
 mod rate;

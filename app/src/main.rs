@@ -62,11 +62,7 @@ fn settings() -> Result<Role, ExitCode> {
 /// Runs the app and returns its exit code.
 async fn run(role: Role) -> ExitCode {
     let identity = format!("{:08x}", rand::random::<u32>());
-    let traces = service_kit::telemetry::start(
-        &telemetry::PROGRAM,
-        role.telemetry(),
-        &identity,
-    );
+    let traces = service_kit::telemetry::start(&telemetry::PROGRAM, role.telemetry(), &identity);
     let traces = match traces {
         Ok(traces) => traces,
         Err(error) => return failed(&error.into()),

@@ -64,12 +64,10 @@ pub(crate) const TENFOLD: Parameters = Parameters {
 pub(crate) async fn measure(parameters: &Parameters, tenants: usize) -> Result<Vec<Figure>> {
     let mut figures = Figures::new(parameters.name, tenants);
     let environment = Environment::start("neon").await?;
-    let mut settings = vec![
-        (
-            "neon-rate-limit",
-            parameters.quota.requests_per_minute.to_string(),
-        ),
-    ];
+    let mut settings = vec![(
+        "neon-rate-limit",
+        parameters.quota.requests_per_minute.to_string(),
+    )];
     settings.extend(
         parameters
             .settings

@@ -30,9 +30,7 @@ const UNLIMITED_QUOTA: AccountQuota = AccountQuota {
 pub(crate) async fn measure(samples: usize) -> Result<Vec<Figure>> {
     let mut figures = Figures::new("ready", samples);
     let environment = Environment::start("neon").await?;
-    let settings = [
-        ("neon-rate-limit", "1000000".to_owned()),
-    ];
+    let settings = [("neon-rate-limit", "1000000".to_owned())];
     let controller = environment.start_controller(&settings).await?;
     let mut times = ReadyTimes::watch(environment.client(), NAMESPACE);
     let mut baseline_times = ReadyTimes::watch(environment.client(), BASELINE_NAMESPACE);

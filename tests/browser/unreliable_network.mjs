@@ -99,9 +99,9 @@ await run(async ({ newUser }) => {
     { name: 'letter.pdf', mimeType: 'application/pdf', buffer: Buffer.from('Dear Sir') },
     { name: 'nothing.pdf', mimeType: 'application/pdf', buffer: Buffer.alloc(0) },
   ]);
-  await page.locator('#uploads li').filter({ hasText: 'This is not a PDF' }).waitFor();
+  await page.locator('#uploads li').filter({ hasText: 'This isn\u2019t a PDF' }).waitFor();
   await page.locator('#uploads li').filter({ hasText: 'The file is empty' }).waitFor();
-  await page.locator('#uploads li').filter({ hasText: 'Check that its export or download was complete.' }).waitFor();
+  await page.locator('#uploads li').filter({ hasText: 'Check that it was exported or downloaded completely.' }).waitFor();
   ensure(createdUploads.length === before, 'an upload was created for an invalid file');
 
   // --- An upload waits while the browser is offline ---

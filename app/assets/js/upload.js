@@ -118,7 +118,7 @@
     try {
       bytes = await file.arrayBuffer();
     } catch {
-      throw new PermanentError("We could not read the file.", "It may have been moved or changed. Choose it again.");
+      throw new PermanentError("We couldn\u2019t read the file.", "It may have been moved or changed. Choose it again.");
     }
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     return btoa(String.fromCharCode(...digest));
@@ -134,9 +134,9 @@
     try {
       head = new TextDecoder("latin1").decode(await file.slice(0, MAGIC_BYTES).arrayBuffer());
     } catch {
-      throw new PermanentError("We could not read the file.", "Folders are not supported. Choose the files in the folder.");
+      throw new PermanentError("We couldn\u2019t read the file.", "Folders are not supported. Choose the files in the folder.");
     }
-    if (!head.includes("%PDF-")) throw new PermanentError("This is not a PDF.", "Save the file as a PDF and upload that.");
+    if (!head.includes("%PDF-")) throw new PermanentError("This isn\u2019t a PDF.", "Save the file as a PDF and upload that.");
   };
 
   const pause = (ms, signal) => new Promise((resolve, reject) => {
@@ -161,7 +161,7 @@
         row.say(`${error.message} Retrying\u2026`);
         await pause(Math.max(backoff, error.afterMs), row.signal);
         if (navigator.onLine === false) {
-          row.say("You are offline. The upload continues when you are back online.");
+          row.say("You\u2019re offline. The upload continues when you are back online.");
           await online(row.signal);
         }
       }

@@ -81,7 +81,9 @@ impl IngestError {
     /// Whether another attempt at ingesting the stored file can succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::File(refusal) => matches!(refusal, DocumentError::Internal | DocumentError::TooSlow),
+            Self::File(refusal) => {
+                matches!(refusal, DocumentError::Internal | DocumentError::TooSlow)
+            }
             Self::System(_) => self.has_file(),
         }
     }
@@ -119,8 +121,8 @@ impl SystemFailure {
 
     fn message(self) -> &'static str {
         match self {
-            Self::UploadMissing => "The upload was not completed.",
-            Self::UploadMismatch => "The uploaded file is not the one you chose.",
+            Self::UploadMissing => "The upload wasn\u{2019}t completed.",
+            Self::UploadMismatch => "The uploaded file isn\u{2019}t the one you chose.",
             Self::FileMissing => "The stored file is missing.",
             Self::Cancelled => "Reading this document was cancelled.",
             Self::StorageUnavailable => "The file storage was unavailable for too long.",
@@ -132,7 +134,7 @@ impl SystemFailure {
             Self::WorkerCrashed => {
                 "We tried to read this file several times, and every attempt crashed."
             }
-            Self::Unknown => "This document could not be read.",
+            Self::Unknown => "This document couldn\u{2019}t be read.",
         }
     }
 
@@ -202,11 +204,11 @@ impl BlockedOn {
     /// What is being waited for, for the user.
     pub fn message(self) -> &'static str {
         match self {
-            Self::Storage => "The file storage does not respond.",
-            Self::Database => "This workspace\u{2019}s database does not respond.",
-            Self::DatabaseNotReady => "This workspace\u{2019}s database is not ready yet.",
-            Self::Model => "The embedding model does not respond.",
-            Self::Reader => "The PDF reader could not start.",
+            Self::Storage => "The file storage isn\u{2019}t responding.",
+            Self::Database => "This workspace\u{2019}s database isn\u{2019}t responding.",
+            Self::DatabaseNotReady => "This workspace\u{2019}s database isn\u{2019}t ready yet.",
+            Self::Model => "The embedding model isn\u{2019}t responding.",
+            Self::Reader => "The PDF reader couldn\u{2019}t start.",
         }
     }
 

@@ -77,7 +77,10 @@ pub struct Oidc {
 
 impl Oidc {
     /// Sends no request yet, so the app can start before the provider.
-    pub fn new(settings: &config::OidcProvider, public_url: &PublicUrl) -> Result<Self, FetchError> {
+    pub fn new(
+        settings: &config::OidcProvider,
+        public_url: &PublicUrl,
+    ) -> Result<Self, FetchError> {
         Ok(Self {
             provider: Provider::new(settings, &public_url.at(CALLBACK_PATH))?,
         })

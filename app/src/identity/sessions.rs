@@ -182,7 +182,10 @@ pub async fn of_user(
 }
 
 /// Deletes expired and idle sessions and expired sign-ins. Returns the number of deleted rows.
-pub async fn sweep(database: &PgPool, lifetimes: config::SessionLifetimes) -> Result<u64, sqlx::Error> {
+pub async fn sweep(
+    database: &PgPool,
+    lifetimes: config::SessionLifetimes,
+) -> Result<u64, sqlx::Error> {
     let sessions = sqlx::query(
         "DELETE FROM sessions
          WHERE expires_at <= now() OR last_seen_at <= now() - make_interval(secs => $1)",

@@ -119,7 +119,11 @@ pub(super) fn start_workers(
         pools: app.pools.clone(),
         files: app.objects.clone(),
     };
-    let registry = ingestion::jobs(&context, app.config.sign_in.session_lifetimes(), JobRegistry::new());
+    let registry = ingestion::jobs(
+        &context,
+        app.config.sign_in.session_lifetimes(),
+        JobRegistry::new(),
+    );
     let registry = deletion::register_jobs(&deletion_worker, registry);
     let settings = WorkerConfig {
         concurrency: NonZeroUsize::new(app.config.process.workers).unwrap_or(NonZeroUsize::MIN),

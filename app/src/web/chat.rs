@@ -80,7 +80,7 @@ fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
                 format!(
                     "This workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress"
                 ),
-                "Your question was not sent. Wait until an answer is complete, or stop one.",
+                "Your question wasn\u{2019}t sent. Wait until an answer is complete, or stop one.",
             )
         },
     }
@@ -88,7 +88,7 @@ fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
 
 fn document_not_available() -> Problem {
     Problem::invalid_input(
-        "You cannot ask about this document. It may have been deleted or not be ready yet",
+        "You can\u{2019}t ask about this document. It may have been deleted or not be ready yet",
     )
 }
 

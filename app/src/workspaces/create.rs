@@ -27,7 +27,8 @@ pub struct WorkspaceLimits {
 
 impl From<&Config> for WorkspaceLimits {
     fn from(config: &Config) -> Self {
-        let names = |options: &ClassOptions| options.0.iter().map(|option| option.name.clone()).collect();
+        let names =
+            |options: &ClassOptions| options.0.iter().map(|option| option.name.clone()).collect();
         Self {
             classes: names(&config.tenants.classes),
             regions: names(&config.tenants.regions),

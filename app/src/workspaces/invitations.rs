@@ -265,7 +265,14 @@ pub async fn accept(
     .await?;
     // Someone else accepted it first.
     let role = role.ok_or(InvitationError::Invalid)?;
-    membership::add(&mut transaction, &workspace, user, role, quota.max_members.get()).await?;
+    membership::add(
+        &mut transaction,
+        &workspace,
+        user,
+        role,
+        quota.max_members.get(),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(workspace)
 }

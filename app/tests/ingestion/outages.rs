@@ -80,7 +80,10 @@ async fn an_unreadable_file_fails_with_its_reason() {
             b"%PDF-1.7\nnothing of the kind".to_vec(),
             pdf_text::DocumentError::Broken,
         ),
-        (local_stack::sample_pdf(&[""]), pdf_text::DocumentError::NoText),
+        (
+            local_stack::sample_pdf(&[""]),
+            pdf_text::DocumentError::NoText,
+        ),
     ] {
         let document = world.upload("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();

@@ -16,11 +16,11 @@ use app::ids::{DocumentId, UserId};
 use app::ingestion::IngestContext;
 use app::jobs::{self, Attempt, JobError, JobHandler as _};
 use app::objects::ObjectStore;
+use local_stack::postgres::Postgres;
+use local_stack::s3::S3;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use local_stack::postgres::Postgres;
-use local_stack::s3::S3;
 
 pub(crate) use fakes::{CountingModels, FakeTenants};
 use servers::{

@@ -66,7 +66,10 @@ async fn the_limit_of_a_user_applies_to_all_their_addresses() {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_its_own_limit_and_forged_addresses_are_ignored() {
-    let flags = ["--rate-limit-reads=2/1m,2/1m", "--trusted-proxies=10.0.0.0/8"];
+    let flags = [
+        "--rate-limit-reads=2/1m,2/1m",
+        "--trusted-proxies=10.0.0.0/8",
+    ];
     let site = Site::with(&flags).await;
     let through = |forwarded: &str| {
         site.browser()

@@ -97,7 +97,7 @@ async fn a_receipt_follows_its_deletion_without_a_session() {
     );
     let mut stream = follow(&mut reader, &receipt).await;
     let mut text = String::new();
-    read_until(&mut stream, &mut text, "event: removal").await;
+    read_until(&mut stream, &mut text, "event: deletion").await;
     assert_eq!(site.app.streams.open(), 1);
     let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM deletions")
         .fetch_one(&site.app.database)
@@ -119,7 +119,7 @@ async fn a_receipt_follows_its_deletion_without_a_session() {
             .unwrap();
         read_until(&mut stream, &mut text, part).await;
     }
-    read_until(&mut stream, &mut text, "Receipt of removal").await;
+    read_until(&mut stream, &mut text, "Deletion receipt").await;
     let rest = timeout(TIMEOUT, stream.next())
         .await
         .expect("the end in time");

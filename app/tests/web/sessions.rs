@@ -185,7 +185,11 @@ async fn expired_sessions_are_deleted() {
         "UPDATE sessions SET expires_at = now() WHERE user_id = (SELECT id FROM users WHERE display_name = 'Grace')",
     )
     .await;
-    let swept = app::identity::sessions::sweep(&site.app.database, site.app.config.sign_in.session_lifetimes()).await;
+    let swept = app::identity::sessions::sweep(
+        &site.app.database,
+        site.app.config.sign_in.session_lifetimes(),
+    )
+    .await;
     assert_eq!(swept.unwrap(), 1);
     assert_eq!(site.count("SELECT count(*) FROM sessions").await, 1);
 }

@@ -267,7 +267,7 @@ async fn handing_over_workspaces_cannot_exceed_the_new_owners_limit() {
         )
         .await
     };
-    let hand_on = async |workspace: &WorkspaceId| {
+    let hand_over = async |workspace: &WorkspaceId| {
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')")
             .bind(workspace.as_str())
             .bind(bea.0)
@@ -277,14 +277,15 @@ async fn handing_over_workspaces_cannot_exceed_the_new_owners_limit() {
         members::change_role(&fixture.database, workspace, bea, Role::Owner, &plan).await?;
         members::remove(&fixture.database, workspace, ada).await
     };
-    // As many as one may own, all of them handed on, and as many once more: they are Bea's now, and she has no room.
+    // Ada hands over as many workspaces as Bea may own, and then creates as many again: Bea cannot
+    // take those over as well.
     for _ in 0..plan.max_workspaces_per_user.get() {
         let own = make().await.unwrap();
-        hand_on(&own.id).await.unwrap();
+        hand_over(&own.id).await.unwrap();
     }
     for _ in 0..plan.max_workspaces_per_user.get() {
         let own = make().await.unwrap();
-        let refused = hand_on(&own.id).await;
+        let refused = hand_over(&own.id).await;
         assert!(
             matches!(refused, Err(MemberError::TooManyWorkspaces { limit: 3 })),
             "{refused:?}"

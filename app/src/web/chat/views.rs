@@ -106,7 +106,7 @@ fn citation(citation: Citation) -> pages::CitationView {
 fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
     match failure {
         AnswerFailure::ModelBusy => (
-            "The model did not respond",
+            "The model didn\u{2019}t respond",
             "It may be overloaded. Ask again in a minute.",
         ),
         AnswerFailure::ModelQuotaExhausted => (
@@ -126,11 +126,11 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
             "The part that was written is shown above. Ask again, or ask a narrower question.",
         ),
         AnswerFailure::Database => (
-            "Your database did not respond",
+            "Your database didn\u{2019}t respond",
             "It may have been starting up. Ask again in a moment.",
         ),
         AnswerFailure::Abandoned => (
-            "The answer could not be completed",
+            "The answer couldn\u{2019}t be completed",
             "We tried several times. Ask again in a few minutes.",
         ),
     }

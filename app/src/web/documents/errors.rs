@@ -39,7 +39,7 @@ pub(super) fn create_upload(error: CreateUploadError) -> Problem {
             StatusCode::CONFLICT,
             "duplicate",
             format!("This file is already in the workspace as \u{201c}{title}\u{201d}"),
-            "You do not need to upload it again.",
+            "You don\u{2019}t need to upload it again.",
         ),
         CreateUploadError::WorkspaceDeleted => Problem::not_found(),
         CreateUploadError::Objects(error) => objects(error),
@@ -104,7 +104,7 @@ pub(super) fn objects(error: ObjectStoreError) -> Problem {
     match error {
         ObjectStoreError::NotFound => no_file(),
         ObjectStoreError::Unavailable(_) => Problem::unavailable(
-            "The file storage is not responding. Your files are safe. Try again in a moment.",
+            "The file storage isn\u{2019}t responding. Your files are safe. Try again in a moment.",
         ),
         error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => {
             Problem::internal_error(&error)
@@ -119,14 +119,14 @@ pub(super) fn database_message(reason: &Unavailable) -> &'static str {
             "Your database is being set up. Try again in a moment."
         }
         Unavailable::Stalled(_) => {
-            "Your database could not be set up. Your administrator has to fix a problem first."
+            "Your database couldn\u{2019}t be set up. Your administrator has to fix a problem first."
         }
         Unavailable::Deleted | Unavailable::NotOwned => {
             "Your database no longer exists. The database status page explains your options."
         }
         Unavailable::PoolsExhausted => "The service is busy. Try again in a moment.",
         Unavailable::Unreachable { .. } => {
-            "Your database is not responding; it may be starting up. Try again in a moment."
+            "Your database isn\u{2019}t responding; it may be starting up. Try again in a moment."
         }
     }
 }

@@ -201,7 +201,7 @@ fn drop_zone(form_context: FormContext<'_>, view: &DocumentsView, base: &str) ->
                     }
                 }
                 p.hint #files-hint {
-                    "Up to " (format::bytes(limits.max_file_bytes)) " per file," (format::count(u64::from(limits.max_documents), "document", "documents"))
+                    "Up to " (format::bytes(limits.max_file_bytes)) " per file, " (format::count(u64::from(limits.max_documents), "document", "documents"))
                     " in total. " (room(view, false))
                 }
             }

@@ -50,7 +50,12 @@ pub(super) async fn view(
 ) -> Result<AccountPage, Problem> {
     let user = &session.user;
     let profile = users::profile(&app.database, user.id).await?;
-    let mut sessions = sessions::of_user(&app.database, user.id, app.config.sign_in.session_lifetimes()).await?;
+    let mut sessions = sessions::of_user(
+        &app.database,
+        user.id,
+        app.config.sign_in.session_lifetimes(),
+    )
+    .await?;
     sessions.sort_by_key(|row| row.id != session.id);
     let owned_alone = store::owned_alone(&app.database, user.id).await?;
     Ok(AccountPage {

@@ -150,7 +150,7 @@ fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
     Ok(match error {
         OidcError::Unreachable(_) => (
             StatusCode::BAD_GATEWAY,
-            "We could not reach the sign-in provider. Try again in a moment.".to_owned(),
+            "We couldn\u{2019}t reach the sign-in provider. Try again in a moment.".to_owned(),
         ),
         OidcError::Denied(code) if code == "access_denied" => (
             StatusCode::FORBIDDEN,
@@ -172,7 +172,7 @@ fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
         ),
         OidcError::InvalidToken(_) | OidcError::Database(_) => (
             StatusCode::BAD_REQUEST,
-            "We could not verify the response of the sign-in provider, so you were not signed \
+            "We couldn\u{2019}t verify the response of the sign-in provider, so you weren\u{2019}t signed \
              in. Try again."
                 .to_owned(),
         ),

@@ -74,7 +74,7 @@ impl Problem {
             StatusCode::NOT_FOUND,
             "not_found",
             "Page not found",
-            "The link may be out of date, the page may have been deleted, or it may belong to a workspace you are not a member of.",
+            "The link may be out of date, the page may have been deleted, or it may belong to a workspace you\u{2019}re not a member of.",
         )
     }
 
@@ -94,7 +94,7 @@ impl Problem {
             ..Self::new(
                 StatusCode::UNAUTHORIZED,
                 "signed_out",
-                "You are not signed in",
+                "You\u{2019}re not signed in",
                 "Sign in to continue where you left off.",
             )
         }
@@ -125,7 +125,7 @@ impl Problem {
         Self::new(
             StatusCode::BAD_REQUEST,
             "malformed_request",
-            "We could not read this request",
+            "We couldn\u{2019}t read this request",
             "Nothing was changed. Reload the page and try again.",
         )
     }
@@ -157,7 +157,7 @@ impl Problem {
             ..Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
-                "You have sent too many requests",
+                "You\u{2019}ve sent too many requests",
                 match retry_after_seconds {
                     0 | 1 => "Wait a second and try again.".to_owned(),
                     seconds if seconds < 120 => {
@@ -230,7 +230,7 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 status,
                 "method_not_allowed",
-                "This address does not support that request",
+                "This address doesn\u{2019}t support that request",
                 "Go back and use the links and buttons of the page.",
             ),
             status if status.is_server_error() => Self::unexpected(),

@@ -84,12 +84,14 @@ fn object_origins(objects: &Objects) -> Vec<String> {
         .or(objects.endpoint.as_ref());
     let mut origins: Vec<String> = match endpoint {
         Some(endpoint) if objects.path_style => vec![endpoint.origin().ascii_serialization()],
-        Some(endpoint) => objects.all_buckets()
+        Some(endpoint) => objects
+            .all_buckets()
             .into_iter()
             .filter_map(|bucket| virtual_host_origin(endpoint, bucket))
             .collect(),
         None if objects.path_style => vec![format!("https://s3.{}.amazonaws.com", objects.region)],
-        None => objects.all_buckets()
+        None => objects
+            .all_buckets()
             .into_iter()
             .map(|bucket| format!("https://{bucket}.s3.{}.amazonaws.com", objects.region))
             .collect(),

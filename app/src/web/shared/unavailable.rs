@@ -44,12 +44,12 @@ fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
     match reason {
         Unavailable::Provisioning(_) => (
             "database_provisioning",
-            "Your database is not ready yet",
-            "We are still setting it up. Wait a few seconds and try again.",
+            "Your database isn\u{2019}t ready yet",
+            "We\u{2019}re still setting it up. Wait a few seconds and try again.",
         ),
         Unavailable::Stalled(_) => (
             "database_stalled",
-            "Your database could not be set up",
+            "Your database couldn\u{2019}t be set up",
             "Your administrator has to fix a problem first. Everything you uploaded is kept.",
         ),
         Unavailable::SchemaOutdated { .. } => (
@@ -69,7 +69,7 @@ fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
         ),
         Unavailable::Unreachable { .. } => (
             "database_unreachable",
-            "Your database is not responding",
+            "Your database isn\u{2019}t responding",
             "It may be starting up. Wait a few seconds and try again.",
         ),
     }

@@ -44,7 +44,7 @@ async fn delete_workspace(
     if form.confirm.trim() != access.workspace.name.trim() {
         let view = SettingsPage {
             delete_error: Some(
-                "This is not the name of the workspace. Nothing was deleted.".to_owned(),
+                "This isn\u{2019}t the name of the workspace. Nothing was deleted.".to_owned(),
             ),
             ..settings::settings_view(&app, &access)
         };

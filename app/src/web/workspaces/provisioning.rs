@@ -181,7 +181,7 @@ fn guidance(reason: &str) -> &'static str {
              automatically."
         }
         Reason::AccountLimit | Reason::NeonRequestRejected => {
-            "The database provider does not allow another database at the moment. We retry \
+            "The database provider doesn\u{2019}t allow another database at the moment. We retry \
              automatically, also after the limit has been raised."
         }
         Reason::QuotaExceeded => {
@@ -196,11 +196,11 @@ fn guidance(reason: &str) -> &'static str {
         | Reason::MigrationMissing
         | Reason::MigrationsInvalid
         | Reason::SchemaAhead => {
-            "An update of your database did not succeed. Your data is safe. Your administrator can \
+            "An update of your database didn\u{2019}t succeed. Your data is safe. Your administrator can \
              see the details."
         }
         Reason::ProjectNotFound => {
-            "Your database no longer exists and could not be recovered automatically."
+            "Your database no longer exists and couldn\u{2019}t be recovered automatically."
         }
         _ => OTHER_GUIDANCE,
     }

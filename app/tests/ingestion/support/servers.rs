@@ -6,11 +6,11 @@ use app::config;
 use app::domain::Workspace;
 use app::ids::{UserId, WorkspaceId};
 use app::workspaces;
+use local_stack::s3::S3;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
-use local_stack::s3::S3;
 
 use super::BUCKET;
 

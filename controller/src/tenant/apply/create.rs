@@ -49,7 +49,10 @@ pub(super) async fn create(
     rec.status.creation = Some(CreationIntent {
         project_name: observed.project_name.clone(),
         not_after: MicroTime(not_after),
-        settled_at: MicroTime(add(not_after, rec.ctx.config.neon.create_verification_window)),
+        settled_at: MicroTime(add(
+            not_after,
+            rec.ctx.config.neon.create_verification_window,
+        )),
         attempt,
     });
     let creating = Issue::new(

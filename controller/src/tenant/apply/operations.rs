@@ -63,7 +63,8 @@ pub(super) async fn failed_operation(rec: &Reconciliation<'_>, id: &ProjectId) -
         .await
         .ok()?;
     let failed = page.operations.iter().find(|operation| {
-        operation.status.is_finished() && !operation.status.is_success() || operation.error.is_some()
+        operation.status.is_finished() && !operation.status.is_success()
+            || operation.error.is_some()
     })?;
     Some(format!(
         "Neon operation {} on project {id} {}: {}",

@@ -21,6 +21,14 @@ impl RoleView {
         }
     }
 
+    /// For example `an owner`.
+    pub fn label_with_article(self) -> &'static str {
+        match self {
+            Self::Owner => "an owner",
+            Self::Member => "a member",
+        }
+    }
+
     /// The role as submitted by forms.
     pub fn value(self) -> &'static str {
         match self {

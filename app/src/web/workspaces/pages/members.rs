@@ -75,7 +75,7 @@ fn new_invitation_card(invitation: &NewInvitation) -> Markup {
     html! {
         section.card.stack.fresh role="status" {
             h2 { "Your invitation link is ready" }
-            p { "Send this link to the person you want to invite. They\u{2019}ll join as " strong { (invitation.role.label().to_lowercase()) } ". The link works once and expires on "
+            p { "Send this link to the person you want to invite. They\u{2019}ll join as " strong { (invitation.role.label_with_article()) } ". The link works once and expires on "
                 (format::date_time(invitation.expires_at)) ". Copy it now: you won\u{2019}t be able to see it again." }
             div.inline-form {
                 div.field.grow {
@@ -154,7 +154,7 @@ fn open_invitations(context: &PageContext, view: &MembersPage, base: &str) -> Ma
                         li.row {
                             span.row-icon { (icons::LINK) }
                             div.row-main {
-                                p.row-title { "Invitation to join as " (invitation.role.label().to_lowercase()) }
+                                p.row-title { "Invitation to join as " (invitation.role.label_with_article()) }
                                 p.row-meta {
                                     span { "created " (format::time(invitation.created_at, context.now)) @if let Some(name) = &invitation.created_by { " by " (name) } }
                                     span { "expires " (format::date_time(invitation.expires_at)) }

@@ -83,7 +83,7 @@ fn database(view: &SettingsPage) -> Markup {
             h2 { "Database" }
             dl.facts {
                 div { dt { "Region" } dd { (view.region.as_deref().unwrap_or("Not available yet")) } }
-                div { dt { "Plan" } dd { (view.class_name) } }
+                div { dt { "Size" } dd { (view.class_name) } }
                 @if let Some(schema) = view.schema { div { dt { "Schema version" } dd { (schema) } } }
                 @if let Some(ms) = view.ready_ms { div { dt { "Ready in" } dd { (format::seconds(ms)) } } }
                 div { dt { "Created" } dd { (format::day(view.created_at)) } }
