@@ -70,10 +70,10 @@ impl Watched {
     pub fn kept_to_the_document(&self) -> Result<()> {
         let conformance = self.emulator.conformance();
         ensure!(
-            conformance.is_checked(),
+            conformance.is_enabled(),
             "nothing was held against the API's document"
         );
-        let found = conformance.found();
+        let found = conformance.violations();
         ensure!(
             found.is_empty(),
             "{} times the API's document was not kept to:\n{}",
