@@ -101,9 +101,10 @@ fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 .PHONY: generate
-generate: ## Generate crds/*.yaml from the sources
+generate: ## Write the files generated from the sources: the CRDs, and the schema of the charts' `config` value
 	$(CARGO) build --quiet --workspace --bin crdgen
 	$(TARGET)/debug/crdgen crds charts/tenant-controller/crds
+	UPDATE_CHART_SCHEMAS=1 $(CARGO) test --quiet --workspace --lib the_charts_schema
 
 .PHONY: bench
 bench: servers ## Run the benchmarks; writes target/bench/results.json and docs/benchmarks.md

@@ -7,7 +7,7 @@
 //! 1. [`ids`], [`domain`]: ids, and types that several modules share.
 //! 2. [`telemetry`], [`events`], [`jobs`]: metrics, notifications between processes, and the
 //!    durable job queue.
-//! 3. [`tenants`], [`config`], [`database`], [`objects`]: the cluster and the tenants' databases,
+//! 3. [`config`], [`tenants`], [`database`], [`objects`]: the cluster and the tenants' databases,
 //!    settings, the main database, S3.
 //! 4. [`identity`], [`documents`], [`workspaces`], [`ask`], [`ingestion`]: the domain.
 //! 5. [`web`]: pages and API, one folder per area of the product.
