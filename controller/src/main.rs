@@ -19,8 +19,8 @@ use controller::leadership::LeaderElection;
 use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
-use service_kit::settings::LoadError;
 use service_kit::http::operations;
+use service_kit::settings::LoadError;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -96,14 +96,11 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// Runs the process with these settings until it stops. Returns the exit code.
 async fn run_process(config: Config, cluster: kube::Config) -> ExitCode {
     let identity = config.lease.identity.clone();
-    let traces = match service_kit::telemetry::start(
-        &telemetry::PROGRAM,
-        &config.telemetry,
-        &identity,
-    ) {
-        Ok(traces) => traces,
-        Err(error) => return failed(&error.into()),
-    };
+    let traces =
+        match service_kit::telemetry::start(&telemetry::PROGRAM, &config.telemetry, &identity) {
+            Ok(traces) => traces,
+            Err(error) => return failed(&error.into()),
+        };
     info!(
         lease.identity = identity,
         kube.namespace = config.kube.namespace,
@@ -129,7 +126,12 @@ async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let client = kube_client::build(cluster, &config.kube, Arc::clone(&metrics))?;
     let server = Server::bind(config.process.http_listen)
         .await
-        .with_context(|| format!("failed to listen on {} (http-listen)", config.process.http_listen))?;
+        .with_context(|| {
+            format!(
+                "failed to listen on {} (http-listen)",
+                config.process.http_listen
+            )
+        })?;
     let address = server.address();
     info!(http.address = %address, "serving /livez, /readyz and /metrics");
     let stop_http = CancellationToken::new();
