@@ -27,26 +27,26 @@ impl Migrator for SimulatedDatabases {
         set: &'a MigrationSet,
     ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>> {
         async move {
+            self.0.start_call().await;
             let mut applied = Vec::new();
-            let result = self.apply(target, set, &mut applied).await;
-            self.0.half_call().await;
             let outcome = self.0.state().neon_outcomes.pop_front();
-            match (result, outcome) {
-                (Ok(()), None | Some(Outcome::Answered)) => Ok(MigrationReport {
+            let result = match outcome {
+                Some(Outcome::Refused) => Err(unreachable(target)),
+                _ => self.apply(target, set, &mut applied).await,
+            };
+            self.0.half_call().await;
+            let result = match outcome {
+                Some(Outcome::Lost) => result.and(Err(interrupted())),
+                _ => result,
+            };
+            match result {
+                Ok(()) => Ok(MigrationReport {
                     version: set.target_version(),
                     digest: set.digest().to_owned(),
                     applied,
                     elapsed: Duration::ZERO,
                 }),
-                (Ok(()), Some(_)) => Err(MigrationFailure {
-                    error: MigrationError::Interrupted {
-                        operation: "closing the session".to_owned(),
-                        source: disconnected(),
-                    },
-                    version: None,
-                    applied,
-                }),
-                (Err(error), _) => Err(MigrationFailure {
+                Err(error) => Err(MigrationFailure {
                     error,
                     version: None,
                     applied,
@@ -64,19 +64,13 @@ impl SimulatedDatabases {
         set: &MigrationSet,
         applied: &mut Vec<i64>,
     ) -> Result<(), MigrationError> {
-        self.0.start_call().await;
         let id = project_of_host(&target.host).expect("the host of a compute");
         for migration in set.migrations() {
             self.0.crash_point().await;
             {
                 let mut state = self.0.state();
                 let Some(project) = state.live(&id) else {
-                    return Err(MigrationError::Unreachable {
-                        address: target.address(),
-                        attempts: 1,
-                        waited: Duration::ZERO,
-                        source: Box::new(disconnected()),
-                    });
+                    return Err(unreachable(target));
                 };
                 if project.password != target.password.expose_secret() {
                     return Err(MigrationError::Authentication {
@@ -98,6 +92,22 @@ impl SimulatedDatabases {
             self.0.crash_point().await;
         }
         Ok(())
+    }
+}
+
+fn unreachable(target: &DatabaseTarget) -> MigrationError {
+    MigrationError::Unreachable {
+        address: target.address(),
+        attempts: 1,
+        waited: Duration::ZERO,
+        source: Box::new(disconnected()),
+    }
+}
+
+fn interrupted() -> MigrationError {
+    MigrationError::Interrupted {
+        operation: "waiting for the last answer".to_owned(),
+        source: disconnected(),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Event {
     ListingBegins,
     /// The listing completes.
     ListingEnds,
+    /// Neon cannot read the projects for the next listings, this many, and returns only their ids.
+    Unavailable(u8),
     /// A user applies the Tenant, unless it exists.
     Apply,
     /// A user deletes the Tenant.

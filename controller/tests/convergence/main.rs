@@ -133,6 +133,21 @@ fn a_retained_project_outlives_its_tenant() {
     });
 }
 
+#[test]
+fn a_recorded_project_that_neon_cannot_read_is_neither_replaced_nor_deleted() {
+    run(&[
+        Event::Calls(20),
+        Event::Unavailable(2),
+        Event::ListingBegins,
+        Event::ListingEnds,
+        ALL_CALLS,
+        Event::Edit(Edit::MaxQuarters(8)),
+        ALL_CALLS,
+        Event::CrashIn(0),
+        ALL_CALLS,
+    ]);
+}
+
 /// Applies the stages, and lets the controller converge after each. Returns the result and the
 /// number of crashes.
 fn run_stages(stages: &[&[Event]], crash_in: &[u32]) -> (Value, u32) {

@@ -1,5 +1,7 @@
 //! The simulated Neon account. Each project has one branch, one compute, one role and one database.
 
+mod project;
+
 use std::sync::Arc;
 
 use controller::identity::marked_tenant;
@@ -11,19 +13,21 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    ComputeUnits, ConnectionDetails, ConnectionParameters, ConnectionUri, CreateProject,
-    CreatedProject, Endpoint, EndpointOperations, Operation, Project, ProjectPage,
-    RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations, Operation, Project,
+    ProjectPage, RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject,
+    UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, Permit, Route};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
+
+use project::parsed;
+
+pub(crate) use project::project_of_host;
 
 use crate::world::{Outcome, SimulatedProject, State, World, installation};
 
-const PROXY_HOST: &str = "eu.neon.tech";
 /// From a password reset until its operation has finished.
 const OPERATION_DURATION_MS: u128 = 1_000;
 
@@ -31,89 +35,6 @@ const OPERATION_DURATION_MS: u128 = 1_000;
 pub(crate) struct SimulatedNeon {
     pub(crate) world: World,
     pub(crate) background: bool,
-}
-
-fn parsed<T: DeserializeOwned>(json: Value) -> T {
-    serde_json::from_value(json).expect("JSON as Neon returns it")
-}
-
-fn endpoint_id(project: &ProjectId) -> String {
-    format!("ep-{project}")
-}
-
-fn branch_id(project: &ProjectId) -> String {
-    format!("br-{project}")
-}
-
-/// The project that a compute's host belongs to.
-pub(crate) fn project_of_host(host: &str) -> Option<ProjectId> {
-    let (endpoint, _) = host.split_once('.')?;
-    endpoint.strip_prefix("ep-")?.parse().ok()
-}
-
-impl SimulatedProject {
-    fn new(id: &ProjectId, body: CreateProject, password: String, now: Timestamp) -> Self {
-        let compute = body.default_endpoint_settings.unwrap_or_default();
-        let project = Project {
-            settings: body.settings,
-            history_retention_seconds: body.history_retention_seconds,
-            ..parsed(json!({
-                "id": id, "name": body.name, "region_id": body.region_id,
-                "pg_version": body.pg_version, "created_at": now, "updated_at": now,
-            }))
-        };
-        let endpoint = parsed(json!({
-            "id": endpoint_id(id),
-            "project_id": id,
-            "branch_id": branch_id(id),
-            "host": format!("{}.{PROXY_HOST}", endpoint_id(id)),
-            "type": "read_write",
-            "autoscaling_limit_min_cu": compute.autoscaling_limit_min_cu.unwrap_or(ComputeUnits::MIN),
-            "autoscaling_limit_max_cu": compute.autoscaling_limit_max_cu.unwrap_or(ComputeUnits::MIN),
-            "suspend_timeout_seconds": compute.suspend_timeout_seconds.unwrap_or_default(),
-            "current_state": "active",
-            "created_at": now,
-            "updated_at": now,
-        }));
-        Self {
-            project,
-            endpoint,
-            password,
-            schema: None,
-            deleted: false,
-        }
-    }
-
-    fn connection_uri(&self, database: &DatabaseName, role: &RoleName) -> SecretString {
-        let (password, host) = (&self.password, &self.endpoint.host);
-        format!("postgresql://{role}:{password}@{host}/{database}?sslmode=require").into()
-    }
-
-    fn created(&self, database: DatabaseName, role: RoleName) -> CreatedProject {
-        let id = &self.project.id;
-        let connection_uri = self.connection_uri(&database, &role);
-        CreatedProject {
-            project: self.project.clone(),
-            connection_uris: vec![ConnectionDetails {
-                connection_uri,
-                connection_parameters: ConnectionParameters {
-                    database,
-                    password: self.password.clone().into(),
-                    role,
-                    host: self.endpoint.host.clone(),
-                    pooler_host: self.endpoint.pooled_host(),
-                },
-            }],
-            roles: Vec::new(),
-            databases: Vec::new(),
-            operations: Vec::new(),
-            branch: parsed(json!({
-                "id": branch_id(id), "project_id": id, "name": "main", "current_state": "ready",
-                "created_at": self.project.created_at, "updated_at": self.project.created_at,
-            })),
-            endpoints: vec![self.endpoint.clone()],
-        }
-    }
 }
 
 impl State {
@@ -414,15 +335,23 @@ impl NeonApi for SimulatedNeon {
     }
 }
 
-fn page(state: &State) -> ProjectPage {
+fn page(state: &mut State) -> ProjectPage {
+    let projects = state.listed();
+    if let Some(left) = state.unavailable_listings.checked_sub(1) {
+        state.unavailable_listings = left;
+        return ProjectPage {
+            unavailable_project_ids: projects.into_iter().map(|project| project.id).collect(),
+            ..ProjectPage::default()
+        };
+    }
     ProjectPage {
-        projects: state.listed(),
+        projects,
         ..ProjectPage::default()
     }
 }
 
 fn page_of(world: &World) -> ProjectPage {
-    page(&world.state())
+    page(&mut world.state())
 }
 
 /// The id of an operation contains the time at which it began.

@@ -65,6 +65,7 @@ impl Simulation {
             Event::WatchLag(reconciles) => self.watch_lag = *reconciles,
             Event::ListingBegins => self.process.begin_listing().await,
             Event::ListingEnds => self.process.end_listing().await,
+            Event::Unavailable(listings) => self.world.state().unavailable_listings = *listings,
             Event::Apply => self.world.state().apply_tenant(),
             Event::Delete => self.world.state().delete_tenant(),
             Event::Edit(edit) => self.edit(edit),
@@ -198,6 +199,7 @@ impl Simulation {
         state.creation_outcomes.clear();
         state.cluster_outcomes.clear();
         state.crash_in.clear();
+        state.unavailable_listings = 0;
         if state
             .tenant
             .as_ref()

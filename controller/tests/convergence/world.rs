@@ -25,8 +25,8 @@ use tokio::time::{Instant, sleep};
 pub(crate) const VERIFICATION_WINDOW: Duration = Duration::from_mins(2);
 /// From the start of a call to its effect, and from its effect to the answer.
 const HALF_CALL: Duration = Duration::from_millis(25);
-/// Simulated time at the start.
-const EPOCH: &str = "2026-06-01T00:00:00Z";
+/// Simulated time at the start: 1 June 2026.
+const EPOCH: Timestamp = Timestamp::constant(1_780_272_000, 0);
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub(crate) struct State {
     /// Longest time until a project of a late request appears. The controller relies on
     /// [`VERIFICATION_WINDOW`].
     pub(crate) max_lateness: SignedDuration,
+    /// Number of the next listings that show projects only as unavailable.
+    pub(crate) unavailable_listings: u8,
     /// Whether background listings get no answer for now.
     pub(crate) listings_held: bool,
     /// For each of the next crashes, the number of crash points to pass before it.
@@ -142,6 +144,7 @@ impl World {
             creation_outcomes: VecDeque::new(),
             cluster_outcomes: VecDeque::new(),
             max_lateness: SignedDuration::try_from(VERIFICATION_WINDOW).expect("a short time"),
+            unavailable_listings: 0,
             listings_held: false,
             crash_in: VecDeque::new(),
             calls_left: None,
@@ -252,8 +255,7 @@ impl World {
 impl State {
     pub(crate) fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.started.elapsed()).expect("a short time");
-        let epoch: Timestamp = EPOCH.parse().expect("a valid time");
-        epoch + elapsed
+        EPOCH + elapsed
     }
 
     fn process_due(&mut self) {
