@@ -1,8 +1,8 @@
 //! The Neon accounts of the classes: one client and one rate limit for each, and the listings of
 //! their projects.
 //!
-//! Only this module and the `apply` modules call Neon. A caller that needs to know about a project
-//! reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty
+//! This module and the `apply` modules call Neon, through [`NeonApi`]. A caller that needs to know
+//! about a project reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty
 //! requests a listing that begins after a given time; callers that wait at the same time share one
 //! listing.
 
@@ -20,25 +20,22 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use neon_client::ids::{OrgId, ProjectId};
 use neon_client::model::Project;
-use neon_client::{AccountQuota, Neon, Priority};
 use parking_lot::{Mutex, RwLock};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::info;
 use url::Url;
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::clock::WallClock;
+use crate::cluster::{ClusterApi, ClusterError};
 use crate::error::account_issue;
 use crate::identity::{InstallationId, TenantUid};
 use crate::issue::{Component, Issue};
-use crate::telemetry::Metrics;
+use crate::neon::{NeonApi, NeonConnector};
 
 pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot};
 
 /// The maximum page size of the API.
 const PROJECTS_PER_PAGE: u16 = 400;
-/// How long a call may wait for the account's rate limiter. Creating a thousand Tenants takes about
-/// a minute and a half of the rate limit.
-const QUOTA_WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";
 
 /// Identifies an account. Classes with the same key share its rate limit and its listings.
@@ -55,9 +52,10 @@ pub struct Account {
     id: usize,
     key_generation: AtomicUsize,
     listing_requested: AtomicBool,
-    client: RwLock<Neon>,
+    client: RwLock<Arc<dyn NeonApi>>,
     api_key: Mutex<SecretString>,
     installation: InstallationId,
+    clock: WallClock,
     snapshot: Mutex<Snapshot>,
     /// Held during a listing, so that concurrent callers share one.
     listing_lock: tokio::sync::Mutex<()>,
@@ -82,14 +80,14 @@ impl Account {
     }
 
     /// A client for calls that a user waits for.
-    pub fn client(&self) -> Neon {
+    pub fn client(&self) -> Arc<dyn NeonApi> {
         self.client.read().clone()
     }
 
     /// A client for calls that no user waits for; the rate limiter lets those of
     /// [`Account::client`] go first.
-    pub fn background_client(&self) -> Neon {
-        self.client().with_priority(Priority::Background)
+    pub fn background_client(&self) -> Arc<dyn NeonApi> {
+        self.client().background()
     }
 
     /// Lists all projects of the account with `client`, unless the last complete listing began at
@@ -97,7 +95,7 @@ impl Account {
     pub async fn list_since(
         &self,
         since: Timestamp,
-        client: Neon,
+        client: Arc<dyn NeonApi>,
     ) -> Result<(), neon_client::Error> {
         let _guard = self.listing_lock.lock().await;
         if self
@@ -108,9 +106,8 @@ impl Account {
         {
             return Ok(());
         }
-        let mut listing = ListingBuilder::begin(Timestamp::now());
-        let pages = client.projects().list().limit(PROJECTS_PER_PAGE).pages();
-        let mut pages = std::pin::pin!(pages);
+        let mut listing = ListingBuilder::begin(self.clock.now());
+        let mut pages = client.list_projects(PROJECTS_PER_PAGE);
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => listing.add_page(
@@ -124,7 +121,7 @@ impl Account {
                 }
             }
         }
-        listing.finish(Timestamp::now());
+        listing.finish(self.clock.now());
         let mut snapshot = self.snapshot.lock();
         snapshot.replace(listing);
         info!(
@@ -143,7 +140,7 @@ impl Account {
 
     /// Adds a project that the controller created or changed to the snapshot.
     pub fn record_write(&self, project: &Project) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         self.snapshot
             .lock()
             .record_write(project, &self.installation, now);
@@ -153,7 +150,7 @@ impl Account {
     pub fn record_deletion(&self, project: &ProjectId) {
         self.snapshot
             .lock()
-            .record_deletion(project, Timestamp::now());
+            .record_deletion(project, self.clock.now());
     }
 
     /// The projects of this installation that belong to none of `tenants`.
@@ -179,24 +176,12 @@ impl Account {
     }
 }
 
-/// The client's quota for this many calls a minute. Neon limits the calls to one route in
-/// proportion: 40 a second for 700 a minute.
-fn quota(calls_per_minute: u32) -> AccountQuota {
-    let neon = AccountQuota::default();
-    let scaled = u64::from(calls_per_minute) * u64::from(neon.per_route_per_second);
-    let per_route = scaled.div_ceil(u64::from(neon.requests_per_minute));
-    AccountQuota {
-        requests_per_minute: calls_per_minute,
-        per_route_per_second: u32::try_from(per_route).unwrap_or(u32::MAX),
-        ..neon
-    }
-}
-
 /// The accounts of all classes.
 pub struct Accounts {
     settings: crate::config::Neon,
     installation: InstallationId,
-    metrics: Arc<Metrics>,
+    clock: WallClock,
+    connect: Box<NeonConnector>,
     next_id: AtomicUsize,
     by_key: Mutex<HashMap<AccountKey, Arc<Account>>>,
     by_class: RwLock<HashMap<String, Result<Arc<Account>, Issue>>>,
@@ -206,12 +191,14 @@ impl Accounts {
     pub fn new(
         settings: crate::config::Neon,
         installation: InstallationId,
-        metrics: Arc<Metrics>,
+        clock: WallClock,
+        connect: Box<NeonConnector>,
     ) -> Self {
         Self {
             settings,
             installation,
-            metrics,
+            clock,
+            connect,
             next_id: AtomicUsize::new(0),
             by_key: Mutex::default(),
             by_class: RwLock::default(),
@@ -230,7 +217,11 @@ impl Accounts {
 
     /// Reads the API key of a class, and opens its account or updates the account's key. A missing
     /// or invalid key is not an error here; it is recorded as the issue of the class.
-    pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
+    pub async fn load(
+        &self,
+        class: &TenantClass,
+        cluster: &dyn ClusterApi,
+    ) -> Result<(), ClusterError> {
         let secret = cluster
             .own_secret(&class.spec.neon.api_key_secret_ref.name)
             .await?;
@@ -300,11 +291,17 @@ impl Accounts {
 
     fn get_or_create(&self, key: AccountKey, api_key: SecretString) -> Result<Arc<Account>, Issue> {
         let mut by_key = self.by_key.lock();
+        let org_id: Option<OrgId> = key
+            .org_id
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| unusable(&error))?;
         if let Some(account) = by_key.get(&key) {
             let mut current = account.api_key.lock();
             if current.expose_secret() != api_key.expose_secret() {
                 // The rate limit applies to the account, so the client keeps its token bucket.
-                let client = account.client().with_api_key(api_key.clone());
+                let client = account.client().with_access(org_id, api_key.clone());
                 *account.client.write() = client.map_err(|error| unusable(&error))?;
                 *current = api_key;
                 account.key_generation.fetch_add(1, Ordering::Relaxed);
@@ -313,12 +310,6 @@ impl Accounts {
             drop(current);
             return Ok(account.clone());
         }
-        let org_id: Option<OrgId> = key
-            .org_id
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|error| unusable(&error))?;
         // Organisations of one account share its rate limit.
         let has_same_api_key = |other: &&AccountKey| {
             (&other.base_url, &other.secret, &other.secret_key)
@@ -329,21 +320,10 @@ impl Accounts {
             .find(has_same_api_key)
             .and_then(|other| by_key.get(other));
         let client = if let Some(sibling) = sibling {
-            sibling
-                .client()
-                .with_org_id(org_id)
-                .with_api_key(api_key.clone())
+            sibling.client().with_access(org_id, api_key.clone())
         } else {
             let base_url: Url = key.base_url.parse().map_err(|error| unusable(&error))?;
-            Neon::builder()
-                .api_key(api_key.clone())
-                .base_url(base_url)
-                .quota(quota(self.settings.rate_limit.get()))
-                .org_id(org_id)
-                .call_timeout(self.settings.call_timeout)
-                .queue_timeout(QUOTA_WAIT_TIMEOUT)
-                .observer(self.metrics.clone())
-                .build()
+            (self.connect)(base_url, org_id, api_key.clone())
         };
         let client = client.map_err(|error| unusable(&error))?;
         let account = Arc::new(Account {
@@ -353,6 +333,7 @@ impl Accounts {
             client: RwLock::new(client),
             api_key: Mutex::new(api_key),
             installation: self.installation.clone(),
+            clock: self.clock.clone(),
             snapshot: Mutex::default(),
             listing_lock: tokio::sync::Mutex::default(),
             last_error: Mutex::default(),

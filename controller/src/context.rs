@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
 use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
-use crate::cluster::{Cluster, ClusterError};
+use crate::clock::WallClock;
+use crate::cluster::{ClusterApi, ClusterError};
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::InstallationId;
 use crate::leadership::LeaderGuard;
 use crate::migration_sources::MigrationSources;
-use crate::migrations::MigrationLimits;
+use crate::migrations::Migrator;
 use crate::telemetry::Metrics;
 use crate::work_queue::WorkQueue;
 
@@ -26,7 +27,8 @@ pub struct Context {
     pub config: Config,
     /// Identifies the projects of this installation.
     pub installation: InstallationId,
-    pub cluster: Cluster,
+    pub cluster: Arc<dyn ClusterApi>,
+    pub clock: WallClock,
     /// The watched namespaces: a single scope for all, or one for each.
     pub scopes: Vec<NamespaceScope>,
     pub classes: Store<TenantClass>,
@@ -38,7 +40,7 @@ pub struct Context {
     pub accounts: Accounts,
     /// Migrations of the classes.
     pub migration_sources: MigrationSources,
-    pub migration_limits: MigrationLimits,
+    pub migrator: Arc<dyn Migrator>,
     /// Limits the databases that are migrated concurrently.
     pub migration_permits: Semaphore,
     /// Limits the projects that are updated concurrently.
@@ -72,8 +74,8 @@ impl Context {
 
     /// Reads the API key and the migrations of a class, which its Tenants need.
     pub async fn load_class(&self, class: &TenantClass) -> Result<(), ClusterError> {
-        self.accounts.load(class, &self.cluster).await?;
-        self.migration_sources.load(class, &self.cluster).await?;
+        self.accounts.load(class, &*self.cluster).await?;
+        self.migration_sources.load(class, &*self.cluster).await?;
         Ok(())
     }
 

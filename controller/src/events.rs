@@ -21,6 +21,11 @@ const MAX_NOTE_BYTES: usize = 1_000;
 pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
 impl Events {
+    /// A handle that discards all events.
+    pub fn discarded() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     /// Starts the background task, which runs until `stop` is cancelled. `deadline` limits each
     /// call.
     pub fn start(

@@ -25,6 +25,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -34,7 +36,7 @@ use crate::config;
 use crate::health::Health;
 use clock::SystemClock;
 use leader_elector::LeaderElector;
-use renewal::{Leadership, LeaseValidity};
+use renewal::Leadership;
 use store::KubeLeaseStore;
 
 /// If the release does not succeed within this time, the Lease is left to expire.
@@ -80,7 +82,8 @@ impl LeaseGuard {
 
     /// A handle for checking leadership immediately before an effect.
     pub fn leader_guard(&self) -> LeaderGuard {
-        LeaderGuard(self.leadership.validity())
+        let validity = self.leadership.validity();
+        LeaderGuard::new(move || validity.is_valid())
     }
 
     /// Releases the Lease, so that another replica can take over immediately. The caller must have
@@ -92,12 +95,25 @@ impl LeaseGuard {
 
 /// Checks whether this process is the leader. The check reads the clock and does not depend on when
 /// the renewal task runs, so that a process that was frozen and resumes gets the right answer.
-#[derive(Clone, Debug)]
-pub struct LeaderGuard(LeaseValidity<SystemClock>);
+#[derive(Clone)]
+pub struct LeaderGuard(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl LeaderGuard {
+    /// A guard whose answer is the result of `is_leader`.
+    pub fn new(is_leader: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_leader))
+    }
+
     /// Whether this process may act now.
     pub fn is_leader(&self) -> bool {
-        self.0.is_valid()
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LeaderGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LeaderGuard")
+            .field(&self.is_leader())
+            .finish()
     }
 }

@@ -27,9 +27,10 @@ pub mod migration_sources;
 // Errors of reconciliations.
 pub mod error;
 
-// Access to the cluster and to the databases.
+// Access to the cluster and to Neon.
 pub mod cluster;
 pub mod leadership;
+pub mod neon;
 
 // Building blocks that do not know the kinds' logic.
 pub mod cache;
@@ -39,6 +40,7 @@ pub mod migrations;
 
 // Foundations.
 pub mod backoff;
+pub mod clock;
 pub mod config;
 pub mod health;
 pub mod issue;

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use parking_lot::RwLock;
 use service_kit::error_chain;
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{ClusterApi, ClusterError};
 use crate::issue::{Component, Issue};
 use crate::migrations::MigrationSet;
 
@@ -52,7 +52,11 @@ impl MigrationSources {
 
     /// Reads the migrations of a class. An invalid ConfigMap is not an error here; it is recorded
     /// as the issue of the class.
-    pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
+    pub async fn load(
+        &self,
+        class: &TenantClass,
+        cluster: &dyn ClusterApi,
+    ) -> Result<(), ClusterError> {
         let set = match (
             &class.spec.migrations.source,
             &class.spec.migrations.config_map,

@@ -36,11 +36,14 @@ mod execute;
 
 mod migrate;
 
+mod migrator;
+
 pub use applied::AppliedMigration;
 pub use error::{DatabaseConnectError, MigrationError, MigrationFailure, StatementError};
 pub use limits::MigrationLimits;
 pub use migrate::{MigrationReport, migrate};
 pub use migration_state::{MigrationState, compare};
+pub use migrator::{Migrator, PostgresMigrator};
 pub use server_error::ServerError;
 pub use set::{Migration, MigrationSet};
 pub use set_error::MigrationSetError;

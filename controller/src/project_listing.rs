@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future;
-use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use service_kit::error_chain;
 use tracing::{debug, warn};
@@ -55,7 +54,7 @@ pub(crate) async fn list_accounts(ctx: Arc<Context>) {
 /// Lists one account. Returns its number and the wait until its next listing.
 async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     let result = account
-        .list_since(Timestamp::now(), account.background_client())
+        .list_since(ctx.clock.now(), account.background_client())
         .await;
     let wait = match result {
         Ok(()) => {

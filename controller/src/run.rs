@@ -22,7 +22,8 @@ use crate::backoff::Backoffs;
 use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
 use crate::class;
 use crate::class::reconcile::ClassReconciler;
-use crate::cluster::{Cluster, ClusterError};
+use crate::clock::WallClock;
+use crate::cluster::{ClusterApi, ClusterError, KubeCluster};
 use crate::config::Config;
 use crate::context::{Context, NamespaceScope};
 use crate::events::Events;
@@ -30,7 +31,8 @@ use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
 use crate::leadership::LeaderGuard;
 use crate::migration_sources::MigrationSources;
-use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError};
+use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
+use crate::neon::neon_connector;
 use crate::project_listing::{list_accounts, resync};
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
@@ -78,6 +80,7 @@ pub enum RunError {
 /// migrations, and the Secrets, are loaded before the first one starts.
 pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let (health, stop) = (parts.health.clone(), parts.stop.clone());
+    let client = parts.client.clone();
     let (class_store, class_writer) = reflector::store::<TenantClass>();
     let (ctx, writers) = context(parts, class_store).await?;
     count_phases(&ctx);
@@ -87,20 +90,27 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     };
 
     let synced = CancellationToken::new();
-    let class_loop = class_loop(&ctx, class_writer, synced.clone(), &stop);
+    let class_loop = class_loop(&ctx, client.clone(), class_writer, synced.clone(), &stop);
     if stop.run_until_cancelled(synced.cancelled()).await.is_some() {
         load_classes(&ctx, &stop).await;
     }
-    spawn(class_source_watch(ctx.clone()).boxed());
+    spawn(class_source_watch(ctx.clone(), client.clone()).boxed());
     for scope in 0..ctx.scopes.len() {
         let synced = CancellationToken::new();
-        spawn(secret_watch(ctx.clone(), scope, synced.clone()).boxed());
+        spawn(secret_watch(ctx.clone(), client.clone(), scope, synced.clone()).boxed());
         stop.run_until_cancelled(synced.cancelled()).await;
     }
     let mut loops = vec![class_loop];
     for (scope, writer) in ctx.scopes.iter().zip(writers) {
         let synced = CancellationToken::new();
-        loops.push(tenant_loop(&ctx, scope, writer, synced.clone(), &stop));
+        loops.push(tenant_loop(
+            &ctx,
+            client.clone(),
+            scope,
+            writer,
+            synced.clone(),
+            &stop,
+        ));
         stop.run_until_cancelled(synced.cancelled()).await;
     }
     ctx.caches_synced.cancel();
@@ -138,7 +148,8 @@ async fn context(
         stop,
         ..
     } = parts;
-    let cluster = Cluster::new(client.clone(), &config.kube.namespace);
+    let cluster = KubeCluster::new(client.clone(), &config.kube.namespace);
+    let clock = WallClock::system();
     let built_in = default_migrations(&config).map_err(RunError::Migrations)?;
     info!(
         schema.version = built_in.target_version(),
@@ -150,14 +161,19 @@ async fn context(
     let events = Events::start(client, instance, config.kube.call_timeout, stop);
     let (scopes, writers) = scopes(&config.kube.watch_namespaces.0);
     let ctx = Context {
-        accounts: Accounts::new(config.neon.clone(), installation.clone(), metrics.clone()),
+        accounts: Accounts::new(
+            config.neon.clone(),
+            installation.clone(),
+            clock.clone(),
+            neon_connector(&config.neon, metrics.clone()),
+        ),
         migration_sources: MigrationSources::new(built_in),
-        migration_limits: MigrationLimits {
+        migrator: Arc::new(PostgresMigrator(MigrationLimits {
             connect_total_timeout: config.migrations.connect_timeout,
             lock_timeout: config.migrations.lock_timeout,
             statement_timeout: config.migrations.statement_timeout,
             ..MigrationLimits::default()
-        },
+        })),
         migration_permits: Semaphore::new(config.migrations.concurrency.get()),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
@@ -166,7 +182,8 @@ async fn context(
         secrets: SecretCache::default(),
         own_writes: WriteThroughCache::default(),
         installation,
-        cluster,
+        cluster: Arc::new(cluster),
+        clock,
         events,
         guard,
         metrics,
@@ -201,6 +218,7 @@ fn scopes(namespaces: &[String]) -> (Vec<NamespaceScope>, Vec<Writer<CachedTenan
 
 fn class_loop(
     ctx: &Arc<Context>,
+    client: Client,
     writer: Writer<TenantClass>,
     synced: CancellationToken,
     stop: &CancellationToken,
@@ -210,7 +228,7 @@ fn class_loop(
         .debounce(CLASS_DEBOUNCE)
         .concurrency(MAX_CONCURRENT_CLASSES);
     let reconciler = Controller::for_stream(
-        class_watch(ctx, &class_reconciler, writer, synced),
+        class_watch(client, &class_reconciler, writer, synced),
         ctx.classes.clone(),
     )
     .with_config(config)
@@ -226,13 +244,14 @@ fn class_loop(
 
 fn tenant_loop(
     ctx: &Arc<Context>,
+    client: Client,
     scope: &NamespaceScope,
     writer: Writer<CachedTenant>,
     synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let concurrency = u16::try_from(ctx.config.reconcile.concurrency.get()).unwrap_or(u16::MAX);
-    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, synced);
+    let tenants = tenant_watch(ctx, client, scope.namespace.as_deref(), writer, synced);
     let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
         .with_config(LoopConfig::default().concurrency(concurrency))
         .reconcile_on(scope.queue.clone().stream())
@@ -254,7 +273,7 @@ fn default_migrations(config: &Config) -> Result<MigrationSet, MigrationSetError
 
 async fn installation(
     config: &Config,
-    cluster: &Cluster,
+    cluster: &dyn ClusterApi,
     stop: &CancellationToken,
 ) -> Result<InstallationId, RunError> {
     if let Some(id) = &config.kube.installation_id {

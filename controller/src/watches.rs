@@ -10,7 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{PredicateConfig, WatchStreamExt, watcher as watch};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use service_kit::error_chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -39,11 +39,12 @@ fn signal_synced<K>(event: &Event<K>, synced: &CancellationToken) {
 /// deleted, because it counts them.
 pub(crate) fn tenant_watch(
     ctx: &Arc<Context>,
+    client: Client,
     scope: Option<&str>,
     writer: Writer<CachedTenant>,
     synced: CancellationToken,
 ) -> impl Stream<Item = Result<CachedTenant, watcher::Error>> + use<> {
-    let (ctx, client) = (ctx.clone(), ctx.cluster.client());
+    let ctx = ctx.clone();
     let api: Api<CachedTenant> = match scope {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
@@ -74,12 +75,12 @@ pub(crate) fn tenant_watch(
 
 /// Classes that changed.
 pub(crate) fn class_watch(
-    ctx: &Arc<Context>,
+    client: Client,
     reconciler: &Arc<ClassReconciler>,
     writer: Writer<TenantClass>,
     synced: CancellationToken,
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
-    let api: Api<TenantClass> = Api::all(ctx.cluster.client());
+    let api: Api<TenantClass> = Api::all(client);
     let reconciler = reconciler.clone();
     watch(api, watch_config())
         .default_backoff()
@@ -99,11 +100,15 @@ pub(crate) fn class_watch(
 
 /// Keeps the cache of a scope's connection Secrets up to date, and queues the Tenants that a change
 /// concerns.
-pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, synced: CancellationToken) {
+pub(crate) async fn secret_watch(
+    ctx: Arc<Context>,
+    client: Client,
+    scope: usize,
+    synced: CancellationToken,
+) {
     let Some(scope) = ctx.scopes.get(scope) else {
         return;
     };
-    let client = ctx.cluster.client();
     let api: Api<PartialObjectMeta<Secret>> = match &scope.namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
@@ -131,11 +136,10 @@ pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, synced: Cancel
 
 /// Watches API keys and migrations in the controller's own namespace, and queues the classes that
 /// refer to them.
-pub(crate) async fn class_source_watch(ctx: Arc<Context>) {
+pub(crate) async fn class_source_watch(ctx: Arc<Context>, client: Client) {
     let namespace = ctx.cluster.namespace().to_owned();
-    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.cluster.client(), &namespace);
-    let config_maps: Api<PartialObjectMeta<ConfigMap>> =
-        Api::namespaced(ctx.cluster.client(), &namespace);
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace);
+    let config_maps: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &namespace);
     let secrets = changed_names(watch(secrets, watch_config())).map(|name| (true, name));
     let config_maps = changed_names(watch(config_maps, watch_config())).map(|name| (false, name));
     let mut changes = pin!(futures::stream::select(secrets, config_maps));

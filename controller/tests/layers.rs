@@ -58,6 +58,25 @@ fn modules_of_a_folder_do_not_import_each_other_in_a_cycle() {
 }
 
 #[test]
+fn only_the_neon_module_uses_the_client_of_neon() {
+    let mut files = Vec::new();
+    collect(Path::new(SRC), &mut files);
+    for (module, file) in files {
+        let text = read(&file);
+        let mut imported = Vec::new();
+        for (start, _) in text.match_indices("neon_client::") {
+            let tree = &text[start..];
+            let end = tree.find([';', '(', '<', '=']).unwrap_or(tree.len());
+            expand(&tree[..end], &mut Vec::new(), &mut imported);
+        }
+        let uses_client = imported
+            .iter()
+            .any(|path| path.get(1).is_some_and(|name| name == "Neon"));
+        assert_eq!(uses_client, module == ["neon"], "{}", file.display());
+    }
+}
+
+#[test]
 fn use_trees_are_expanded() {
     let expanded = |tree: &str| {
         let mut paths = Vec::new();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{OrphanedProjects, Reason, TenantClass, TenantClassStatus};
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -104,7 +103,7 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         return Ok(());
     };
     let observed = observe(ctx, &class, tenants);
-    let status = build_status(&class, &observed, Timestamp::now());
+    let status = build_status(&class, &observed, ctx.clock.now());
     if let Some(orphaned) = &observed.orphaned {
         ctx.metrics.set_orphaned_projects(&name, orphaned.count);
         report_orphaned(ctx, &class, orphaned);

@@ -1,4 +1,5 @@
-//! Executes a step. Only this folder and [`crate::accounts`] call Neon.
+//! Executes a step, through the ports [`NeonApi`](crate::neon::NeonApi),
+//! [`ClusterApi`](crate::cluster::ClusterApi) and [`Migrator`](crate::migrations::Migrator).
 //!
 //! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further
 //! calls. A failed step leaves nothing behind that the next reconciliation would not find.

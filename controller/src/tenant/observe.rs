@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crds::{Reason, Tenant, TenantClass, annotations, finalizers};
-use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
@@ -53,7 +52,7 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         _ => None,
     };
     ObservedState {
-        now: Timestamp::now(),
+        now: ctx.clock.now(),
         status: rec.status.clone(),
         has_finalizer: tenant
             .finalizers()

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use service_kit::error_chain;
+use tokio::time::Instant;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::cache::CachedTenant;
@@ -31,21 +32,30 @@ const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
 /// Wait after a conflict, which only means that the watch lags behind by a moment.
 const CONFLICT_RETRY: Duration = Duration::from_millis(200);
 
-/// The end of a reconciliation: when to run the next one, and what the metrics record.
-struct Completion {
-    action: Action,
-    outcome: ReconcileOutcome,
-    reason: Reason,
+/// The end of a reconciliation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Wait before the next reconciliation; `None` if a change triggers it.
+    pub retry_after: Option<Duration>,
+    pub outcome: ReconcileOutcome,
+    /// Reason of the `Ready` condition.
+    pub reason: Reason,
 }
 
-/// Reconciles one Tenant. Errors are reported in the Tenant's status; the returned action says when
-/// to retry.
+/// Reconciles one Tenant, for the controller's loop.
 pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+    let retry_after = reconcile_once(&cached, &ctx)
+        .await
+        .and_then(|completion| completion.retry_after);
+    Ok(retry_after.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Reconciles one Tenant. Errors are reported in the Tenant's status. `None` if the Tenant is gone
+/// or has no valid UID.
+pub async fn reconcile_once(cached: &CachedTenant, ctx: &Context) -> Option<Completion> {
     let start = Instant::now();
-    ensure_class_loaded(&ctx, cached.class_name()).await;
-    let Some(mut rec) = begin(&ctx, &cached) else {
-        return Ok(Action::await_change());
-    };
+    ensure_class_loaded(ctx, cached.class_name()).await;
+    let mut rec = begin(ctx, cached)?;
     let span =
         info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
     let uid = rec.uid;
@@ -55,7 +65,7 @@ pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<A
     }
     ctx.metrics
         .record_reconcile(completion.outcome, completion.reason, start.elapsed());
-    Ok(completion.action)
+    Some(completion)
 }
 
 /// Loads a class that is new or was edited. The first Tenant of a class then need not wait for the
@@ -98,7 +108,7 @@ async fn run(rec: &mut Reconciliation<'_>) -> Completion {
         "reconciliation reached the step limit"
     );
     Completion {
-        action: Action::requeue(STEP_LIMIT_RETRY),
+        retry_after: Some(STEP_LIMIT_RETRY),
         outcome: ReconcileOutcome::Failed,
         reason: Reason::Progressing,
     }
@@ -107,7 +117,7 @@ async fn run(rec: &mut Reconciliation<'_>) -> Completion {
 fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
     Completion {
-        action: Action::await_change(),
+        retry_after: None,
         outcome: ReconcileOutcome::Released,
         reason: Reason::Deleting,
     }
@@ -152,7 +162,7 @@ async fn finish_if_terminal(
             record_effective_spec(rec);
             let completion = Completion {
                 // A change, a listing or the periodic resync triggers the next reconciliation.
-                action: Action::await_change(),
+                retry_after: None,
                 outcome: ReconcileOutcome::Ready,
                 reason: Reason::ReconcileSucceeded,
             };
@@ -160,7 +170,7 @@ async fn finish_if_terminal(
         }
         Step::Suspended => {
             let completion = Completion {
-                action: Action::await_change(),
+                retry_after: None,
                 outcome: ReconcileOutcome::Waiting,
                 reason: Reason::Suspended,
             };
@@ -168,7 +178,7 @@ async fn finish_if_terminal(
         }
         Step::Stalled(issue) => {
             let completion = Completion {
-                action: Action::requeue(stalled_interval),
+                retry_after: Some(stalled_interval),
                 outcome: ReconcileOutcome::Stalled,
                 reason: issue.reason,
             };
@@ -179,7 +189,7 @@ async fn finish_if_terminal(
                 duration_until(until, observed.now)
             });
             let completion = Completion {
-                action: Action::requeue(wait),
+                retry_after: Some(wait),
                 outcome: ReconcileOutcome::Waiting,
                 reason: issue.reason,
             };
@@ -248,7 +258,7 @@ async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completio
         "reconciliation failed"
     );
     Completion {
-        action: Action::requeue(wait),
+        retry_after: Some(wait),
         outcome,
         reason: error.issue.reason,
     }

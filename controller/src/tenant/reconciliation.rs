@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crds::{
     ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, find_condition,
 };
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use neon_client::ids::ProjectId;
@@ -209,7 +208,7 @@ impl Reconciliation<'_> {
             deleting: self.deleting(),
             credentials,
             schema,
-            now: Timestamp::now(),
+            now: self.ctx.clock.now(),
         }
     }
 

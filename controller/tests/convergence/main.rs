@@ -1,121 +1,250 @@
-//! Whatever happens, and wherever the process dies: once it is quiet, a Tenant that lives has exactly one project with all
-//! that it wishes for, and one that was deleted has left nothing behind.
+//! Runs the shipped reconcilers against a simulated Neon account, cluster and clock.
+//!
+//! Whatever happens, and wherever the process crashes: once nothing else happens, a Tenant that
+//! exists has exactly one project with everything that its spec asks for, and a deleted Tenant has
+//! left nothing behind.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "what fails here fails the test"
+    reason = "a violated expectation fails the test"
 )]
 
-mod happenings;
+mod cluster;
+mod databases;
+mod events;
+mod neon;
 mod process;
 mod simulation;
 mod world;
 
+use std::future::Future;
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use serde_json::Value;
 
-use happenings::{Edit, Happening, creations, fates, happenings};
+use events::{Drift, Edit, Event, creation_outcomes, events, outcomes};
 use simulation::Simulation;
-use world::Fate;
+use world::Outcome;
 
 /// Runs of each property.
 const CASES: u32 = 600;
+/// More calls than any reconciliation makes.
+const ALL_CALLS: Event = Event::Calls(u8::MAX);
 
-fn run(happenings: &[Happening]) {
-    let mut simulation = Simulation::default();
-    for happening in happenings {
-        simulation.happen(happening);
-    }
-    simulation.quiet();
-    simulation.check();
+/// Runs a simulation on simulated time.
+fn simulate<T>(run: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(run)
+}
+
+/// Applies the events, lets the controller converge, and checks the result.
+fn run(events: &[Event]) {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        for event in events {
+            simulation.handle(event).await;
+        }
+        simulation.remove_faults();
+        simulation.converge().await;
+        simulation.check();
+    });
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_it_ends_well_once_it_is_quiet(happenings in happenings()) {
-        run(&happenings);
+    fn a_tenant_converges_after_any_events(events in events()) {
+        run(&events);
     }
 
-    /// Neon broke its word on how late a request may do its work: then there are two for a while.
+    /// Neon takes longer than the verification window, so two projects exist for a while.
     #[test]
-    fn a_twin_that_comes_too_late_is_removed(
-        fates in proptest::collection::vec((0..900_u16).prop_map(Fate::Late), 1..4),
+    fn a_duplicate_that_appears_after_the_verification_window_is_deleted(
+        outcomes in proptest::collection::vec((0..900_u16).prop_map(Outcome::Late), 1..4),
         seconds in proptest::collection::vec(0..200_u8, 0..8),
-        crash in proptest::option::of(0..20_u8),
+        crash in proptest::option::of(0..40_u8),
     ) {
-        let mut simulation = Simulation::default();
-        simulation.world.late_max = SignedDuration::from_mins(15);
-        simulation.world.creations.extend(fates);
-        simulation.world.crash_in = crash;
-        for seconds in seconds {
-            simulation.happen(&Happening::Steps(8));
-            simulation.happen(&Happening::Seconds(seconds));
-        }
-        // Until the last of them is there.
-        simulation.world.pass_time(simulation.world.late_max);
-        simulation.quiet();
-        simulation.check();
+        let max_lateness = Duration::from_mins(15);
+        simulate(async {
+            let mut simulation = Simulation::new();
+            {
+                let mut state = simulation.world.state();
+                state.max_lateness = SignedDuration::try_from(max_lateness).expect("a short time");
+                state.creation_outcomes.extend(outcomes);
+                state.crash_in.extend(crash.map(u32::from));
+            }
+            for seconds in seconds {
+                simulation.handle(&ALL_CALLS).await;
+                simulation.handle(&Event::Seconds(seconds)).await;
+            }
+            // Until the last project has appeared.
+            tokio::time::advance(max_lateness).await;
+            simulation.remove_faults();
+            simulation.converge().await;
+            simulation.check();
+        });
     }
 
-    /// A life from nothing to gone, cut after any effect.
     #[test]
-    fn a_tenant_deleted_at_any_moment_leaves_nothing_behind(
-        before in 0..12_u8, crash in 0..20_u8, fates in proptest::collection::vec(fates(), 0..6),
-        creations in proptest::collection::vec(creations(), 0..3), seconds in 0..150_u8,
+    fn a_tenant_deleted_at_any_time_leaves_nothing_behind(
+        before in 0..40_u8,
+        crash in 0..40_u8,
+        outcomes in proptest::collection::vec(outcomes(), 0..6),
+        creations in proptest::collection::vec(creation_outcomes(), 0..3),
+        seconds in 0..150_u8,
     ) {
-        let mut happenings: Vec<Happening> = fates.into_iter().map(Happening::Fate).collect();
-        happenings.extend(creations.into_iter().map(Happening::Creation));
-        happenings.extend([
-            Happening::CrashIn(crash),
-            Happening::Steps(before),
-            Happening::Seconds(seconds),
-            Happening::Delete,
-            Happening::Steps(10),
+        let mut events: Vec<Event> = outcomes.into_iter().map(Event::Neon).collect();
+        events.extend(creations.into_iter().map(Event::Creation));
+        events.extend([
+            Event::CrashIn(crash),
+            Event::Calls(before),
+            Event::Seconds(seconds),
+            Event::Delete,
+            ALL_CALLS,
         ]);
-        run(&happenings);
+        run(&events);
     }
 }
 
 #[test]
-fn a_quiet_life_ends_with_everything() {
-    run(&[Happening::Steps(20)]);
+fn a_tenant_without_faults_becomes_ready() {
+    run(&[ALL_CALLS]);
 }
 
 #[test]
-fn the_process_may_die_after_any_effect_of_a_life() {
-    // Creation, an edit of everything, deletion: more effects than any of them has.
-    const EFFECTS: u8 = 40;
-    for crash in 0..EFFECTS {
-        let mut life = vec![
-            Happening::CrashIn(crash),
-            Happening::Steps(20),
-            Happening::Edit(Edit::MaxQuarters(8)),
-            Happening::Edit(Edit::ActiveSeconds(2)),
-            Happening::Edit(Edit::SecretName(true)),
-            Happening::Edit(Edit::NewSchema),
-            Happening::Steps(20),
-        ];
-        run(&life);
-        life.extend([Happening::Delete, Happening::Steps(20)]);
-        run(&life);
+fn a_retained_project_outlives_its_tenant() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        for event in [ALL_CALLS, Event::Edit(Edit::Retain(true)), Event::Delete] {
+            simulation.handle(&event).await;
+        }
+        simulation.converge().await;
+        let state = simulation.world.state();
+        assert!(state.tenant.is_none());
+        assert_eq!(state.listed().len(), 1);
+    });
+}
+
+#[test]
+fn a_recorded_project_that_neon_cannot_read_is_neither_replaced_nor_deleted() {
+    run(&[
+        Event::Calls(20),
+        Event::Unavailable(2),
+        Event::ListingBegins,
+        Event::ListingEnds,
+        ALL_CALLS,
+        Event::Edit(Edit::MaxQuarters(8)),
+        ALL_CALLS,
+        Event::CrashIn(0),
+        ALL_CALLS,
+    ]);
+}
+
+/// Applies the stages, and lets the controller converge after each. Returns the result and the
+/// number of crashes.
+fn run_stages(stages: &[&[Event]], crash_in: &[u32]) -> (Value, u32) {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.world.state().crash_in.extend(crash_in);
+        for stage in stages {
+            for event in *stage {
+                simulation.handle(event).await;
+            }
+            simulation.converge().await;
+            simulation.check();
+        }
+        (simulation.end_state(), simulation.crashes())
+    })
+}
+
+/// Runs the stages with a crash before and after each effect in turn. The result must be the same as
+/// without a crash.
+fn crash_around_every_effect(stages: &[&[Event]]) {
+    let (expected, _) = run_stages(stages, &[]);
+    for point in 0.. {
+        let (actual, crashes) = run_stages(stages, &[point]);
+        assert!(
+            actual == expected,
+            "a crash at point {point} changes the result from {expected:#} to {actual:#}"
+        );
+        if crashes == 0 {
+            assert!(point > 10, "only {point} points at which to crash");
+            break;
+        }
     }
 }
 
+const CREATION: &[Event] = &[];
+
 #[test]
-fn a_retained_project_stays_and_the_tenant_goes() {
-    let mut simulation = Simulation::default();
-    let life = [
-        Happening::Steps(20),
-        Happening::Edit(Edit::Retain(true)),
-        Happening::Delete,
+fn a_crash_around_any_effect_of_a_life_does_not_change_its_result() {
+    let edits = [
+        Event::Edit(Edit::MaxQuarters(8)),
+        Event::Edit(Edit::ActiveSeconds(2)),
+        Event::Edit(Edit::DisplayName(true)),
+        Event::Edit(Edit::SecretName(true)),
+        Event::Edit(Edit::NewMigration),
     ];
-    for happening in &life {
-        simulation.happen(happening);
+    crash_around_every_effect(&[CREATION, &edits, &[Event::Delete]]);
+}
+
+#[test]
+fn a_crash_around_any_effect_does_not_change_the_result_of_a_second_life() {
+    let retain = [Event::Edit(Edit::Retain(true)), Event::Delete];
+    // The Secret of the first Tenant still exists when the second one is applied.
+    crash_around_every_effect(&[
+        CREATION,
+        &[Event::Delete],
+        &[Event::Apply],
+        &retain,
+        &[Event::Apply],
+    ]);
+}
+
+#[test]
+fn a_crash_around_any_effect_of_an_unanswered_creation_does_not_change_its_result() {
+    for outcome in [
+        Outcome::Refused,
+        Outcome::Lost,
+        Outcome::Late(7),
+        Outcome::Late(100),
+    ] {
+        crash_around_every_effect(&[&[Event::Creation(outcome)], &[Event::Delete]]);
+        crash_around_every_effect(&[&[Event::Creation(outcome), ALL_CALLS, Event::Delete]]);
     }
-    simulation.quiet();
-    assert!(simulation.world.tenant.is_none());
-    assert_eq!(simulation.world.listed().len(), 1);
+}
+
+#[test]
+fn a_crash_around_any_effect_of_a_correction_does_not_change_its_result() {
+    for drift in Drift::ALL {
+        crash_around_every_effect(&[CREATION, &[Event::Drift(drift)]]);
+    }
+}
+
+#[test]
+fn two_crashes_do_not_change_the_result_of_a_creation() {
+    let stages: &[&[Event]] = &[&[Event::Creation(Outcome::Lost)]];
+    let (expected, _) = run_stages(stages, &[]);
+    for first in 0.. {
+        for second in 0.. {
+            let (actual, crashes) = run_stages(stages, &[first, second]);
+            assert!(
+                actual == expected,
+                "crashes at points {first} and {second} change the result from {expected:#} to {actual:#}"
+            );
+            match crashes {
+                0 => return,
+                1 => break,
+                _ => {}
+            }
+        }
+    }
 }

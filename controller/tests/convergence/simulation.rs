@@ -1,282 +1,391 @@
-//! A world and a controller in it, and what must be so at any time and in the end.
+//! A world with a controller in it: applies events, lets the controller converge, and checks what
+//! must hold at any time and in the end.
+
+use std::time::Duration;
 
 use controller::identity::marked_tenant;
+use controller::telemetry::ReconcileOutcome;
 use controller::tenant::desired::{TenantName, resolve_desired};
-use controller::tenant::plan::Step;
-use crds::{Compute, ConnectionSecret, DeletionPolicy, Quota};
-use jiff::SignedDuration;
+use crds::{
+    Compute, ConnectionSecret, DeletionPolicy, Quota, Reason, TenantStatus, annotations,
+    finalizers, keys,
+};
+use kube::ResourceExt as _;
 use neon_client::ids::ProjectId;
-use neon_client::model::Project;
+use neon_client::model::{ComputeUnits, Project};
+use serde_json::{Value, json};
+use tokio::time::{advance, sleep};
 
-use crate::happenings::{Astray, Edit, Happening};
-use crate::process::{Process, Went, class, installation, uid_of};
-use crate::world::{SETTLE_WINDOW, World};
+use crate::cluster::{NAMESPACE, TENANT, secret_owner};
+use crate::events::{Drift, Edit, Event};
+use crate::process::{Process, Progress};
+use crate::world::{State, World, installation};
 
-/// Steps of one pass, as in `reconcile`.
-const MAX_STEPS_PER_RECONCILE: usize = 24;
-/// Passes that a Tenant may take to its end, once it is quiet. A request that is being waited out takes one in five
-/// seconds.
-const QUIET_PASSES_MAX: usize = 60;
-/// Wait after a pass that failed.
-const BACKOFF: SignedDuration = SignedDuration::from_secs(2);
-#[derive(Debug, Default)]
+/// Reconciliations until a Tenant has converged once nothing else happens. While a lost answer is
+/// being verified, there is one every five seconds.
+const MAX_RECONCILES: usize = 60;
+/// From a crash to the start of the next process.
+const RESTART: Duration = Duration::from_secs(1);
+
 pub(crate) struct Simulation {
     pub(crate) world: World,
     process: Process,
-    asked: u32,
-}
-
-impl Default for World {
-    fn default() -> Self {
-        Self::new()
-    }
+    watch_lag: u8,
+    requests: u32,
+    crashes: u32,
 }
 
 impl Simulation {
-    pub(crate) fn happen(&mut self, happening: &Happening) {
-        match happening {
-            Happening::Steps(count) => {
-                for _ in 0..*count {
-                    self.step();
-                }
-            }
-            Happening::CrashIn(effects) => self.world.crash_in = Some(*effects),
-            Happening::Seconds(seconds) => self
-                .world
-                .pass_time(SignedDuration::from_secs(i64::from(*seconds))),
-            Happening::Fate(fate) => self.world.fates.push_back(*fate),
-            Happening::Creation(fate) => self.world.creations.push_back(*fate),
-            Happening::ListingBegins => self.process.begin_listing(&self.world),
-            Happening::ListingEnds => self.process.end_listing(),
-            Happening::Apply => self.world.apply_tenant(),
-            Happening::Delete => self.world.delete_tenant(),
-            Happening::Edit(edit) => self.edit(edit),
-            Happening::Astray(astray) => self.go_astray(astray),
+    pub(crate) fn new() -> Self {
+        let world = World::new();
+        Self {
+            process: Process::start(&world),
+            world,
+            watch_lag: 0,
+            requests: 0,
+            crashes: 0,
         }
-        self.no_tenant_has_two();
     }
 
-    fn step(&mut self) -> Went {
-        let went = self.process.go_on(&mut self.world);
-        self.no_tenant_has_two();
-        went
+    /// Number of crashes so far.
+    pub(crate) fn crashes(&self) -> u32 {
+        self.crashes
+    }
+
+    pub(crate) async fn handle(&mut self, event: &Event) {
+        match event {
+            Event::Calls(calls) => {
+                self.reconcile(Some(u32::from(*calls))).await;
+            }
+            Event::CrashIn(points) => self.world.state().crash_in.push_back(u32::from(*points)),
+            Event::Seconds(seconds) => advance(Duration::from_secs(u64::from(*seconds))).await,
+            Event::Neon(outcome) => self.world.state().neon_outcomes.push_back(*outcome),
+            Event::Creation(outcome) => self.world.state().creation_outcomes.push_back(*outcome),
+            Event::Cluster(outcome) => self.world.state().cluster_outcomes.push_back(*outcome),
+            Event::WatchLag(reconciles) => self.watch_lag = *reconciles,
+            Event::ListingBegins => self.process.begin_listing().await,
+            Event::ListingEnds => self.process.end_listing().await,
+            Event::Unavailable(listings) => self.world.state().unavailable_listings = *listings,
+            Event::Apply => self.world.state().apply_tenant(),
+            Event::Delete => self.world.state().delete_tenant(),
+            Event::Edit(edit) => self.edit(edit),
+            Event::Drift(drift) => self.drift(drift),
+        }
+    }
+
+    /// Continues the running reconciliation or starts one, and restarts the process if it crashes.
+    async fn reconcile(&mut self, calls: Option<u32>) -> Progress {
+        if !self.process.is_reconciling() {
+            match self.watch_lag.checked_sub(1) {
+                Some(left) => self.watch_lag = left,
+                None => self.process.deliver_watch_events(),
+            }
+        }
+        let progress = self.process.reconcile(calls).await;
+        if progress == Progress::Crashed {
+            self.crashes += 1;
+            sleep(RESTART).await;
+            self.world.release_listings();
+            self.process = Process::start(&self.world);
+        }
+        progress
     }
 
     fn edit(&mut self, edit: &Edit) {
-        if matches!(edit, Edit::NewSchema) {
-            self.world.schema += 1;
-        }
-        let Some(tenant) = &mut self.world.tenant else {
+        let mut state = self.world.state();
+        if matches!(edit, Edit::NewMigration) {
+            state.schema += 1;
             return;
-        };
-        tenant.generation += 1;
-        let spec = &mut tenant.spec;
-        match edit {
-            Edit::MaxQuarters(quarters) => {
-                let max_cu = Some(f64::from(*quarters) / 4.0);
-                spec.compute = Some(Compute {
-                    min_cu: None,
-                    max_cu,
-                    suspend_timeout_seconds: None,
-                });
-            }
-            Edit::ActiveSeconds(seconds) => {
-                spec.quota = Some(Quota {
-                    active_time_seconds: Some(i64::from(*seconds)),
-                    ..Quota::default()
-                });
-            }
-            Edit::DisplayName(named) => spec.display_name = named.then(|| "Acme".to_owned()),
-            Edit::SecretName(named) => {
-                spec.connection_secret = named.then(|| ConnectionSecret {
-                    name: "db".to_owned(),
-                });
-            }
-            Edit::Suspend(suspend) => spec.suspend = *suspend,
-            Edit::Retain(retain) => spec.deletion_policy = retain.then_some(DeletionPolicy::Retain),
-            Edit::NewSchema => {}
         }
+        state.edit_tenant(|tenant| {
+            let spec = &mut tenant.spec;
+            match edit {
+                Edit::MaxQuarters(quarters) => {
+                    spec.compute = Some(Compute {
+                        min_cu: None,
+                        max_cu: Some(f64::from(*quarters) / 4.0),
+                        suspend_timeout_seconds: None,
+                    });
+                }
+                Edit::ActiveSeconds(seconds) => {
+                    spec.quota = Some(Quota {
+                        active_time_seconds: Some(i64::from(*seconds)),
+                        ..Quota::default()
+                    });
+                }
+                Edit::DisplayName(named) => spec.display_name = named.then(|| "Acme".to_owned()),
+                Edit::SecretName(named) => {
+                    spec.connection_secret = named.then(|| ConnectionSecret {
+                        name: "db".to_owned(),
+                    });
+                }
+                Edit::Suspend(suspend) => spec.suspend = *suspend,
+                Edit::Retain(retain) => {
+                    spec.deletion_policy = retain.then_some(DeletionPolicy::Retain);
+                }
+                Edit::NewMigration => {}
+            }
+        });
     }
 
-    fn go_astray(&mut self, astray: &Astray) {
-        let now = self.world.now;
-        let recorded = self
-            .world
+    fn drift(&mut self, drift: &Drift) {
+        let mut state = self.world.state();
+        let now = state.now();
+        let recorded: Option<ProjectId> = state
             .tenant
             .as_ref()
-            .and_then(|tenant| tenant.status.as_ref()?.project.clone());
-        let project =
-            recorded.and_then(|project| self.world.projects.get_mut(&project.id.parse().ok()?));
-        match (astray, project) {
-            (Astray::SecretRemoved, _) => self.world.secrets.clear(),
-            (Astray::SecretEdited, _) => {
-                for secret in &mut self.world.secrets {
-                    secret.intact = false;
-                    secret.password = Some(0);
+            .and_then(|tenant| tenant.status.as_ref()?.project.as_ref()?.id.parse().ok());
+        let project = recorded.and_then(|id| state.projects.get_mut(&id));
+        match (drift, project) {
+            (Drift::SecretDeleted, _) => {
+                let names: Vec<String> = state.secrets.keys().cloned().collect();
+                for name in names {
+                    state.delete_secret(&name);
                 }
             }
-            (Astray::PasswordChanged, Some(project)) => {
-                project.password = 0;
-                // Somebody notices, and asks for a closer look.
-                self.asked += 1;
-                if let Some(tenant) = &mut self.world.tenant {
-                    tenant.reconcile_at = Some(self.asked.to_string());
+            (Drift::SecretEdited, _) => {
+                let secrets: Vec<_> = state.secrets.values().cloned().collect();
+                for mut secret in secrets {
+                    // The controller no longer owns the keys.
+                    secret.metadata.managed_fields = None;
+                    if let Some(data) = &mut secret.data {
+                        data.remove(keys::PASSWORD);
+                    }
+                    state.store_secret(secret);
                 }
             }
-            (Astray::ProjectDeleted, Some(project)) => project.deleted = true,
-            (Astray::ProjectRenamed, Some(project)) => {
-                "mine now".clone_into(&mut project.project.name);
-                project.project.updated_at = now;
-            }
-            (Astray::ComputeResized, Some(project)) => {
-                project.compute.suspend_timeout_seconds = Some(-1);
-                project.compute.max = None;
-                project.project.updated_at = now;
-            }
-            (Astray::StatusLost, project) => {
-                // With it the record of an unanswered request, or the last trace of a project that bears no mark, could
-                // not be made good.
-                let marked = project.is_none_or(|held| {
-                    marked_tenant(&held.project.name, &installation()).is_some()
+            (Drift::PasswordChanged, Some(project)) => {
+                "changed".clone_into(&mut project.password);
+                self.requests += 1;
+                let request = self.requests.to_string();
+                state.edit_tenant(|tenant| {
+                    tenant
+                        .annotations_mut()
+                        .insert(annotations::RECONCILE_AT.to_owned(), request);
                 });
-                if let Some(tenant) = self.world.tenant.as_mut().filter(|_| marked) {
-                    tenant.status.take_if(|status| status.creation.is_none());
-                }
+            }
+            (Drift::ProjectDeleted, Some(project)) => project.deleted = true,
+            (Drift::ProjectRenamed, Some(project)) => {
+                "renamed".clone_into(&mut project.project.name);
+                project.project.updated_at = now;
+            }
+            (Drift::ComputeResized, Some(project)) => {
+                project.endpoint.suspend_timeout_seconds = -1;
+                project.endpoint.autoscaling_limit_max_cu = ComputeUnits::from_quarters(60);
+                project.project.updated_at = now;
+            }
+            (Drift::StatusLost, project) => {
+                // Without the status, the project's name must identify its Tenant. A pending
+                // creation request could not be verified.
+                let marked = project.is_none_or(|project| {
+                    marked_tenant(&project.project.name, &installation()).is_some()
+                });
+                state.edit_tenant(|tenant| {
+                    if marked {
+                        tenant.status.take_if(|status| status.creation.is_none());
+                    }
+                });
             }
             (_, None) => {}
         }
     }
 
-    fn owned(&self, uid: u32) -> usize {
-        let mine = |name: &str| marked_tenant(name, &installation()) == Some(uid_of(uid));
-        self.world
-            .listed()
-            .iter()
-            .filter(|project| mine(&project.name))
-            .count()
-    }
-
-    fn no_tenant_has_two(&self) {
-        if self.world.late_max > SETTLE_WINDOW {
-            return;
-        }
-        for uid in 1..=self.world.uids_made {
-            assert!(
-                self.owned(uid) <= 1,
-                "Tenant {uid} has two projects: {:?}",
-                ids(&self.world.listed())
-            );
-        }
-    }
-
-    /// Nothing happens any more; the controller goes on until it has nothing left to do.
-    pub(crate) fn quiet(&mut self) {
-        self.world.fates.clear();
-        self.world.creations.clear();
-        self.world.crash_in = None;
-        if let Some(tenant) = self
-            .world
+    /// Removes all faults that have not occurred yet.
+    pub(crate) fn remove_faults(&mut self) {
+        self.watch_lag = 0;
+        self.world.release_listings();
+        let mut state = self.world.state();
+        state.neon_outcomes.clear();
+        state.creation_outcomes.clear();
+        state.cluster_outcomes.clear();
+        state.crash_in.clear();
+        state.unavailable_listings = 0;
+        if state
             .tenant
-            .as_mut()
-            .filter(|tenant| tenant.spec.suspend)
+            .as_ref()
+            .is_some_and(|tenant| tenant.spec.suspend)
         {
-            tenant.spec.suspend = false;
-            tenant.generation += 1;
+            state.edit_tenant(|tenant| tenant.spec.suspend = false);
         }
-        let mut rested = 0;
-        for _ in 0..QUIET_PASSES_MAX {
-            match self.reconcile() {
-                Went::Idle | Went::Ended(Step::RemoveFinalizer(_)) => return,
-                // Twice with a listing between: what only a listing shows is mended too.
-                Went::Ended(Step::UpToDate) if rested == 2 => return,
-                Went::Ended(Step::UpToDate) => rested += 1,
-                Went::Ended(Step::Wait {
-                    until: Some(until), ..
-                }) => {
-                    let wait = until
-                        .duration_since(self.world.now)
-                        .max(SignedDuration::ZERO);
-                    self.world.pass_time(wait);
+    }
+
+    /// Lets the controller reconcile until it has nothing left to do.
+    pub(crate) async fn converge(&mut self) {
+        let mut ready = 0;
+        for _ in 0..MAX_RECONCILES {
+            match self.reconcile(None).await {
+                Progress::Idle if !self.class_in_use() => return,
+                // Ready again after further listings: the controller has also corrected what only a
+                // listing shows.
+                Progress::Completed(completion)
+                    if completion.outcome == ReconcileOutcome::Ready && ready == 2 =>
+                {
+                    return;
                 }
-                Went::Failed | Went::Ended(Step::Suspended) => self.world.pass_time(BACKOFF),
-                went => panic!(
-                    "it does not end well: {went:?}, with {:?}",
-                    self.world.tenant
-                ),
+                Progress::Completed(completion) => {
+                    assert_ne!(
+                        (completion.outcome, completion.reason),
+                        (ReconcileOutcome::Failed, Reason::Progressing),
+                        "the reconciliation reached the step limit"
+                    );
+                    ready += usize::from(completion.outcome == ReconcileOutcome::Ready);
+                    sleep(completion.retry_after.unwrap_or_default()).await;
+                }
+                Progress::Idle | Progress::Crashed => {}
+                Progress::Paused => panic!("the reconciliation is paused"),
             }
-            self.process.begin_listing(&self.world);
-            self.process.end_listing();
+            self.process.begin_listing().await;
+            self.process.end_listing().await;
         }
         panic!(
-            "no end after {QUIET_PASSES_MAX} passes, with {:?}",
-            self.world.tenant
+            "not converged after {MAX_RECONCILES} reconciliations: {:?}",
+            self.world.state().tenant
         );
     }
 
-    /// Goes on to the end of a pass.
-    fn reconcile(&mut self) -> Went {
-        for _ in 0..MAX_STEPS_PER_RECONCILE {
-            match self.step() {
-                Went::On => {}
-                went => return went,
-            }
-        }
-        panic!(
-            "a pass takes more than {MAX_STEPS_PER_RECONCILE} steps, with {:?}",
-            self.world.tenant
-        );
+    fn class_in_use(&self) -> bool {
+        let state = self.world.state();
+        state
+            .class
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == finalizers::IN_USE)
     }
 
-    /// What must be so in the end.
-    pub(crate) fn check(&mut self) {
-        let mut all = self.world.listed();
-        all.retain(|project| !self.world.retained.contains(&project.id));
-        let Some(tenant) = self.world.tenant.clone() else {
+    /// Checks the state after [`Simulation::converge`].
+    pub(crate) fn check(&self) {
+        assert_eq!(
+            self.class_in_use(),
+            self.world.state().tenant.is_some(),
+            "a class has its finalizer while it is in use"
+        );
+        let mut state = self.world.state();
+        let mut projects = state.listed();
+        projects.retain(|project| !state.retained.contains(&project.id));
+        let Some(tenant) = state.tenant.clone() else {
             assert!(
-                all.is_empty() && self.world.in_flight.is_empty(),
-                "left behind: {:?}",
-                ids(&all)
+                projects.is_empty() && state.in_flight.is_empty(),
+                "projects were left behind: {:?}",
+                ids(&projects)
             );
             return;
         };
-        assert!(!tenant.deleting, "the finalizer is on still");
-        assert!(tenant.finalizer && self.world.class_has_finalizer);
-        let status = tenant.status.expect("a status");
-        let recorded = status.project.expect("a project");
-        assert_eq!(all.len(), 1, "one project and no twin");
-        assert_eq!(all[0].id.as_str(), recorded.id);
+        assert_eq!(
+            tenant.metadata.deletion_timestamp, None,
+            "the deletion does not complete"
+        );
+        assert_eq!(tenant.finalizers(), [finalizers::PROJECT]);
+        let status = tenant.status.clone().expect("a status");
+        let recorded = status.project.as_ref().expect("a recorded project");
+        assert_eq!(ids(&projects).len(), 1, "one project and no duplicate");
+        let id = projects[0].id.clone();
+        assert_eq!(id.as_str(), recorded.id);
         assert_eq!(status.creation, None);
+        assert_eq!(status.observed_generation, tenant.metadata.generation);
 
         let name = TenantName {
-            namespace: "acme",
-            name: "one",
+            namespace: NAMESPACE,
+            name: TENANT,
         };
-        let desired = resolve_desired(name, &tenant.spec, &class(), None)
-            .expect("a wish that can be granted");
-        let held = self.world.alive(&all[0].id).expect("it is there").clone();
-        let quota = held
+        let desired = resolve_desired(name, &tenant.spec, &state.class.spec, None)
+            .expect("a valid desired state");
+        let schema = state.schema;
+        let project = state.live(&id).expect("the project exists").clone();
+        let quota = project
             .project
             .settings
             .and_then(|settings| settings.quota)
             .expect("a quota");
         assert_eq!(quota.active_time_seconds, desired.quota.active_time_seconds);
         assert_eq!(
-            (held.compute.min, held.compute.max),
+            (
+                Some(project.endpoint.autoscaling_limit_min_cu),
+                Some(project.endpoint.autoscaling_limit_max_cu)
+            ),
             (desired.compute.min, desired.compute.max)
         );
         assert!(
-            held.project.name.starts_with(&desired.label),
+            project.project.name.starts_with(&desired.label),
             "{}",
-            held.project.name
+            project.project.name
         );
-        assert_eq!(held.schema, Some(self.world.schema));
-        let secret = self.world.secret(&desired.secret_name).expect("a Secret");
-        assert!(secret.intact && secret.owner == tenant.uid);
-        assert_eq!(
-            (secret.password, &secret.project),
-            (Some(held.password), &Some(all[0].id.clone()))
+        assert_eq!(project.schema, Some(schema));
+        assert_secret(
+            &state,
+            &desired.secret_name,
+            &id,
+            &project.password,
+            &status,
         );
-        assert_eq!(status.observed_generation, Some(tenant.generation));
+    }
+
+    /// Everything that remains at the end, without versions and times.
+    pub(crate) fn end_state(&self) -> Value {
+        let state = self.world.state();
+        let projects: Vec<Value> = state
+            .projects
+            .values()
+            .filter(|project| !project.deleted)
+            .map(|project| {
+                json!({
+                    "project": project.project, "endpoint": project.endpoint,
+                    "password": project.password, "schema": project.schema,
+                })
+            })
+            .collect();
+        let mut end = json!({
+            "tenant": state.tenant, "secrets": state.secrets, "projects": projects,
+            "class": state.class.finalizers(), "retained": state.retained,
+        });
+        remove_volatile(&mut end);
+        end
+    }
+}
+
+fn assert_secret(
+    state: &State,
+    name: &str,
+    project: &ProjectId,
+    password: &str,
+    status: &TenantStatus,
+) {
+    let secret = state.secrets.get(name).expect("a Secret");
+    let tenant = state.tenant.as_ref().expect("a Tenant");
+    assert_eq!(secret_owner(secret), tenant.metadata.uid);
+    assert_eq!(
+        secret
+            .annotations()
+            .get(annotations::PROJECT_ID)
+            .map(String::as_str),
+        Some(project.as_str())
+    );
+    let data = secret.data.as_ref().expect("data");
+    assert_eq!(data[keys::PASSWORD].0, password.as_bytes());
+    let binding = status.binding.as_ref().map(|binding| binding.name.as_str());
+    assert_eq!(binding, Some(name));
+}
+
+/// Removes the values that depend on when something happened.
+fn remove_volatile(value: &mut Value) {
+    const VOLATILE: [&str; 10] = [
+        "appliedAt",
+        "checkedAt",
+        "created_at",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "lastTransitionTime",
+        "resourceVersion",
+        "timings",
+        "uid",
+        "updated_at",
+    ];
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+            fields.values_mut().for_each(remove_volatile);
+        }
+        Value::Array(values) => values.iter_mut().for_each(remove_volatile),
+        _ => {}
     }
 }
 

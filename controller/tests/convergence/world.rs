@@ -1,334 +1,324 @@
-//! What lies outside the controller: a Neon account, a cluster with one Tenant and its Secret, and a clock.
+//! What surrounds the controller: a Neon account, a cluster with one Tenant, a clock, and the faults
+//! that are injected into calls.
 //!
-//! Every change is an effect, and after any effect the controller's process may die. Calls to Neon may be refused, their
-//! answers may get lost, and a request to create a project may do its work later than that.
+//! The simulated ports ([`crate::neon`], [`crate::cluster`], [`crate::databases`]) read and change
+//! this state. Each call takes simulated time. Every change is preceded and followed by a point at
+//! which the controller's process can crash.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::LazyLock;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
 
-use controller::error::ReconcileError;
-use controller::issue::Component;
-use controller::tenant::desired::{ComputeSettings, DesiredState};
-use crds::{Reason, TenantSpec, TenantStatus};
+use controller::identity::{InstallationId, marked_tenant};
+use crds::{Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::ProjectId;
-use neon_client::model::{AllowedIps, Project, ProjectSettings};
+use neon_client::model::{Endpoint, Project};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
-/// A request is sent within this time after it was recorded.
-pub(crate) const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(10);
-/// A request that was sent does its work within this time, or never.
-pub(crate) const SETTLE_WINDOW: SignedDuration = SignedDuration::from_secs(120);
-/// What an effect takes.
-const EFFECT: SignedDuration = SignedDuration::from_millis(50);
-/// What a listing of the account takes.
-pub(crate) const LISTING: SignedDuration = SignedDuration::from_secs(1);
+/// A creation request that was sent takes effect within this time, or never. It is the value of the
+/// setting `neon-create-verification-window`.
+pub(crate) const VERIFICATION_WINDOW: Duration = Duration::from_mins(2);
+/// From the start of a call to its effect, and from its effect to the answer.
+const HALF_CALL: Duration = Duration::from_millis(25);
+/// Simulated time at the start: 1 June 2026.
+const EPOCH: Timestamp = Timestamp::constant(1_780_272_000, 0);
 
-/// Why a step did not come to its end.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The process died.
-    Crash,
-    /// It failed.
-    Failed(ReconcileError),
-}
-
-/// What becomes of a call to Neon.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fate {
-    /// It is done and answered.
-    Good,
-    /// It is refused: nothing is done.
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It has its effect and is answered.
+    Answered,
+    /// It is refused and has no effect.
     Refused,
-    /// It is done, and the answer is lost.
+    /// It has its effect, and the answer is lost.
     Lost,
-    /// The answer is lost, and a project that was asked for comes so many seconds later.
+    /// The answer is lost, and a requested project appears this many seconds later. Only for
+    /// creation requests.
     Late(u16),
 }
 
-/// The answer to a creation request.
-pub(crate) enum CreateReply {
-    Created(Box<Held>),
-    Refused,
-    Ambiguous,
-}
-
-/// A project with all that hangs on it.
+/// A project with everything that belongs to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct SimulatedProject {
     pub(crate) project: Project,
-    pub(crate) compute: ComputeSettings,
-    pub(crate) password: u32,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) password: String,
+    /// Version of the last applied migration.
     pub(crate) schema: Option<i64>,
-    /// Deleted, and still to be recovered.
+    /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
 }
 
-/// The Tenant as the API server keeps it.
+/// A change that a watch has not delivered yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) uid: u32,
-    pub(crate) generation: i64,
-    pub(crate) spec: TenantSpec,
-    pub(crate) status: Option<TenantStatus>,
-    pub(crate) finalizer: bool,
-    pub(crate) deleting: bool,
-    pub(crate) reconcile_at: Option<String>,
-}
-
-/// The Secret as the API server keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) name: String,
-    pub(crate) owner: u32,
-    pub(crate) intact: bool,
-    pub(crate) project: Option<ProjectId>,
-    pub(crate) password: Option<u32>,
+pub(crate) enum WatchEvent {
+    Tenant(Tenant),
+    TenantDeleted(Tenant),
+    Secret(Secret),
+    SecretDeleted(Secret),
+    Class(TenantClass),
 }
 
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) now: Timestamp,
-    pub(crate) projects: BTreeMap<ProjectId, Held>,
-    /// Projects that are still to come, and when.
-    pub(crate) in_flight: Vec<(Timestamp, Held)>,
-    pub(crate) tenant: Option<Stored>,
-    pub(crate) secrets: Vec<Kept>,
-    pub(crate) class_has_finalizer: bool,
-    /// Projects whose Tenants are gone, by policy.
+pub(crate) struct State {
+    started: Instant,
+    pub(crate) projects: BTreeMap<ProjectId, SimulatedProject>,
+    /// Projects that will appear later, and when.
+    pub(crate) in_flight: Vec<(Timestamp, SimulatedProject)>,
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// When garbage collection deletes the Secrets of a deleted Tenant.
+    pub(crate) garbage_collection: Option<Timestamp>,
+    pub(crate) class: TenantClass,
+    pub(crate) watch_events: VecDeque<WatchEvent>,
+    /// Projects that outlived their Tenant, by its deletion policy.
     pub(crate) retained: BTreeSet<ProjectId>,
-    /// Version of the newest schema.
+    /// Version of the newest migration.
     pub(crate) schema: i64,
-    /// What becomes of the next calls to Neon; then all is good.
-    pub(crate) fates: VecDeque<Fate>,
-    /// What becomes of the next requests to create a project.
-    pub(crate) creations: VecDeque<Fate>,
-    /// How late a project may come at most. Longer than [`SETTLE_WINDOW`] is against what the controller relies on.
-    pub(crate) late_max: SignedDuration,
-    /// After how many more effects the process dies.
-    pub(crate) crash_in: Option<u8>,
+    /// Outcomes of the next calls to Neon and to databases; afterwards, all calls are answered.
+    pub(crate) neon_outcomes: VecDeque<Outcome>,
+    /// Outcomes of the next creation requests.
+    pub(crate) creation_outcomes: VecDeque<Outcome>,
+    /// Outcomes of the next writes to the Kubernetes API.
+    pub(crate) cluster_outcomes: VecDeque<Outcome>,
+    /// Longest time until a project of a late request appears. The controller relies on
+    /// [`VERIFICATION_WINDOW`].
+    pub(crate) max_lateness: SignedDuration,
+    /// Number of the next listings that show projects only as unavailable.
+    pub(crate) unavailable_listings: u8,
+    /// Whether background listings get no answer for now.
+    pub(crate) listings_held: bool,
+    /// For each of the next crashes, the number of crash points to pass before it.
+    pub(crate) crash_in: VecDeque<u32>,
+    /// Number of calls that the controller may make before it is paused; `None` for no limit.
+    calls_left: Option<u32>,
+    /// Whether the running reconciliation has reset a password.
+    pub(crate) password_reset: bool,
+    pub(crate) uids_made: u32,
     projects_made: u32,
     passwords_made: u32,
-    pub(crate) uids_made: u32,
+    resource_version: u64,
 }
 
-static BARE: LazyLock<Project> = LazyLock::new(|| {
-    serde_json::from_value(serde_json::json!({
-        "id": "p-0", "name": "", "region_id": "aws-eu-central-1", "pg_version": 17,
-        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
-    }))
-    .expect("a project as Neon shows it")
-});
+/// A handle to the state.
+#[derive(Clone, Debug)]
+pub(crate) struct World(Arc<Shared>);
 
-/// A failure of a call to Neon that passes by itself.
-pub(crate) fn unreachable() -> Stop {
-    Stop::Failed(ReconcileError::transient(
-        Component::Project,
-        Reason::AccountUnreachable,
-        "no answer",
-    ))
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    paused: Notify,
+    resumed: Notify,
+    crashed: Notify,
+    listings_released: Notify,
 }
 
-/// A failure of a call to the API server, such as one on an object that is gone.
-pub(crate) fn conflict() -> Stop {
-    Stop::Failed(ReconcileError::transient(
-        Component::Project,
-        Reason::KubernetesError,
-        "the object has changed",
-    ))
+pub(crate) fn installation() -> InstallationId {
+    InstallationId::parse("test").expect("a valid id")
+}
+
+pub(crate) fn uid_text(number: u32) -> String {
+    format!("00000000-0000-0000-0000-{number:012}")
 }
 
 impl World {
+    /// A world with a new Tenant. Requires a runtime with paused time.
     pub(crate) fn new() -> Self {
-        let mut world = Self {
-            now: "2026-06-01T00:00:00Z".parse().expect("a moment"),
+        let state = State {
+            started: Instant::now(),
             projects: BTreeMap::new(),
             in_flight: Vec::new(),
             tenant: None,
-            secrets: Vec::new(),
-            class_has_finalizer: false,
+            secrets: BTreeMap::new(),
+            garbage_collection: None,
+            class: crate::cluster::class(),
+            watch_events: VecDeque::new(),
             retained: BTreeSet::new(),
             schema: 3,
-            fates: VecDeque::new(),
-            creations: VecDeque::new(),
-            late_max: SETTLE_WINDOW,
-            crash_in: None,
+            neon_outcomes: VecDeque::new(),
+            creation_outcomes: VecDeque::new(),
+            cluster_outcomes: VecDeque::new(),
+            max_lateness: SignedDuration::try_from(VERIFICATION_WINDOW).expect("a short time"),
+            unavailable_listings: 0,
+            listings_held: false,
+            crash_in: VecDeque::new(),
+            calls_left: None,
+            password_reset: false,
+            uids_made: 0,
             projects_made: 0,
             passwords_made: 0,
-            uids_made: 0,
+            resource_version: 100,
         };
-        world.apply_tenant();
+        let world = Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            paused: Notify::new(),
+            resumed: Notify::new(),
+            crashed: Notify::new(),
+            listings_released: Notify::new(),
+        }));
+        world.state().apply_tenant();
         world
     }
 
-    /// Somebody applies the Tenant, if there is none.
-    pub(crate) fn apply_tenant(&mut self) {
-        if self.tenant.is_some() {
-            return;
-        }
-        self.uids_made += 1;
-        self.tenant = Some(Stored {
-            uid: self.uids_made,
-            generation: 1,
-            spec: TenantSpec::default(),
-            status: None,
-            finalizer: false,
-            deleting: false,
-            reconcile_at: None,
-        });
+    /// The current state, with everything that is due by now.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.0.state.lock();
+        state.process_due();
+        state
     }
 
-    /// Somebody deletes the Tenant.
-    pub(crate) fn delete_tenant(&mut self) {
-        match &mut self.tenant {
-            Some(tenant) if tenant.finalizer => tenant.deleting = true,
-            _ => self.remove_tenant(),
-        }
+    /// Lets the controller make this many further calls, or any number.
+    pub(crate) fn allow_calls(&self, calls: Option<u32>) {
+        self.state().calls_left = calls;
+        self.0.resumed.notify_waiters();
     }
 
-    /// The Tenant goes, and garbage collection takes its Secrets.
-    pub(crate) fn remove_tenant(&mut self) {
-        self.tenant = None;
-        self.secrets.clear();
+    /// Waits until the controller has made all calls that it may make and tries to make another.
+    pub(crate) async fn paused(&self) {
+        self.0.paused.notified().await;
     }
 
-    /// The Tenant of that UID, unless it is gone.
-    pub(crate) fn stored(&mut self, uid: u32) -> Result<&mut Stored, Stop> {
-        self.tenant
-            .as_mut()
-            .filter(|tenant| tenant.uid == uid)
-            .ok_or_else(conflict)
+    /// Waits until the process crashes.
+    pub(crate) async fn crashed(&self) {
+        self.0.crashed.notified().await;
     }
 
-    /// Time passes, and what was on its way arrives.
-    pub(crate) fn pass_time(&mut self, time: SignedDuration) {
-        self.now += time;
-        let now = self.now;
-        for (_, mut held) in self.in_flight.extract_if(.., |(at, _)| *at <= now) {
-            held.project.created_at = now;
-            held.project.updated_at = now;
-            self.projects.insert(held.project.id.clone(), held);
-        }
-    }
-
-    /// Something was just done; the process may die of it.
-    pub(crate) fn effect(&mut self) -> Result<(), Stop> {
-        self.pass_time(EFFECT);
-        match &mut self.crash_in {
-            Some(0) => {
-                self.crash_in = None;
-                Err(Stop::Crash)
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn fate(&mut self) -> Fate {
-        self.pass_time(EFFECT);
-        self.fates.pop_front().unwrap_or(Fate::Good)
-    }
-
-    /// A call that reads.
-    pub(crate) fn read(&mut self) -> Result<(), Stop> {
-        match self.fate() {
-            Fate::Good => Ok(()),
-            Fate::Refused | Fate::Lost | Fate::Late(_) => Err(unreachable()),
-        }
-    }
-
-    /// A call that changes something and may be repeated.
-    pub(crate) fn change<T>(&mut self, doing: impl FnOnce(&mut Self) -> T) -> Result<T, Stop> {
-        match self.fate() {
-            Fate::Refused => Err(unreachable()),
-            fate => {
-                let done = doing(self);
-                self.effect()?;
-                if matches!(fate, Fate::Good) {
-                    Ok(done)
-                } else {
-                    Err(unreachable())
+    /// Starts a call of a reconciliation: waits while the controller is paused.
+    pub(crate) async fn start_call(&self) {
+        loop {
+            let resumed = self.0.resumed.notified();
+            {
+                let mut state = self.state();
+                match &mut state.calls_left {
+                    Some(0) => {}
+                    Some(left) => {
+                        *left -= 1;
+                        break;
+                    }
+                    None => break,
                 }
             }
+            self.0.paused.notify_one();
+            resumed.await;
         }
+        self.half_call().await;
     }
 
-    /// The call that creates a project.
-    pub(crate) fn create(
-        &mut self,
-        name: &str,
-        desired: &DesiredState,
-    ) -> Result<CreateReply, Stop> {
-        self.pass_time(EFFECT);
-        let fate = self.creations.pop_front().unwrap_or(Fate::Good);
-        if matches!(fate, Fate::Refused) {
-            return Ok(CreateReply::Refused);
-        }
-        self.projects_made += 1;
-        let mut project = Project {
-            id: format!("p-{}", self.projects_made).parse().expect("an id"),
-            created_at: self.now,
-            ..BARE.clone()
+    pub(crate) async fn half_call(&self) {
+        sleep(HALF_CALL).await;
+    }
+
+    /// A point at which the process can crash. A crash drops the caller's future here.
+    pub(crate) async fn crash_point(&self) {
+        let crash = {
+            let mut state = self.state();
+            match state.crash_in.front_mut() {
+                Some(0) => {
+                    state.crash_in.pop_front();
+                    true
+                }
+                Some(left) => {
+                    *left -= 1;
+                    false
+                }
+                None => false,
+            }
         };
-        set(&mut project, name, desired, self.now);
-        let held = Held {
-            project,
-            compute: desired.compute,
-            password: self.new_password(),
-            schema: None,
-            deleted: false,
-        };
-        if let Fate::Late(seconds) = fate {
-            let after = SignedDuration::from_secs(i64::from(seconds)).min(self.late_max);
-            self.in_flight.push((self.now + after, held));
-            self.effect()?;
-            return Ok(CreateReply::Ambiguous);
+        if crash {
+            self.0.crashed.notify_one();
+            pending::<()>().await;
         }
-        self.projects.insert(held.project.id.clone(), held.clone());
-        self.effect()?;
-        if matches!(fate, Fate::Good) {
-            return Ok(CreateReply::Created(Box::new(held)));
+    }
+
+    pub(crate) fn release_listings(&self) {
+        self.state().listings_held = false;
+        self.0.listings_released.notify_waiters();
+    }
+
+    /// Waits while background listings get no answer.
+    pub(crate) async fn listings_released(&self) {
+        loop {
+            let released = self.0.listings_released.notified();
+            if !self.state().listings_held {
+                return;
+            }
+            released.await;
         }
-        Ok(CreateReply::Ambiguous)
-    }
-
-    pub(crate) fn new_password(&mut self) -> u32 {
-        self.passwords_made += 1;
-        self.passwords_made
-    }
-
-    /// The project, unless it is deleted.
-    pub(crate) fn alive(&mut self, id: &ProjectId) -> Option<&mut Held> {
-        self.projects.get_mut(id).filter(|held| !held.deleted)
-    }
-
-    /// Every project that is there now, as a listing shows it.
-    pub(crate) fn listed(&self) -> Vec<Project> {
-        self.projects
-            .values()
-            .filter(|held| !held.deleted)
-            .map(|held| held.project.clone())
-            .collect()
-    }
-
-    /// The Secret of that name.
-    pub(crate) fn secret(&mut self, name: &str) -> Option<&mut Kept> {
-        self.secrets.iter_mut().find(|secret| secret.name == name)
     }
 }
 
-/// Gives a project the name and the settings that are wished.
-pub(crate) fn set(project: &mut Project, name: &str, desired: &DesiredState, now: Timestamp) {
-    name.clone_into(&mut project.name);
-    project.settings = Some(ProjectSettings {
-        quota: Some(desired.quota),
-        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
-            ips: Some(ips),
-            ..AllowedIps::default()
-        }),
-        ..ProjectSettings::default()
-    });
-    project.updated_at = now;
+impl State {
+    pub(crate) fn now(&self) -> Timestamp {
+        let elapsed = SignedDuration::try_from(self.started.elapsed()).expect("a short time");
+        EPOCH + elapsed
+    }
+
+    fn process_due(&mut self) {
+        let now = self.now();
+        let due: Vec<_> = self
+            .in_flight
+            .extract_if(.., |(at, _)| *at <= now)
+            .collect();
+        for (at, mut late) in due {
+            late.project.created_at = at;
+            late.project.updated_at = at;
+            self.insert_project(late);
+        }
+        if self.garbage_collection.is_some_and(|at| at <= now) {
+            self.collect_garbage();
+        }
+    }
+
+    /// Adds a project. Panics if its Tenant has another one and Neon was not too late.
+    pub(crate) fn insert_project(&mut self, new: SimulatedProject) {
+        let mark = |name: &str| marked_tenant(name, &installation());
+        let tenant = mark(&new.project.name);
+        let others: Vec<Project> = self.listed();
+        let duplicate = others.iter().find(|other| mark(&other.name) == tenant);
+        if let Some(other) =
+            duplicate.filter(|_| self.max_lateness.unsigned_abs() <= VERIFICATION_WINDOW)
+        {
+            panic!(
+                "a Tenant has two projects: {} and {}",
+                other.id, new.project.id
+            );
+        }
+        self.projects.insert(new.project.id.clone(), new);
+    }
+
+    pub(crate) fn next_project_id(&mut self) -> ProjectId {
+        self.projects_made += 1;
+        format!("p-{}", self.projects_made)
+            .parse()
+            .expect("a valid id")
+    }
+
+    pub(crate) fn new_password(&mut self) -> String {
+        self.passwords_made += 1;
+        format!("password-{}", self.passwords_made)
+    }
+
+    pub(crate) fn next_resource_version(&mut self) -> String {
+        self.resource_version += 1;
+        self.resource_version.to_string()
+    }
+
+    /// The project, unless it is deleted.
+    pub(crate) fn live(&mut self, id: &ProjectId) -> Option<&mut SimulatedProject> {
+        self.projects.get_mut(id).filter(|project| !project.deleted)
+    }
+
+    /// All projects that are not deleted.
+    pub(crate) fn listed(&self) -> Vec<Project> {
+        self.projects
+            .values()
+            .filter(|project| !project.deleted)
+            .map(|project| project.project.clone())
+            .collect()
+    }
 }

@@ -1,14 +1,15 @@
 //! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts
 //! an existing one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crds::{CreationIntent, Effective, ProjectStatus, Reason, Timings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use neon_client::ErrorKind;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, Endpoint, EndpointType, FirstBranch, Project};
-use neon_client::{ErrorKind, Route};
+use tokio::time::Instant;
 
 use super::compute::read_write_compute;
 use super::credentials::store_credentials;
@@ -40,11 +41,11 @@ pub(super) async fn create(
     let body = create_request(rec.desired()?, &observed.project_name);
     start_timings(rec);
     let permit = neon
-        .reserve(Route::CreateProject)
+        .reserve_creation()
         .await
         .map_err(|error| ReconcileError::neon(Component::Project, ACTION, error))?;
 
-    let (now, send_until) = (Timestamp::now(), Instant::now() + SEND_WINDOW);
+    let (now, send_until) = (rec.ctx.clock.now(), Instant::now() + SEND_WINDOW);
     let not_after = add(now, SEND_WINDOW);
     rec.status.creation = Some(CreationIntent {
         project_name: observed.project_name.clone(),
@@ -68,14 +69,7 @@ pub(super) async fn create(
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
-    let created = neon
-        .projects()
-        .create(body)
-        .permit(permit)
-        .not_after(send_until)
-        .send()
-        .await;
-    let created = match created {
+    let created = match neon.create_project(body, permit, send_until).await {
         Ok(created) => created,
         Err(error) if error.kind() == ErrorKind::Ambiguous => {
             return Err(ReconcileError::transient(
@@ -121,8 +115,9 @@ fn add(time: Timestamp, duration: Duration) -> Timestamp {
 }
 
 fn start_timings(rec: &mut Reconciliation<'_>) {
+    let now = rec.ctx.clock.now();
     rec.status.timings.get_or_insert_with(|| Timings {
-        started_at: Some(MicroTime(Timestamp::now())),
+        started_at: Some(MicroTime(now)),
         ..Timings::default()
     });
 }
@@ -152,7 +147,7 @@ pub(super) async fn recover_created(
     const ACTION: &str = "read the project that an earlier request created";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match account.client().projects().get(id).send().await {
+    let project = match account.client().project(id).await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             account.record_deletion(id);
@@ -179,7 +174,7 @@ pub(super) async fn adopt(
     const ACTION: &str = "adopt the project";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match account.client().projects().get(id).send().await {
+    let project = match account.client().project(id).await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(adoption_mismatch(format!(
@@ -298,12 +293,13 @@ fn record_project(
     rec.status.creation = None;
     rec.status.connection = None;
     rec.status.effective = effective;
+    let now = rec.ctx.clock.now();
     if let Some(timings) = &mut rec.status.timings
         && timings.project_ms.is_none()
     {
         timings.project_ms = timings
             .started_at
             .as_ref()
-            .map(|start| millis_between(start.0, Timestamp::now()));
+            .map(|start| millis_between(start.0, now));
     }
 }

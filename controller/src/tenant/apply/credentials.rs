@@ -49,13 +49,10 @@ async fn read_connection_string(
     id: &ProjectId,
 ) -> Result<Option<SecretString>, ReconcileError> {
     let (desired, neon) = (rec.desired()?, rec.account()?.client());
-    let answer = neon
-        .projects()
+    match neon
         .connection_uri(id, &desired.database, &desired.owner)
-        .pooled(false)
-        .send()
-        .await;
-    match answer {
+        .await
+    {
         Ok(answer) => Ok(Some(answer.uri)),
         Err(error) if error.kind() == ErrorKind::PreconditionFailed => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
@@ -106,9 +103,7 @@ async fn reset_password(
         }
     };
     let answer = neon
-        .roles(id, &branch)
-        .reset_password(&owner)
-        .send()
+        .reset_password(id, &branch, &owner)
         .await
         .map_err(|error| ReconcileError::neon(Component::Credentials, ACTION, error))?;
     rec.state.password_reset = true;
@@ -172,13 +167,10 @@ async fn connection_string_after_reset(
     id: &ProjectId,
 ) -> Result<SecretString, ReconcileError> {
     let (desired, neon) = (rec.desired()?, rec.account()?.client());
-    let answer = neon
-        .projects()
+    match neon
         .connection_uri(id, &desired.database, &desired.owner)
-        .pooled(false)
-        .send()
-        .await;
-    match answer {
+        .await
+    {
         Ok(answer) => Ok(answer.uri),
         Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
             build_connection_string(rec, id).await

@@ -1,20 +1,18 @@
 //! Migrates the Tenant's database. No other step connects to it, because a connection wakes its
 //! compute.
 
-use std::time::Instant;
-
 use crds::{Reason, SchemaStatus};
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
+use tokio::time::Instant;
 
 use super::operations::failed_operation;
 use super::secret::owner_password;
 use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::migrations::{
-    DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls, migrate,
+    DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
 };
 use crate::telemetry::MigrationOutcome;
 use crate::tenant::observed::ObservedState;
@@ -42,7 +40,7 @@ pub(super) async fn migrate_database(
     let result = {
         let _permit = rec.ctx.migration_permits.acquire().await;
         let start = Instant::now();
-        let result = migrate(&target, &set, &rec.ctx.migration_limits).await;
+        let result = rec.ctx.migrator.migrate(&target, &set).await;
         rec.ctx
             .metrics
             .record_migration(outcome(&result), start.elapsed());
@@ -114,7 +112,7 @@ fn record_success(
     report: &MigrationReport,
     target: i64,
 ) {
-    let now = Timestamp::now();
+    let now = rec.ctx.clock.now();
     let applied_at = match recorded_schema(rec, id) {
         Some(recorded) if report.applied.is_empty() && recorded.version == Some(report.version) => {
             recorded.applied_at.clone()
@@ -164,7 +162,7 @@ fn record_failure(
     } else {
         // There is no digest if the set does not match the database.
         let digest = version.and_then(|version| set.digest_up_to(version));
-        (digest.map(str::to_owned), Some(Time(Timestamp::now())))
+        (digest.map(str::to_owned), Some(Time(rec.ctx.clock.now())))
     };
     rec.status.schema = Some(SchemaStatus {
         version,

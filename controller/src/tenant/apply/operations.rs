@@ -1,9 +1,10 @@
 //! Waits for Neon's asynchronous operations, and reads their errors.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crds::Reason;
 use neon_client::ids::{OperationId, ProjectId};
+use tokio::time::{Instant, sleep};
 
 use crate::error::ReconcileError;
 use crate::issue::Component;
@@ -24,14 +25,9 @@ pub(super) async fn wait_for_operations(
     let deadline = Instant::now() + WAIT_TIMEOUT;
     for operation in operations {
         loop {
-            let operation = neon
-                .operations(id)
-                .get(*operation)
-                .send()
-                .await
-                .map_err(|error| {
-                    ReconcileError::neon(Component::Project, "wait for Neon's operation", error)
-                })?;
+            let operation = neon.operation(id, *operation).await.map_err(|error| {
+                ReconcileError::neon(Component::Project, "wait for Neon's operation", error)
+            })?;
             if operation.status.is_finished() {
                 break;
             }
@@ -45,7 +41,7 @@ pub(super) async fn wait_for_operations(
                     ),
                 ));
             }
-            tokio::time::sleep(POLL_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
     Ok(())
@@ -54,15 +50,11 @@ pub(super) async fn wait_for_operations(
 /// Describes a recent operation of the project that failed, if there is one.
 pub(super) async fn failed_operation(rec: &Reconciliation<'_>, id: &ProjectId) -> Option<String> {
     let neon = rec.account.as_ref()?.client();
-    let page = neon
-        .operations(id)
-        .list()
-        .limit(MAX_OPERATIONS_SEARCHED)
-        .first_page()
-        .send()
+    let operations = neon
+        .latest_operations(id, MAX_OPERATIONS_SEARCHED)
         .await
         .ok()?;
-    let failed = page.operations.iter().find(|operation| {
+    let failed = operations.iter().find(|operation| {
         operation.status.is_finished() && !operation.status.is_success()
             || operation.error.is_some()
     })?;

@@ -23,7 +23,7 @@ pub(super) async fn delete_duplicate(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    match account.client().projects().delete(id).send().await {
+    match account.client().delete_project(id).await {
         Ok(_) => rec.publish_event(
             Reason::DuplicateProjectDeleted,
             &format!(
@@ -48,7 +48,7 @@ pub(super) async fn delete_project(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    match account.client().projects().delete(id).send().await {
+    match account.client().delete_project(id).await {
         Ok(_) => rec.publish_event(
             Reason::ProjectDeleted,
             &format!("deleted project {id}; Neon can recover it for 7 days"),
@@ -74,7 +74,7 @@ pub(super) async fn verify_missing(
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     let neon = account.client();
-    match neon.projects().get(id).send().await {
+    match neon.project(id).await {
         Ok(project) if project.deleted_at.is_none() => {
             account.record_write(&project);
             rec.state.project_found = true;
@@ -90,7 +90,7 @@ pub(super) async fn verify_missing(
             ));
         }
     }
-    match neon.projects().recover(id).send().await {
+    match neon.recover_project(id).await {
         Ok(recovered) => {
             account.record_write(&recovered.project);
             rec.state.project_found = true;
@@ -196,14 +196,9 @@ pub(super) async fn update(
         default_endpoint_settings: Some(default_compute(&desired)),
         history_retention_seconds: desired.history_retention_seconds,
     };
-    let updated = neon
-        .projects()
-        .update(id, changes)
-        .send()
-        .await
-        .map_err(|error| {
-            ReconcileError::neon(Component::Project, "update the project's settings", error)
-        })?;
+    let updated = neon.update_project(id, changes).await.map_err(|error| {
+        ReconcileError::neon(Component::Project, "update the project's settings", error)
+    })?;
     account.record_write(&updated.project);
     if let Some(compute) = compute {
         let changes = UpdateEndpoint {
@@ -213,9 +208,7 @@ pub(super) async fn update(
             ..UpdateEndpoint::default()
         };
         let updated = neon
-            .endpoints(id)
-            .update(compute, changes)
-            .send()
+            .update_endpoint(id, compute, changes)
             .await
             .map_err(|error| {
                 ReconcileError::neon(Component::Project, "update the compute", error)

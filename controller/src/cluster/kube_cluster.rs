@@ -1,0 +1,302 @@
+//! The Kubernetes API of a real cluster. The client gives each call a deadline and records it in the
+//! metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::{
+    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, labels,
+};
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::json;
+
+use super::{ClusterApi, ClusterCall, ClusterError, SecretToWrite};
+use crate::cache::{NamespacedName, prune};
+
+const API_VERSION: &str = "dbpertenant.dev/v1alpha1";
+
+#[derive(Clone)]
+pub struct KubeCluster {
+    client: Client,
+    /// The controller's own namespace.
+    namespace: Arc<str>,
+}
+
+impl KubeCluster {
+    /// `namespace` is the controller's own namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+        }
+    }
+
+    fn tenants(&self, namespace: &str) -> Api<Tenant> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn secrets(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn classes(&self) -> Api<TenantClass> {
+        Api::all(self.client.clone())
+    }
+}
+
+impl ClusterApi for KubeCluster {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn cluster_uid(&self) -> ClusterCall<'_, String> {
+        async move {
+            let api: Api<Namespace> = Api::all(self.client.clone());
+            let namespace = api
+                .get("kube-system")
+                .await
+                .map_err(|error| ClusterError::new("get namespace kube-system", error))?;
+            namespace.metadata.uid.ok_or(ClusterError::NotFound {
+                what: "get namespace kube-system",
+            })
+        }
+        .boxed()
+    }
+
+    fn tenant<'a>(&'a self, key: &'a NamespacedName) -> ClusterCall<'a, Tenant> {
+        async move {
+            self.tenants(&key.namespace)
+                .get(&key.name)
+                .await
+                .map_err(|error| ClusterError::new("get tenant", error))
+                .map(pruned)
+        }
+        .boxed()
+    }
+
+    fn set_finalizers<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        finalizers: &'a [String],
+    ) -> ClusterCall<'a, Tenant> {
+        async move {
+            let patch = json!({ "metadata": {
+                "resourceVersion": tenant.metadata.resource_version,
+                "uid": tenant.metadata.uid,
+                "finalizers": finalizers,
+            } });
+            let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
+            let (name, params) = (tenant.name_any(), PatchParams::default());
+            api.patch(&name, &params, &Patch::Merge(&patch))
+                .await
+                .map_err(|error| ClusterError::new("patch tenant finalizers", error))
+                .map(pruned)
+        }
+        .boxed()
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        status: &'a TenantStatus,
+    ) -> ClusterCall<'a, Tenant> {
+        async move {
+            let patch = json!({
+                "apiVersion": API_VERSION,
+                "kind": Tenant::kind(&()),
+                "metadata": {
+                        "resourceVersion": tenant.metadata.resource_version,
+                        "uid": tenant.metadata.uid,
+                    },
+                "status": status,
+            });
+            let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
+            let (name, params) = (tenant.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+            api.patch_status(&name, &params, &Patch::Apply(&patch))
+                .await
+                .map_err(|error| ClusterError::new("apply tenant status", error))
+                .map(pruned)
+        }
+        .boxed()
+    }
+
+    fn secret<'a>(&'a self, key: &'a NamespacedName) -> ClusterCall<'a, Option<Secret>> {
+        async move {
+            self.secrets(&key.namespace)
+                .get_opt(&key.name)
+                .await
+                .map_err(|error| ClusterError::new("get secret", error))
+        }
+        .boxed()
+    }
+
+    fn reserve_secret<'a>(&'a self, tenant: &'a Tenant, name: &'a str) -> ClusterCall<'a, Secret> {
+        async move {
+            let secret = Secret {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    ..secret_meta(tenant)
+                },
+                type_: Some(SECRET_TYPE.to_owned()),
+                ..Secret::default()
+            };
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
+            api.create(&params, &secret)
+                .await
+                .map_err(|error| ClusterError::new("create secret", error))
+        }
+        .boxed()
+    }
+
+    fn write_secret<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        uid: &'a str,
+        content: SecretToWrite<'a>,
+    ) -> ClusterCall<'a, Secret> {
+        async move {
+            let mut annotations = BTreeMap::from([(
+                crds::annotations::PROJECT_ID.to_owned(),
+                content.project.to_owned(),
+            )]);
+            annotations.extend(
+                content
+                    .ca_digest
+                    .map(|digest| (crds::annotations::CA_DIGEST.to_owned(), digest.to_owned())),
+            );
+            let secret = Secret {
+                metadata: ObjectMeta {
+                    name: Some(content.name.to_owned()),
+                    uid: Some(uid.to_owned()),
+                    annotations: Some(annotations),
+                    ..secret_meta(tenant)
+                },
+                type_: Some(SECRET_TYPE.to_owned()),
+                data: Some(content.data),
+                ..Secret::default()
+            };
+            let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(content.name, &params, &Patch::Apply(&secret))
+                .await
+                .map_err(|error| ClusterError::new("apply secret", error))
+        }
+        .boxed()
+    }
+
+    fn own_secret<'a>(&'a self, name: &'a str) -> ClusterCall<'a, Option<Secret>> {
+        async move {
+            self.secrets(&self.namespace)
+                .get_opt(name)
+                .await
+                .map_err(|error| ClusterError::new("get API key secret", error))
+        }
+        .boxed()
+    }
+
+    fn own_config_map<'a>(&'a self, name: &'a str) -> ClusterCall<'a, Option<ConfigMap>> {
+        async move {
+            let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+            api.get_opt(name)
+                .await
+                .map_err(|error| ClusterError::new("get migrations configmap", error))
+        }
+        .boxed()
+    }
+
+    fn set_class_finalizers<'a>(
+        &'a self,
+        class: &'a TenantClass,
+        finalizers: &'a [String],
+    ) -> ClusterCall<'a, TenantClass> {
+        async move {
+            let patch = json!({ "metadata": {
+                "resourceVersion": class.metadata.resource_version,
+                "uid": class.metadata.uid,
+                "finalizers": finalizers,
+            } });
+            let (name, params) = (class.name_any(), PatchParams::default());
+            self.classes()
+                .patch(&name, &params, &Patch::Merge(&patch))
+                .await
+                .map_err(|error| ClusterError::new("patch class finalizers", error))
+        }
+        .boxed()
+    }
+
+    fn write_class_status<'a>(
+        &'a self,
+        class: &'a TenantClass,
+        status: &'a TenantClassStatus,
+    ) -> ClusterCall<'a, TenantClass> {
+        async move {
+            let patch = json!({
+                "apiVersion": API_VERSION,
+                "kind": TenantClass::kind(&()),
+                "metadata": {
+                        "resourceVersion": class.metadata.resource_version,
+                        "uid": class.metadata.uid,
+                    },
+                "status": status,
+            });
+            let (name, params) = (class.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+            self.classes()
+                .patch_status(&name, &params, &Patch::Apply(&patch))
+                .await
+                .map_err(|error| ClusterError::new("apply class status", error))
+        }
+        .boxed()
+    }
+}
+
+fn secret_meta(tenant: &Tenant) -> ObjectMeta {
+    ObjectMeta {
+        namespace: tenant.namespace(),
+        labels: Some(BTreeMap::from([
+            (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
+            (labels::TENANT.to_owned(), label_value(&tenant.name_any())),
+        ])),
+        owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn pruned(mut tenant: Tenant) -> Tenant {
+    prune(&mut tenant);
+    tenant
+}
+
+/// Shortens a name to a valid label value: the API server allows 63 characters there, and 253 in a
+/// name.
+fn label_value(name: &str) -> String {
+    const MAX_LABEL_VALUE_CHARS: usize = 63;
+    let cut: String = name.chars().take(MAX_LABEL_VALUE_CHARS).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::GROUP;
+
+    #[test]
+    fn the_api_version_matches_the_types() {
+        assert_eq!(API_VERSION, Tenant::api_version(&()));
+        assert!(API_VERSION.starts_with(GROUP));
+        assert_eq!(API_VERSION, TenantClass::api_version(&()));
+    }
+
+    #[test]
+    fn label_values_are_short_and_end_with_an_alphanumeric() {
+        assert_eq!(label_value("acme"), "acme");
+        let long = format!("{}.tail", "a".repeat(62));
+        assert_eq!(label_value(&long), "a".repeat(62));
+    }
+}

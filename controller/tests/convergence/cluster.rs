@@ -1,0 +1,261 @@
+//! The simulated Kubernetes API: one TenantClass, one Tenant and its Secrets.
+//!
+//! It checks resource versions and UIDs, counts generations, keeps deleted objects until their
+//! finalizers are removed, and collects the Secrets of a deleted Tenant after a moment.
+
+mod objects;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use controller::cache::NamespacedName;
+use controller::cluster::{ClusterApi, ClusterCall, ClusterError, SecretToWrite};
+use crds::{
+    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations,
+    finalizers,
+};
+use futures::FutureExt as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+use kube::Resource as _;
+use kube::api::ObjectMeta;
+use serde_json::json;
+
+pub(crate) use objects::secret_owner;
+
+use crate::world::{Outcome, State, World, uid_text};
+
+pub(crate) const NAMESPACE: &str = "acme";
+pub(crate) const TENANT: &str = "one";
+
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedCluster(pub(crate) World);
+
+/// The class of the Tenant.
+pub(crate) fn class() -> TenantClass {
+    serde_json::from_value(json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "TenantClass",
+        "metadata": { "name": "default", "uid": uid_text(999), "generation": 1, "resourceVersion": "1" },
+        "spec": {
+            "neon": { "apiKeySecretRef": { "name": "neon", "key": "api-key" } },
+            "defaults": {
+                "region": "aws-eu-central-1",
+                "compute": { "minCU": 0.25, "maxCU": 1.0 },
+            },
+            "migrations": { "source": "ConfigMap", "configMap": { "name": "migrations" } },
+        },
+    }))
+    .expect("a valid class")
+}
+
+impl SimulatedCluster {
+    /// A write: waits while the controller is paused, and fails as the outcomes say.
+    async fn write<T>(
+        &self,
+        what: &'static str,
+        change: impl FnOnce(&mut State) -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        self.0.start_call().await;
+        let outcome = self.0.state().cluster_outcomes.pop_front();
+        if outcome == Some(Outcome::Refused) {
+            return Err(unavailable(what));
+        }
+        self.0.crash_point().await;
+        let result = change(&mut self.0.state());
+        self.0.crash_point().await;
+        self.0.half_call().await;
+        if outcome == Some(Outcome::Lost) {
+            return Err(unavailable(what));
+        }
+        result
+    }
+
+    async fn read<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
+        self.0.half_call().await;
+        read(&mut self.0.state())
+    }
+}
+
+fn unavailable(what: &'static str) -> ClusterError {
+    ClusterError::Unavailable {
+        what,
+        source: kube::Error::Service(Box::new(io::Error::other("no answer"))),
+    }
+}
+
+impl ClusterApi for SimulatedCluster {
+    fn namespace(&self) -> &'static str {
+        "controller"
+    }
+
+    fn cluster_uid(&self) -> ClusterCall<'_, String> {
+        async { Ok(uid_text(0)) }.boxed()
+    }
+
+    fn tenant<'a>(&'a self, _: &'a NamespacedName) -> ClusterCall<'a, Tenant> {
+        let what = "get tenant";
+        self.read(move |state| state.tenant.clone().ok_or(ClusterError::NotFound { what }))
+            .boxed()
+    }
+
+    fn set_finalizers<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        finalizers: &'a [String],
+    ) -> ClusterCall<'a, Tenant> {
+        let what = "patch tenant finalizers";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_tenant(tenant, what)?;
+            let has_finalizer = |list: &[String]| list.iter().any(|one| one == finalizers::PROJECT);
+            let before = stored.metadata.finalizers.take().unwrap_or_default();
+            let deleting = stored.metadata.deletion_timestamp.is_some();
+            if deleting && has_finalizer(finalizers) && !has_finalizer(&before) {
+                let message = "no new finalizers can be added while deleting".to_owned();
+                return Err(ClusterError::Rejected { what, message });
+            }
+            if has_finalizer(&before) && !has_finalizer(finalizers) {
+                state.check_release(&stored);
+            }
+            stored.metadata.finalizers = Some(finalizers.to_vec());
+            Ok(state.store_tenant(stored))
+        })
+        .boxed()
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        status: &'a TenantStatus,
+    ) -> ClusterCall<'a, Tenant> {
+        let what = "apply tenant status";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_tenant(tenant, what)?;
+            // The API server stores what the JSON contains: times lose precision.
+            let json = serde_json::to_value(status).expect("a valid status");
+            let status = Some(serde_json::from_value(json).expect("a valid status"));
+            if stored.status == status {
+                return Ok(stored);
+            }
+            stored.status = status;
+            Ok(state.store_tenant(stored))
+        })
+        .boxed()
+    }
+
+    fn secret<'a>(&'a self, key: &'a NamespacedName) -> ClusterCall<'a, Option<Secret>> {
+        self.read(|state| Ok(state.secrets.get(&*key.name).cloned()))
+            .boxed()
+    }
+
+    fn reserve_secret<'a>(&'a self, tenant: &'a Tenant, name: &'a str) -> ClusterCall<'a, Secret> {
+        let what = "create secret";
+        self.write(what, move |state| {
+            if state.secrets.contains_key(name) {
+                return Err(ClusterError::Exists { what });
+            }
+            let uid = format!("secret-{}", state.next_resource_version());
+            Ok(state.store_secret(Secret {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    namespace: tenant.metadata.namespace.clone(),
+                    uid: Some(uid),
+                    owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
+                    ..ObjectMeta::default()
+                },
+                type_: Some(SECRET_TYPE.to_owned()),
+                ..Secret::default()
+            }))
+        })
+        .boxed()
+    }
+
+    fn write_secret<'a>(
+        &'a self,
+        _: &'a Tenant,
+        uid: &'a str,
+        content: SecretToWrite<'a>,
+    ) -> ClusterCall<'a, Secret> {
+        let what = "apply secret";
+        self.write(what, move |state| {
+            let stored = state.secrets.get(content.name).cloned();
+            let mut secret = stored
+                .filter(|secret| secret.metadata.uid.as_deref() == Some(uid))
+                .ok_or(ClusterError::Conflict { what })?;
+            secret.metadata.annotations = Some(BTreeMap::from([(
+                annotations::PROJECT_ID.to_owned(),
+                content.project.to_owned(),
+            )]));
+            secret.metadata.managed_fields = Some(vec![owned_keys(&content.data)]);
+            secret.data = Some(content.data);
+            Ok(state.store_secret(secret))
+        })
+        .boxed()
+    }
+
+    fn own_secret<'a>(&'a self, _: &'a str) -> ClusterCall<'a, Option<Secret>> {
+        let key = ByteString(b"napi_test".to_vec());
+        self.read(|_| {
+            Ok(Some(Secret {
+                data: Some(BTreeMap::from([("api-key".to_owned(), key)])),
+                ..Secret::default()
+            }))
+        })
+        .boxed()
+    }
+
+    fn own_config_map<'a>(&'a self, _: &'a str) -> ClusterCall<'a, Option<ConfigMap>> {
+        self.read(|state| {
+            let files = (1..=state.schema)
+                .map(|version| (format!("{version}_step.sql"), format!("select {version}")));
+            Ok(Some(ConfigMap {
+                data: Some(files.collect()),
+                ..ConfigMap::default()
+            }))
+        })
+        .boxed()
+    }
+
+    fn set_class_finalizers<'a>(
+        &'a self,
+        class: &'a TenantClass,
+        finalizers: &'a [String],
+    ) -> ClusterCall<'a, TenantClass> {
+        let what = "patch class finalizers";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_class(class, what)?;
+            stored.metadata.finalizers = Some(finalizers.to_vec());
+            Ok(state.store_class(stored))
+        })
+        .boxed()
+    }
+
+    fn write_class_status<'a>(
+        &'a self,
+        class: &'a TenantClass,
+        status: &'a TenantClassStatus,
+    ) -> ClusterCall<'a, TenantClass> {
+        let what = "apply class status";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_class(class, what)?;
+            stored.status = Some(status.clone());
+            Ok(state.store_class(stored))
+        })
+        .boxed()
+    }
+}
+
+/// The entry of `managedFields` that makes the controller the owner of these keys.
+fn owned_keys(data: &BTreeMap<String, ByteString>) -> ManagedFieldsEntry {
+    let keys: serde_json::Map<_, _> = data
+        .keys()
+        .map(|key| (format!("f:{key}"), json!({})))
+        .collect();
+    ManagedFieldsEntry {
+        manager: Some(FIELD_MANAGER.to_owned()),
+        operation: Some("Apply".to_owned()),
+        fields_v1: Some(FieldsV1(json!({ "f:data": keys }))),
+        ..ManagedFieldsEntry::default()
+    }
+}

@@ -1,0 +1,203 @@
+//! The stored objects: what users and the API server do with them.
+
+use controller::cluster::ClusterError;
+use controller::identity::{TenantUid, marked_tenant};
+use controller::tenant::desired::deletion_policy;
+use crds::{DeletionPolicy, Tenant, TenantClass};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use serde_json::json;
+
+use super::{NAMESPACE, TENANT};
+use crate::world::{State, WatchEvent, installation, uid_text};
+
+/// From the deletion of a Tenant to the deletion of its Secrets.
+const GARBAGE_COLLECTION_DELAY: SignedDuration = SignedDuration::from_secs(3);
+
+impl State {
+    /// A user applies the Tenant, if there is none.
+    pub(crate) fn apply_tenant(&mut self) {
+        if self.tenant.is_some() {
+            return;
+        }
+        self.uids_made += 1;
+        let tenant = serde_json::from_value(json!({
+            "apiVersion": "dbpertenant.dev/v1alpha1",
+            "kind": "Tenant",
+            "metadata": {
+                "name": TENANT,
+                "namespace": NAMESPACE,
+                "uid": uid_text(self.uids_made),
+                "generation": 1,
+                "creationTimestamp": Time(self.now()),
+            },
+            "spec": {},
+        }))
+        .expect("a valid Tenant");
+        self.store_tenant(tenant);
+    }
+
+    /// A user deletes the Tenant.
+    pub(crate) fn delete_tenant(&mut self) {
+        let Some(mut tenant) = self.tenant.clone() else {
+            return;
+        };
+        if tenant.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        tenant.metadata.deletion_timestamp = Some(Time(self.now()));
+        self.edit_tenant(|stored| *stored = tenant);
+    }
+
+    /// A client changes the Tenant's spec or metadata.
+    pub(crate) fn edit_tenant(&mut self, edit: impl FnOnce(&mut Tenant)) {
+        let Some(mut tenant) = self.tenant.clone() else {
+            return;
+        };
+        let (spec, deleting) = (
+            tenant.spec.clone(),
+            tenant.metadata.deletion_timestamp.is_some(),
+        );
+        edit(&mut tenant);
+        if tenant.spec != spec || tenant.metadata.deletion_timestamp.is_some() != deleting {
+            tenant.metadata.generation =
+                tenant.metadata.generation.map(|generation| generation + 1);
+        }
+        self.store_tenant(tenant);
+    }
+
+    /// Stores a version of the Tenant and returns it, or deletes the Tenant once its last finalizer
+    /// is removed.
+    pub(super) fn store_tenant(&mut self, mut tenant: Tenant) -> Tenant {
+        tenant.metadata.resource_version = Some(self.next_resource_version());
+        let unfinished = tenant.metadata.finalizers.as_deref().unwrap_or_default();
+        if tenant.metadata.deletion_timestamp.is_some() && unfinished.is_empty() {
+            self.tenant = None;
+            self.garbage_collection = Some(self.now() + GARBAGE_COLLECTION_DELAY);
+            self.watch_events
+                .push_back(WatchEvent::TenantDeleted(tenant.clone()));
+        } else {
+            self.tenant = Some(tenant.clone());
+            self.watch_events
+                .push_back(WatchEvent::Tenant(tenant.clone()));
+        }
+        tenant
+    }
+
+    /// Deletes the Secrets whose owner no longer exists.
+    pub(crate) fn collect_garbage(&mut self) {
+        self.garbage_collection = None;
+        let owner = self
+            .tenant
+            .as_ref()
+            .and_then(|tenant| tenant.metadata.uid.clone());
+        let orphaned: Vec<String> = self
+            .secrets
+            .iter()
+            .filter(|(_, secret)| secret_owner(secret) != owner)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in orphaned {
+            self.delete_secret(&name);
+        }
+    }
+
+    pub(crate) fn delete_secret(&mut self, name: &str) {
+        if let Some(secret) = self.secrets.remove(name) {
+            self.watch_events
+                .push_back(WatchEvent::SecretDeleted(secret));
+        }
+    }
+
+    pub(crate) fn store_secret(&mut self, mut secret: Secret) -> Secret {
+        secret.metadata.resource_version = Some(self.next_resource_version());
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        self.secrets.insert(name, secret.clone());
+        self.watch_events
+            .push_back(WatchEvent::Secret(secret.clone()));
+        secret
+    }
+
+    /// The stored Tenant, if it is the version that the controller read.
+    pub(super) fn unchanged_tenant(
+        &self,
+        read: &Tenant,
+        what: &'static str,
+    ) -> Result<Tenant, ClusterError> {
+        let stored = self.tenant.clone().ok_or(ClusterError::NotFound { what })?;
+        let identity = |meta: &ObjectMeta| (meta.uid.clone(), meta.resource_version.clone());
+        if identity(&stored.metadata) == identity(&read.metadata) {
+            Ok(stored)
+        } else {
+            Err(ClusterError::Conflict { what })
+        }
+    }
+
+    pub(super) fn unchanged_class(
+        &self,
+        read: &TenantClass,
+        what: &'static str,
+    ) -> Result<TenantClass, ClusterError> {
+        if self.class.metadata.resource_version == read.metadata.resource_version {
+            Ok(self.class.clone())
+        } else {
+            Err(ClusterError::Conflict { what })
+        }
+    }
+
+    pub(super) fn store_class(&mut self, mut class: TenantClass) -> TenantClass {
+        class.metadata.resource_version = Some(self.next_resource_version());
+        self.class = class.clone();
+        self.watch_events
+            .push_back(WatchEvent::Class(class.clone()));
+        class
+    }
+
+    /// Panics if the Tenant would leave a project behind that its policy does not retain.
+    pub(super) fn check_release(&mut self, tenant: &Tenant) {
+        let status = tenant.status.clone().unwrap_or_default();
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        let is_own = |id: &str, name: &str| {
+            status
+                .project
+                .as_ref()
+                .is_some_and(|project| project.id == id)
+                || marked_tenant(name, &installation()) == uid
+        };
+        let in_flight: Vec<_> = self
+            .in_flight
+            .iter()
+            .map(|(_, late)| &late.project)
+            .filter(|project| is_own(project.id.as_str(), &project.name))
+            .map(|project| &project.id)
+            .collect();
+        assert!(
+            in_flight.is_empty(),
+            "the finalizer is removed while {in_flight:?} can still appear"
+        );
+        let remaining: Vec<_> = self
+            .listed()
+            .into_iter()
+            .filter(|project| is_own(project.id.as_str(), &project.name))
+            .map(|project| project.id)
+            .collect();
+        let in_effect = status
+            .effective
+            .as_ref()
+            .map(|effective| effective.deletion_policy);
+        let policy = deletion_policy(&tenant.spec, Some(&self.class.spec), in_effect);
+        assert!(
+            remaining.is_empty() || policy == DeletionPolicy::Retain && status.creation.is_none(),
+            "the finalizer is removed while {remaining:?} exist"
+        );
+        self.retained.extend(remaining);
+    }
+}
+
+/// UID of the Tenant that owns the Secret.
+pub(crate) fn secret_owner(secret: &Secret) -> Option<String> {
+    let owners = secret.metadata.owner_references.as_ref()?;
+    owners.first().map(|owner| owner.uid.clone())
+}

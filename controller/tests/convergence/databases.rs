@@ -1,0 +1,116 @@
+//! The simulated databases of the projects.
+
+use std::io;
+use std::time::Duration;
+
+use controller::migrations::{
+    DatabaseConnectError, DatabaseTarget, MigrationError, MigrationFailure, MigrationReport,
+    MigrationSet, Migrator, ServerError,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use secrecy::ExposeSecret as _;
+
+use crate::neon::project_of_host;
+use crate::world::{Outcome, World};
+
+/// `SQLSTATE` of a wrong password.
+const INVALID_PASSWORD: &str = "28P01";
+
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedDatabases(pub(crate) World);
+
+impl Migrator for SimulatedDatabases {
+    fn migrate<'a>(
+        &'a self,
+        target: &'a DatabaseTarget,
+        set: &'a MigrationSet,
+    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>> {
+        async move {
+            self.0.start_call().await;
+            let mut applied = Vec::new();
+            let outcome = self.0.state().neon_outcomes.pop_front();
+            let result = match outcome {
+                Some(Outcome::Refused) => Err(unreachable(target)),
+                _ => self.apply(target, set, &mut applied).await,
+            };
+            self.0.half_call().await;
+            let result = match outcome {
+                Some(Outcome::Lost) => result.and(Err(interrupted())),
+                _ => result,
+            };
+            match result {
+                Ok(()) => Ok(MigrationReport {
+                    version: set.target_version(),
+                    digest: set.digest().to_owned(),
+                    applied,
+                    elapsed: Duration::ZERO,
+                }),
+                Err(error) => Err(MigrationFailure {
+                    error,
+                    version: None,
+                    applied,
+                }),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl SimulatedDatabases {
+    async fn apply(
+        &self,
+        target: &DatabaseTarget,
+        set: &MigrationSet,
+        applied: &mut Vec<i64>,
+    ) -> Result<(), MigrationError> {
+        let id = project_of_host(&target.host).expect("the host of a compute");
+        for migration in set.migrations() {
+            self.0.crash_point().await;
+            {
+                let mut state = self.0.state();
+                let Some(project) = state.live(&id) else {
+                    return Err(unreachable(target));
+                };
+                if project.password != target.password.expose_secret() {
+                    return Err(MigrationError::Authentication {
+                        role: target.role.clone(),
+                        server: ServerError {
+                            code: INVALID_PASSWORD.to_owned(),
+                            message: "password authentication failed".to_owned(),
+                            detail: None,
+                            hint: None,
+                        },
+                    });
+                }
+                if project.schema >= Some(migration.version()) {
+                    continue;
+                }
+                project.schema = Some(migration.version());
+                applied.push(migration.version());
+            }
+            self.0.crash_point().await;
+        }
+        Ok(())
+    }
+}
+
+fn unreachable(target: &DatabaseTarget) -> MigrationError {
+    MigrationError::Unreachable {
+        address: target.address(),
+        attempts: 1,
+        waited: Duration::ZERO,
+        source: Box::new(disconnected()),
+    }
+}
+
+fn interrupted() -> MigrationError {
+    MigrationError::Interrupted {
+        operation: "waiting for the last answer".to_owned(),
+        source: disconnected(),
+    }
+}
+
+fn disconnected() -> DatabaseConnectError {
+    io::Error::other("no connection").into()
+}

@@ -1,0 +1,370 @@
+//! The simulated Neon account. Each project has one branch, one compute, one role and one database.
+
+mod project;
+
+use std::sync::Arc;
+
+use controller::identity::marked_tenant;
+use controller::neon::{NeonApi, NeonCall};
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use neon_client::ids::{
+    BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
+};
+use neon_client::model::{
+    ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations, Operation, Project,
+    ProjectPage, RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject,
+    UpdatedProject,
+};
+use neon_client::{BuildError, Error, ErrorKind, Permit, Route};
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::time::Instant;
+
+use project::parsed;
+
+pub(crate) use project::project_of_host;
+
+use crate::world::{Outcome, SimulatedProject, State, World, installation};
+
+/// From a password reset until its operation has finished.
+const OPERATION_DURATION_MS: u128 = 1_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedNeon {
+    pub(crate) world: World,
+    pub(crate) background: bool,
+}
+
+impl State {
+    fn existing(&mut self, id: &ProjectId) -> Result<&mut SimulatedProject, ErrorKind> {
+        self.live(id).ok_or(ErrorKind::NotFound)
+    }
+
+    /// Panics unless the project belongs to the Tenant.
+    fn check_deletion(&self, id: &ProjectId) {
+        let tenant = self
+            .tenant
+            .as_ref()
+            .expect("only a Tenant's project is deleted");
+        let recorded = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.project.as_ref())
+            .is_some_and(|project| project.id == id.as_str());
+        let marked = self.projects.get(id).is_some_and(|project| {
+            marked_tenant(&project.project.name, &installation())
+                .is_some_and(|uid| tenant.metadata.uid == Some(uid.to_string()))
+        });
+        assert!(recorded || marked, "{id} does not belong to the Tenant");
+    }
+}
+
+impl SimulatedNeon {
+    /// A call that reads.
+    fn read<T: Send + 'static>(
+        &self,
+        route: Route,
+        read: impl FnOnce(&mut State) -> Result<T, ErrorKind> + Send + 'static,
+    ) -> NeonCall<T> {
+        let world = self.world.clone();
+        async move {
+            world.start_call().await;
+            let outcome = world.state().neon_outcomes.pop_front();
+            let result = read(&mut world.state());
+            world.half_call().await;
+            match outcome {
+                None | Some(Outcome::Answered) => result.map_err(|kind| Error::new(route, kind)),
+                Some(_) => Err(Error::new(route, ErrorKind::Timeout)),
+            }
+        }
+        .boxed()
+    }
+
+    /// A call that changes something.
+    fn write<T: Send + 'static>(
+        &self,
+        route: Route,
+        change: impl FnOnce(&mut State) -> Result<T, ErrorKind> + Send + 'static,
+    ) -> NeonCall<T> {
+        let world = self.world.clone();
+        async move {
+            world.start_call().await;
+            let outcome = world.state().neon_outcomes.pop_front();
+            if outcome == Some(Outcome::Refused) {
+                return Err(Error::new(route, ErrorKind::Unavailable { sent: true }));
+            }
+            world.crash_point().await;
+            let result = change(&mut world.state());
+            world.crash_point().await;
+            world.half_call().await;
+            match outcome {
+                None | Some(Outcome::Answered) => result.map_err(|kind| Error::new(route, kind)),
+                Some(_) if route.is_idempotent() => Err(Error::new(route, ErrorKind::Timeout)),
+                Some(_) => Err(Error::new(route, ErrorKind::Ambiguous)),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl NeonApi for SimulatedNeon {
+    fn with_access(
+        &self,
+        _: Option<OrgId>,
+        _: SecretString,
+    ) -> Result<Arc<dyn NeonApi>, BuildError> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn background(&self) -> Arc<dyn NeonApi> {
+        Arc::new(Self {
+            world: self.world.clone(),
+            background: true,
+        })
+    }
+
+    fn reserve_creation(&self) -> NeonCall<Option<Permit>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn create_project(
+        &self,
+        body: CreateProject,
+        _: Option<Permit>,
+        not_after: Instant,
+    ) -> NeonCall<CreatedProject> {
+        let world = self.world.clone();
+        let error = |kind| Error::new(Route::CreateProject, kind);
+        async move {
+            world.start_call().await;
+            if Instant::now() > not_after {
+                return Err(error(ErrorKind::NotSent));
+            }
+            let outcome = world.state().creation_outcomes.pop_front();
+            if outcome == Some(Outcome::Refused) {
+                return Err(error(ErrorKind::Unavailable { sent: false }));
+            }
+            world.crash_point().await;
+            let created = {
+                let mut state = world.state();
+                let branch = body.branch.clone().unwrap_or_default();
+                let (id, password) = (state.next_project_id(), state.new_password());
+                let project = SimulatedProject::new(&id, body, password, state.now());
+                let created = project.created(
+                    branch.database_name.expect("a database name"),
+                    branch.role_name.expect("a role name"),
+                );
+                if let Some(Outcome::Late(seconds)) = outcome {
+                    let lateness = SignedDuration::from_secs(i64::from(seconds));
+                    let at = state.now() + lateness.min(state.max_lateness);
+                    state.in_flight.push((at, project));
+                } else {
+                    state.insert_project(project);
+                }
+                created
+            };
+            world.crash_point().await;
+            world.half_call().await;
+            match outcome {
+                None | Some(Outcome::Answered) => Ok(created),
+                Some(_) => Err(error(ErrorKind::Ambiguous)),
+            }
+        }
+        .boxed()
+    }
+
+    fn project(&self, id: &ProjectId) -> NeonCall<Project> {
+        let id = id.clone();
+        self.read(Route::GetProject, move |state| {
+            Ok(state.existing(&id)?.project.clone())
+        })
+    }
+
+    fn update_project(&self, id: &ProjectId, changes: UpdateProject) -> NeonCall<UpdatedProject> {
+        let id = id.clone();
+        self.write(Route::UpdateProject, move |state| {
+            let now = state.now();
+            let project = &mut state.existing(&id)?.project;
+            project.name = changes.name.unwrap_or_else(|| project.name.clone());
+            project.settings = changes.settings.or_else(|| project.settings.clone());
+            project.history_retention_seconds = changes
+                .history_retention_seconds
+                .or(project.history_retention_seconds);
+            project.updated_at = now;
+            Ok(UpdatedProject {
+                project: project.clone(),
+                operations: Vec::new(),
+            })
+        })
+    }
+
+    fn delete_project(&self, id: &ProjectId) -> NeonCall<Project> {
+        let id = id.clone();
+        self.write(Route::DeleteProject, move |state| {
+            state.existing(&id)?;
+            state.check_deletion(&id);
+            let project = state.existing(&id)?;
+            project.deleted = true;
+            Ok(project.project.clone())
+        })
+    }
+
+    fn recover_project(&self, id: &ProjectId) -> NeonCall<RecoveredProject> {
+        let id = id.clone();
+        self.write(Route::RecoverProject, move |state| {
+            let now = state.now();
+            let project = state.projects.get_mut(&id).ok_or(ErrorKind::NotFound)?;
+            project.deleted = false;
+            project.project.updated_at = now;
+            Ok(RecoveredProject {
+                project: project.project.clone(),
+                branches: Vec::new(),
+            })
+        })
+    }
+
+    /// A background listing is answered with what existed at its start, once listings are released.
+    fn list_projects(&self, _: u16) -> BoxStream<'static, Result<ProjectPage, Error>> {
+        let page = self.read(Route::ListProjects, |state| Ok(page(state)));
+        let world = self.world.clone();
+        let background = self.background;
+        stream::once(async move {
+            if !background {
+                return page.await;
+            }
+            let page = page_of(&world);
+            world.half_call().await;
+            world.listings_released().await;
+            Ok(page)
+        })
+        .boxed()
+    }
+
+    fn connection_uri(
+        &self,
+        id: &ProjectId,
+        database: &DatabaseName,
+        role: &RoleName,
+    ) -> NeonCall<ConnectionUri> {
+        let (id, database, role) = (id.clone(), database.clone(), role.clone());
+        self.read(Route::GetConnectionUri, move |state| {
+            let uri = state.existing(&id)?.connection_uri(&database, &role);
+            Ok(ConnectionUri { uri })
+        })
+    }
+
+    fn list_endpoints(&self, id: &ProjectId) -> NeonCall<Vec<Endpoint>> {
+        let id = id.clone();
+        self.read(Route::ListEndpoints, move |state| {
+            Ok(vec![state.existing(&id)?.endpoint.clone()])
+        })
+    }
+
+    fn update_endpoint(
+        &self,
+        id: &ProjectId,
+        _: &EndpointId,
+        changes: UpdateEndpoint,
+    ) -> NeonCall<EndpointOperations> {
+        let id = id.clone();
+        self.write(Route::UpdateEndpoint, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let endpoint = &mut project.endpoint;
+            if let Some(min) = changes.autoscaling_limit_min_cu {
+                endpoint.autoscaling_limit_min_cu = min;
+            }
+            if let Some(max) = changes.autoscaling_limit_max_cu {
+                endpoint.autoscaling_limit_max_cu = max;
+            }
+            if let Some(seconds) = changes.suspend_timeout_seconds {
+                endpoint.suspend_timeout_seconds = seconds;
+            }
+            endpoint.updated_at = now;
+            project.project.updated_at = now;
+            Ok(EndpointOperations {
+                endpoint: endpoint.clone(),
+                operations: Vec::new(),
+            })
+        })
+    }
+
+    fn reset_password(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        role: &RoleName,
+    ) -> NeonCall<RoleOperations> {
+        let (id, branch, role) = (id.clone(), branch.clone(), role.clone());
+        self.write(Route::ResetRolePassword, move |state| {
+            let (now, password) = (state.now(), state.new_password());
+            assert!(
+                !state.password_reset,
+                "a reconciliation resets a password at most once"
+            );
+            let project = state.existing(&id)?;
+            project.password.clone_from(&password);
+            state.password_reset = true;
+            Ok(RoleOperations {
+                role: Role {
+                    password: Some(password.into()),
+                    ..parsed(json!({
+                        "branch_id": branch, "name": role, "created_at": now, "updated_at": now,
+                    }))
+                },
+                operations: vec![operation(&id, OperationId(uuid(now)), now)],
+            })
+        })
+    }
+
+    fn operation(&self, id: &ProjectId, operation_id: OperationId) -> NeonCall<Operation> {
+        let id = id.clone();
+        self.read(Route::GetOperation, move |state| {
+            Ok(operation(&id, operation_id, state.now()))
+        })
+    }
+
+    fn latest_operations(&self, id: &ProjectId, _: u16) -> NeonCall<Vec<Operation>> {
+        let id = id.clone();
+        self.read(Route::ListOperations, move |state| {
+            state.existing(&id)?;
+            Ok(Vec::new())
+        })
+    }
+}
+
+fn page(state: &mut State) -> ProjectPage {
+    let projects = state.listed();
+    if let Some(left) = state.unavailable_listings.checked_sub(1) {
+        state.unavailable_listings = left;
+        return ProjectPage {
+            unavailable_project_ids: projects.into_iter().map(|project| project.id).collect(),
+            ..ProjectPage::default()
+        };
+    }
+    ProjectPage {
+        projects,
+        ..ProjectPage::default()
+    }
+}
+
+fn page_of(world: &World) -> ProjectPage {
+    page(&mut world.state())
+}
+
+/// The id of an operation contains the time at which it began.
+fn uuid(began_at: Timestamp) -> uuid::Uuid {
+    uuid::Uuid::from_u128(began_at.as_millisecond().unsigned_abs().into())
+}
+
+fn operation(project: &ProjectId, id: OperationId, now: Timestamp) -> Operation {
+    let finished_at = id.0.as_u128() + OPERATION_DURATION_MS;
+    let finished = u128::from(now.as_millisecond().unsigned_abs()) >= finished_at;
+    parsed(json!({
+        "id": id.0, "project_id": project, "action": "apply_config",
+        "status": if finished { "finished" } else { "running" },
+        "created_at": now, "updated_at": now,
+    }))
+}

@@ -1,0 +1,102 @@
+//! A simulated project, and how Neon describes it.
+
+use jiff::Timestamp;
+use neon_client::ids::{DatabaseName, ProjectId, RoleName};
+use neon_client::model::{
+    ComputeUnits, ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, Project,
+};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::world::SimulatedProject;
+
+const PROXY_HOST: &str = "eu.neon.tech";
+
+pub(super) fn parsed<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).expect("JSON as Neon returns it")
+}
+
+fn endpoint_id(project: &ProjectId) -> String {
+    format!("ep-{project}")
+}
+
+fn branch_id(project: &ProjectId) -> String {
+    format!("br-{project}")
+}
+
+/// The project that a compute's host belongs to.
+pub(crate) fn project_of_host(host: &str) -> Option<ProjectId> {
+    let (endpoint, _) = host.split_once('.')?;
+    endpoint.strip_prefix("ep-")?.parse().ok()
+}
+
+impl SimulatedProject {
+    pub(super) fn new(
+        id: &ProjectId,
+        body: CreateProject,
+        password: String,
+        now: Timestamp,
+    ) -> Self {
+        let compute = body.default_endpoint_settings.unwrap_or_default();
+        let project = Project {
+            settings: body.settings,
+            history_retention_seconds: body.history_retention_seconds,
+            ..parsed(json!({
+                "id": id, "name": body.name, "region_id": body.region_id,
+                "pg_version": body.pg_version, "created_at": now, "updated_at": now,
+            }))
+        };
+        let endpoint = parsed(json!({
+            "id": endpoint_id(id),
+            "project_id": id,
+            "branch_id": branch_id(id),
+            "host": format!("{}.{PROXY_HOST}", endpoint_id(id)),
+            "type": "read_write",
+            "autoscaling_limit_min_cu": compute.autoscaling_limit_min_cu.unwrap_or(ComputeUnits::MIN),
+            "autoscaling_limit_max_cu": compute.autoscaling_limit_max_cu.unwrap_or(ComputeUnits::MIN),
+            "suspend_timeout_seconds": compute.suspend_timeout_seconds.unwrap_or_default(),
+            "current_state": "active",
+            "created_at": now,
+            "updated_at": now,
+        }));
+        Self {
+            project,
+            endpoint,
+            password,
+            schema: None,
+            deleted: false,
+        }
+    }
+
+    pub(super) fn connection_uri(&self, database: &DatabaseName, role: &RoleName) -> SecretString {
+        let (password, host) = (&self.password, &self.endpoint.host);
+        format!("postgresql://{role}:{password}@{host}/{database}?sslmode=require").into()
+    }
+
+    pub(super) fn created(&self, database: DatabaseName, role: RoleName) -> CreatedProject {
+        let id = &self.project.id;
+        let connection_uri = self.connection_uri(&database, &role);
+        CreatedProject {
+            project: self.project.clone(),
+            connection_uris: vec![ConnectionDetails {
+                connection_uri,
+                connection_parameters: ConnectionParameters {
+                    database,
+                    password: self.password.clone().into(),
+                    role,
+                    host: self.endpoint.host.clone(),
+                    pooler_host: self.endpoint.pooled_host(),
+                },
+            }],
+            roles: Vec::new(),
+            databases: Vec::new(),
+            operations: Vec::new(),
+            branch: parsed(json!({
+                "id": branch_id(id), "project_id": id, "name": "main", "current_state": "ready",
+                "created_at": self.project.created_at, "updated_at": self.project.created_at,
+            })),
+            endpoints: vec![self.endpoint.clone()],
+        }
+    }
+}
