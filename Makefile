@@ -24,7 +24,7 @@ E2E = $(addprefix --test ,$(basename $(notdir $(wildcard tests/tests/*))))
 ONCE ?=
 # Arguments for the test runner, such as `make test-unit TEST=allowed_ips`.
 TEST ?=
-CARGO_SHEAR_VERSION = 1.12.3
+CARGO_SHEAR_VERSION = 1.11.0
 CARGO_SHEAR = $(CACHE)/cargo-shear-$(CARGO_SHEAR_VERSION)/bin/cargo-shear
 
 .PHONY: help

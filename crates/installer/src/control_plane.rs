@@ -216,17 +216,19 @@ fn built(cache: &Cache, target: Target) -> Result<PathBuf> {
 fn build(folder: &Path, target: Target, log: &Path) -> Result<()> {
     let go = tool(&["go"], GO_MISSING)?;
     require_go(&go, GO_MISSING)?;
-    let what = match target {
-        Target::All => format!(
-            "etcd {ETCD_VERSION}, kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}"
+    let (what, cost) = match target {
+        Target::All => (
+            format!(
+                "etcd {ETCD_VERSION}, kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}"
+            ),
+            "compiling about 1,400 Go packages takes 9 minutes on 2 cores",
         ),
-        Target::ControllerManager => format!("kube-controller-manager {KUBERNETES_VERSION}"),
+        Target::ControllerManager => (
+            format!("kube-controller-manager {KUBERNETES_VERSION}"),
+            "compiling takes several minutes",
+        ),
     };
-    announce(
-        &what,
-        "compiling about 1,400 Go packages takes 9 minutes on 2 cores",
-        folder,
-    );
+    announce(&what, cost, folder);
     let source = folder.join("source");
     fs::create_dir(&source)?;
     for (name, text) in SOURCES {
