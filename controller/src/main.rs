@@ -20,7 +20,6 @@ use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
 use service_kit::http::operations;
-use service_kit::settings::LoadError;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
