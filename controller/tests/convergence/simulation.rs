@@ -214,7 +214,7 @@ impl Simulation {
         let mut ready = 0;
         for _ in 0..MAX_RECONCILES {
             match self.reconcile(None).await {
-                Progress::Idle if !self.class_in_use() => return,
+                Progress::Idle if !self.tenant_exists() && !self.class_in_use() => return,
                 // Ready again after further listings: the controller has also corrected what only a
                 // listing shows.
                 Progress::Completed(completion)
@@ -243,6 +243,10 @@ impl Simulation {
         );
     }
 
+    fn tenant_exists(&self) -> bool {
+        self.world.state().tenant.is_some()
+    }
+
     fn class_in_use(&self) -> bool {
         let state = self.world.state();
         state
@@ -256,7 +260,7 @@ impl Simulation {
     pub(crate) fn check(&self) {
         assert_eq!(
             self.class_in_use(),
-            self.world.state().tenant.is_some(),
+            self.tenant_exists(),
             "a class has its finalizer while it is in use"
         );
         let mut state = self.world.state();

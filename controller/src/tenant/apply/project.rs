@@ -1,6 +1,6 @@
 //! Inspects, updates, recovers and deletes a project.
 
-use crds::Reason;
+use crds::{Reason, Tenant};
 use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::{
@@ -8,6 +8,7 @@ use neon_client::model::{
 };
 
 use super::compute::{no_read_write_compute, read_write_compute};
+use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::desired::{ComputeSettings, DesiredState};
@@ -90,6 +91,7 @@ pub(super) async fn verify_missing(
             ));
         }
     }
+    check_tenant_exists(rec).await?;
     match neon.recover_project(id).await {
         Ok(recovered) => {
             account.record_write(&recovered.project);
@@ -121,6 +123,21 @@ pub(super) async fn verify_missing(
             error,
         )),
     }
+}
+
+/// Reads the Tenant from the API server. The cache may still show a Tenant whose deletion this
+/// process has completed; its project must not be recovered.
+async fn check_tenant_exists(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
+    let current = rec.ctx.cluster.tenant(&rec.key).await;
+    let deleted = |current: &Tenant| {
+        current.metadata.uid != rec.tenant.metadata.uid
+            || current.metadata.deletion_timestamp.is_some()
+    };
+    let result = match current {
+        Ok(current) if deleted(&current) => Err(ClusterError::Conflict { what: "get tenant" }),
+        other => other.map(|_| ()),
+    };
+    result.map_err(|error| ReconcileError::cluster(Component::Project, error))
 }
 
 /// Reads the compute of a project that changed.
