@@ -18,12 +18,12 @@ const REQUIRED: [(&str, &str); 5] = [
 /// Loads the role with the required variables, except those that `env` replaces with an empty text.
 fn load_role(role: &str, flags: &[&str], env: &[(&str, &str)]) -> Result<Role, LoadError> {
     let args = ["chat-app", role].into_iter().chain(flags.iter().copied());
-    let env: BTreeMap<String, String> = REQUIRED
+    let mut env: BTreeMap<String, String> = REQUIRED
         .iter()
         .chain(env)
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .filter(|(_, value)| !value.is_empty())
         .collect();
+    env.retain(|_, value| !value.is_empty());
     load(args.map(OsString::from), &env)
 }
 
