@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 use neon_client::model::EndpointState;
 use reqwest::Method;
 use serde_json::json;
-use test_support::emulator::SUSPEND_TIMEOUT;
 use test_support::scenario::project_id;
 use test_support::{Site, sample_files, timeouts, wait};
 
@@ -346,7 +345,7 @@ async fn a_request_starts_a_suspended_compute(site: &Site) -> Result<()> {
         .context("the workspace has no Tenant")?;
     let (account, id) = (site.cluster().account(), project_id(&tenant)?);
     let emulator = site.cluster().emulator();
-    wait::poll(SUSPEND_TIMEOUT, "a cold start by a search", async || {
+    wait::poll(timeouts::CONVERGE, "a cold start by a search", async || {
         if account.endpoint(&id).await?.current_state != EndpointState::Idle {
             return Ok(None);
         }
