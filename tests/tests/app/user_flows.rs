@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use neon_client::model::EndpointState;
 use reqwest::Method;
 use serde_json::json;
-use test_support::{Site, sample_files, timeouts};
+use test_support::scenario::project_id;
+use test_support::{Site, sample_files, timeouts, wait};
 
 super::tests_on![super::UNDISTURBED:
     an_answer_cites_the_page_of_an_uploaded_pdf,
@@ -17,6 +19,7 @@ super::tests_on![super::UNDISTURBED:
     an_invited_member_sees_the_documents_and_cannot_delete_the_workspace,
     an_export_contains_files_texts_and_a_manifest,
     a_changed_database_password_is_used_without_a_restart,
+    a_request_starts_a_suspended_compute,
 ];
 
 async fn an_answer_cites_the_page_of_an_uploaded_pdf(site: &Site) -> Result<()> {
@@ -315,13 +318,13 @@ async fn a_changed_database_password_is_used_without_a_restart(site: &Site) -> R
         .tenant(&workspace)
         .await?
         .context("the workspace has no Tenant")?;
-    let project = test_support::scenario::project_id(&tenant)?;
+    let project = project_id(&tenant)?;
     let owner = site.secret_data(&workspace).await?[crds::keys::USERNAME].clone();
     site.cluster()
         .account()
         .reset_password(&project, &owner)
         .await?;
-    let found = test_support::wait::poll(
+    let found = wait::poll(
         timeouts::CONVERGE,
         "the search to work with the new password",
         || async {
@@ -332,4 +335,25 @@ async fn a_changed_database_password_is_used_without_a_restart(site: &Site) -> R
         },
     );
     found.await
+}
+
+async fn a_request_starts_a_suspended_compute(site: &Site) -> Result<()> {
+    let (ada, workspace) = site.sign_up("Sleeper").await?;
+    let tenant = site
+        .tenant(&workspace)
+        .await?
+        .context("the workspace has no Tenant")?;
+    let (account, id) = (site.cluster().account(), project_id(&tenant)?);
+    let emulator = site.cluster().emulator();
+    wait::poll(timeouts::CONVERGE, "a cold start by a search", async || {
+        if account.endpoint(&id).await?.current_state != EndpointState::Idle {
+            return Ok(None);
+        }
+        let before = emulator.cold_starts();
+        ada.get(&format!("/w/{workspace}/documents/search?q=anything"))
+            .await?
+            .expect_success("search")?;
+        Ok((emulator.cold_starts() > before).then_some(()))
+    })
+    .await
 }
