@@ -512,7 +512,7 @@ async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> 
         sqlx::query(
             "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'A', gen_random_uuid()) RETURNING id)
              INSERT INTO messages (id, thread_id, ordinal, author, state)
-             SELECT gen_random_uuid(), thread.id, ordinal, 'user', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
+             SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
         )
         .bind(messages)
         .execute(tenant.pool())

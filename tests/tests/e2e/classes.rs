@@ -110,7 +110,7 @@ async fn a_class_that_is_being_deleted_accepts_no_new_tenants(scenario: &Scenari
                     one.type_ == "Ready"
                         && one.status == "False"
                         && one.reason == Reason::ClassTerminating.as_str()
-                        && one.message.contains("1 now")
+                        && one.message.contains("1 remain")
                 })
             })
         },
