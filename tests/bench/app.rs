@@ -32,13 +32,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const FIELD_MANAGER: &str = "bench";
 
-pub(crate) struct Parameters {
+pub(crate) struct AppParameters {
     pub(crate) sign_ups: usize,
     pub(crate) tenants: usize,
 }
 
 /// Runs all measurements of the app, on two sites.
-pub(crate) async fn measure(parameters: &Parameters) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(parameters: &AppParameters) -> Result<Vec<Figure>> {
     let mut sign_up_figures = Figures::new("app", parameters.sign_ups);
     let mut file_figures = Figures::new("app", sample_files::manuals()?.len());
     let mut tenant_figures = Figures::new("app", parameters.tenants);

@@ -30,7 +30,7 @@ const PGBENCH_MARGIN: Duration = Duration::from_secs(30);
 /// From the start until PgBouncer accepts a client.
 const PGBOUNCER_START_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(crate) struct Parameters {
+pub(crate) struct DataPlaneParameters {
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
 }
@@ -74,7 +74,7 @@ struct Target {
 }
 
 /// Runs all measurements with one emulator and one PgBouncer on the same server.
-pub(crate) async fn measure(parameters: &Parameters) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(parameters: &DataPlaneParameters) -> Result<Vec<Figure>> {
     let mut figures = Figures::new("data_plane", parameters.rounds);
     let pgbench = tokio::task::spawn_blocking(installer::pgbench).await??;
     let fixture = Fixture::start().await?;

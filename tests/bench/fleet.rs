@@ -25,7 +25,7 @@ const PARALLEL_APPLIES: usize = 32;
 /// For all Tenants, with a large margin for slow machines.
 const READY_TIMEOUT: Duration = Duration::from_mins(15);
 
-pub(crate) struct Parameters {
+pub(crate) struct FleetParameters {
     name: &'static str,
     quota: AccountQuota,
     /// Settings of the controller besides the quota's. A larger quota needs more concurrency.
@@ -38,7 +38,7 @@ pub(crate) struct Parameters {
 }
 
 /// Neon's quota with the controller's default settings.
-pub(crate) const AT_QUOTA: Parameters = Parameters {
+pub(crate) const AT_QUOTA: FleetParameters = FleetParameters {
     name: "fleet",
     quota: AccountQuota::NEON,
     settings: &[],
@@ -48,7 +48,7 @@ pub(crate) const AT_QUOTA: Parameters = Parameters {
 };
 
 /// Ten times Neon's quota.
-pub(crate) const TENFOLD: Parameters = Parameters {
+pub(crate) const TENFOLD: FleetParameters = FleetParameters {
     name: "fleet_tenfold",
     quota: AccountQuota {
         requests_per_minute: 7_000,
@@ -61,7 +61,7 @@ pub(crate) const TENFOLD: Parameters = Parameters {
     concurrency: 128,
 };
 
-pub(crate) async fn measure(parameters: &Parameters, tenants: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(parameters: &FleetParameters, tenants: usize) -> Result<Vec<Figure>> {
     let mut figures = Figures::new(parameters.name, tenants);
     let environment = Environment::start("neon").await?;
     let mut settings = vec![(
@@ -141,7 +141,7 @@ async fn apply(environment: &Environment, name: &str) -> Result<()> {
 /// machine can do.
 async fn measure_baseline(
     environment: &Environment,
-    parameters: &Parameters,
+    parameters: &FleetParameters,
     tenants: usize,
 ) -> Result<f64> {
     let mut times = ReadyTimes::watch(environment.client(), BASELINE_NAMESPACE);

@@ -160,15 +160,15 @@ async fn measure(benchmark: Benchmark, quick: bool) -> Result<Vec<Figure>> {
     match benchmark {
         Benchmark::App => {
             let (sign_ups, tenants) = if quick { (3, 200) } else { (20, 10_000) };
-            Box::pin(app::measure(&app::Parameters { sign_ups, tenants })).await
+            Box::pin(app::measure(&app::AppParameters { sign_ups, tenants })).await
         }
         Benchmark::Neon => {
             let (projects, calls) = if quick { (300, 500) } else { (10_000, 5_000) };
-            Box::pin(neon::measure(&neon::Parameters { projects, calls })).await
+            Box::pin(neon::measure(&neon::NeonParameters { projects, calls })).await
         }
         Benchmark::DataPlane => {
             let (rounds, seconds) = if quick { (3, 2) } else { (6, 8) };
-            Box::pin(data_plane::measure(&data_plane::Parameters {
+            Box::pin(data_plane::measure(&data_plane::DataPlaneParameters {
                 rounds,
                 seconds,
             }))

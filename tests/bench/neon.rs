@@ -40,7 +40,7 @@ const UNLIMITED_QUOTA: AccountQuota = AccountQuota {
     burst: 100_000,
 };
 
-pub(crate) struct Parameters {
+pub(crate) struct NeonParameters {
     pub(crate) projects: usize,
     pub(crate) calls: usize,
 }
@@ -59,7 +59,7 @@ struct ReadyFile {
 }
 
 /// Runs all measurements on one emulator: the calls first, while there is one project.
-pub(crate) async fn measure(parameters: &Parameters) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(parameters: &NeonParameters) -> Result<Vec<Figure>> {
     let mut call_figures = Figures::new("neon", parameters.calls);
     let mut project_figures = Figures::new("neon", parameters.projects);
     let fixture = Fixture::start().await?;

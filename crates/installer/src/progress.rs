@@ -21,13 +21,13 @@ static LINE: Mutex<Line> = Mutex::new(Line {
 });
 
 struct Line {
-    steps: Vec<Step>,
+    steps: Vec<ActiveStep>,
     next_id: u64,
     drawn: Option<Instant>,
     on_screen: bool,
 }
 
-struct Step {
+struct ActiveStep {
     id: u64,
     title: String,
     detail: String,
@@ -52,7 +52,7 @@ impl Progress {
         if line.steps.is_empty() {
             line.drawn = Some(started);
         }
-        line.steps.push(Step {
+        line.steps.push(ActiveStep {
             id,
             title: title.into(),
             detail: String::new(),

@@ -35,3 +35,10 @@ async fn a_new_server_has_pgvector_and_leaves_nothing_behind() -> Result<()> {
     assert!(!path.exists());
     Ok(())
 }
+
+#[test]
+fn the_installer_exports_the_variable_that_local_servers_reads() -> Result<()> {
+    let exported = installer::Component::Postgres.install()?;
+    assert_eq!(exported[0].0, local_servers::postgres::BIN_DIR_VARIABLE);
+    Ok(())
+}

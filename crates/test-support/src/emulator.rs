@@ -129,3 +129,18 @@ async fn api_document() -> Result<Arc<Document>> {
     };
     DOCUMENT.get_or_try_init(read).await.cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use installer::Component;
+    use neon_emulator::document::DOCUMENT_VARIABLE;
+
+    use super::*;
+
+    #[test]
+    fn the_installer_exports_the_variable_that_the_emulator_reads() -> Result<()> {
+        let exported = Component::NeonTools.install()?;
+        assert!(exported.iter().any(|(name, _)| *name == DOCUMENT_VARIABLE));
+        Ok(())
+    }
+}

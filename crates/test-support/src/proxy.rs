@@ -13,12 +13,12 @@ use tokio::task::AbortHandle;
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     listening: AbortHandle,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     target: AtomicU16,
     /// Whether connections are forwarded.
     open: watch::Sender<bool>,
@@ -37,7 +37,7 @@ impl Proxy {
     pub async fn listen() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             target: AtomicU16::new(0),
             open: watch::Sender::new(true),
             connections: AtomicU64::new(0),
@@ -87,7 +87,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<ProxyState>) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             continue;
@@ -102,7 +102,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn relay(mut client: TcpStream, shared: Arc<Shared>, mut open: watch::Receiver<bool>) {
+async fn relay(mut client: TcpStream, shared: Arc<ProxyState>, mut open: watch::Receiver<bool>) {
     let target = shared.target.load(Ordering::Relaxed);
     let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else {
         return;

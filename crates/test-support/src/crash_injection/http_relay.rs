@@ -39,7 +39,7 @@ pub struct HttpRelay {
     listening: AbortHandle,
 }
 
-struct Shared {
+struct RelayState {
     injector: CrashInjector,
     upstream: Upstream,
 }
@@ -51,7 +51,7 @@ impl HttpRelay {
     pub async fn start(injector: CrashInjector, upstream: Upstream) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared { injector, upstream });
+        let shared = Arc::new(RelayState { injector, upstream });
         Ok(Self {
             port,
             listening: tokio::spawn(accept(listener, shared)).abort_handle(),
@@ -69,7 +69,7 @@ impl Drop for HttpRelay {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<RelayState>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
@@ -87,7 +87,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn relay(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+async fn relay(shared: Arc<RelayState>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let name = (shared.upstream.effect)(&head.method, head.uri.path());
@@ -137,7 +137,7 @@ async fn relay(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
 }
 
 async fn send(
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     head: hyper::http::request::Parts,
     body: Bytes,
 ) -> io::Result<Response<Body>> {
