@@ -44,17 +44,16 @@ impl SiteOptions {
 pub(super) fn test_settings() -> BTreeMap<String, Value> {
     const MANY: &str = "60000/1m,60000/1m";
     [
-        "pages",
-        "changes",
+        "reads",
+        "writes",
         "searches",
         "uploads",
         "questions",
         "sign-ins",
-        "heavy",
-        "assets",
+        "expensive",
     ]
     .iter()
-    .map(|kind| (format!("rate-{kind}"), json!(MANY)))
+    .map(|kind| (format!("rate-limit-{kind}"), json!(MANY)))
     .chain([("log-filter".to_owned(), json!("info,app=debug"))])
     .collect()
 }
