@@ -133,7 +133,7 @@ async fn api_document() -> Result<Arc<Document>> {
 #[cfg(test)]
 mod tests {
     use installer::Component;
-    use neon_emulator::document::DOCUMENT_VARIABLE;
+    use neon_emulator::openapi::DOCUMENT_VARIABLE;
 
     use super::*;
 
