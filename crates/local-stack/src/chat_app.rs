@@ -75,7 +75,15 @@ pub type ChatApp = Program<PagesPort>;
 impl Program<PagesPort> {
     /// Migrates the main database, as the chart's init container does.
     pub async fn migrate(options: &ChatAppOptions) -> Result<()> {
-        let command = command(options, "migrate", free_port()?)?;
+        // The other arguments are for the roles that serve or work.
+        let config = options
+            .arguments
+            .iter()
+            .filter(|argument| argument.to_string_lossy().starts_with("--config"));
+        let mut command = BINARY
+            .command(&options.kubeconfig, &options.environment)
+            .context("failed to start the app")?;
+        command.arg("migrate").args(config);
         let mut process = Supervised::spawn(&command, &options.log)?;
         let started = Instant::now();
         loop {
