@@ -31,7 +31,7 @@ async fn deleting_a_document_removes_it_everywhere(site: &Site) -> Result<()> {
     let (ada, workspace, document) = sign_up_with_document(site, "Remover").await?;
     let document_path = format!("/w/{workspace}/documents/{document}");
     ada.get(&document_path).await?;
-    ada.post(&format!("{document_path}/remove"), &[])
+    ada.post(&format!("{document_path}/delete"), &[])
         .await?
         .expect_success("deletion")?;
     wait::poll(timeouts::DELETION, "the document's deletion", || async {
