@@ -50,7 +50,7 @@ await run(async ({ newUser }) => {
   const names = [...failures.keys(), 'successful', 'another'];
   const bySize = new Map();
   const files = names.map((name, index) => {
-    const created = file(name, `The word of ${name} is heliograph ${'.'.repeat(index)}`);
+    const created = file(name, `The word of ${name} is heliograph ${'.'.repeat(40 * index)}`);
     bySize.set(String(created.buffer.length), name);
     return created;
   });
