@@ -73,7 +73,13 @@ impl ReconcileError {
     /// A failed call to Neon. `action` completes "failed to ...".
     pub fn neon(component: Component, action: &str, error: neon_client::Error) -> Self {
         let (reason, retry) = classify(error.kind());
-        let issue = Issue::new(component, reason, format!("failed to {action}"));
+        let message = match error.kind() {
+            ErrorKind::PlanLimit => {
+                format!("failed to {action}: {}", plan_advice(error.message()))
+            }
+            _ => format!("failed to {action}"),
+        };
+        let issue = Issue::new(component, reason, message);
         Self::new(issue, retry, Some(error.into()))
     }
 
@@ -138,10 +144,30 @@ pub fn account_issue(error: &neon_client::Error) -> Issue {
     )
 }
 
+/// What to change if the account's plan does not allow a setting, given the message of Neon.
+fn plan_advice(message: &str) -> String {
+    let message = message.to_ascii_lowercase();
+    let field = if message.contains("suspend") {
+        "remove compute.suspendTimeoutSeconds"
+    } else if message.contains("history") {
+        "lower or remove historyRetentionSeconds"
+    } else if message.contains("ip allow") || message.contains("allowed_ips") {
+        "remove allowedIPs"
+    } else if message.contains("autoscaling") || message.contains("compute size") {
+        "lower compute.maxCU"
+    } else {
+        "change the setting that the message names"
+    };
+    format!(
+        "{field} in the Tenant or in the defaults of its class, or upgrade the account's plan in Neon"
+    )
+}
+
 fn classify(kind: ErrorKind) -> (Reason, Retry) {
     match kind {
         ErrorKind::Auth => (Reason::Unauthorized, Retry::OnChange),
         ErrorKind::LimitExceeded => (Reason::AccountLimit, Retry::OnChange),
+        ErrorKind::PlanLimit => (Reason::PlanLimit, Retry::OnChange),
         ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::PreconditionFailed => {
             (Reason::NeonRequestRejected, Retry::OnChange)
         }

@@ -147,6 +147,9 @@ reasons! {
     AdoptionMismatch,
     /// Neon rejected the request. The message contains Neon's error message.
     NeonRequestRejected,
+    /// The plan of the Neon account does not allow a setting of the Tenant or its class. The message
+    /// names the field and what to write.
+    PlanLimit,
     /// A limit of the Neon account is reached. The message contains Neon's error message.
     AccountLimit,
     /// Neon is rate limiting the account.

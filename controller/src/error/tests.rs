@@ -21,6 +21,7 @@ fn each_neon_error_has_its_reason_and_retry() {
             Reason::AccountLimit,
             Retry::OnChange,
         ),
+        (ErrorKind::PlanLimit, Reason::PlanLimit, Retry::OnChange),
         (
             ErrorKind::Invalid,
             Reason::NeonRequestRejected,
@@ -178,4 +179,26 @@ fn a_failed_listing_gives_the_account_the_same_reasons() {
         "{}",
         issue.message
     );
+}
+
+#[test]
+fn the_advice_for_a_plan_limit_names_the_field() {
+    for (message, field) in [
+        (
+            "modifying the suspend interval is not permitted on this account",
+            "compute.suspendTimeoutSeconds",
+        ),
+        (
+            "requested history retention seconds exceeds allowed maximum",
+            "historyRetentionSeconds",
+        ),
+        ("IP Allow is not available on this account", "allowedIPs"),
+        (
+            "autoscaling_limit_max_cu 4 exceeds the maximum of the plan",
+            "compute.maxCU",
+        ),
+    ] {
+        let advice = plan_advice(message);
+        assert!(advice.contains(field), "{message}: {advice}");
+    }
 }

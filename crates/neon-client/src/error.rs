@@ -27,6 +27,9 @@ pub enum ErrorKind {
     /// A limit of the plan or the account is reached (402, or 403 and 422 with a matching code).
     /// Requires manual intervention.
     LimitExceeded,
+    /// The account's plan does not allow a setting in the request (4xx). The request had no effect.
+    /// Requires another setting or another plan.
+    PlanLimit,
     /// The request is invalid (400, 422 and other 4xx). A retry without changes fails again.
     Invalid,
     /// The request conflicts with the current state (409).
@@ -62,6 +65,7 @@ impl ErrorKind {
             Self::Locked => "locked",
             Self::RateLimited { .. } => "rate_limited",
             Self::LimitExceeded => "limit_exceeded",
+            Self::PlanLimit => "plan_limit",
             Self::Invalid => "invalid",
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition_failed",
@@ -94,6 +98,7 @@ impl ErrorKind {
             Self::Locked => "an operation is running in the project",
             Self::RateLimited { .. } => "the account is rate limited",
             Self::LimitExceeded => "an account limit is reached",
+            Self::PlanLimit => "the account's plan does not allow a setting",
             Self::Invalid => "the request is invalid",
             Self::Conflict => "the request conflicts with the current state",
             Self::PreconditionFailed => "a precondition is not met",

@@ -104,6 +104,9 @@ fn classify_response(
         // A proxy may send 408 although the API has received the request.
         408 | 500..=599 => ambiguous(ErrorKind::Unavailable { sent: true }),
         402 => (ErrorKind::LimitExceeded, RetryDecision::Never),
+        400 | 403 | 412 | 422 if is_plan_error(body) => {
+            (ErrorKind::PlanLimit, RetryDecision::Never)
+        }
         403 | 422 if is_limit_error(body) => (ErrorKind::LimitExceeded, RetryDecision::Never),
         401 | 403 => (ErrorKind::Auth, RetryDecision::Never),
         404 => (ErrorKind::NotFound, RetryDecision::Never),
@@ -125,6 +128,19 @@ fn is_limit_error(body: &ErrorBody) -> bool {
         || message.contains("limit exceeded")
         || message.contains("limit reached")
         || message.contains("quota exceeded")
+}
+
+/// Whether the error body reports that the account's plan does not allow a setting. These errors have
+/// no code, so the messages that the service sends are matched.
+fn is_plan_error(body: &ErrorBody) -> bool {
+    let code = body.code.to_ascii_uppercase();
+    let message = body.message.to_ascii_lowercase();
+    code == "BRANCHES_PROTECTED_LIMIT_EXCEEDED"
+        || message.contains("not permitted on this account")
+        || message.contains("exceeds allowed maximum")
+        || message.contains("not available on this account")
+        || message.contains("of the plan")
+        || message.contains("of your plan")
 }
 
 /// Returns the pause before the next request, or `None` if there must be none: a retry is not safe,

@@ -16,6 +16,7 @@ mod listener;
 mod middleware;
 mod operation_plan;
 mod operations;
+mod plan_limits;
 pub(crate) mod projects;
 mod request_log;
 mod roles;
@@ -112,6 +113,15 @@ impl Api {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Fails if the project has all the protected branches that the plan allows.
+    fn check_protected_branches(&self, rows: &[BranchRow]) -> Result<(), ApiError> {
+        let existing = rows
+            .iter()
+            .filter(|row| row.deleted_at_us.is_none() && row.protected)
+            .count();
+        Ok(self.limits.plan.check_protected_branches(existing)?)
     }
 
     /// Records the usage of a project's computes up to now.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_servers::postgres::{self, Server};
 use neon_emulator::faults::Fault;
-use neon_emulator::{Latency, Limits, RateLimits};
+use neon_emulator::{Latency, Limits, Plan, RateLimits};
 use service_kit::settings::{self, LoadError, Loaded, Sources};
 
 /// The Neon API and its data plane, on top of a PostgreSQL server
@@ -104,7 +104,10 @@ pub(crate) struct Serve {
     /// Time that a connection waits for a suspended compute, in milliseconds
     #[arg(long, value_name = "MS", help_heading = "Behaviour")]
     pub(crate) cold_start_ms: Option<u64>,
-    /// Most projects that are not deleted; more are rejected with 422
+    /// Plan of the account (free, launch, scale or agent); what it does not allow is rejected as by Neon
+    #[arg(long, value_name = "PLAN", default_value_t, help_heading = "Behaviour")]
+    pub(crate) plan: Plan,
+    /// Most projects that are not deleted, instead of the plan's limit; more are rejected with 422
     #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
     pub(crate) max_projects: Option<u32>,
     /// Most branches of a project; more are rejected with 422
@@ -227,6 +230,7 @@ impl Serve {
     pub(crate) fn limits(&self) -> Limits {
         let default = Limits::default();
         Limits {
+            plan: self.plan,
             projects: self.max_projects.or(default.projects),
             branches_per_project: self.max_branches.or(default.branches_per_project),
             data_connections: self

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Plan;
+
 /// The placeholder for the endpoint ID in a host template.
 pub const ENDPOINT_PLACEHOLDER: &str = "{endpoint}";
 
@@ -68,8 +70,10 @@ impl Default for Latency {
 /// Limits and timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// The account's plan.
+    pub plan: Plan,
     /// Maximum number of projects that are not deleted; further creations fail with 422. `None` is
-    /// unlimited.
+    /// the plan's limit.
     pub projects: Option<u32>,
     /// Maximum number of branches per project; further creations fail with 422. `None` is
     /// unlimited.
@@ -118,9 +122,17 @@ impl RateLimits {
     }
 }
 
+impl Limits {
+    /// Maximum number of projects of the account.
+    pub(crate) fn max_projects(&self) -> Option<u32> {
+        self.projects.or(self.plan.max_projects())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            plan: Plan::default(),
             projects: None,
             branches_per_project: None,
             data_connections: 1_000,

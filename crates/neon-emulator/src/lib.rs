@@ -61,6 +61,7 @@ mod clock;
 mod config;
 mod names;
 mod operations;
+mod plan;
 
 pub use api::admin::ProjectSummary;
 pub use api::projects::create::SeededProject;
@@ -70,6 +71,7 @@ pub use config::{
 pub use emulator::{Builder, Emulator, EmulatorError, POSTGRES_VARIABLE, StartError};
 pub use hosts::HostTemplateError;
 pub use operations::OPERATIONS;
+pub use plan::{Plan, UnknownPlan};
 pub use store::OpenError;
 pub use tls::TlsError;
 

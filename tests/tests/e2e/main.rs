@@ -9,6 +9,7 @@ mod deletion;
 mod drift;
 mod lifecycle;
 mod migrations;
+mod plans;
 mod replicas;
 mod secret_leaks;
 mod secrets;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         secrets::tests(),
         classes::tests(),
         migrations::tests(),
+        plans::tests(),
         drift::tests(),
         api_usage::tests(),
         suspend::tests(),

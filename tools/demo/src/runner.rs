@@ -25,7 +25,7 @@ use local_stack::postgres::Postgres;
 use local_stack::run_folder::RunFolder;
 use local_stack::s3::S3;
 use local_stack::signals::interrupted;
-use neon_emulator::{Emulator, Latency};
+use neon_emulator::{Emulator, Latency, Limits, Plan};
 
 use crate::cluster::Cluster;
 use crate::table::Table;
@@ -101,6 +101,11 @@ impl Demo {
             let emulator = Emulator::builder()
                 .postgres(postgres.uri())
                 .latency(Latency::neon())
+                // The plan of a new Neon account.
+                .limits(Limits {
+                    plan: Plan::Free,
+                    ..Limits::default()
+                })
                 .start()
                 .await?;
             anyhow::Ok((postgres, emulator))
@@ -115,7 +120,7 @@ impl Demo {
             }
         };
         say(&format!(
-            "Started the servers in {}: {}, {}, {}, and a Neon emulator with realistic latencies.",
+            "Started the servers in {}: {}, {}, {}, and a Neon emulator with realistic latencies and the limits of the Free plan.",
             elapsed(started.elapsed()),
             describe(cluster.is_managed(), "Kubernetes API"),
             describe(postgres.is_managed(), "PostgreSQL with pgvector"),

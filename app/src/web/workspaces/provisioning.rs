@@ -172,9 +172,10 @@ fn guidance(reason: &str) -> &'static str {
         | Reason::ClassTerminating
         | Reason::ClassLimitExceeded
         | Reason::InvalidSpec
-        | Reason::ImmutableField => {
-            "The database settings of this site have to be corrected. Your database is then created \
-             automatically."
+        | Reason::ImmutableField
+        | Reason::PlanLimit => {
+            "The database settings of this site are invalid. Once an administrator has corrected \
+             them, we create your database automatically."
         }
         Reason::ApiKeyInvalid | Reason::Unauthorized => {
             "The access to the database provider has to be renewed. Setup then continues \

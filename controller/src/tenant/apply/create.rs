@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use super::compute::read_write_compute;
 use super::credentials::store_credentials;
-use super::project::{default_compute, project_settings};
+use super::project::default_compute;
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
+use crate::tenant::drift::creation_settings;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
@@ -122,6 +123,8 @@ fn start_timings(rec: &mut Reconciliation<'_>) {
     });
 }
 
+/// Plans of Neon reject settings that they do not offer, even at their default values, so the request
+/// contains only what the Tenant or its class sets.
 fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
     CreateProject {
         region_id: Some(desired.region.clone()),
@@ -131,8 +134,8 @@ fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
             role_name: Some(desired.owner.clone()),
             ..FirstBranch::default()
         }),
-        settings: Some(project_settings(desired)),
-        default_endpoint_settings: Some(default_compute(desired)),
+        settings: creation_settings(desired),
+        default_endpoint_settings: default_compute(desired.compute),
         history_retention_seconds: desired.history_retention_seconds,
         store_passwords: Some(true),
         ..CreateProject::named(name)

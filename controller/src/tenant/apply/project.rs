@@ -3,16 +3,14 @@
 use crds::{Reason, Tenant};
 use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::{
-    AllowedIps, DefaultEndpointSettings, Endpoint, ProjectSettings, UpdateEndpoint, UpdateProject,
-};
+use neon_client::model::{DefaultEndpointSettings, Endpoint, UpdateEndpoint, UpdateProject};
 
 use super::compute::{no_read_write_compute, read_write_compute};
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
 use crate::issue::Component;
-use crate::tenant::desired::{ComputeSettings, DesiredState};
-use crate::tenant::drift::{compute_differs, project_differs};
+use crate::tenant::desired::ComputeSettings;
+use crate::tenant::drift::{compute_changes, compute_differs, project_changes, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
 use crate::tenant::reconciliation::Reconciliation;
 
@@ -182,8 +180,9 @@ fn observed_compute(endpoint: &Endpoint) -> ObservedCompute {
     }
 }
 
-/// Applies the desired settings to the project and, if given, to its compute. Both calls set
-/// absolute values, so they can be repeated. The number of concurrent updates is limited, because
+/// Applies the desired settings that differ to the project and, if given, to its compute. Plans of
+/// Neon reject settings that they do not offer, even at their current values, so nothing else is
+/// sent. Both calls set absolute values, so they can be repeated. The number of concurrent updates is limited, because
 /// each may wake a compute.
 pub(super) async fn update(
     rec: &mut Reconciliation<'_>,
@@ -207,21 +206,26 @@ pub(super) async fn update(
         .project
         .as_ref()
         .is_some_and(|project| project.adopted);
-    let changes = UpdateProject {
-        name: (!adopted).then(|| observed.project_name.clone()),
-        settings: Some(project_settings(&desired)),
-        default_endpoint_settings: Some(default_compute(&desired)),
-        history_retention_seconds: desired.history_retention_seconds,
-    };
-    let updated = neon.update_project(id, changes).await.map_err(|error| {
-        ReconcileError::neon(Component::Project, "update the project's settings", error)
-    })?;
-    account.record_write(&updated.project);
+    let listed = observed.listing.own.as_ref();
+    let mut changes = project_changes(listed, &desired, &observed.project_name, adopted);
+    let compute_settings = observed.compute.as_ref().map(|compute| compute.settings);
+    let compute_changes = compute_changes(compute_settings, desired.compute);
+    if compute.is_some() {
+        changes.default_endpoint_settings = default_compute(compute_changes);
+    }
+    let mut updated_at = listed.map(|listed| listed.updated_at.clone());
+    if changes != UpdateProject::default() {
+        let updated = neon.update_project(id, changes).await.map_err(|error| {
+            ReconcileError::neon(Component::Project, "update the project's settings", error)
+        })?;
+        account.record_write(&updated.project);
+        updated_at = Some(updated.project.updated_at.to_string());
+    }
     if let Some(compute) = compute {
         let changes = UpdateEndpoint {
-            autoscaling_limit_min_cu: desired.compute.min,
-            autoscaling_limit_max_cu: desired.compute.max,
-            suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
+            autoscaling_limit_min_cu: compute_changes.min,
+            autoscaling_limit_max_cu: compute_changes.max,
+            suspend_timeout_seconds: compute_changes.suspend_timeout_seconds,
             ..UpdateEndpoint::default()
         };
         let updated = neon
@@ -240,7 +244,7 @@ pub(super) async fn update(
         // project unchecked so that it is inspected next; otherwise an earlier external change of
         // the compute would go unnoticed.
         let compute_known = rec.state.compute.is_some();
-        project.checked_at = compute_known.then(|| updated.project.updated_at.to_string());
+        project.checked_at = updated_at.filter(|_| compute_known);
     }
     rec.status.effective = Some(desired.effective());
     rec.publish_event(
@@ -250,24 +254,13 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// The desired settings of a project.
-pub(super) fn project_settings(desired: &DesiredState) -> ProjectSettings {
-    ProjectSettings {
-        quota: Some(desired.quota),
-        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
-            ips: Some(ips),
-            protected_branches_only: Some(false),
-        }),
-        ..ProjectSettings::default()
-    }
-}
-
-/// The desired settings of computes that will be created in the project.
-pub(super) fn default_compute(desired: &DesiredState) -> DefaultEndpointSettings {
-    DefaultEndpointSettings {
-        autoscaling_limit_min_cu: desired.compute.min,
-        autoscaling_limit_max_cu: desired.compute.max,
-        suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
+/// These settings as the defaults of computes that will be created in the project; `None` if there
+/// are none.
+pub(super) fn default_compute(settings: ComputeSettings) -> Option<DefaultEndpointSettings> {
+    (settings != ComputeSettings::default()).then(|| DefaultEndpointSettings {
+        autoscaling_limit_min_cu: settings.min,
+        autoscaling_limit_max_cu: settings.max,
+        suspend_timeout_seconds: settings.suspend_timeout_seconds,
         ..DefaultEndpointSettings::default()
-    }
+    })
 }

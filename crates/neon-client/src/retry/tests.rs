@@ -157,6 +157,38 @@ fn each_status_maps_to_its_error_kind() {
 }
 
 #[test]
+fn a_setting_that_the_plan_does_not_allow_is_recognized_by_its_message() {
+    let messages = [
+        (
+            412,
+            "modifying the suspend interval is not permitted on this account",
+        ),
+        (
+            400,
+            "requested history retention seconds exceeds allowed maximum; \
+             requested_history_retention_seconds:\"86400\", max:\"21600\"",
+        ),
+    ];
+    for (status, message) in messages {
+        let error = AttemptError::ErrorResponse {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after: None,
+            body: ErrorBody {
+                message: message.to_owned(),
+                ..ErrorBody::default()
+            },
+        };
+        assert_eq!(
+            classify(false, &error),
+            (ErrorKind::PlanLimit, RetryDecision::Never),
+            "{message}"
+        );
+    }
+    let protected = error_response(422, "BRANCHES_PROTECTED_LIMIT_EXCEEDED");
+    assert_eq!(classify(false, &protected).0, ErrorKind::PlanLimit);
+}
+
+#[test]
 fn a_limit_error_is_also_recognized_by_its_message() {
     let body = ErrorBody {
         message: "Projects limit exceeded for this plan".into(),

@@ -20,7 +20,6 @@ pub(crate) const ORGANIZATION: &str = "org-emulator-00000001";
 /// The user that owns every API key.
 const USER: &str = "6e1f0000-0000-4000-8000-000000000001";
 const EMAIL: &str = "emulator@example.test";
-const PLAN: &str = "scale_v3";
 /// The value that the API uses for "no limit".
 const NO_LIMIT: i64 = -1;
 
@@ -59,10 +58,10 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
         name: "Emulator".to_owned(),
         last_name: String::new(),
         image: String::new(),
-        plan: PLAN.to_owned(),
-        projects_limit: api.limits.projects.map_or(NO_LIMIT, i64::from),
+        plan: api.limits.plan.api_name().to_owned(),
+        projects_limit: api.limits.max_projects().map_or(NO_LIMIT, i64::from),
         branches_limit: api.limits.branches_per_project.map_or(NO_LIMIT, i64::from),
-        max_autoscaling_limit: validate::MAX_AUTOSCALING_CU,
+        max_autoscaling_limit: api.limits.plan.max_cu().min(validate::MAX_AUTOSCALING_CU),
         active_seconds_limit: NO_LIMIT,
         compute_seconds_limit: None,
         auth_accounts: Vec::new(),
@@ -73,12 +72,12 @@ pub(super) async fn auth() -> Json<Value> {
     Json(json!({"account_id": USER, "auth_method": "api_key_user"}))
 }
 
-fn organization(id: OrgId) -> Organization {
+fn organization(api: &Api, id: OrgId) -> Organization {
     Organization {
         name: id.to_string(),
         handle: id.to_string(),
         id,
-        plan: PLAN.to_owned(),
+        plan: api.limits.plan.api_name().to_owned(),
         managed_by: "console".to_owned(),
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
@@ -104,7 +103,7 @@ pub(super) async fn organizations(
     let organizations = organization_ids(&api)
         .await?
         .into_iter()
-        .map(organization)
+        .map(|id| organization(&api, id))
         .collect();
     Ok(Json(OrganizationList { organizations }))
 }
@@ -114,7 +113,7 @@ pub(super) async fn get_organization(
     Path(id): Path<OrgId>,
 ) -> Result<Json<Organization>, ApiError> {
     if organization_ids(&api).await?.contains(&id) {
-        Ok(Json(organization(id)))
+        Ok(Json(organization(&api, id)))
     } else {
         Err(ApiError::not_found("organization"))
     }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use super::extract::{Body, Injected, Path, Query, flag};
-use super::{Api, branches, operation_plan, validate, view};
+use super::{Api, branches, operation_plan, plan_limits, validate, view};
 use crate::clock::from_millis;
 use crate::faults::Injection;
 use crate::store::{PlannedOperation, ProjectQuery, ProjectRow, Store, StoreError};
@@ -106,6 +106,7 @@ pub(super) async fn update(
     Injected(injection): Injected,
     Body(ProjectEnvelope { project: update }): Body<ProjectEnvelope<UpdateProject>>,
 ) -> Result<Json<UpdatedProject>, ApiError> {
+    plan_limits::project_update(api.limits.plan, &update)?;
     validate::project_update(&update)?;
     let endpoints = api.store.endpoints(&id).await?;
     let mut tx = api.store.begin().await?;

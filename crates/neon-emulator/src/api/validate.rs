@@ -10,6 +10,7 @@ use neon_client::model::{
 
 use super::error::ApiError;
 use crate::clock::Micros;
+use crate::plan::Plan;
 use crate::store::{BranchRow, ProjectSpec};
 
 /// The available regions: ID, name, latitude and longitude.
@@ -81,7 +82,6 @@ const DEFAULT_PG_VERSION: u16 = 17;
 const PG_VERSIONS: std::ops::RangeInclusive<u16> = 14..=18;
 const DEFAULT_PROVISIONER: &str = "k8s-neonvm";
 const PROVISIONERS: &[&str] = &["k8s-pod", "k8s-neonvm", "serverless-platform"];
-const DEFAULT_HISTORY_SECONDS: u32 = 86_400;
 const MAX_HISTORY_SECONDS: u32 = 2_592_000;
 const MIN_SUSPEND_SECONDS: i64 = 60;
 const MAX_SUSPEND_SECONDS: i64 = 604_800;
@@ -112,7 +112,7 @@ const RESERVED_ROLES: &[&str] = &[
 const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 
 /// A new project's specification, with all defaults applied.
-pub(crate) fn project_spec(request: &CreateProject) -> Result<ProjectSpec, ApiError> {
+pub(crate) fn project_spec(request: &CreateProject, plan: Plan) -> Result<ProjectSpec, ApiError> {
     if let Some(name) = &request.name {
         length("project.name", name, MAX_PROJECT_NAME_CHARS)?;
     }
@@ -134,7 +134,7 @@ pub(crate) fn project_spec(request: &CreateProject) -> Result<ProjectSpec, ApiEr
     }
     let history = request
         .history_retention_seconds
-        .unwrap_or(DEFAULT_HISTORY_SECONDS);
+        .unwrap_or(plan.default_history_seconds());
     history_retention(history)?;
     let settings = request.settings.clone().unwrap_or_default();
     project_settings(&settings)?;
@@ -209,14 +209,9 @@ pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
 /// Validates the autoscaling limits.
 pub(super) fn compute_sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
     for size in [min, max] {
-        let units = size.as_f64();
-        let whole = units.fract() == 0.0 && (1.0..=MAX_FIXED_CU).contains(&units);
-        if !whole
-            && size != ComputeUnits::from_quarters(1)
-            && size != ComputeUnits::from_quarters(2)
-        {
+        if !is_compute_size(size.as_f64()) {
             return Err(ApiError::invalid(format!(
-                "{size} is not a valid compute size: use 0.25, 0.5, or a whole number up to 56"
+                "{size} is not a valid compute size: use 0.25, 0.5, a whole number up to 16, or an even number up to 56"
             )));
         }
     }
@@ -232,6 +227,13 @@ pub(super) fn compute_sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+fn is_compute_size(units: f64) -> bool {
+    let fraction = units == 0.25 || units == 0.5;
+    let whole = units.fract() == 0.0 && (1.0..=MAX_AUTOSCALING_CU).contains(&units);
+    let even = units % 2.0 == 0.0 && (MAX_AUTOSCALING_CU..=MAX_FIXED_CU).contains(&units);
+    fraction || whole || even
 }
 
 /// Fills in missing autoscaling limits. A default that would cross the given limit is moved to it.

@@ -14,6 +14,7 @@ mod data_plane;
 mod faults;
 mod openapi;
 mod page;
+mod plans;
 mod pooled;
 mod rates;
 mod tools;

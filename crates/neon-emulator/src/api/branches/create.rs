@@ -16,7 +16,7 @@ use neon_client::model::{
 use super::{ensure_name_available, ensure_restorable, find_active, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, OptionalBody, Path};
-use crate::api::{Api, endpoints, operation_plan, validate, view};
+use crate::api::{Api, endpoints, operation_plan, plan_limits, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
 use crate::provision::copy::CopyScope;
@@ -58,6 +58,9 @@ pub(in crate::api) async fn create(
     let rows = Store::lock_branches(&mut tx, &project).await?;
     let parent_row = find_active(&rows, &parent)?;
     ensure_name_available(&rows, &name, &branch_id)?;
+    if requested.protected == Some(true) {
+        api.check_protected_branches(&rows)?;
+    }
     api.check_branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
     let timestamp = requested.parent_timestamp.map(Timestamp::as_microsecond);
@@ -142,6 +145,7 @@ async fn computes(
 ) -> Result<Vec<EndpointRow>, ApiError> {
     let mut rows: Vec<EndpointRow> = Vec::new();
     for requested in requested {
+        plan_limits::branch_compute(api.limits.plan, requested)?;
         if requested.endpoint_type == EndpointType::ReadWrite
             && rows.iter().any(|row| row.kind == EndpointKind::ReadWrite)
         {

@@ -30,6 +30,9 @@ pub(in crate::api) async fn update(
         row.name = name;
     }
     if let Some(protected) = changes.protected {
+        if protected && !row.protected {
+            api.check_protected_branches(&rows)?;
+        }
         row.protected = protected;
     }
     if let Some(expires_at) = changes.expires_at {

@@ -13,7 +13,7 @@ use neon_client::model::{
 use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, operation_plan, validate, view};
+use crate::api::{Api, operation_plan, plan_limits, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
 use crate::store::{EndpointKind, EndpointRow, ProjectRow, Store, StoreError};
@@ -26,6 +26,7 @@ pub(in crate::api) async fn create(
         endpoint: requested,
     }): Body<EndpointEnvelope<CreateEndpoint>>,
 ) -> Result<(StatusCode, Json<EndpointOperations>), ApiError> {
+    plan_limits::compute_creation(api.limits.plan, &requested)?;
     let branch = requested.branch_id.clone();
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;

@@ -12,7 +12,7 @@ use neon_client::model::{
 use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, operation_plan, validate, view};
+use crate::api::{Api, operation_plan, plan_limits, validate, view};
 use crate::compute::Compute;
 use crate::store::{EndpointKind, EndpointRow, Store, StoreError, Tx};
 
@@ -22,6 +22,7 @@ pub(in crate::api) async fn update(
     Injected(injection): Injected,
     Body(EndpointEnvelope { endpoint: update }): Body<EndpointEnvelope<UpdateEndpoint>>,
 ) -> Result<Json<EndpointOperations>, ApiError> {
+    plan_limits::compute_update(api.limits.plan, &update)?;
     validate::endpoint_update(&update)?;
     let branch = api.store.endpoint(&project, &endpoint).await?.branch_id;
     let _branch_lock = api.sessions.lock_branch_exclusive(&branch).await;

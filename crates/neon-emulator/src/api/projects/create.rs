@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected};
-use crate::api::{Api, branches, operation_plan, validate, view};
+use crate::api::{Api, branches, operation_plan, plan_limits, validate, view};
 use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
 use crate::store::{NewProject, PlannedOperation, ProjectSpec, Store};
@@ -26,10 +26,11 @@ pub(in crate::api) async fn create(
     Injected(injection): Injected,
     Body(ProjectEnvelope { project: request }): Body<ProjectEnvelope<CreateProject>>,
 ) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
-    let spec = validate::project_spec(&request)?;
+    plan_limits::project_creation(api.limits.plan, &request)?;
+    let spec = validate::project_spec(&request, api.limits.plan)?;
     let new = new_project(request.name.clone())?;
     let mut tx = api.store.begin().await?;
-    if let Some(limit) = api.limits.projects
+    if let Some(limit) = api.limits.max_projects()
         && Store::count_projects(&mut tx).await? >= i64::from(limit)
     {
         return Err(ApiError::new(
@@ -182,7 +183,7 @@ pub(crate) async fn seed(
     template: &CreateProject,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Vec<SeededProject>, ApiError> {
-    let spec = validate::project_spec(template)?;
+    let spec = validate::project_spec(template, api.limits.plan)?;
     let mut names = names.into_iter().peekable();
     let mut seeded = Vec::new();
     while names.peek().is_some() {

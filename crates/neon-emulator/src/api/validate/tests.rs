@@ -1,5 +1,9 @@
 use super::*;
 
+fn project_spec(request: &CreateProject) -> Result<ProjectSpec, ApiError> {
+    super::project_spec(request, Plan::default())
+}
+
 fn rejected_status(change: impl FnOnce(&mut CreateProject)) -> Option<u16> {
     let mut request = CreateProject::default();
     change(&mut request);
