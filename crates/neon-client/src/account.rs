@@ -4,7 +4,7 @@ use crate::{
     Call, Neon, Route,
     call::decode,
     ids::OrgId,
-    model::{CurrentUser, Organization, OrganizationList, Region, RegionList},
+    model::{AuthDetails, CurrentUser, Organization, OrganizationList, Region, RegionList},
 };
 
 /// Calls for regions. See [`Neon::regions`].
@@ -37,6 +37,12 @@ pub struct Users {
 impl Users {
     pub(crate) fn new(neon: Neon) -> Self {
         Self { neon }
+    }
+
+    /// Returns the user or the organization to which the API key belongs: `GET /auth`.
+    pub fn auth(&self) -> Call<AuthDetails> {
+        let request = self.neon.request(Route::GetAuthDetails, &[]);
+        Call::new(self.neon.clone(), request, decode)
     }
 
     /// Returns the user to whom the API key belongs: `GET /users/me`. The API rejects the call if

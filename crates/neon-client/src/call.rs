@@ -9,7 +9,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
-    Error, ErrorKind, Neon, Outcome, Permit, Route,
+    Error, ErrorKind, Neon, NotAfter, Outcome, Permit, Route,
     error::DecodeError,
     retry::{self, AttemptError, RetryDecision},
     transport::{self, FailedAttempt, Request},
@@ -29,7 +29,7 @@ pub struct Call<T> {
 pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) permit: Option<Permit>,
-    pub(crate) not_after: Option<Instant>,
+    pub(crate) not_after: Option<NotAfter>,
 }
 
 impl<T> Call<T> {
@@ -127,7 +127,7 @@ async fn send_with_retries<T>(
     let deadline = Instant::now() + timeout.unwrap_or(neon.call_timeout());
     let mut requests = 0;
     loop {
-        if not_after.is_some_and(|not_after| Instant::now() > not_after) {
+        if not_after.is_some_and(|not_after| not_after.has_passed()) {
             return Err(Error::new(route, ErrorKind::NotSent));
         }
         let request_id = Uuid::new_v4();
@@ -186,7 +186,7 @@ async fn send_once<T>(
     request: &Request,
     decode: fn(&[u8]) -> Result<T, serde_json::Error>,
     request_id: Uuid,
-    not_after: Option<Instant>,
+    not_after: Option<NotAfter>,
     deadline: Instant,
 ) -> Result<T, (Error, RetryDecision)> {
     let route = request.route;
@@ -215,7 +215,8 @@ async fn send_once<T>(
     let mut error = Error::new(route, kind);
     match &attempt_error {
         AttemptError::ErrorResponse { status, body, .. } => {
-            error = error.with_response(*status, &neon.redacted(body));
+            let body = body.clone().unwrap_or_default();
+            error = error.with_response(*status, &neon.redacted(&body));
         }
         AttemptError::InvalidResponse { status } => error = error.with_status(*status),
         _ => {}
@@ -231,10 +232,10 @@ async fn send_once<T>(
 async fn acquire_initial_permit(
     neon: &Neon,
     request: &Request,
-    not_after: Option<Instant>,
+    not_after: Option<NotAfter>,
 ) -> Result<Permit, Error> {
     let deadline = Instant::now() + neon.queue_timeout();
-    let deadline = not_after.map_or(deadline, |not_after| deadline.min(not_after));
+    let deadline = not_after.map_or(deadline, |not_after| deadline.min(not_after.monotonic()));
     timeout_at(deadline, acquire_permit(neon, request))
         .await
         .map_err(|_elapsed| Error::new(request.route, ErrorKind::NotSent))

@@ -31,6 +31,7 @@ mod consumption;
 mod databases;
 mod endpoints;
 mod error;
+mod not_after;
 mod observer;
 mod operations;
 mod pages;
@@ -52,6 +53,7 @@ pub use consumption::{
 pub use databases::Databases;
 pub use endpoints::Endpoints;
 pub use error::{Error, ErrorKind};
+pub use not_after::NotAfter;
 pub use observer::{NoObserver, Observer, Outcome};
 pub use operations::{
     ListOperations, OPERATIONS_TIMEOUT, Operations, POLL_INTERVAL, WaitError, WaitForOperations,

@@ -26,7 +26,9 @@ mod secret;
 mod settings;
 mod string_enum;
 
-pub use account::{CurrentUser, Organization, OrganizationList, Region, RegionList};
+pub use account::{
+    AuthDetails, AuthMethod, CurrentUser, Organization, OrganizationList, Region, RegionList,
+};
 pub use branch::{Branch, BranchRecovery, BranchState};
 pub use compute_units::{ComputeUnits, ComputeUnitsError};
 pub use connection::{ConnectionDetails, ConnectionParameters, ConnectionUri};

@@ -6,10 +6,9 @@ use std::{
 };
 
 use futures::{Stream, TryStreamExt};
-use tokio::time::Instant;
 
 use crate::{
-    Call, Error, Neon, Permit, Route,
+    Call, Error, Neon, NotAfter, Permit, Route,
     call::{CallOptions, decode},
     ids::{BranchId, DatabaseName, EndpointId, OrgId, ProjectId, RoleName},
     model::{
@@ -156,8 +155,8 @@ impl CreateProjectCall {
     /// Sets the time after which no request is sent, neither the first nor a retry. The call then
     /// fails with [`NotSent`](crate::ErrorKind::NotSent). The time is checked when the connection
     /// requests the body; a request without its body is incomplete, and no server acts on it.
-    pub fn not_after(mut self, not_after: impl Into<Instant>) -> Self {
-        self.options.not_after = Some(not_after.into());
+    pub fn not_after(mut self, not_after: NotAfter) -> Self {
+        self.options.not_after = Some(not_after);
         self
     }
 

@@ -25,7 +25,8 @@ pub(crate) enum AttemptError {
     ErrorResponse {
         status: StatusCode,
         retry_after: Option<Duration>,
-        body: ErrorBody,
+        /// `None` if the body is not an error of the API.
+        body: Option<ErrorBody>,
     },
     /// The API responded with a success status and an invalid body.
     InvalidResponse { status: StatusCode },
@@ -70,7 +71,7 @@ pub(crate) fn classify(idempotent: bool, error: &AttemptError) -> (ErrorKind, Re
             status,
             retry_after,
             body,
-        } => classify_response(*status, *retry_after, body, ambiguous),
+        } => classify_response(*status, *retry_after, body.as_ref(), ambiguous),
         AttemptError::InvalidResponse { .. } if idempotent => {
             (ErrorKind::InvalidResponse, RetryDecision::Never)
         }
@@ -85,7 +86,7 @@ pub(crate) fn classify(idempotent: bool, error: &AttemptError) -> (ErrorKind, Re
 fn classify_response(
     status: StatusCode,
     retry_after: Option<Duration>,
-    body: &ErrorBody,
+    body: Option<&ErrorBody>,
     ambiguous: impl FnOnce(ErrorKind) -> (ErrorKind, RetryDecision),
 ) -> (ErrorKind, RetryDecision) {
     let retry_after_pause = RetryDecision::Backoff {
@@ -100,14 +101,17 @@ fn classify_response(
                 RetryDecision::WaitForQuota { pause },
             )
         }
-        503 => (ErrorKind::Unavailable { sent: true }, retry_after_pause),
-        // A proxy may send 408 although the API has received the request.
+        503 if body.is_some() => (ErrorKind::Unavailable { sent: true }, retry_after_pause),
+        // A proxy may send 408, or 503 without an error of the API, although the API has received
+        // the request.
         408 | 500..=599 => ambiguous(ErrorKind::Unavailable { sent: true }),
         402 => (ErrorKind::LimitExceeded, RetryDecision::Never),
-        400 | 403 | 412 | 422 if is_plan_error(body) => {
+        400 | 403 | 412 | 422 if body.is_some_and(is_plan_error) => {
             (ErrorKind::PlanLimit, RetryDecision::Never)
         }
-        403 | 422 if is_limit_error(body) => (ErrorKind::LimitExceeded, RetryDecision::Never),
+        403 | 422 if body.is_some_and(is_limit_error) => {
+            (ErrorKind::LimitExceeded, RetryDecision::Never)
+        }
         401 | 403 => (ErrorKind::Auth, RetryDecision::Never),
         404 => (ErrorKind::NotFound, RetryDecision::Never),
         409 => (ErrorKind::Conflict, RetryDecision::Never),

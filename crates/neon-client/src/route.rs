@@ -122,6 +122,8 @@ routes! {
     ListBranchConsumption = "list_branch_consumption", GET "/consumption_history/v2/branches";
     /// Lists the regions in which projects can be created.
     ListRegions = "list_regions", GET "/regions";
+    /// Returns the user or the organization to which the API key belongs.
+    GetAuthDetails = "get_auth_details", GET "/auth";
     /// Returns the user to whom the API key belongs.
     GetCurrentUser = "get_current_user", GET "/users/me";
     /// Lists the organizations of the current user.

@@ -21,7 +21,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    Route,
+    NotAfter, Route,
     model::ErrorBody,
     retry::{AttemptError, MAX_RETRY_AFTER},
 };
@@ -78,7 +78,7 @@ pub(crate) async fn send(
     http: &reqwest::Client,
     request: &Request,
     request_id: Uuid,
-    not_after: Option<Instant>,
+    not_after: Option<NotAfter>,
     deadline: Instant,
 ) -> Result<SuccessResponse, FailedAttempt> {
     let progress = Arc::new(BodyProgress::default());
@@ -98,7 +98,7 @@ pub(crate) async fn send(
                 HeaderValue::from_static("application/json"),
             )
             .body(reqwest::Body::wrap(body));
-    } else if not_after.is_some_and(|not_after| Instant::now() > not_after) {
+    } else if not_after.is_some_and(|not_after| not_after.has_passed()) {
         return Err(AttemptError::NotAfterPassed.into());
     }
     let failed = |cause: Option<reqwest::Error>| {
@@ -124,8 +124,7 @@ pub(crate) async fn send(
             Err(AttemptError::InvalidResponse { status }.into())
         }
         Ok(Ok((status, headers, body))) => {
-            let body =
-                serde_json::from_slice::<ErrorBody>(&body.unwrap_or_default()).unwrap_or_default();
+            let body = serde_json::from_slice::<ErrorBody>(&body.unwrap_or_default()).ok();
             let retry_after = retry_after(&headers, Timestamp::now());
             Err(AttemptError::ErrorResponse {
                 status,
@@ -203,7 +202,7 @@ impl BodyProgress {
 /// `not_after`. A request without its body is incomplete, and no server acts on it.
 struct TrackedBody {
     bytes: Option<Bytes>,
-    not_after: Option<Instant>,
+    not_after: Option<NotAfter>,
     progress: Arc<BodyProgress>,
 }
 
@@ -225,7 +224,7 @@ impl http_body::Body for TrackedBody {
         };
         if self
             .not_after
-            .is_some_and(|not_after| Instant::now() > not_after)
+            .is_some_and(|not_after| not_after.has_passed())
         {
             self.progress
                 .not_after_passed
@@ -284,7 +283,8 @@ mod tests {
             body: Some(Bytes::from_static(b"the-body")),
         };
         let now = Instant::now();
-        let late = now.checked_sub(Duration::from_millis(1));
+        let monotonic = now.checked_sub(Duration::from_millis(1)).unwrap();
+        let late = Some(NotAfter::new(monotonic, Timestamp::MAX));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let failed = send(
             &http,

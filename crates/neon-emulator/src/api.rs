@@ -45,6 +45,7 @@ use self::listener::{DisconnectHandle, DisconnectableListener};
 pub(crate) use self::middleware::CallCounter;
 pub(crate) use self::middleware::is_allowed;
 pub(crate) use self::request_log::{LoggedRequest, RequestLog};
+use crate::api_key::ApiKey;
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;
 use crate::config::{Latency, Limits};
@@ -67,7 +68,7 @@ pub(crate) struct Api {
     pub(crate) hosts: Hosts,
     pub(crate) latency: Latency,
     pub(crate) limits: Limits,
-    pub(crate) keys: Vec<String>,
+    pub(crate) keys: Vec<ApiKey>,
     pub(crate) clock: Clock,
     pub(crate) calls: CallCounter,
     pub(crate) request_log: RequestLog,

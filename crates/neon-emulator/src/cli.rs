@@ -76,7 +76,8 @@ pub(crate) struct Serve {
     /// a connection option
     #[arg(long, value_name = "TEMPLATE", help_heading = "API and data plane")]
     pub(crate) host_template: Option<String>,
-    /// Accepted API key; can be repeated
+    /// Accepted API key; can be repeated. KEY@ORGANIZATION is the key of an organization, which sees only
+    /// its own projects
     #[arg(
         long,
         value_name = "KEY",

@@ -19,6 +19,7 @@ pub use self::start::StartError;
 use crate::api::admin::{self, ProjectSummary, summaries};
 use crate::api::projects::create::{SeededProject, seed};
 use crate::api::{Api, ApiError};
+use crate::api_key::ApiKey;
 use crate::clock::timestamp;
 use crate::faults::Faults;
 use crate::hosts::connectable;
@@ -109,7 +110,7 @@ impl Emulator {
 
     /// One of the accepted API keys.
     pub fn api_key(&self) -> &str {
-        self.api.keys.first().map_or("", String::as_str)
+        self.api.keys.first().map_or("", ApiKey::secret)
     }
 
     /// The address of the data plane.

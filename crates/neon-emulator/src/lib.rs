@@ -57,6 +57,7 @@ pub mod openapi;
 mod rate;
 
 // Basics.
+mod api_key;
 mod clock;
 mod config;
 mod names;
@@ -65,6 +66,7 @@ mod plan;
 
 pub use api::admin::ProjectSummary;
 pub use api::projects::create::SeededProject;
+pub use api_key::{ApiKey, InvalidApiKey};
 pub use config::{
     DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits, RateLimits,
 };

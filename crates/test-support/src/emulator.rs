@@ -17,6 +17,9 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+/// An API key of another account, which has no projects.
+pub const FOREIGN_API_KEY: &str = "napi_foreign";
+const FOREIGN_ORGANIZATION: &str = "org-foreign-00000001";
 const CLOCK_STEP_INTERVAL: Duration = Duration::from_millis(150);
 /// Shorter than the minimum suspend timeout of a minute, so that a pause between two statements
 /// does not suspend the compute.
@@ -59,7 +62,10 @@ impl TestEmulator {
             latency.cold_start_ms = COLD_START_MS;
             limits.compute_wait_ms = COMPUTE_WAIT_MS;
         }
-        let builder = builder.document(api_document().await?);
+        let foreign = format!("{FOREIGN_API_KEY}@{FOREIGN_ORGANIZATION}");
+        let builder = builder
+            .document(api_document().await?)
+            .api_keys([neon_emulator::DEFAULT_API_KEY, &foreign]);
         let emulator = Arc::new(builder.latency(latency).limits(limits).start().await?);
         let mut clock = JoinSet::new();
         if suspension == ComputeSuspension::Accelerated {

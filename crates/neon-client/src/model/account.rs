@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::nulls;
+use super::{nulls, string_enum::string_enum};
 use crate::ids::{OrgId, RegionId};
 
 /// A region in which projects can be created.
@@ -89,6 +89,25 @@ pub struct Organization {
     pub created_at: Timestamp,
     /// Time of the last update.
     pub updated_at: Timestamp,
+}
+
+string_enum! {
+    /// How a call is authenticated.
+    AuthMethod {
+        /// The API key of a user.
+        ApiKeyUser = "api_key_user",
+        /// The API key of an organization.
+        ApiKeyOrg = "api_key_org",
+    }
+}
+
+/// Whom the API key belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthDetails {
+    /// Id of the user or the organization.
+    pub account_id: String,
+    /// Kind of the key.
+    pub auth_method: AuthMethod,
 }
 
 /// `{"regions": [...]}`.

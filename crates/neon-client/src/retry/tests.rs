@@ -12,7 +12,7 @@ fn error_response(status: u16, code: &str) -> AttemptError {
     AttemptError::ErrorResponse {
         status: StatusCode::from_u16(status).unwrap(),
         retry_after: None,
-        body,
+        body: Some(body),
     }
 }
 
@@ -23,17 +23,18 @@ fn any_attempt_error() -> impl Strategy<Value = AttemptError> {
         prop::option::of(0..500_u64),
         ".{0,20}",
         ".{0,20}",
+        any::<bool>(),
     )
-        .prop_map(|(status, seconds, code, message)| {
+        .prop_map(|(status, seconds, code, message, is_json)| {
             let retry_after = seconds.map(Duration::from_secs);
             AttemptError::ErrorResponse {
                 status,
                 retry_after,
-                body: ErrorBody {
+                body: is_json.then_some(ErrorBody {
                     code,
                     message,
                     request_id: None,
-                },
+                }),
             }
         });
     prop_oneof![
@@ -49,7 +50,11 @@ fn any_attempt_error() -> impl Strategy<Value = AttemptError> {
 /// Whether the request certainly had no effect: the API rejected it or never received it.
 fn certainly_had_no_effect(failure: &AttemptError) -> bool {
     match failure {
-        AttemptError::ErrorResponse { status, .. } => matches!(status.as_u16(), 423 | 429 | 503),
+        AttemptError::ErrorResponse { status, body, .. } => match status.as_u16() {
+            423 | 429 => true,
+            503 => body.is_some(),
+            _ => false,
+        },
         AttemptError::NotWritten => true,
         _ => false,
     }
@@ -65,8 +70,9 @@ proptest! {
     #[test]
     fn exactly_the_requests_that_may_have_had_an_effect_are_ambiguous(failure in any_attempt_error()) {
         let may_have = match &failure {
-            AttemptError::ErrorResponse { status, .. } => {
-                status.as_u16() == 408 || (500..600).contains(&status.as_u16()) && status.as_u16() != 503
+            AttemptError::ErrorResponse { status, body, .. } => {
+                let from_api = status.as_u16() == 503 && body.is_some();
+                status.as_u16() == 408 || (500..600).contains(&status.as_u16()) && !from_api
             }
             AttemptError::InvalidResponse { .. } | AttemptError::ConnectionLost | AttemptError::TimedOut => true,
             AttemptError::NotWritten | AttemptError::NotAfterPassed => false,

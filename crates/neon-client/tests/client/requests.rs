@@ -178,6 +178,7 @@ async fn account(neon: &Neon) -> Vec<Route> {
         of_projects.try_next().await.unwrap_err().route(),
         of_branches.try_next().await.unwrap_err().route(),
         route_of!(neon.regions().list().send()),
+        route_of!(neon.users().auth().send()),
         route_of!(neon.users().me().send()),
         route_of!(neon.organizations().list().send()),
         route_of!(neon.organizations().get(&organization()).send()),

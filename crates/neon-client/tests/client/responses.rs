@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use neon_client::{
-    AccountQuota, ErrorKind, Observer, Outcome, Priority, Route, model::CreateProject,
+    AccountQuota, ErrorKind, NotAfter, Observer, Outcome, Priority, Route, model::CreateProject,
 };
 use parking_lot::Mutex;
 
@@ -163,7 +164,7 @@ async fn a_creation_is_not_sent_after_not_after() {
             .neon()
             .projects()
             .create(CreateProject::named("tenant-1"))
-            .not_after(not_after)
+            .not_after(NotAfter::new(not_after, Timestamp::MAX))
             .send()
     };
     let error = create(
@@ -181,6 +182,17 @@ async fn a_creation_is_not_sent_after_not_after() {
         (error.kind(), server.count()),
         (ErrorKind::NotSent, 1),
         "it is not retried after an error either"
+    );
+    let suspended = NotAfter::new(
+        Instant::now() + Duration::from_mins(1),
+        Timestamp::now() - SignedDuration::from_secs(1),
+    );
+    let call = server.neon().projects().create(CreateProject::named("b"));
+    let error = call.not_after(suspended).send().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), server.count()),
+        (ErrorKind::NotSent, 1),
+        "the machine was suspended"
     );
 }
 
@@ -205,7 +217,7 @@ async fn a_creation_uses_its_reserved_permit() {
         ErrorKind::NotSent,
         "the only permit of this minute is in use"
     );
-    let not_after = Instant::now() + Duration::from_secs(5);
+    let not_after = NotAfter::new(Instant::now() + Duration::from_secs(5), Timestamp::MAX);
     neon.projects()
         .create(CreateProject::named("tenant-1"))
         .permit(permit)

@@ -153,6 +153,7 @@ fn deserialize_for(route: Route, response: Value) -> Result<(), serde_json::Erro
         Route::ListProjectConsumption => deserialize::<model::ProjectConsumptionPage>(response),
         Route::ListBranchConsumption => deserialize::<model::BranchConsumptionPage>(response),
         Route::ListRegions => deserialize::<model::RegionList>(response),
+        Route::GetAuthDetails => deserialize::<model::AuthDetails>(response),
         Route::GetCurrentUser => deserialize::<model::CurrentUser>(response),
         Route::ListOrganizations => deserialize::<model::OrganizationList>(response),
         Route::GetOrganization => deserialize::<model::Organization>(response),

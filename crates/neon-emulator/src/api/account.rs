@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use neon_client::ids::OrgId;
-use neon_client::model::{CurrentUser, Organization, OrganizationList, Region, RegionList};
+use neon_client::model::{
+    AuthDetails, AuthMethod, CurrentUser, Organization, OrganizationList, Region, RegionList,
+};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::extract::{Path, Query};
+use super::extract::{Caller, Path, Query};
 use super::{Api, validate};
 use crate::store::StoreError;
 
@@ -68,8 +69,17 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
     })
 }
 
-pub(super) async fn auth() -> Json<Value> {
-    Json(json!({"account_id": USER, "auth_method": "api_key_user"}))
+pub(super) async fn auth(Caller(organization): Caller) -> Json<AuthDetails> {
+    Json(match organization {
+        Some(organization) => AuthDetails {
+            account_id: organization.to_string(),
+            auth_method: AuthMethod::ApiKeyOrg,
+        },
+        None => AuthDetails {
+            account_id: USER.to_owned(),
+            auth_method: AuthMethod::ApiKeyUser,
+        },
+    })
 }
 
 fn organization(api: &Api, id: OrgId) -> Organization {

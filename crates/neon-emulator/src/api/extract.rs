@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request::Parts;
+use neon_client::ids::OrgId;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize as _, Deserializer};
 
@@ -34,6 +35,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Injected {
         Ok(Extension::from_request_parts(parts, state)
             .await
             .map(|Extension(injection)| Self(injection))?)
+    }
+}
+
+/// The organization whose key the call carries; `None` for the key of the user.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(pub(super) Option<OrgId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Extension::from_request_parts(parts, state)
+            .await
+            .map(|Extension(caller)| caller)?)
     }
 }
 

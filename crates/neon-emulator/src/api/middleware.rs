@@ -20,9 +20,10 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
-use super::extract::MAX_BODY_BYTES;
+use super::extract::{Caller, MAX_BODY_BYTES};
 use super::listener::DisconnectHandle;
 use super::request_log::LoggedRequest;
+use crate::api_key::ApiKey;
 use crate::faults::{Effect, Injection};
 use crate::openapi::Exchange;
 use crate::operations;
@@ -104,9 +105,14 @@ async fn process(
     entry: &mut LoggedRequest,
 ) -> Response {
     let request_id = request_id(request.headers());
-    if !is_allowed(api, request.headers()) {
+    let Some(key) = key_of(api, request.headers()) else {
         return finish(unauthorized().into_response(), &request_id);
+    };
+    let caller = Caller(key.organization().cloned());
+    if let Err(error) = check_access(api, &caller, request.uri().path()).await {
+        return finish(error.into_response(), &request_id);
     }
+    request.extensions_mut().insert(caller);
     let injection = Arc::new(decide(api, entry.operation, request.uri().path()));
     entry.faults.clone_from(&injection.labels);
     tokio::time::sleep(latency(api, &injection)).await;
@@ -256,12 +262,33 @@ async fn work_late(
 }
 
 pub(crate) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
-    headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .is_some_and(|(_, key)| api.keys.iter().any(|accepted| accepted == key.trim()))
+    key_of(api, headers).is_some()
+}
+
+/// The accepted key that a request carries.
+fn key_of<'a>(api: &'a Api, headers: &HeaderMap) -> Option<&'a ApiKey> {
+    let (_, key) = headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    api.keys
+        .iter()
+        .find(|accepted| accepted.secret() == key.trim())
+}
+
+/// As in Neon, a project of another organization does not exist for the key of an organization.
+async fn check_access(api: &Api, caller: &Caller, path: &str) -> Result<(), ApiError> {
+    let (Some(organization), Some(project)) = (&caller.0, project_of(path)) else {
+        return Ok(());
+    };
+    match api.store.organization_of(project).await? {
+        Some(owner) if owner.as_deref() != Some(organization.as_str()) => {
+            Err(ApiError::not_found("project"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unauthorized() -> ApiError {

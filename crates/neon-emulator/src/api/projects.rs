@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use super::extract::{Body, Injected, Path, Query, flag};
+use super::extract::{Body, Caller, Injected, Path, Query, flag};
 use super::{Api, branches, operation_plan, plan_limits, validate, view};
 use crate::clock::from_millis;
 use crate::faults::Injection;
@@ -38,6 +38,7 @@ pub(super) struct ListProjectsParams {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Injected(injection): Injected,
+    Caller(organization): Caller,
     Query(page): Query<ListProjectsParams>,
 ) -> Result<Json<ProjectPage>, ApiError> {
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
@@ -51,7 +52,7 @@ pub(super) async fn list(
         after: after.map_err(|_| ApiError::bad_request("invalid cursor"))?,
         limit,
         search: page.search.filter(|text| !text.is_empty()),
-        org_id: page.org_id,
+        org_id: organization.or(page.org_id),
         deleted_since: page.recoverable.then(|| api.recoverable_since()),
     };
     let rows = api.store.projects(&query).await?;

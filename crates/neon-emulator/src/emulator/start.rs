@@ -16,6 +16,7 @@ use super::builder::Settings;
 use super::server::{BackingServer, ServerSource};
 use super::{Emulator, maintenance};
 use crate::api::{self, Api, CallCounter, RateLimiter, RequestLog};
+use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
 use crate::data_plane::{Backend, DataPlane};
@@ -34,6 +35,8 @@ use local_servers::postgres::PostgresError;
 pub enum StartError {
     #[error("at least one API key is required")]
     NoApiKey,
+    #[error(transparent)]
+    InvalidApiKey(#[from] InvalidApiKey),
     #[error(transparent)]
     HostTemplate(#[from] HostTemplateError),
     /// No PostgreSQL server is configured, and none could be started.
@@ -73,6 +76,7 @@ pub(super) async fn start(
 /// What can be checked and allocated without a PostgreSQL server, so that failures leave nothing
 /// behind there.
 pub(super) struct Preflight {
+    keys: Vec<ApiKey>,
     api_listener: TcpListener,
     data_listener: TcpListener,
     api_address: SocketAddr,
@@ -83,7 +87,13 @@ pub(super) struct Preflight {
 
 impl Preflight {
     pub(super) async fn run(settings: &mut Settings) -> Result<Self, StartError> {
-        if settings.api_keys.iter().all(String::is_empty) {
+        let keys = settings
+            .api_keys
+            .iter()
+            .filter(|key| !key.is_empty())
+            .map(|key| key.parse())
+            .collect::<Result<Vec<ApiKey>, _>>()?;
+        if keys.is_empty() {
             return Err(StartError::NoApiKey);
         }
         let faults = Faults::new(std::mem::take(&mut settings.faults), settings.seed)?;
@@ -93,6 +103,7 @@ impl Preflight {
         let data_address = address(&data_listener, settings.data_listen)?;
         let port = settings.advertised_data_port.unwrap_or(data_address.port());
         Ok(Self {
+            keys,
             hosts: Hosts::new(settings.host_template.clone(), port)?,
             api_listener,
             data_listener,
@@ -110,6 +121,7 @@ impl Preflight {
         settings: Settings,
     ) -> Result<Emulator, StartError> {
         let Self {
+            keys,
             api_listener,
             data_listener,
             api_address,
@@ -173,11 +185,7 @@ impl Preflight {
             request_log: RequestLog::default(),
             address: api_address,
             data_address,
-            keys: settings
-                .api_keys
-                .into_iter()
-                .filter(|key| !key.is_empty())
-                .collect(),
+            keys,
             clock,
             calls: CallCounter::default(),
             conformance: Conformance::new(settings.document),

@@ -111,7 +111,7 @@ fn has_key(api: &Api, headers: &HeaderMap) -> bool {
         text.split_once(':')
             .map(|(_, password)| password.to_owned())
     };
-    password().is_some_and(|password| api.keys.contains(&password))
+    password().is_some_and(|password| api.keys.iter().any(|key| key.secret() == password))
 }
 
 #[cfg(test)]

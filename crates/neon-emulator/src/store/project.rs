@@ -48,6 +48,19 @@ impl Store {
             .ok_or(StoreError::NotFound("project"))
     }
 
+    /// The organization of a project, which may be deleted; `None` if there is no such project.
+    pub(crate) async fn organization_of(
+        &self,
+        id: &str,
+    ) -> Result<Option<Option<String>>, StoreError> {
+        Ok(
+            sqlx::query_scalar("SELECT org_id FROM projects WHERE id = $1")
+                .bind(id)
+                .fetch_optional(self.pool())
+                .await?,
+        )
+    }
+
     /// Locks a project for a change. Fails with [`StoreError::Locked`] while an operation is
     /// running.
     pub(crate) async fn lock_project(

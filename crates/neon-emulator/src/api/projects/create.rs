@@ -12,7 +12,7 @@ use neon_client::model::{
 use serde::{Deserialize, Serialize};
 
 use crate::api::error::ApiError;
-use crate::api::extract::{Body, Injected};
+use crate::api::extract::{Body, Caller, Injected};
 use crate::api::{Api, branches, operation_plan, plan_limits, validate, view};
 use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
@@ -24,8 +24,12 @@ const SEED_BATCH: usize = 1_000;
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
     Injected(injection): Injected,
-    Body(ProjectEnvelope { project: request }): Body<ProjectEnvelope<CreateProject>>,
+    Caller(organization): Caller,
+    Body(ProjectEnvelope {
+        project: mut request,
+    }): Body<ProjectEnvelope<CreateProject>>,
 ) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
+    request.org_id = organization.or(request.org_id);
     plan_limits::project_creation(api.limits.plan, &request)?;
     let spec = validate::project_spec(&request, api.limits.plan)?;
     let new = new_project(request.name.clone())?;
