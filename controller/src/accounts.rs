@@ -6,36 +6,33 @@
 //! requests a listing that begins after a given time; callers that wait at the same time share one
 //! listing.
 
+mod account;
+mod listing_error;
 mod snapshot;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crds::{Reason, TenantClass};
-use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use neon_client::ids::{OrgId, ProjectId};
-use neon_client::model::Project;
+use neon_client::ids::OrgId;
 use parking_lot::{Mutex, RwLock};
-use secrecy::{ExposeSecret, SecretString};
-use tracing::info;
+use secrecy::SecretString;
 use url::Url;
 
 use crate::clock::WallClock;
 use crate::cluster::{ClusterApi, ClusterError};
-use crate::error::account_issue;
-use crate::identity::{InstallationId, TenantUid};
+use crate::identity::InstallationId;
 use crate::issue::{Component, Issue};
-use crate::neon::{NeonApi, NeonConnector};
+use crate::neon::NeonConnector;
 
-pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot};
+pub use account::Account;
+pub use listing_error::ListingError;
+pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot, is_unused};
 
-/// The maximum page size of the API.
-const PROJECTS_PER_PAGE: u16 = 400;
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";
 
 /// Identifies an account. Classes with the same key share its rate limit and its listings.
@@ -45,135 +42,6 @@ struct AccountKey {
     org_id: Option<String>,
     secret: String,
     secret_key: String,
-}
-
-/// One Neon account.
-pub struct Account {
-    id: usize,
-    key_generation: AtomicUsize,
-    listing_requested: AtomicBool,
-    client: RwLock<Arc<dyn NeonApi>>,
-    api_key: Mutex<SecretString>,
-    installation: InstallationId,
-    clock: WallClock,
-    snapshot: Mutex<Snapshot>,
-    /// Held during a listing, so that concurrent callers share one.
-    listing_lock: tokio::sync::Mutex<()>,
-    last_error: Mutex<Option<Issue>>,
-}
-
-impl Account {
-    /// Identifies the account within this process.
-    pub fn id(&self) -> usize {
-        self.id
-    }
-
-    /// Number of API keys that the account has had. A new key may have access to projects that the
-    /// previous one did not.
-    pub fn key_generation(&self) -> usize {
-        self.key_generation.load(Ordering::Relaxed)
-    }
-
-    /// Whether a listing was requested ahead of schedule. Resets the request.
-    pub fn take_listing_request(&self) -> bool {
-        self.listing_requested.swap(false, Ordering::Relaxed)
-    }
-
-    /// A client for calls that a user waits for.
-    pub fn client(&self) -> Arc<dyn NeonApi> {
-        self.client.read().clone()
-    }
-
-    /// A client for calls that no user waits for; the rate limiter lets those of
-    /// [`Account::client`] go first.
-    pub fn background_client(&self) -> Arc<dyn NeonApi> {
-        self.client().background()
-    }
-
-    /// Lists all projects of the account with `client`, unless the last complete listing began at
-    /// `since` or later.
-    pub async fn list_since(
-        &self,
-        since: Timestamp,
-        client: Arc<dyn NeonApi>,
-    ) -> Result<(), neon_client::Error> {
-        let _guard = self.listing_lock.lock().await;
-        if self
-            .snapshot
-            .lock()
-            .as_of()
-            .is_some_and(|as_of| as_of >= since)
-        {
-            return Ok(());
-        }
-        let mut listing = ListingBuilder::begin(self.clock.now());
-        let mut pages = client.list_projects(PROJECTS_PER_PAGE);
-        while let Some(page) = pages.next().await {
-            match page {
-                Ok(page) => listing.add_page(
-                    &page.projects,
-                    page.unavailable_project_ids,
-                    &self.installation,
-                ),
-                Err(error) => {
-                    *self.last_error.lock() = Some(account_issue(&error));
-                    return Err(error);
-                }
-            }
-        }
-        listing.finish(self.clock.now());
-        let mut snapshot = self.snapshot.lock();
-        snapshot.replace(listing);
-        info!(
-            neon.projects = snapshot.len(),
-            neon.pages = snapshot.pages(),
-            "listed the account's projects"
-        );
-        *self.last_error.lock() = None;
-        Ok(())
-    }
-
-    /// What the snapshot shows about a Tenant and the project recorded in its status.
-    pub fn listing_for(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ObservedListing {
-        self.snapshot.lock().listing_for(tenant, project)
-    }
-
-    /// Adds a project that the controller created or changed to the snapshot.
-    pub fn record_write(&self, project: &Project) {
-        let now = self.clock.now();
-        self.snapshot
-            .lock()
-            .record_write(project, &self.installation, now);
-    }
-
-    /// Removes a project that the controller deleted, or found deleted, from the snapshot.
-    pub fn record_deletion(&self, project: &ProjectId) {
-        self.snapshot
-            .lock()
-            .record_deletion(project, self.clock.now());
-    }
-
-    /// The projects of this installation that belong to none of `tenants`.
-    pub fn orphaned_projects(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
-        self.snapshot.lock().orphaned_projects(tenants)
-    }
-
-    /// Why the last listing failed; `None` if it succeeded.
-    pub fn last_error(&self) -> Option<Issue> {
-        self.last_error.lock().clone()
-    }
-
-    /// Whether any listing has completed.
-    pub fn is_listed(&self) -> bool {
-        self.snapshot.lock().as_of().is_some()
-    }
-
-    /// The time between two scheduled listings. It grows with the number of pages.
-    fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
-        let pages = u32::try_from(self.snapshot.lock().pages()).unwrap_or(u32::MAX);
-        let interval = Duration::from_hours(1) * pages / settings.drift_check_calls_per_hour.get();
-        settings.drift_check_interval.max(interval)
-    }
 }
 
 /// The accounts of all classes.
@@ -298,16 +166,9 @@ impl Accounts {
             .transpose()
             .map_err(|error| unusable(&error))?;
         if let Some(account) = by_key.get(&key) {
-            let mut current = account.api_key.lock();
-            if current.expose_secret() != api_key.expose_secret() {
-                // The rate limit applies to the account, so the client keeps its token bucket.
-                let client = account.client().with_access(org_id, api_key.clone());
-                *account.client.write() = client.map_err(|error| unusable(&error))?;
-                *current = api_key;
-                account.key_generation.fetch_add(1, Ordering::Relaxed);
-                account.listing_requested.store(true, Ordering::Relaxed);
-            }
-            drop(current);
+            account
+                .set_api_key(org_id, api_key)
+                .map_err(|error| unusable(&error))?;
             return Ok(account.clone());
         }
         // Organisations of one account share its rate limit.
@@ -320,24 +181,22 @@ impl Accounts {
             .find(has_same_api_key)
             .and_then(|other| by_key.get(other));
         let client = if let Some(sibling) = sibling {
-            sibling.client().with_access(org_id, api_key.clone())
+            sibling
+                .client()
+                .with_access(org_id.clone(), api_key.clone())
         } else {
             let base_url: Url = key.base_url.parse().map_err(|error| unusable(&error))?;
-            (self.connect)(base_url, org_id, api_key.clone())
+            (self.connect)(base_url, org_id.clone(), api_key.clone())
         };
         let client = client.map_err(|error| unusable(&error))?;
-        let account = Arc::new(Account {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            key_generation: AtomicUsize::new(1),
-            listing_requested: AtomicBool::new(false),
-            client: RwLock::new(client),
-            api_key: Mutex::new(api_key),
-            installation: self.installation.clone(),
-            clock: self.clock.clone(),
-            snapshot: Mutex::default(),
-            listing_lock: tokio::sync::Mutex::default(),
-            last_error: Mutex::default(),
-        });
+        let account = Arc::new(Account::new(
+            self.next_id.fetch_add(1, Ordering::Relaxed),
+            client,
+            org_id,
+            api_key,
+            self.installation.clone(),
+            self.clock.clone(),
+        ));
         by_key.insert(key, account.clone());
         Ok(account)
     }

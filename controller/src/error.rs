@@ -108,6 +108,14 @@ impl ReconcileError {
         self
     }
 
+    /// Whether Neon did not find what a call is about.
+    pub fn is_not_found(&self) -> bool {
+        let source = self.source.as_ref();
+        source
+            .and_then(|source| source.downcast_ref::<neon_client::Error>())
+            .is_some_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     /// The issue for the status, with the causes in its message.
     pub fn to_issue(&self) -> Issue {
         Issue {

@@ -13,12 +13,12 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations, Operation, Project,
-    ProjectPage, RecoveredProject, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations,
+    Operation, Project, ProjectPage, RecoveredProject, RoleOperations, UpdateEndpoint,
+    UpdateProject, UpdatedProject,
 };
-use neon_client::{AccountQuota, BuildError, Error, Neon, Permit, Priority, Route};
+use neon_client::{AccountQuota, BuildError, Error, Neon, NotAfter, Permit, Priority, Route};
 use secrecy::SecretString;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::config;
@@ -44,6 +44,9 @@ pub trait NeonApi: Send + Sync {
     /// A client whose calls let those of other clients of the account go first.
     fn background(&self) -> Arc<dyn NeonApi>;
 
+    /// Whom the API key belongs to.
+    fn auth_details(&self) -> NeonCall<AuthDetails>;
+
     /// Waits for a permit to create a project; `None` if the account has no rate limit.
     fn reserve_creation(&self) -> NeonCall<Option<Permit>>;
 
@@ -52,7 +55,7 @@ pub trait NeonApi: Send + Sync {
         &self,
         body: CreateProject,
         permit: Option<Permit>,
-        not_after: Instant,
+        not_after: NotAfter,
     ) -> NeonCall<CreatedProject>;
 
     fn project(&self, id: &ProjectId) -> NeonCall<Project>;
@@ -65,6 +68,9 @@ pub trait NeonApi: Send + Sync {
 
     /// The pages of a listing of all projects. The listing is complete if no page is an error.
     fn list_projects(&self, page_size: u16) -> BoxStream<'static, Result<ProjectPage, Error>>;
+
+    /// Whether the project is deleted and can be recovered.
+    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool>;
 
     /// The connection string of the direct host.
     fn connection_uri(
@@ -143,6 +149,10 @@ impl NeonApi for Neon {
         Arc::new(self.with_priority(Priority::Background))
     }
 
+    fn auth_details(&self) -> NeonCall<AuthDetails> {
+        self.users().auth().send().boxed()
+    }
+
     fn reserve_creation(&self) -> NeonCall<Option<Permit>> {
         let neon = self.clone();
         async move { neon.reserve(Route::CreateProject).await.map(Some) }.boxed()
@@ -152,7 +162,7 @@ impl NeonApi for Neon {
         &self,
         body: CreateProject,
         permit: Option<Permit>,
-        not_after: Instant,
+        not_after: NotAfter,
     ) -> NeonCall<CreatedProject> {
         let mut call = self.projects().create(body).not_after(not_after);
         if let Some(permit) = permit {
@@ -179,6 +189,12 @@ impl NeonApi for Neon {
 
     fn list_projects(&self, page_size: u16) -> BoxStream<'static, Result<ProjectPage, Error>> {
         self.projects().list().limit(page_size).pages().boxed()
+    }
+
+    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool> {
+        let deleted = self.projects().list().recoverable().search(id.as_str());
+        let id = id.clone();
+        async move { Ok(deleted.all().await?.projects.contains_key(&id)) }.boxed()
     }
 
     fn connection_uri(

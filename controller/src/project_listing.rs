@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use service_kit::error_chain;
 use tracing::{debug, warn};
 
-use crate::accounts::Account;
+use crate::accounts::{Account, ListingError};
 use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::tenant::observe::{begin, observe};
@@ -56,16 +56,17 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     let result = account
         .list_since(ctx.clock.now(), account.background_client())
         .await;
-    let wait = match result {
-        Ok(()) => {
-            enqueue_tenants_with_work(ctx, Some(account)).await;
-            ctx.accounts.listing_interval(account)
-        }
+    let wait = match &result {
+        Ok(()) => ctx.accounts.listing_interval(account),
         Err(error) => {
-            warn!(error = %error_chain(&error), "failed to list the account's projects");
+            warn!(error = %error_chain(error), "failed to list the account's projects");
             LISTING_RETRY
         }
     };
+    // An incomplete listing shows changes as well.
+    if !matches!(result, Err(ListingError::Neon(_))) {
+        enqueue_tenants_with_work(ctx, Some(account)).await;
+    }
     // The status of a class reports whether its account can be listed and which projects are
     // orphaned.
     for class in ctx.classes.state() {

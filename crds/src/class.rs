@@ -245,12 +245,24 @@ pub struct TenantClassStatus {
     /// key and the migrations are valid.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// Neon account that owns the class's projects, recorded when the API key is first used. The
+    /// controller does not use an API key of another account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountStatus>,
     /// Number of Tenants that reference the class.
     pub tenants: i64,
     /// Projects in the account that this installation created and that belong to no Tenant. The
     /// controller does not delete them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_projects: Option<OrphanedProjects>,
+}
+
+/// Neon account that owns the projects of a class.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatus {
+    /// Id of the user or the organization.
+    pub id: String,
 }
 
 /// Projects that this installation created and that belong to no Tenant.

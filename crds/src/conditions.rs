@@ -94,6 +94,9 @@ reasons! {
     ProjectNotFound,
     /// The project cannot be read at the moment. Neon reports it as unavailable, not as deleted.
     ProjectUnavailable,
+    /// Several projects carry the Tenant's mark, and nothing proves which of them may be deleted. The
+    /// annotation `dbpertenant.dev/delete-duplicate` names the one to delete.
+    DuplicateProject,
     /// Migrations are being applied.
     Migrating,
     /// A migration failed. The database remains at the last version that was applied successfully.
@@ -130,6 +133,9 @@ reasons! {
     ApiKeyInvalid,
     /// Neon rejected the API key.
     Unauthorized,
+    /// The API key belongs to another Neon account than the class's projects. The controller changes
+    /// nothing.
+    AccountMismatch,
     /// The account's Neon API does not respond.
     AccountUnreachable,
     /// The spec is invalid, or a required value is set in neither the Tenant nor the class.

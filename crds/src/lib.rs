@@ -17,8 +17,9 @@ mod status;
 mod validation;
 
 pub use class::{
-    Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, Migrations, MigrationsSource,
-    NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults,
+    AccountStatus, Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, Migrations,
+    MigrationsSource, NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec,
+    TenantClassStatus, TenantDefaults,
 };
 pub use conditions::{
     ConditionType, Reason, UnknownReason, find_condition, is_true, set_condition,
@@ -31,6 +32,6 @@ pub use spec::{
     DeletionPolicy, Quota, Tenant, TenantSpec,
 };
 pub use status::{
-    Binding, Connection, CreationIntent, Effective, Phase, ProjectStatus, SchemaStatus,
-    TenantStatus, Timings,
+    Binding, Connection, CreationIntent, Effective, LostCreation, Phase, ProjectStatus,
+    SchemaStatus, TenantStatus, Timings,
 };

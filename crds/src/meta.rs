@@ -13,9 +13,12 @@ pub mod annotations {
     /// tenant's database and checks the password.
     pub const RECONCILE_AT: &str = "dbpertenant.dev/reconcile-at";
     /// On a Tenant that is being deleted: with the value `true`, the controller removes the
-    /// finalizer even if the Neon account cannot be reached. The project, if there is one, remains
-    /// in Neon.
+    /// finalizer without any call to the Neon account. The project, if there is one, remains in
+    /// Neon.
     pub const ORPHAN: &str = "dbpertenant.dev/orphan";
+    /// On a Tenant with the reason `DuplicateProject`: the id of the project that the controller
+    /// deletes, which is one of those that the condition's message names.
+    pub const DELETE_DUPLICATE: &str = "dbpertenant.dev/delete-duplicate";
     /// On the connection Secret: the id of the project to which the credentials belong.
     pub const PROJECT_ID: &str = "dbpertenant.dev/project-id";
     /// On the connection Secret: a digest of the certificates in `ca.crt`, used to detect a changed

@@ -28,6 +28,10 @@ pub struct TenantStatus {
     /// recorded in `project`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<CreationIntent>,
+    /// Requests to create a project whose answer was lost, oldest first. A project that was created
+    /// in the window of such a request can be an unused duplicate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost_creations: Vec<LostCreation>,
     /// Values in effect after the class's defaults were applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
@@ -100,6 +104,9 @@ pub struct ProjectStatus {
 pub struct CreationIntent {
     /// Name of the requested project.
     pub project_name: String,
+    /// Time at which the request was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<MicroTime>,
     /// Time after which the request is not sent.
     pub not_after: MicroTime,
     /// Time after which a complete listing without the project proves that the request created
@@ -107,6 +114,16 @@ pub struct CreationIntent {
     pub settled_at: MicroTime,
     /// Number of the request, starting at 1.
     pub attempt: i32,
+}
+
+/// A request to create a project whose answer was lost.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LostCreation {
+    /// Time at which the request was recorded.
+    pub requested_at: MicroTime,
+    /// Time until which the request may have created a project.
+    pub settled_at: MicroTime,
 }
 
 /// Values in effect after the class's defaults were applied.

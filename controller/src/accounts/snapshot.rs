@@ -1,5 +1,10 @@
-//! The projects of an account: the last complete listing, with the controller's own writes since
-//! then applied to it. Pure.
+//! The projects of an account: the last listing, with the controller's own writes since then applied
+//! to it. Pure.
+//!
+//! Neon's lists are often partial: they contain only the ids of projects that could not be read in
+//! time. Such a project is kept as an earlier listing showed it. If none did, its name and therefore
+//! its Tenant are unknown, and the listing is incomplete: it does not prove that a Tenant has no
+//! project.
 //!
 //! The name of a project that the controller creates contains a mark: the installation id and the
 //! UID of the Tenant.
@@ -13,25 +18,39 @@ use neon_client::model::{AllowedIps, Project, Quota};
 
 use crate::identity::{InstallationId, TenantUid, marked_tenant};
 
+/// Largest storage of a project that holds nothing but Postgres's own catalogs.
+const MAX_UNUSED_STORAGE_BYTES: i64 = 64 << 20;
+
+/// Projects that are remembered after they disappeared from the listing. Beyond that, a deletion is
+/// confirmed by Neon's list of recoverable projects.
+const MAX_DEPARTED: usize = 100_000;
+
 #[derive(Debug, Default)]
 pub struct Snapshot {
+    /// When the last complete listing began.
     as_of: Option<Timestamp>,
+    /// When the last listing ended, complete or not.
     done_at: Option<Timestamp>,
+    /// Whether the last listing is complete.
+    complete: bool,
     pages: usize,
     projects: HashMap<ProjectId, ListingEntry>,
     by_mark: HashMap<TenantUid, Vec<ProjectId>>,
     unavailable: HashSet<ProjectId>,
+    /// Projects that an earlier listing showed and the last one does not.
+    departed: HashSet<ProjectId>,
     /// The controller's last write to each project, with its time. A listing that began before the
     /// write does not override it.
     local_writes: HashMap<ProjectId, (Timestamp, LocalWrite)>,
 }
 
-/// What the account's last complete listing shows about one Tenant.
+/// What the account's listings show about one Tenant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedListing {
-    /// When the listing began; `None` until the account has been listed once.
+    /// When the last complete listing began; `None` until there has been one. Only a complete
+    /// listing proves that a project does not exist.
     pub as_of: Option<Timestamp>,
-    /// When the listing ended.
+    /// When the last listing ended, complete or not.
     pub done_at: Option<Timestamp>,
     /// The project recorded in the Tenant's status.
     pub own: Option<ObservedProject>,
@@ -39,6 +58,8 @@ pub struct ObservedListing {
     pub marked: Vec<ObservedProject>,
     /// Whether Neon reports that it cannot read the recorded project at the moment.
     pub unavailable: bool,
+    /// Whether the last listing is complete and shows the recorded project.
+    pub own_confirmed: bool,
 }
 
 /// A project as a listing shows it.
@@ -54,11 +75,15 @@ pub struct ObservedProject {
     /// Allowed addresses in canonical form; `None` if the listing does not show the settings.
     pub allowed_ips: Option<BTreeSet<String>>,
     pub history_retention_seconds: Option<u32>,
+    /// Whether Neon's usage figures prove that nobody has used the project.
+    pub unused: bool,
 }
 
 #[derive(Clone, Debug)]
 struct ListingEntry {
     project: Arc<ObservedProject>,
+    /// Whether the last listing shows the project, rather than an earlier one or a local write.
+    listed: bool,
     /// The Tenant whose mark the project's name contains.
     mark: Option<TenantUid>,
 }
@@ -69,7 +94,7 @@ enum LocalWrite {
     Deleted,
 }
 
-/// Collects the pages of a listing until it is complete.
+/// Collects the pages of a listing.
 #[derive(Debug)]
 pub struct ListingBuilder {
     began_at: Timestamp,
@@ -108,15 +133,33 @@ impl ListingBuilder {
             .iter()
             .filter(|project| project.deleted_at.is_none())
         {
+            let entry = ListingEntry {
+                listed: true,
+                ..entry(project, installation)
+            };
+            self.projects.insert(project.id.clone(), entry);
+        }
+    }
+
+    /// Adds a project that was read by id, because a page contained only its id.
+    pub fn resolve(&mut self, project: &Project, installation: &InstallationId) {
+        self.unavailable.remove(&project.id);
+        if project.deleted_at.is_none() {
             self.projects
                 .insert(project.id.clone(), entry(project, installation));
         }
+    }
+
+    /// Records that a project, of which a page contained only the id, does not exist any more.
+    pub fn resolve_absent(&mut self, id: &ProjectId) {
+        self.unavailable.remove(id);
     }
 }
 
 fn entry(project: &Project, installation: &InstallationId) -> ListingEntry {
     ListingEntry {
         project: Arc::new(observed_project(project)),
+        listed: false,
         mark: marked_tenant(&project.name, installation),
     }
 }
@@ -136,13 +179,66 @@ fn observed_project(project: &Project) -> ObservedProject {
                 .map_or_else(BTreeSet::new, AllowedIps::canonical)
         }),
         history_retention_seconds: project.history_retention_seconds,
+        unused: is_unused(project),
     }
 }
 
+/// Whether the usage figures of a project prove that nobody has used it. Missing figures prove
+/// nothing.
+pub fn is_unused(project: &Project) -> bool {
+    project.compute_last_active_at.is_none()
+        && project.active_time.or(project.active_time_seconds) == Some(0)
+        && project
+            .synthetic_storage_size
+            .is_some_and(|bytes| bytes <= MAX_UNUSED_STORAGE_BYTES)
+}
+
 impl Snapshot {
-    /// Replaces the listing by a newer one, which must be complete.
-    pub fn replace(&mut self, listing: ListingBuilder) {
-        self.as_of = Some(listing.began_at);
+    /// The projects of which the listing contains only the id and that no earlier listing showed, in
+    /// the order of their ids.
+    pub fn unresolved(&self, listing: &ListingBuilder) -> BTreeSet<ProjectId> {
+        let is_deleted = |id: &ProjectId| {
+            self.local_writes.get(id).is_some_and(|(at, write)| {
+                *at >= listing.began_at && matches!(write, LocalWrite::Deleted)
+            })
+        };
+        listing
+            .unavailable
+            .iter()
+            .filter(|id| !listing.projects.contains_key(*id) && !self.projects.contains_key(*id))
+            .filter(|id| !is_deleted(id))
+            .cloned()
+            .collect()
+    }
+
+    /// Replaces the listing by a newer one. Returns the unresolved projects; if there are any, the
+    /// newer listing does not prove that a project does not exist.
+    pub fn replace(&mut self, mut listing: ListingBuilder) -> BTreeSet<ProjectId> {
+        let unresolved = self.unresolved(&listing);
+        for id in &listing.unavailable {
+            if let Some(known) = self.projects.get(id) {
+                listing
+                    .projects
+                    .entry(id.clone())
+                    .or_insert_with(|| ListingEntry {
+                        listed: false,
+                        ..known.clone()
+                    });
+            }
+        }
+        if unresolved.is_empty() {
+            self.as_of = Some(listing.began_at);
+        }
+        self.complete = unresolved.is_empty();
+        let before = std::mem::take(&mut self.projects);
+        if self.departed.len() > MAX_DEPARTED {
+            self.departed.clear();
+        }
+        self.departed.extend(
+            before
+                .into_keys()
+                .filter(|id| !listing.projects.contains_key(id)),
+        );
         self.done_at = Some(listing.finished_at);
         self.pages = listing.pages;
         self.projects = listing.projects;
@@ -160,6 +256,7 @@ impl Snapshot {
             }
         }
         self.rebuild_index();
+        unresolved
     }
 
     /// Adds a project that the controller created or changed at `now`.
@@ -182,6 +279,7 @@ impl Snapshot {
     pub fn record_deletion(&mut self, id: &ProjectId, now: Timestamp) {
         self.local_writes
             .insert(id.clone(), (now, LocalWrite::Deleted));
+        self.departed.insert(id.clone());
         if let Some(entry) = self.projects.remove(id)
             && let Some(mark) = entry.mark
         {
@@ -230,6 +328,10 @@ impl Snapshot {
                 .filter_map(observed)
                 .collect(),
             unavailable: project.is_some_and(|id| self.unavailable.contains(id)),
+            own_confirmed: self.complete
+                && project
+                    .and_then(|id| self.projects.get(id))
+                    .is_some_and(|entry| entry.listed),
         }
     }
 
@@ -247,6 +349,11 @@ impl Snapshot {
             .filter(|id| !self.local_writes.contains_key(*id))
             .cloned()
             .collect()
+    }
+
+    /// Whether the account has ever shown the project, as far as this process knows.
+    pub fn has_shown(&self, id: &ProjectId) -> bool {
+        self.projects.contains_key(id) || self.departed.contains(id)
     }
 
     /// When the last complete listing began. `None` before the first one.

@@ -20,6 +20,8 @@ pub struct ObservedClass {
     /// Projects of its account that belong to this installation and to no Tenant; `None` until the
     /// account has been listed.
     pub orphaned: Option<OrphanedProjects>,
+    /// Id of the account that the API key belongs to; `None` until it has been read.
+    pub account: Option<String>,
     /// Why the class cannot be used.
     pub issue: Option<Issue>,
 }
@@ -29,6 +31,11 @@ pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedCl
     ObservedClass {
         tenants,
         orphaned: orphaned_projects(ctx, &name),
+        account: ctx
+            .accounts
+            .for_class(&name)
+            .and_then(Result::ok)
+            .and_then(|account| account.owner()),
         issue: class_issue(ctx, class),
     }
 }
@@ -61,12 +68,21 @@ fn orphaned_projects(ctx: &Context, class: &str) -> Option<OrphanedProjects> {
     })
 }
 
+/// Id of the account that the class's projects belong to.
+fn bound_account(class: &TenantClass) -> Option<&str> {
+    let account = class.status.as_ref()?.account.as_ref()?;
+    Some(account.id.as_str())
+}
+
 fn class_issue(ctx: &Context, class: &TenantClass) -> Option<Issue> {
     let name = class.name_any();
     let account = match ctx.accounts.for_class(&name)? {
         Ok(account) => account,
         Err(issue) => return Some(issue),
     };
+    if let Some(issue) = account.owner_mismatch(bound_account(class)) {
+        return Some(issue);
+    }
     if let Some(Err(issue)) = ctx.migration_sources.for_class(&name) {
         return Some(issue);
     }

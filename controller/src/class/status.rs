@@ -1,6 +1,6 @@
 //! Builds the status of a class. Pure.
 
-use crds::{ConditionType, Reason, TenantClass, TenantClassStatus, set_condition};
+use crds::{AccountStatus, ConditionType, Reason, TenantClass, TenantClassStatus, set_condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -33,6 +33,10 @@ pub fn build_status(
     };
     set_condition(&mut status.conditions, ready, &Time(now));
     status.observed_generation = class.metadata.generation;
+    // Once recorded, the account does not change: the class's projects remain there.
+    if status.account.is_none() {
+        status.account = observed.account.clone().map(|id| AccountStatus { id });
+    }
     status.tenants = i64::try_from(observed.tenants).unwrap_or(i64::MAX);
     if let Some(orphaned) = &observed.orphaned {
         status.orphaned_projects = Some(orphaned.clone()).filter(|orphaned| orphaned.count > 0);

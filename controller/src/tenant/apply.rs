@@ -37,14 +37,14 @@ pub async fn apply(
             account
                 .list_since(*since, account.client())
                 .await
-                .map_err(|error| {
-                    ReconcileError::neon(Component::Project, "list the account's projects", error)
-                })
+                .map_err(ReconcileError::from)
         }
         Step::Create { attempt } => create::create(rec, observed, *attempt).await,
         Step::RecoverCreated(project) => create::recover_created(rec, project).await,
         Step::Adopt(project) => create::adopt(rec, project).await,
-        Step::DeleteDuplicate(project) => project::delete_duplicate(rec, project).await,
+        Step::DeleteDuplicate { project, named } => {
+            project::delete_duplicate(rec, observed, project, *named).await
+        }
         Step::VerifyMissing(project) => project::verify_missing(rec, project).await,
         Step::Inspect(project) => project::inspect(rec, observed, project).await,
         Step::Update { project, compute } => {
@@ -68,7 +68,7 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Create { .. } => "create",
         Step::RecoverCreated(_) => "recover_created",
         Step::Adopt(_) => "adopt",
-        Step::DeleteDuplicate(_) => "delete_duplicate",
+        Step::DeleteDuplicate { .. } => "delete_duplicate",
         Step::VerifyMissing(_) => "verify_missing",
         Step::Inspect(_) => "inspect",
         Step::Update { .. } => "update",
@@ -78,6 +78,30 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Suspended => "suspended",
         Step::Stalled(_) => "stalled",
         Step::UpToDate => "up_to_date",
+    }
+}
+
+/// Whether the step reads or changes the Neon account.
+pub fn calls_neon(step: &Step) -> bool {
+    match step {
+        Step::List { .. }
+        | Step::Create { .. }
+        | Step::RecoverCreated(_)
+        | Step::Adopt(_)
+        | Step::DeleteDuplicate { .. }
+        | Step::VerifyMissing(_)
+        | Step::Inspect(_)
+        | Step::Update { .. }
+        | Step::WriteSecret(_)
+        | Step::DeleteProject(_) => true,
+        Step::AddClassFinalizer
+        | Step::AddFinalizer
+        | Step::RemoveFinalizer(_)
+        | Step::Wait { .. }
+        | Step::Migrate(_)
+        | Step::Suspended
+        | Step::Stalled(_)
+        | Step::UpToDate => false,
     }
 }
 

@@ -65,6 +65,10 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
             .annotations()
             .get(annotations::ORPHAN)
             .is_some_and(|value| value == "true"),
+        delete_duplicate: tenant
+            .annotations()
+            .get(annotations::DELETE_DUPLICATE)
+            .and_then(|id| id.parse().ok()),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
         account: observed_account(rec),
         project_name: project_name(label, &ctx.installation, rec.uid),
@@ -99,7 +103,9 @@ fn observed_account(rec: &Reconciliation<'_>) -> Result<(), Issue> {
         return Err(class_not_found(class_name));
     }
     match (&rec.account, rec.ctx.accounts.for_class(class_name)) {
-        (Some(_), _) => Ok(()),
+        (Some(account), _) => account
+            .owner_mismatch(rec.bound_account())
+            .map_or(Ok(()), Err),
         (None, Some(Err(issue))) => Err(issue),
         (None, _) => Err(class_not_loaded(Component::Project, class_name)),
     }

@@ -25,6 +25,8 @@ pub struct ObservedState {
     pub suspended: bool,
     /// Whether the `orphan` annotation allows removing the finalizer although the project remains.
     pub orphan: bool,
+    /// The project that a user ordered to delete, with the annotation `delete-duplicate`.
+    pub delete_duplicate: Option<ProjectId>,
     /// Value of the annotation that requests a migration.
     pub reconcile_at: Option<String>,
     /// Whether the class's Neon account can be used.

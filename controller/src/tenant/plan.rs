@@ -6,6 +6,7 @@
 //! request can still take effect.
 
 mod deletion;
+mod duplicates;
 
 use crds::{Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,7 @@ use crate::tenant::drift::{compute_differs, project_differs};
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use deletion::plan_deletion;
+use duplicates::{choose_project, plan_duplicates};
 
 /// Maximum age of the listing that is used while a lost answer is being verified.
 pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
@@ -61,8 +63,13 @@ pub enum Step {
     RecoverCreated(ProjectId),
     /// Record a project that existed before the Tenant.
     Adopt(ProjectId),
-    /// Delete a second project that a request of this Tenant created.
-    DeleteDuplicate(ProjectId),
+    /// Delete a second project that carries the Tenant's mark.
+    DeleteDuplicate {
+        project: ProjectId,
+        /// Whether a user named the project. Otherwise a request of this Tenant created it, and it
+        /// must still be unused.
+        named: bool,
+    },
     /// Read a project that the listing lacks by its id, and recover it if it was deleted.
     VerifyMissing(ProjectId),
     /// Read the compute of a project that changed.
@@ -121,21 +128,35 @@ fn resolve_pending_creation(
     if now >= settled_at {
         return Some(Step::List { since: settled_at });
     }
-    // The age counts from the end of the listing: listing a large account can take longer than the
-    // maximum age.
+    let issue = Issue::new(
+        Component::Project,
+        Reason::VerifyingCreation,
+        format!(
+            "no answer to creation request {}; its project may still appear until {settled_at:.0}",
+            request.attempt
+        ),
+    );
+    Some(list_or_wait(listing, now, issue, Some(settled_at)))
+}
+
+/// Lists the account if the last listing is older than [`MAX_VERIFICATION_LISTING_AGE`]; otherwise
+/// waits until then, at most until the given time. The age counts from the end of the listing:
+/// listing a large account can take longer than the maximum age.
+fn list_or_wait(
+    listing: &ObservedListing,
+    now: Timestamp,
+    issue: Issue,
+    at_most_until: Option<Timestamp>,
+) -> Step {
     match listing.done_at.or(listing.as_of) {
-        Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => Some(Step::Wait {
-            until: Some(settled_at.min(done_at + MAX_VERIFICATION_LISTING_AGE)),
-            issue: Issue::new(
-                Component::Project,
-                Reason::VerifyingCreation,
-                format!(
-                    "no answer to creation request {}; its project may still appear until {settled_at:.0}",
-                    request.attempt
-                ),
-            ),
-        }),
-        _ => Some(Step::List { since: now }),
+        Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => {
+            let next = done_at + MAX_VERIFICATION_LISTING_AGE;
+            Step::Wait {
+                until: Some(at_most_until.map_or(next, |end| end.min(next))),
+                issue,
+            }
+        }
+        _ => Step::List { since: now },
     }
 }
 
@@ -178,15 +199,8 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
     if let Some(issue) = adoption_conflict(desired, observed, &id) {
         return Some(Step::Stalled(issue));
     }
-    // A duplicate is recognised by the Tenant's mark in its name, which an adopted project does not
-    // have.
-    if let Some(duplicate) = observed
-        .listing
-        .marked
-        .iter()
-        .find(|marked| marked.id != id && !project.adopted)
-    {
-        return Some(Step::DeleteDuplicate(duplicate.id.clone()));
+    if let Some(step) = plan_duplicates(observed, &id) {
+        return Some(step);
     }
     if observed.listing.unavailable {
         return Some(Step::Wait {
@@ -278,15 +292,8 @@ fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
         return adoption_conflict(desired, observed, &adopt.project)
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
-    // If several requests took effect, the oldest project is kept. The others are deleted as
-    // duplicates once it is recorded.
-    if let Some(oldest) = observed
-        .listing
-        .marked
-        .iter()
-        .min_by_key(|marked| (marked.created_at, &marked.id))
-    {
-        return Step::RecoverCreated(oldest.id.clone());
+    if let Some(step) = choose_project(observed) {
+        return step;
     }
     if observed.listing.as_of.is_none() {
         return LIST_IF_NEVER_LISTED;

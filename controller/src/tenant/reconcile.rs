@@ -7,6 +7,7 @@ use std::time::Duration;
 use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info_span, warn};
@@ -16,7 +17,7 @@ use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
 use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
-use crate::tenant::apply::{apply, progress, step_name};
+use crate::tenant::apply::{apply, calls_neon, progress, step_name};
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::{Step, plan};
@@ -131,6 +132,9 @@ async fn execute_step(
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
+    if calls_neon(step) {
+        check_account(rec).await?;
+    }
     // A Tenant that was ready reports a long step at its start. The status of any other already
     // says that work is in progress.
     let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
@@ -138,9 +142,14 @@ async fn execute_step(
         rec.save_status(observed, &StatusOutcome::InProgress(issue))
             .await?;
     }
-    let result = apply(rec, observed, step)
+    let mut result = apply(rec, observed, step)
         .instrument(info_span!("step", step = step_name(step)))
         .await;
+    if let Err(error) = &result
+        && let Some(project) = missing_project(rec, step, error)
+    {
+        result = apply(rec, observed, &Step::VerifyMissing(project)).await;
+    }
     let outcome = if result.is_ok() {
         StepOutcome::Done
     } else {
@@ -148,6 +157,40 @@ async fn execute_step(
     };
     rec.ctx.metrics.record_step(step_name(step), outcome);
     result
+}
+
+/// The project of a step for which Neon did not find something, unless the project has been read. The
+/// listing may be older than the project's deletion.
+fn missing_project(
+    rec: &Reconciliation<'_>,
+    step: &Step,
+    error: &ReconcileError,
+) -> Option<ProjectId> {
+    let (Step::Inspect(project) | Step::WriteSecret(project) | Step::Update { project, .. }) = step
+    else {
+        return None;
+    };
+    (error.is_not_found() && !rec.state.project_found).then(|| project.clone())
+}
+
+/// Reads whom the API key belongs to, unless it is known, and fails if that is another account than
+/// that of the class's projects.
+async fn check_account(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    account
+        .identify(&*account.client())
+        .await
+        .map_err(|error| {
+            ReconcileError::neon(
+                Component::Project,
+                "read whom the API key belongs to",
+                error,
+            )
+        })?;
+    match account.owner_mismatch(rec.bound_account()) {
+        Some(issue) => Err(issue.into()),
+        None => Ok(()),
+    }
 }
 
 /// Completes the reconciliation if the step is one that ends it.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crds::{
-    ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, find_condition,
+    ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, annotations,
+    find_condition,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
@@ -19,7 +20,7 @@ use crate::cluster::ClusterError;
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
 use crate::identity::TenantUid;
-use crate::issue::Component;
+use crate::issue::{Component, Issue};
 use crate::migrations::MigrationSet;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
@@ -115,6 +116,12 @@ impl Reconciliation<'_> {
         })
     }
 
+    /// Id of the account that the class's projects belong to, once it is recorded.
+    pub fn bound_account(&self) -> Option<&str> {
+        let status = self.class.as_ref()?.status.as_ref()?;
+        status.account.as_ref().map(|account| account.id.as_str())
+    }
+
     pub fn deleting(&self) -> bool {
         self.tenant.metadata.deletion_timestamp.is_some()
     }
@@ -167,6 +174,7 @@ impl Reconciliation<'_> {
         observed: &ObservedState,
         outcome: &StatusOutcome,
     ) -> Result<(), ReconcileError> {
+        let outcome = &self.with_way_out(outcome);
         let next = build_status(self.status.clone(), outcome, self.status_input(observed));
         self.report_readiness_change(&next, outcome);
         if self.tenant.status.as_ref() == Some(&next) {
@@ -179,6 +187,30 @@ impl Reconciliation<'_> {
             self.status = self.tenant.status.clone().unwrap_or(next);
         }
         Ok(())
+    }
+
+    /// Adds to a deletion that cannot proceed how to complete it without the account.
+    fn with_way_out(&self, outcome: &StatusOutcome) -> StatusOutcome {
+        let add = |issue: &Issue| {
+            let expected = matches!(issue.reason, Reason::Deleting | Reason::VerifyingCreation);
+            if !self.deleting() || expected {
+                return issue.clone();
+            }
+            Issue {
+                message: format!(
+                    "{}; to delete the Tenant and leave its project in Neon, set the annotation {} to \"true\"",
+                    issue.message,
+                    annotations::ORPHAN
+                ),
+                ..issue.clone()
+            }
+        };
+        match outcome {
+            StatusOutcome::Ready => StatusOutcome::Ready,
+            StatusOutcome::Suspended => StatusOutcome::Suspended,
+            StatusOutcome::InProgress(issue) => StatusOutcome::InProgress(add(issue)),
+            StatusOutcome::Stalled(issue) => StatusOutcome::Stalled(add(issue)),
+        }
     }
 
     fn status_input(&self, observed: &ObservedState) -> StatusInput {

@@ -138,6 +138,7 @@ impl ClusterApi for SimulatedCluster {
             if stored.status == status {
                 return Ok(stored);
             }
+            state.check_recorded_project(&stored, status.as_ref());
             stored.status = status;
             Ok(state.store_tenant(stored))
         })
@@ -195,8 +196,8 @@ impl ClusterApi for SimulatedCluster {
     }
 
     fn own_secret<'a>(&'a self, _: &'a str) -> ClusterCall<'a, Option<Secret>> {
-        let key = ByteString(b"napi_test".to_vec());
-        self.read(|_| {
+        self.read(|state| {
+            let key = ByteString(state.key.text().as_bytes().to_vec());
             Ok(Some(Secret {
                 data: Some(BTreeMap::from([("api-key".to_owned(), key)])),
                 ..Secret::default()

@@ -69,6 +69,7 @@ impl SimulatedDatabases {
             self.0.crash_point().await;
             {
                 let mut state = self.0.state();
+                let now = state.now();
                 let Some(project) = state.live(&id) else {
                     return Err(unreachable(target));
                 };
@@ -83,6 +84,7 @@ impl SimulatedDatabases {
                         },
                     });
                 }
+                project.record_use(now);
                 if project.schema >= Some(migration.version()) {
                     continue;
                 }

@@ -29,6 +29,22 @@ pub(crate) enum Event {
     ListingEnds,
     /// Neon cannot read the projects for the next listings, this many, and returns only their ids.
     Unavailable(u8),
+    /// For this many seconds, Neon cannot read any project by id either.
+    Unreadable(u8),
+    /// The machine is suspended for this many seconds: the wall clock advances, the monotonic clock
+    /// does not.
+    Suspended(u16),
+    /// A backup of the Tenant is taken.
+    Backup,
+    /// The Tenant's status is restored from the backup.
+    RestoreStatus,
+    /// A deleted Tenant is restored from the backup, with its UID and its status.
+    RestoreTenant,
+    /// The API key of the class is replaced.
+    Key(Key),
+    /// Somebody else copies the Tenant's project with its data, or renames a project of their own to
+    /// its name.
+    Copy,
     /// A user applies the Tenant, unless it exists.
     Apply,
     /// A user deletes the Tenant.
@@ -37,6 +53,31 @@ pub(crate) enum Event {
     Edit(Edit),
     /// Something changes without the controller.
     Drift(Drift),
+}
+
+/// The API key in the class's Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Valid,
+    Revoked,
+    /// A key of another account.
+    Foreign,
+}
+
+impl Key {
+    pub(crate) const ALL: [Self; 3] = [Self::Valid, Self::Revoked, Self::Foreign];
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Valid => "napi_valid",
+            Self::Revoked => "napi_revoked",
+            Self::Foreign => "napi_foreign",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.text() == text)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +155,14 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => (1..4_u8).prop_map(Event::WatchLag),
         2 => Just(Event::ListingBegins),
         2 => Just(Event::ListingEnds),
+        1 => (1..3_u8).prop_map(Event::Unavailable),
+        1 => (1..100_u8).prop_map(Event::Unreadable),
+        1 => (1..600_u16).prop_map(Event::Suspended),
+        1 => Just(Event::Backup),
+        1 => Just(Event::RestoreStatus),
+        1 => Just(Event::RestoreTenant),
+        1 => Just(Event::Copy),
+        2 => proptest::sample::select(Key::ALL.to_vec()).prop_map(Event::Key),
         1 => Just(Event::Apply),
         2 => Just(Event::Delete),
         4 => edits().prop_map(Event::Edit),

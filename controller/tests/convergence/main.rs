@@ -21,6 +21,7 @@ mod world;
 use std::future::Future;
 use std::time::Duration;
 
+use crds::Reason;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -30,7 +31,9 @@ use simulation::Simulation;
 use world::Outcome;
 
 /// Runs of each property.
-const CASES: u32 = 600;
+const CASES: u32 = 500;
+/// The same with `TEST_LONG`.
+const LONG_CASES: u32 = 10_000;
 /// More calls than any reconciliation makes.
 const ALL_CALLS: Event = Event::Calls(u8::MAX);
 
@@ -57,8 +60,16 @@ fn run(events: &[Event]) {
     });
 }
 
+fn cases() -> u32 {
+    if std::env::var_os("TEST_LONG").is_some() {
+        LONG_CASES
+    } else {
+        CASES
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_tenant_converges_after_any_events(events in events()) {
@@ -67,7 +78,7 @@ proptest! {
 
     /// Neon takes longer than the verification window, so two projects exist for a while.
     #[test]
-    fn a_duplicate_that_appears_after_the_verification_window_is_deleted(
+    fn a_duplicate_that_appears_after_the_verification_window_waits_for_a_user(
         outcomes in proptest::collection::vec((0..900_u16).prop_map(Outcome::Late), 1..4),
         seconds in proptest::collection::vec(0..200_u8, 0..8),
         crash in proptest::option::of(0..40_u8),
@@ -75,6 +86,7 @@ proptest! {
         let max_lateness = Duration::from_mins(15);
         simulate(async {
             let mut simulation = Simulation::new();
+            simulation.justify(Reason::DuplicateProject);
             {
                 let mut state = simulation.world.state();
                 state.max_lateness = SignedDuration::try_from(max_lateness).expect("a short time");

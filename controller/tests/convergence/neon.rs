@@ -6,35 +6,43 @@ use std::sync::Arc;
 
 use controller::identity::marked_tenant;
 use controller::neon::{NeonApi, NeonCall};
+use crds::{DeletionPolicy, annotations};
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
 use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations, Operation, Project,
-    ProjectPage, RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject,
-    UpdatedProject,
+    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, Endpoint,
+    EndpointOperations, Operation, Project, ProjectPage, RecoveredProject, Role, RoleOperations,
+    UpdateEndpoint, UpdateProject, UpdatedProject,
 };
-use neon_client::{BuildError, Error, ErrorKind, Permit, Route};
-use secrecy::SecretString;
+use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use tokio::time::Instant;
 
 use project::parsed;
 
 pub(crate) use project::project_of_host;
 
+use crate::events::Key;
 use crate::world::{Outcome, SimulatedProject, State, World, installation};
 
 /// From a password reset until its operation has finished.
 const OPERATION_DURATION_MS: u128 = 1_000;
 
+/// The owner of the simulated account.
+const OWNER: &str = "user-1";
+/// The owner of the account to which [`Key::Foreign`] belongs. It has no projects.
+const FOREIGN_OWNER: &str = "user-2";
+
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedNeon {
-    pub(crate) world: World,
-    pub(crate) background: bool,
+    world: World,
+    background: bool,
+    key: Key,
 }
 
 impl State {
@@ -42,7 +50,8 @@ impl State {
         self.live(id).ok_or(ErrorKind::NotFound)
     }
 
-    /// Panics unless the project belongs to the Tenant.
+    /// Panics unless the project belongs to the Tenant, and if it has data, somebody ordered its
+    /// deletion.
     fn check_deletion(&self, id: &ProjectId) {
         let tenant = self
             .tenant
@@ -58,21 +67,60 @@ impl State {
                 .is_some_and(|uid| tenant.metadata.uid == Some(uid.to_string()))
         });
         assert!(recorded || marked, "{id} does not belong to the Tenant");
+        let project = &self.projects[id];
+        let named = tenant
+            .annotations()
+            .get(annotations::DELETE_DUPLICATE)
+            .is_some_and(|named| named == id.as_str());
+        let ordered = tenant.metadata.deletion_timestamp.is_some()
+            && self.policy_of(tenant) == DeletionPolicy::Delete
+            && project.made_for.is_some();
+        assert!(
+            named || ordered || !project.has_data(),
+            "{id} has data, and nobody ordered its deletion"
+        );
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.now() < self.unreadable_until
     }
 }
 
 impl SimulatedNeon {
+    pub(crate) fn new(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            background: false,
+            key: Key::Valid,
+        }
+    }
+
+    /// What the API key gives access to. A foreign one gives access to an account without projects.
+    fn check_key(&self, route: Route) -> Result<(), ErrorKind> {
+        match (self.key, route) {
+            (Key::Valid, _) | (Key::Foreign, Route::GetAuthDetails | Route::ListProjects) => Ok(()),
+            (Key::Revoked, _) => Err(ErrorKind::Auth),
+            (Key::Foreign, _) => Err(ErrorKind::NotFound),
+        }
+    }
+
     /// A call that reads.
     fn read<T: Send + 'static>(
         &self,
         route: Route,
         read: impl FnOnce(&mut State) -> Result<T, ErrorKind> + Send + 'static,
     ) -> NeonCall<T> {
-        let world = self.world.clone();
+        let (world, background) = (self.world.clone(), self.background);
+        let access = self.check_key(route);
         async move {
-            world.start_call().await;
-            let outcome = world.state().neon_outcomes.pop_front();
-            let result = read(&mut world.state());
+            let outcome = if background {
+                world.half_call().await;
+                None
+            } else {
+                world.start_call().await;
+                world.state().neon_outcomes.pop_front()
+            };
+            let result = access.and_then(|()| read(&mut world.state()));
             world.half_call().await;
             match outcome {
                 None | Some(Outcome::Answered) => result.map_err(|kind| Error::new(route, kind)),
@@ -88,9 +136,17 @@ impl SimulatedNeon {
         route: Route,
         change: impl FnOnce(&mut State) -> Result<T, ErrorKind> + Send + 'static,
     ) -> NeonCall<T> {
-        let world = self.world.clone();
+        assert_ne!(
+            self.key,
+            Key::Foreign,
+            "{route} is called in another account"
+        );
+        let (world, access) = (self.world.clone(), self.check_key(route));
         async move {
             world.start_call().await;
+            if let Err(kind) = access {
+                return Err(Error::new(route, kind));
+            }
             let outcome = world.state().neon_outcomes.pop_front();
             if outcome == Some(Outcome::Refused) {
                 return Err(Error::new(route, ErrorKind::Unavailable { sent: true }));
@@ -113,15 +169,32 @@ impl NeonApi for SimulatedNeon {
     fn with_access(
         &self,
         _: Option<OrgId>,
-        _: SecretString,
+        key: SecretString,
     ) -> Result<Arc<dyn NeonApi>, BuildError> {
-        Ok(Arc::new(self.clone()))
+        Ok(Arc::new(Self {
+            key: Key::parse(key.expose_secret()).expect("a key of the simulation"),
+            ..self.clone()
+        }))
     }
 
     fn background(&self) -> Arc<dyn NeonApi> {
         Arc::new(Self {
-            world: self.world.clone(),
             background: true,
+            ..self.clone()
+        })
+    }
+
+    fn auth_details(&self) -> NeonCall<AuthDetails> {
+        let owner = if self.key == Key::Foreign {
+            FOREIGN_OWNER
+        } else {
+            OWNER
+        };
+        self.read(Route::GetAuthDetails, move |_| {
+            Ok(AuthDetails {
+                account_id: owner.to_owned(),
+                auth_method: AuthMethod::ApiKeyUser,
+            })
         })
     }
 
@@ -133,13 +206,20 @@ impl NeonApi for SimulatedNeon {
         &self,
         body: CreateProject,
         _: Option<Permit>,
-        not_after: Instant,
+        not_after: NotAfter,
     ) -> NeonCall<CreatedProject> {
-        let world = self.world.clone();
+        assert_ne!(
+            self.key,
+            Key::Foreign,
+            "a project is created in another account"
+        );
+        let (world, access) = (self.world.clone(), self.check_key(Route::CreateProject));
         let error = |kind| Error::new(Route::CreateProject, kind);
         async move {
             world.start_call().await;
-            if Instant::now() > not_after {
+            access.map_err(error)?;
+            let now = world.state().now();
+            if not_after.has_passed_at(now) {
                 return Err(error(ErrorKind::NotSent));
             }
             let outcome = world.state().creation_outcomes.pop_front();
@@ -178,6 +258,9 @@ impl NeonApi for SimulatedNeon {
     fn project(&self, id: &ProjectId) -> NeonCall<Project> {
         let id = id.clone();
         self.read(Route::GetProject, move |state| {
+            if state.is_unreadable() {
+                return Err(ErrorKind::Unavailable { sent: true });
+            }
             Ok(state.existing(&id)?.project.clone())
         })
     }
@@ -225,16 +308,36 @@ impl NeonApi for SimulatedNeon {
         })
     }
 
+    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool> {
+        let id = id.clone();
+        self.read(Route::ListProjects, move |state| {
+            Ok(state
+                .projects
+                .get(&id)
+                .is_some_and(|project| project.deleted))
+        })
+    }
+
     /// A background listing is answered with what existed at its start, once listings are released.
     fn list_projects(&self, _: u16) -> BoxStream<'static, Result<ProjectPage, Error>> {
-        let page = self.read(Route::ListProjects, |state| Ok(page(state)));
+        let foreign = self.key == Key::Foreign;
+        let page = move |state: &mut State| {
+            if foreign {
+                ProjectPage::default()
+            } else {
+                page(state)
+            }
+        };
+        let answer = self.read(Route::ListProjects, move |state| Ok(page(state)));
+        let access = self.check_key(Route::ListProjects);
         let world = self.world.clone();
         let background = self.background;
         stream::once(async move {
             if !background {
-                return page.await;
+                return answer.await;
             }
-            let page = page_of(&world);
+            access.map_err(|kind| Error::new(Route::ListProjects, kind))?;
+            let page = page(&mut world.state());
             world.half_call().await;
             world.listings_released().await;
             Ok(page)
@@ -337,8 +440,9 @@ impl NeonApi for SimulatedNeon {
 
 fn page(state: &mut State) -> ProjectPage {
     let projects = state.listed();
-    if let Some(left) = state.unavailable_listings.checked_sub(1) {
-        state.unavailable_listings = left;
+    let unavailable = state.unavailable_listings > 0;
+    state.unavailable_listings = state.unavailable_listings.saturating_sub(1);
+    if unavailable || state.is_unreadable() {
         return ProjectPage {
             unavailable_project_ids: projects.into_iter().map(|project| project.id).collect(),
             ..ProjectPage::default()
@@ -348,10 +452,6 @@ fn page(state: &mut State) -> ProjectPage {
         projects,
         ..ProjectPage::default()
     }
-}
-
-fn page_of(world: &World) -> ProjectPage {
-    page(&mut world.state())
 }
 
 /// The id of an operation contains the time at which it began.

@@ -1,15 +1,16 @@
 //! A world with a controller in it: applies events, lets the controller converge, and checks what
 //! must hold at any time and in the end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use controller::identity::marked_tenant;
 use controller::telemetry::ReconcileOutcome;
 use controller::tenant::desired::{TenantName, resolve_desired};
 use crds::{
     Compute, ConnectionSecret, DeletionPolicy, Quota, Reason, TenantStatus, annotations,
     finalizers, keys,
 };
+use jiff::SignedDuration;
 use kube::ResourceExt as _;
 use neon_client::ids::ProjectId;
 use neon_client::model::{ComputeUnits, Project};
@@ -17,9 +18,9 @@ use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
 use crate::cluster::{NAMESPACE, TENANT, secret_owner};
-use crate::events::{Drift, Edit, Event};
+use crate::events::{Drift, Edit, Event, Key};
 use crate::process::{Process, Progress};
-use crate::world::{State, World, installation};
+use crate::world::{State, World};
 
 /// Reconciliations until a Tenant has converged once nothing else happens. While a lost answer is
 /// being verified, there is one every five seconds.
@@ -33,6 +34,8 @@ pub(crate) struct Simulation {
     watch_lag: u8,
     requests: u32,
     crashes: u32,
+    /// Reasons for which a Tenant may stall after the events so far.
+    justified: BTreeSet<Reason>,
 }
 
 impl Simulation {
@@ -44,6 +47,7 @@ impl Simulation {
             watch_lag: 0,
             requests: 0,
             crashes: 0,
+            justified: BTreeSet::new(),
         }
     }
 
@@ -66,6 +70,22 @@ impl Simulation {
             Event::ListingBegins => self.process.begin_listing().await,
             Event::ListingEnds => self.process.end_listing().await,
             Event::Unavailable(listings) => self.world.state().unavailable_listings = *listings,
+            Event::Unreadable(seconds) => {
+                let mut state = self.world.state();
+                state.unreadable_until =
+                    state.now() + SignedDuration::from_secs(i64::from(*seconds));
+            }
+            Event::Suspended(seconds) => {
+                self.world.state().suspended_for += SignedDuration::from_secs(i64::from(*seconds));
+            }
+            Event::Backup => {
+                let mut state = self.world.state();
+                state.backup = state.tenant.clone();
+            }
+            Event::RestoreStatus => self.world.state().restore(false),
+            Event::RestoreTenant => self.world.state().restore(true),
+            Event::Key(key) => self.replace_key(*key),
+            Event::Copy => self.copy_project(),
             Event::Apply => self.world.state().apply_tenant(),
             Event::Delete => self.world.state().delete_tenant(),
             Event::Edit(edit) => self.edit(edit),
@@ -82,6 +102,14 @@ impl Simulation {
             }
         }
         let progress = self.process.reconcile(calls).await;
+        if let Progress::Completed(completion) = &progress {
+            assert!(
+                completion.outcome != ReconcileOutcome::Stalled
+                    || self.justified.contains(&completion.reason),
+                "no event justifies that the Tenant stalls: {:?}",
+                completion.reason
+            );
+        }
         if progress == Progress::Crashed {
             self.crashes += 1;
             sleep(RESTART).await;
@@ -89,6 +117,68 @@ impl Simulation {
             self.process = Process::start(&self.world);
         }
         progress
+    }
+
+    /// Lets a Tenant stall for this reason.
+    pub(crate) fn justify(&mut self, reason: Reason) {
+        self.justified.insert(reason);
+    }
+
+    fn replace_key(&mut self, key: Key) {
+        let mut state = self.world.state();
+        let status = state.class.status.as_ref();
+        let bound = status.is_some_and(|status| status.account.is_some());
+        if key == Key::Foreign && !bound {
+            return;
+        }
+        state.key = key;
+        drop(state);
+        match key {
+            Key::Valid => {}
+            Key::Revoked => self.justify(Reason::Unauthorized),
+            Key::Foreign => self.justify(Reason::AccountMismatch),
+        }
+    }
+
+    fn copy_project(&mut self) {
+        let mut state = self.world.state();
+        let (now, id) = (state.now(), state.next_project_id());
+        let Some(copy) = state
+            .recorded()
+            .map(|project| project.copy(id.clone(), now))
+        else {
+            return;
+        };
+        state.projects.insert(id, copy);
+        drop(state);
+        self.justify(Reason::DuplicateProject);
+    }
+
+    /// A user does what the condition of a stalled Tenant says.
+    fn act_on_stalled(&mut self, reason: Reason) {
+        let mut state = self.world.state();
+        if reason != Reason::DuplicateProject {
+            return;
+        }
+        let Some(id) = state
+            .marked_copies()
+            .into_iter()
+            .next()
+            .or_else(|| state.duplicate())
+        else {
+            return;
+        };
+        // One copy is deleted, another is renamed and kept.
+        if id.as_str().len() % 2 == 0 && state.projects[&id].made_for.is_none() {
+            let project = state.live(&id).expect("the copy exists");
+            "a copy".clone_into(&mut project.project.name);
+        } else {
+            state.edit_tenant(|tenant| {
+                tenant
+                    .annotations_mut()
+                    .insert(annotations::DELETE_DUPLICATE.to_owned(), id.to_string());
+            });
+        }
     }
 
     fn edit(&mut self, edit: &Edit) {
@@ -131,11 +221,13 @@ impl Simulation {
     fn drift(&mut self, drift: &Drift) {
         let mut state = self.world.state();
         let now = state.now();
-        let recorded: Option<ProjectId> = state
-            .tenant
-            .as_ref()
-            .and_then(|tenant| tenant.status.as_ref()?.project.as_ref()?.id.parse().ok());
-        let project = recorded.and_then(|id| state.projects.get_mut(&id));
+        if matches!(drift, Drift::StatusLost) {
+            if state.can_find_project_without_status() {
+                state.edit_tenant(|tenant| tenant.status = None);
+            }
+            return;
+        }
+        let project = state.recorded();
         match (drift, project) {
             (Drift::SecretDeleted, _) => {
                 let names: Vec<String> = state.secrets.keys().cloned().collect();
@@ -174,18 +266,7 @@ impl Simulation {
                 project.endpoint.autoscaling_limit_max_cu = ComputeUnits::from_quarters(60);
                 project.project.updated_at = now;
             }
-            (Drift::StatusLost, project) => {
-                // Without the status, the project's name must identify its Tenant. A pending
-                // creation request could not be verified.
-                let marked = project.is_none_or(|project| {
-                    marked_tenant(&project.project.name, &installation()).is_some()
-                });
-                state.edit_tenant(|tenant| {
-                    if marked {
-                        tenant.status.take_if(|status| status.creation.is_none());
-                    }
-                });
-            }
+            (Drift::StatusLost, _) => {}
             (_, None) => {}
         }
     }
@@ -199,7 +280,9 @@ impl Simulation {
         state.creation_outcomes.clear();
         state.cluster_outcomes.clear();
         state.crash_in.clear();
+        state.key = Key::Valid;
         state.unavailable_listings = 0;
+        state.unreadable_until = state.now();
         if state
             .tenant
             .as_ref()
@@ -229,6 +312,9 @@ impl Simulation {
                         "the reconciliation reached the step limit"
                     );
                     ready += usize::from(completion.outcome == ReconcileOutcome::Ready);
+                    if completion.outcome == ReconcileOutcome::Stalled {
+                        self.act_on_stalled(completion.reason);
+                    }
                     sleep(completion.retry_after.unwrap_or_default()).await;
                 }
                 Progress::Idle | Progress::Crashed => {}
@@ -265,7 +351,9 @@ impl Simulation {
         );
         let mut state = self.world.state();
         let mut projects = state.listed();
-        projects.retain(|project| !state.retained.contains(&project.id));
+        projects.retain(|project| {
+            !state.retained.contains(&project.id) && state.projects[&project.id].made_for.is_some()
+        });
         let Some(tenant) = state.tenant.clone() else {
             assert!(
                 projects.is_empty() && state.in_flight.is_empty(),
@@ -371,13 +459,15 @@ fn assert_secret(
 
 /// Removes the values that depend on when something happened.
 fn remove_volatile(value: &mut Value) {
-    const VOLATILE: [&str; 10] = [
+    const VOLATILE: [&str; 12] = [
         "appliedAt",
         "checkedAt",
+        "compute_last_active_at",
         "created_at",
         "creationTimestamp",
         "deletionTimestamp",
         "lastTransitionTime",
+        "lostCreations",
         "resourceVersion",
         "timings",
         "uid",

@@ -10,7 +10,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::identity::{InstallationId, marked_tenant};
+use controller::identity::{InstallationId, TenantUid, marked_tenant};
 use crds::{Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -19,6 +19,8 @@ use neon_client::model::{Endpoint, Project};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+
+use crate::events::Key;
 
 /// A creation request that was sent takes effect within this time, or never. It is the value of the
 /// setting `neon-create-verification-window`.
@@ -52,6 +54,8 @@ pub(crate) struct SimulatedProject {
     pub(crate) schema: Option<i64>,
     /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
+    /// The Tenant that the controller created it for; `None` for a project of somebody else.
+    pub(crate) made_for: Option<TenantUid>,
 }
 
 /// A change that a watch has not delivered yet.
@@ -91,6 +95,14 @@ pub(crate) struct State {
     pub(crate) max_lateness: SignedDuration,
     /// Number of the next listings that show projects only as unavailable.
     pub(crate) unavailable_listings: u8,
+    /// Until when Neon cannot read any project.
+    pub(crate) unreadable_until: Timestamp,
+    /// How far the wall clock is ahead of the monotonic one, because the machine was suspended.
+    pub(crate) suspended_for: SignedDuration,
+    /// The API key in the class's Secret.
+    pub(crate) key: Key,
+    /// A backup of the Tenant.
+    pub(crate) backup: Option<Tenant>,
     /// Whether background listings get no answer for now.
     pub(crate) listings_held: bool,
     /// For each of the next crashes, the number of crash points to pass before it.
@@ -145,6 +157,10 @@ impl World {
             cluster_outcomes: VecDeque::new(),
             max_lateness: SignedDuration::try_from(VERIFICATION_WINDOW).expect("a short time"),
             unavailable_listings: 0,
+            unreadable_until: EPOCH,
+            suspended_for: SignedDuration::ZERO,
+            key: Key::Valid,
+            backup: None,
             listings_held: false,
             crash_in: VecDeque::new(),
             calls_left: None,
@@ -252,10 +268,14 @@ impl World {
     }
 }
 
+fn is_marked(project: &Project) -> bool {
+    marked_tenant(&project.name, &installation()).is_some()
+}
+
 impl State {
     pub(crate) fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.started.elapsed()).expect("a short time");
-        EPOCH + elapsed
+        EPOCH + elapsed + self.suspended_for
     }
 
     fn process_due(&mut self) {
@@ -274,21 +294,77 @@ impl State {
         }
     }
 
-    /// Adds a project. Panics if its Tenant has another one and Neon was not too late.
+    /// Adds a project that the controller requested. Panics if its Tenant has another one and Neon
+    /// was not too late.
     pub(crate) fn insert_project(&mut self, new: SimulatedProject) {
-        let mark = |name: &str| marked_tenant(name, &installation());
-        let tenant = mark(&new.project.name);
-        let others: Vec<Project> = self.listed();
-        let duplicate = others.iter().find(|other| mark(&other.name) == tenant);
+        let other = self
+            .projects
+            .values()
+            .find(|other| !other.deleted && other.made_for == new.made_for);
         if let Some(other) =
-            duplicate.filter(|_| self.max_lateness.unsigned_abs() <= VERIFICATION_WINDOW)
+            other.filter(|_| self.max_lateness.unsigned_abs() <= VERIFICATION_WINDOW)
         {
             panic!(
                 "a Tenant has two projects: {} and {}",
-                other.id, new.project.id
+                other.project.id, new.project.id
             );
         }
         self.projects.insert(new.project.id.clone(), new);
+    }
+
+    /// The project that the Tenant's status records.
+    pub(crate) fn recorded(&mut self) -> Option<&mut SimulatedProject> {
+        let status = self.tenant.as_ref()?.status.as_ref()?;
+        let id: ProjectId = status.project.as_ref()?.id.parse().ok()?;
+        self.projects.get_mut(&id)
+    }
+
+    /// A project of the Tenant besides the recorded one.
+    pub(crate) fn duplicate(&self) -> Option<ProjectId> {
+        let tenant = self.tenant.as_ref()?;
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        let recorded = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.project.as_ref());
+        self.projects
+            .values()
+            .filter(|project| !project.deleted && project.made_for == uid)
+            .map(|project| project.project.id.clone())
+            .find(|id| recorded.is_none_or(|recorded| recorded.id != id.as_str()))
+    }
+
+    /// Projects of others whose names carry a Tenant's mark.
+    pub(crate) fn marked_copies(&self) -> Vec<ProjectId> {
+        self.projects
+            .values()
+            .filter(|project| !project.deleted && project.made_for.is_none())
+            .filter(|project| is_marked(&project.project))
+            .map(|project| project.project.id.clone())
+            .collect()
+    }
+
+    /// Whether the Tenant's project can be found without its status: its name carries the mark, and
+    /// no request is pending. A copy alone would look like the Tenant's project.
+    pub(crate) fn can_find_project_without_status(&self) -> bool {
+        let Some(tenant) = self.tenant.as_ref().or(self.backup.as_ref()) else {
+            return false;
+        };
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        let pending = tenant
+            .status
+            .as_ref()
+            .is_some_and(|status| status.creation.is_some());
+        let mut own = self
+            .projects
+            .values()
+            .filter(|project| !project.deleted && project.made_for == uid)
+            .peekable();
+        let copied = !self.marked_copies().is_empty();
+        !pending
+            && self.in_flight.is_empty()
+            && (own.peek().is_some() || !copied)
+            && own.all(|project| is_marked(&project.project))
     }
 
     pub(crate) fn next_project_id(&mut self) -> ProjectId {

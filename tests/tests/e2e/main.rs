@@ -5,6 +5,7 @@ mod adoption;
 mod api_usage;
 mod classes;
 mod computes;
+mod data_safety;
 mod deletion;
 mod drift;
 mod lifecycle;
@@ -25,7 +26,9 @@ fn main() -> ExitCode {
     let modules = [
         // The slowest tests run first.
         replicas::tests(),
+        data_safety::restarting(),
         deletion::tests(),
+        data_safety::tests(),
         validation::tests(),
         lifecycle::tests(),
         updates::tests(),

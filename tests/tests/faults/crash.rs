@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use crds::{Reason, annotations};
 use futures::{StreamExt as _, stream};
+use kube::ResourceExt as _;
 use serde_json::json;
 use test_support::crash_injection::{CrashTiming, Trigger};
+use test_support::scenario::project_id;
 use test_support::suite::{self, Trial};
 use test_support::timeouts;
 
@@ -17,7 +20,7 @@ use crate::fixture::{Fixture, LANES, fixture};
 use crate::is_long;
 use crate::operations::Operation;
 use crate::outcome::{self, Outcome};
-use crate::run::Run;
+use crate::run::{Run, TENANT};
 
 /// No operation has more effects.
 const MAX_EFFECTS: usize = 100;
@@ -51,7 +54,7 @@ crashes! {
     a_kill_at_any_effect_of_a_deletion_during_a_creation_leaves_nothing: sweep(Operation::DeleteDuringCreation);
     a_project_created_after_the_controllers_death_is_recovered: delayed_creation(Arrival::BeforeRestart);
     a_project_created_after_the_restart_is_recovered: delayed_creation(Arrival::DuringVerification);
-    a_project_created_after_the_verification_window_is_deleted: delayed_creation(Arrival::AfterVerification);
+    a_project_created_after_the_verification_window_is_deleted_by_order: delayed_creation(Arrival::AfterVerification);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +156,7 @@ async fn run_delayed_creation(run: &mut Run, arrival: Arrival, expected: &Outcom
     operation.wait_until_finished(run, &before).await?;
     if arrival == Arrival::AfterVerification {
         ensure!(injector.release_held_request().await, "no request was held");
+        delete_duplicate(run).await?;
     }
     let mut expected = expected.clone();
     if arrival == Arrival::AfterVerification {
@@ -160,6 +164,29 @@ async fn run_delayed_creation(run: &mut Run, arrival: Arrival, expected: &Outcom
     }
     outcome::expect(run, &expected).await?;
     run.finish().await
+}
+
+/// A project that appears after the verification window may hold data, so a user names it.
+async fn delete_duplicate(run: &Run) -> Result<()> {
+    let message = run
+        .scenario
+        .wait_until_stalled(TENANT, Reason::DuplicateProject)
+        .await?;
+    let tenant = run.scenario.tenant(TENANT).await?;
+    let recorded = project_id(&tenant)?;
+    let uid = tenant.uid().context("the Tenant has no UID")?;
+    let projects = run.projects_of(&uid).await?;
+    let duplicate = projects
+        .iter()
+        .find(|project| project.id != recorded)
+        .context("there is no duplicate")?;
+    ensure!(message.contains(duplicate.id.as_str()), "{message}");
+    let order = json!({(annotations::DELETE_DUPLICATE): duplicate.id});
+    run.scenario
+        .patch(TENANT, json!({"metadata": {"annotations": order}}))
+        .await?;
+    run.scenario.wait_until_ready(TENANT).await?;
+    Ok(())
 }
 
 /// Kills before and after the response to an effect. A migration makes many small database flushes:

@@ -180,6 +180,104 @@ fn a_project_that_neon_cannot_read_is_unavailable_and_not_missing() {
     );
 }
 
+/// A listing of which the projects `unavailable` contain only their ids.
+fn partial(began: i64, projects: &[Project], unavailable: &[&str]) -> ListingBuilder {
+    let mut builder = listing(began, projects);
+    let ids = unavailable.iter().map(|project| id(project)).collect();
+    builder.add_page(&[], ids, &installation());
+    builder
+}
+
+#[test]
+fn a_listing_with_an_unknown_project_does_not_prove_that_a_project_is_missing() {
+    let mut snapshot = Snapshot::default();
+    let unresolved = snapshot.replace(partial(10, &[marked("p-2", tenant(2))], &["p-1"]));
+    assert_eq!(unresolved, [id("p-1")].into());
+    assert_eq!(snapshot.as_of(), None);
+    assert_eq!(
+        marks_of(&snapshot, tenant(2)),
+        [id("p-2")],
+        "what it shows is known"
+    );
+    assert!(snapshot.replace(listing(20, &[])).is_empty());
+    assert_eq!(snapshot.as_of(), Some(at(20)));
+    snapshot.replace(partial(30, &[], &["p-3"]));
+    assert_eq!(
+        snapshot.as_of(),
+        Some(at(20)),
+        "the last complete listing remains the proof"
+    );
+}
+
+#[test]
+fn a_project_that_neon_cannot_read_is_kept_as_an_earlier_listing_showed_it() {
+    let mut snapshot = listed(10, &[marked("p-1", tenant(1))]);
+    assert!(snapshot.replace(partial(20, &[], &["p-1"])).is_empty());
+    assert_eq!(snapshot.as_of(), Some(at(20)));
+    assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")]);
+    let listing = snapshot.listing_for(tenant(1), Some(&id("p-1")));
+    assert!(listing.unavailable && !listing.own_confirmed);
+}
+
+#[test]
+fn a_project_that_was_read_by_id_completes_the_listing() {
+    let mut snapshot = Snapshot::default();
+    let mut builder = partial(10, &[], &["p-1", "p-2"]);
+    builder.resolve(&marked("p-1", tenant(1)), &installation());
+    builder.resolve_absent(&id("p-2"));
+    assert!(snapshot.replace(builder).is_empty());
+    assert_eq!(snapshot.as_of(), Some(at(10)));
+    assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")]);
+}
+
+#[test]
+fn a_project_is_confirmed_only_by_a_complete_listing_that_shows_it() {
+    let confirmed = |snapshot: &Snapshot| {
+        let own = id("p-1");
+        snapshot.listing_for(tenant(1), Some(&own)).own_confirmed
+    };
+    let projects = [marked("p-1", tenant(1))];
+    let mut snapshot = listed(10, &projects);
+    assert!(confirmed(&snapshot));
+    snapshot.record_write(&projects[0], &installation(), at(15));
+    assert!(!confirmed(&snapshot), "a write is not a listing");
+    snapshot.replace(partial(20, &projects, &["p-2"]));
+    assert!(!confirmed(&snapshot), "the listing is incomplete");
+    snapshot.replace(listing(30, &projects));
+    assert!(confirmed(&snapshot));
+}
+
+#[test]
+fn a_project_that_disappeared_from_the_listing_is_remembered() {
+    let mut snapshot = listed(10, &[marked("p-1", tenant(1))]);
+    snapshot.replace(listing(20, &[]));
+    snapshot.replace(listing(30, &[]));
+    assert!(snapshot.has_shown(&id("p-1")));
+    assert!(!snapshot.has_shown(&id("p-2")));
+}
+
+#[test]
+fn only_complete_usage_figures_prove_that_a_project_is_unused() {
+    let new = Project {
+        active_time: Some(0),
+        synthetic_storage_size: Some(31_000_000),
+        ..named("p-1", "new")
+    };
+    assert!(is_unused(&new));
+    let used: [fn(&mut Project); 5] = [
+        |project| project.compute_last_active_at = Some(at(5)),
+        |project| project.active_time = Some(1),
+        |project| project.active_time = None,
+        |project| project.synthetic_storage_size = Some(1 << 30),
+        |project| project.synthetic_storage_size = None,
+    ];
+    for change in used {
+        let mut project = new.clone();
+        change(&mut project);
+        assert!(!is_unused(&project), "{project:?}");
+    }
+}
+
 #[test]
 fn a_write_is_visible_immediately_and_survives_a_listing_that_began_before_it() {
     let mut snapshot = Snapshot::default();
@@ -284,8 +382,9 @@ enum AccountEvent {
     Wrote(u8),
     /// The controller deleted the project.
     Deleted(u8),
-    /// A listing began. It contains the projects that exist at that moment.
-    ListingBegan,
+    /// A listing began. It contains the projects that exist at that moment, and of those in the bit
+    /// mask only the ids.
+    ListingBegan(u8),
     /// The last listing that began is complete.
     ListingCompleted,
 }
@@ -294,7 +393,7 @@ fn account_events() -> impl Strategy<Value = Vec<AccountEvent>> {
     let one = prop_oneof![
         2 => (0..3_u8).prop_map(AccountEvent::Wrote),
         2 => (0..3_u8).prop_map(AccountEvent::Deleted),
-        1 => Just(AccountEvent::ListingBegan),
+        1 => (0..8_u8).prop_map(AccountEvent::ListingBegan),
         1 => Just(AccountEvent::ListingCompleted),
     ];
     proptest::collection::vec(one, 0..30)
@@ -318,10 +417,14 @@ proptest! {
                     existing.remove(&number);
                     snapshot.record_deletion(&id(&format!("p-{number}")), at(second));
                 }
-                AccountEvent::ListingBegan => {
+                AccountEvent::ListingBegan(mask) => {
+                    let (unavailable, readable): (Vec<u8>, Vec<u8>) =
+                        existing.iter().partition(|number| mask & 1 << **number != 0);
                     let projects: Vec<_> =
-                        existing.iter().map(|number| marked(&format!("p-{number}"), tenant(1))).collect();
-                    running = Some(listing(second, &projects));
+                        readable.iter().map(|number| marked(&format!("p-{number}"), tenant(1))).collect();
+                    let unavailable: Vec<_> = unavailable.iter().map(|number| format!("p-{number}")).collect();
+                    let unavailable: Vec<_> = unavailable.iter().map(String::as_str).collect();
+                    running = Some(partial(second, &projects, &unavailable));
                 }
                 AccountEvent::ListingCompleted => {
                     if let Some(listing) = running.take() {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use crds::{CreationIntent, Effective, ProjectStatus, Reason, Timings};
+use crds::{CreationIntent, Effective, LostCreation, ProjectStatus, Reason, TenantStatus, Timings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use neon_client::ErrorKind;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, Endpoint, EndpointType, FirstBranch, Project};
+use neon_client::{ErrorKind, NotAfter};
 use tokio::time::Instant;
 
 use super::compute::read_write_compute;
@@ -25,6 +25,8 @@ use crate::tenant::status::{StatusOutcome, millis_between};
 
 /// A creation request is sent within this time after its intent was recorded, or not at all.
 const SEND_WINDOW: Duration = Duration::from_secs(10);
+/// Requests without an answer that the status keeps.
+const MAX_LOST_CREATIONS: usize = 8;
 
 /// Records the intent, then creates the project.
 ///
@@ -46,10 +48,13 @@ pub(super) async fn create(
         .await
         .map_err(|error| ReconcileError::neon(Component::Project, ACTION, error))?;
 
-    let (now, send_until) = (rec.ctx.clock.now(), Instant::now() + SEND_WINDOW);
+    let now = rec.ctx.clock.now();
     let not_after = add(now, SEND_WINDOW);
+    let send_until = NotAfter::new(Instant::now() + SEND_WINDOW, not_after);
+    remember_lost_creation(&mut rec.status);
     rec.status.creation = Some(CreationIntent {
         project_name: observed.project_name.clone(),
+        requested_at: Some(MicroTime(now)),
         not_after: MicroTime(not_after),
         settled_at: MicroTime(add(
             not_after,
@@ -110,6 +115,25 @@ pub(super) async fn create(
         .await
 }
 
+/// Keeps the window of a request that got no answer, before its intent is removed or replaced.
+fn remember_lost_creation(status: &mut TenantStatus) {
+    let Some(request) = status.creation.take() else {
+        return;
+    };
+    let Some(requested_at) = request.requested_at else {
+        return;
+    };
+    status.lost_creations.push(LostCreation {
+        requested_at,
+        settled_at: request.settled_at,
+    });
+    let excess = status
+        .lost_creations
+        .len()
+        .saturating_sub(MAX_LOST_CREATIONS);
+    status.lost_creations.drain(..excess);
+}
+
 fn add(time: Timestamp, duration: Duration) -> Timestamp {
     time.saturating_add(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
         .unwrap_or(Timestamp::MAX)
@@ -159,6 +183,7 @@ pub(super) async fn recover_created(
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     };
     let compute = read_write_compute(rec, id, ACTION).await?;
+    remember_lost_creation(&mut rec.status);
     // The settings that it was created with are unknown, so record none; an update follows.
     record_project(rec, &project, compute.as_ref(), false, None);
     account.record_write(&project);

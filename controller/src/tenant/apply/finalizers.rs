@@ -71,7 +71,7 @@ fn report_remaining_project(rec: &Reconciliation<'_>, reason: ReleaseReason) {
         ),
         (ReleaseReason::Orphaned, id) => {
             let project = id.map_or_else(
-                || "a project of an unanswered creation request may remain".to_owned(),
+                || "a project may remain".to_owned(),
                 |id| format!("project {id} remains"),
             );
             let note =

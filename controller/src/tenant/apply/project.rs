@@ -6,37 +6,60 @@ use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::{DefaultEndpointSettings, Endpoint, UpdateEndpoint, UpdateProject};
 
 use super::compute::{no_read_write_compute, read_write_compute};
+use crate::accounts::is_unused;
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
-use crate::issue::Component;
+use crate::issue::{Component, Issue};
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::{compute_changes, compute_differs, project_changes, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
 use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::StatusOutcome;
 
-/// Deletes a second project of the Tenant. A request whose answer was lost created it: its name
-/// carries the Tenant's mark, the status records another project, and its credentials were never
-/// given to anyone.
+/// Deletes a second project with the Tenant's mark: one that a user named, or an unused one that a
+/// request whose answer was lost created.
 pub(super) async fn delete_duplicate(
     rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
     id: &ProjectId,
+    named: bool,
 ) -> Result<(), ReconcileError> {
+    const ACTION: &str = "delete a duplicate project";
     let account = rec.account()?;
-    match account.client().delete_project(id).await {
-        Ok(_) => rec.publish_event(
-            Reason::DuplicateProjectDeleted,
-            &format!(
-                "deleted project {id}, an unused duplicate that an earlier request created late"
-            ),
-        ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(ReconcileError::neon(
-                Component::Project,
-                "delete a duplicate project",
-                error,
-            ));
+    let neon = account.client();
+    let note = if named {
+        // The status may just have been switched to the other project. It must be recorded before
+        // this one is deleted.
+        let deleting = Issue::new(
+            Component::Project,
+            Reason::DuplicateProject,
+            format!("deleting project {id}, as the annotation requests"),
+        );
+        rec.save_status(observed, &StatusOutcome::InProgress(deleting))
+            .await?;
+        format!("deleted project {id}, as the annotation requests; Neon can recover it for 7 days")
+    } else {
+        // The listing may be minutes old.
+        match neon.project(id).await {
+            Ok(project) if is_unused(&project) => {}
+            Ok(project) => {
+                account.record_write(&project);
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                account.record_deletion(id);
+                return Ok(());
+            }
+            Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
         }
+        format!(
+            "deleted project {id}, an unused duplicate that an earlier request created; Neon can recover it for 7 days"
+        )
+    };
+    match neon.delete_project(id).await {
+        Ok(_) => rec.publish_event(Reason::DuplicateProjectDeleted, &note),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     }
     account.record_deletion(id);
     Ok(())
@@ -52,7 +75,18 @@ pub(super) async fn delete_project(
             Reason::ProjectDeleted,
             &format!("deleted project {id}; Neon can recover it for 7 days"),
         ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let deleted = account.is_deleted(id).await.map_err(|error| {
+                ReconcileError::neon(
+                    Component::Project,
+                    "look for the project among the deleted ones",
+                    error,
+                )
+            })?;
+            if !deleted {
+                return Err(unknown_project(id));
+            }
+        }
         Err(error) => {
             return Err(ReconcileError::neon(
                 Component::Project,
@@ -64,6 +98,18 @@ pub(super) async fn delete_project(
     account.record_deletion(id);
     rec.state.deleted = Some(id.clone());
     Ok(())
+}
+
+/// Neon does not find a project that the account has never shown. Another account may own it.
+fn unknown_project(id: &ProjectId) -> ReconcileError {
+    ReconcileError::permanent(
+        Component::Project,
+        Reason::ProjectNotFound,
+        format!(
+            "Neon does not find project {id}, and neither an earlier listing nor the list of deleted projects shows it: \
+             check that the class's API key belongs to the account that owns the project"
+        ),
+    )
 }
 
 /// Reads a project that the listing lacks by its id, and recovers it if it was deleted.

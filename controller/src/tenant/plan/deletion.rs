@@ -4,6 +4,7 @@
 use crds::DeletionPolicy;
 use neon_client::ids::ProjectId;
 
+use super::duplicates::{is_unused_request, plan_duplicates_of_deleted};
 use super::{
     LIST_IF_NEVER_LISTED, ReleaseReason, Step, invalid_project_id, resolve_pending_creation,
     wait_or_stall,
@@ -12,35 +13,35 @@ use crate::tenant::observed::ObservedState;
 
 pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) -> Step {
     let status = &observed.status;
-    if let Some(invalid) = status
-        .project
-        .as_ref()
-        .filter(|project| project.id.parse::<ProjectId>().is_err())
-    {
-        return if observed.orphan {
-            Step::RemoveFinalizer(ReleaseReason::Orphaned)
-        } else {
-            Step::Stalled(invalid_project_id(&invalid.id))
-        };
-    }
-    let owned = owned_project(observed);
     let pending = status.creation.is_some();
     // `Retain` protects data. A project that a lost answer may have left behind has none, and it
     // would never be found again, so it is deleted even then.
     if policy == DeletionPolicy::Retain && (status.project.is_some() || !pending) {
         return Step::RemoveFinalizer(ReleaseReason::Retained);
     }
-    if let Err(issue) = &observed.account {
-        if owned.is_none() && !pending {
-            return Step::RemoveFinalizer(ReleaseReason::Deleted);
-        }
-        return if observed.orphan {
-            Step::RemoveFinalizer(ReleaseReason::Orphaned)
-        } else {
-            wait_or_stall(issue)
-        };
+    // A call of the account may never be answered, so look at the annotation before any.
+    if observed.orphan {
+        return Step::RemoveFinalizer(ReleaseReason::Orphaned);
     }
-    match owned {
+    if let Some(invalid) = status
+        .project
+        .as_ref()
+        .filter(|project| project.id.parse::<ProjectId>().is_err())
+    {
+        return Step::Stalled(invalid_project_id(&invalid.id));
+    }
+    // Without the account, nothing proves that there is no project: the status may be lost or old.
+    if let Err(issue) = &observed.account {
+        return wait_or_stall(issue);
+    }
+    if policy == DeletionPolicy::Retain {
+        return plan_retained_request(observed);
+    }
+    let recorded = recorded_project(observed);
+    if let Some(step) = plan_duplicates_of_deleted(observed, recorded.as_ref()) {
+        return step;
+    }
+    match recorded.or_else(|| marked_project(observed)) {
         Some(project) => Step::DeleteProject(project),
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
@@ -48,21 +49,43 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
     }
 }
 
-/// The project to delete with the Tenant: the recorded one, or one whose name carries the Tenant's
-/// mark.
-fn owned_project(observed: &ObservedState) -> Option<ProjectId> {
-    let deleted = observed.deleted.as_ref();
-    let recorded = observed
-        .status
-        .project
-        .as_ref()
-        .and_then(|project| project.id.parse().ok());
-    recorded.filter(|id| Some(id) != deleted).or_else(|| {
+/// The deletion of a Tenant with policy `Retain` while the outcome of its creation request is
+/// unknown. Only an unused project of that request is deleted: the status may have been restored
+/// over that of a Tenant whose project is in use.
+fn plan_retained_request(observed: &ObservedState) -> Step {
+    let marked = || {
         observed
             .listing
             .marked
             .iter()
-            .map(|marked| marked.id.clone())
-            .find(|id| Some(id) != deleted)
-    })
+            .filter(|project| Some(&project.id) != observed.deleted.as_ref())
+    };
+    let mut unused = marked().filter(|project| is_unused_request(&observed.status, project));
+    if let Some(project) = unused.next() {
+        return Step::DeleteProject(project.id.clone());
+    }
+    if observed.listing.as_of.is_none() {
+        return LIST_IF_NEVER_LISTED;
+    }
+    let reason = if marked().next().is_some() {
+        ReleaseReason::Retained
+    } else {
+        ReleaseReason::Deleted
+    };
+    resolve_pending_creation(&observed.status, &observed.listing, observed.now)
+        .unwrap_or(Step::RemoveFinalizer(reason))
+}
+
+fn recorded_project(observed: &ObservedState) -> Option<ProjectId> {
+    let recorded = observed.status.project.as_ref()?.id.parse().ok()?;
+    (Some(&recorded) != observed.deleted.as_ref()).then_some(recorded)
+}
+
+fn marked_project(observed: &ObservedState) -> Option<ProjectId> {
+    observed
+        .listing
+        .marked
+        .iter()
+        .map(|marked| marked.id.clone())
+        .find(|id| Some(id) != observed.deleted.as_ref())
 }

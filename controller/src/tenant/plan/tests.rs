@@ -6,6 +6,7 @@ mod creation;
 mod credentials;
 mod deletion;
 mod drift;
+mod duplicates;
 mod edits;
 mod fixtures;
 mod properties;

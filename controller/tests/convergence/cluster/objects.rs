@@ -3,11 +3,12 @@
 use controller::cluster::ClusterError;
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
-use crds::{DeletionPolicy, Tenant, TenantClass};
+use crds::{DeletionPolicy, Tenant, TenantClass, TenantStatus};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
+use neon_client::ids::ProjectId;
 use serde_json::json;
 
 use super::{NAMESPACE, TENANT};
@@ -86,6 +87,51 @@ impl State {
         tenant
     }
 
+    /// The deletion policy that applies to the Tenant.
+    pub(crate) fn policy_of(&self, tenant: &Tenant) -> DeletionPolicy {
+        let in_effect = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.effective.as_ref())
+            .map(|effective| effective.deletion_policy);
+        deletion_policy(&tenant.spec, Some(&self.class.spec), in_effect)
+    }
+
+    /// Restores the status of the Tenant, or a deleted Tenant, from the backup.
+    pub(crate) fn restore(&mut self, deleted: bool) {
+        let Some(mut backup) = self.backup.clone() else {
+            return;
+        };
+        let recorded = |tenant: &Tenant| Some(tenant.status.as_ref()?.project.as_ref()?.id.clone());
+        if recorded(&backup).is_none() && !self.can_find_project_without_status() {
+            return;
+        }
+        match (&self.tenant, deleted) {
+            (Some(current), false) if current.metadata.uid == backup.metadata.uid => {
+                let pending = current
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.creation.is_some());
+                if !pending {
+                    self.edit_tenant(|tenant| tenant.status = backup.status);
+                }
+            }
+            (None, true) if self.in_flight.is_empty() => {
+                let uid = backup.metadata.uid.as_deref().and_then(TenantUid::parse);
+                let projects = &self.projects;
+                self.retained.retain(|id| {
+                    projects
+                        .get(id)
+                        .is_none_or(|project| project.made_for != uid)
+                });
+                backup.metadata.deletion_timestamp = None;
+                self.garbage_collection = None;
+                self.store_tenant(backup);
+            }
+            _ => {}
+        }
+    }
+
     /// Deletes the Secrets whose owner no longer exists.
     pub(crate) fn collect_garbage(&mut self) {
         self.garbage_collection = None;
@@ -155,6 +201,25 @@ impl State {
         class
     }
 
+    /// Panics if the Tenant would have a project that was not created for it.
+    pub(super) fn check_recorded_project(&self, tenant: &Tenant, status: Option<&TenantStatus>) {
+        let Some(recorded) = status.and_then(|status| status.project.as_ref()) else {
+            return;
+        };
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        let made_for = recorded
+            .id
+            .parse()
+            .ok()
+            .and_then(|id| self.projects.get::<ProjectId>(&id))
+            .and_then(|project| project.made_for);
+        assert_eq!(
+            made_for, uid,
+            "the Tenant has another's project {}",
+            recorded.id
+        );
+    }
+
     /// Panics if the Tenant would leave a project behind that its policy does not retain.
     pub(super) fn check_release(&mut self, tenant: &Tenant) {
         let status = tenant.status.clone().unwrap_or_default();
@@ -178,18 +243,16 @@ impl State {
             "the finalizer is removed while {in_flight:?} can still appear"
         );
         let remaining: Vec<_> = self
-            .listed()
-            .into_iter()
+            .projects
+            .values()
+            .filter(|project| !project.deleted && project.made_for.is_some())
+            .map(|project| &project.project)
             .filter(|project| is_own(project.id.as_str(), &project.name))
-            .map(|project| project.id)
+            .map(|project| project.id.clone())
             .collect();
-        let in_effect = status
-            .effective
-            .as_ref()
-            .map(|effective| effective.deletion_policy);
-        let policy = deletion_policy(&tenant.spec, Some(&self.class.spec), in_effect);
+        let policy = self.policy_of(tenant);
         assert!(
-            remaining.is_empty() || policy == DeletionPolicy::Retain && status.creation.is_none(),
+            remaining.is_empty() || policy == DeletionPolicy::Retain,
             "the finalizer is removed while {remaining:?} exist"
         );
         self.retained.extend(remaining);

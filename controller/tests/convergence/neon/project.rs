@@ -1,5 +1,6 @@
 //! A simulated project, and how Neon describes it.
 
+use controller::identity::marked_tenant;
 use jiff::Timestamp;
 use neon_client::ids::{DatabaseName, ProjectId, RoleName};
 use neon_client::model::{
@@ -9,8 +10,10 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::world::SimulatedProject;
+use crate::world::{SimulatedProject, installation};
 
+/// Storage of a project that contains nothing but Postgres's catalogs.
+const EMPTY_PROJECT_BYTES: i64 = 31_000_000;
 const PROXY_HOST: &str = "eu.neon.tech";
 
 pub(super) fn parsed<T: DeserializeOwned>(json: Value) -> T {
@@ -45,6 +48,7 @@ impl SimulatedProject {
             ..parsed(json!({
                 "id": id, "name": body.name, "region_id": body.region_id,
                 "pg_version": body.pg_version, "created_at": now, "updated_at": now,
+                "active_time": 0, "synthetic_storage_size": EMPTY_PROJECT_BYTES,
             }))
         };
         let endpoint = parsed(json!({
@@ -61,12 +65,34 @@ impl SimulatedProject {
             "updated_at": now,
         }));
         Self {
+            made_for: marked_tenant(&project.name, &installation()),
             project,
             endpoint,
             password,
             schema: None,
             deleted: false,
         }
+    }
+
+    /// Records that somebody has used the database.
+    pub(crate) fn record_use(&mut self, now: Timestamp) {
+        self.project.compute_last_active_at = Some(now);
+        self.project.active_time = Some(60);
+    }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.schema.is_some() || self.made_for.is_none()
+    }
+
+    /// A copy with the name and the data, as somebody else makes it.
+    pub(crate) fn copy(&self, id: ProjectId, now: Timestamp) -> Self {
+        let mut copy = self.clone();
+        copy.project.id = id;
+        copy.project.created_at = now;
+        copy.project.updated_at = now;
+        copy.made_for = None;
+        copy.record_use(now);
+        copy
     }
 
     pub(super) fn connection_uri(&self, database: &DatabaseName, role: &RoleName) -> SecretString {

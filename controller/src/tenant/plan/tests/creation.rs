@@ -150,48 +150,6 @@ fn a_marked_project_is_recovered_with_or_without_a_recorded_request() {
 }
 
 #[test]
-fn of_two_created_projects_the_older_is_kept_and_the_other_deleted() {
-    let (mut first, mut second) = (listed(THIRD), listed(OWN));
-    (first.created_at, second.created_at) = (at(5), at(6));
-    for marked in [vec![first.clone(), second.clone()], vec![second, first]] {
-        let mut observed = new_tenant();
-        observed.status.creation = Some(pending_creation(90));
-        observed.listing.marked = marked.clone();
-        assert_eq!(provision(&observed), Step::RecoverCreated(id(THIRD)));
-        observed.status.creation = None;
-        observed.status.project = Some(project_status(THIRD));
-        observed.listing.own = marked
-            .iter()
-            .find(|project| project.id == id(THIRD))
-            .cloned();
-        assert_eq!(provision(&observed), Step::DeleteDuplicate(id(OWN)));
-        observed
-            .listing
-            .marked
-            .retain(|project| project.id == id(THIRD));
-        assert_eq!(
-            provision(&observed),
-            Step::Update {
-                project: id(THIRD),
-                compute: Some(compute_id())
-            }
-        );
-    }
-}
-
-#[test]
-fn of_two_projects_created_at_the_same_time_the_choice_is_deterministic() {
-    for marked in [
-        vec![listed(OWN), listed(DUPLICATE)],
-        vec![listed(DUPLICATE), listed(OWN)],
-    ] {
-        let mut observed = new_tenant();
-        observed.listing.marked = marked;
-        assert_eq!(provision(&observed), Step::RecoverCreated(id(OWN)));
-    }
-}
-
-#[test]
 fn a_lost_status_does_not_lead_to_a_second_project() {
     let mut observed = up_to_date();
     observed.status = crds::TenantStatus::default();
@@ -210,16 +168,6 @@ fn a_lost_status_does_not_lead_to_a_second_project() {
         },
         "any listing is recent enough"
     );
-}
-
-#[test]
-fn a_second_marked_project_is_a_duplicate_unless_the_recorded_one_is_adopted() {
-    let mut observed = up_to_date();
-    observed.listing.marked = vec![listed(DUPLICATE)];
-    recorded_project(&mut observed).adopted = true;
-    assert_eq!(provision(&observed), Step::UpToDate);
-    recorded_project(&mut observed).adopted = false;
-    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::accounts::ObservedListing;
+use crate::accounts::{ObservedListing, ObservedProject};
 use crate::cache::ObservedSecret;
 use crate::issue::Issue;
 use crate::tenant::observed::ObservedState;
@@ -22,7 +22,10 @@ fn every_state() -> Vec<(&'static str, ObservedState)> {
     let mut just_listed = with_pending_creation(90);
     just_listed.listing.as_of = Some(at(NOW));
     let mut appeared = with_pending_creation(90);
-    appeared.listing.marked = vec![listed(DUPLICATE)];
+    appeared.listing.marked = vec![ObservedProject {
+        created_at: at(NOW - 30),
+        ..unused(DUPLICATE)
+    }];
     let mut status_lost = up_to_date();
     status_lost.status = TenantStatus::default();
     let mut missing = up_to_date();
@@ -31,7 +34,8 @@ fn every_state() -> Vec<(&'static str, ObservedState)> {
         ..ObservedListing::default()
     };
     let mut two = up_to_date();
-    two.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
+    two.status.lost_creations = vec![lost_creation()];
+    two.listing.marked = vec![listed(OWN), unused(DUPLICATE)];
     let mut unlisted = new_tenant();
     unlisted.listing = ObservedListing::default();
     let mut adopted = up_to_date();
@@ -141,7 +145,13 @@ fn the_delete_policy_has_a_step_for_each_state() {
                 "with a project that is missing",
                 Step::DeleteProject(id(OWN))
             ),
-            ("with two projects", Step::DeleteProject(id(OWN))),
+            (
+                "with two projects",
+                Step::DeleteDuplicate {
+                    project: id(DUPLICATE),
+                    named: false
+                }
+            ),
             ("with an adopted project", Step::DeleteProject(id(OWN))),
         ]
     );
@@ -175,66 +185,27 @@ fn only_the_account_can_delay_a_deletion() {
 }
 
 #[test]
-fn without_an_account_a_tenant_with_a_project_stalls_until_it_is_orphaned() {
+fn without_an_account_a_deletion_stalls_until_the_tenant_is_orphaned() {
     for (description, mut observed) in every_state() {
-        observed.account = class_missing();
-        let may_have_project = observed.status.project.is_some()
-            || observed.status.creation.is_some()
-            || !observed.listing.marked.is_empty();
-        let expected = if may_have_project {
-            Step::Stalled(issue(Reason::ClassNotFound))
-        } else {
-            Step::RemoveFinalizer(ReleaseReason::Deleted)
-        };
-        assert_eq!(
-            delete(DeletionPolicy::Delete, &observed),
-            expected,
-            "{description}"
-        );
-        observed.orphan = true;
-        let reason = if may_have_project {
-            ReleaseReason::Orphaned
-        } else {
-            ReleaseReason::Deleted
-        };
-        assert_eq!(
-            delete(DeletionPolicy::Delete, &observed),
-            Step::RemoveFinalizer(reason),
-            "{description}"
-        );
+        for account in [class_missing(), Ok(())] {
+            observed.orphan = false;
+            if account.is_err() {
+                observed.account = account.clone();
+                assert_eq!(
+                    delete(DeletionPolicy::Delete, &observed),
+                    Step::Stalled(issue(Reason::ClassNotFound)),
+                    "{description}"
+                );
+            }
+            observed.account = account;
+            observed.orphan = true;
+            assert_eq!(
+                delete(DeletionPolicy::Delete, &observed),
+                Step::RemoveFinalizer(ReleaseReason::Orphaned),
+                "{description}"
+            );
+        }
     }
-}
-
-#[test]
-fn the_orphan_annotation_does_not_keep_a_project_that_can_be_deleted() {
-    let mut observed = up_to_date();
-    observed.orphan = true;
-    assert_eq!(
-        delete(DeletionPolicy::Delete, &observed),
-        Step::DeleteProject(id(OWN))
-    );
-}
-
-#[test]
-fn the_project_is_deleted_first_then_its_duplicate_then_the_tenant() {
-    let mut observed = up_to_date();
-    observed.listing.marked = vec![listed(DUPLICATE), listed(OWN)];
-    assert_eq!(
-        delete(DeletionPolicy::Delete, &observed),
-        Step::DeleteProject(id(OWN))
-    );
-    observed.deleted = Some(id(OWN));
-    observed.listing.own = None;
-    observed.listing.marked = vec![listed(DUPLICATE)];
-    assert_eq!(
-        delete(DeletionPolicy::Delete, &observed),
-        Step::DeleteProject(id(DUPLICATE))
-    );
-    observed.listing.marked.clear();
-    assert_eq!(
-        delete(DeletionPolicy::Delete, &observed),
-        Step::RemoveFinalizer(ReleaseReason::Deleted)
-    );
 }
 
 #[test]

@@ -188,16 +188,6 @@ fn a_tenant_waits_for_a_project_that_neon_cannot_read() {
 }
 
 #[test]
-fn a_duplicate_is_deleted_before_any_other_step() {
-    let mut observed = up_to_date();
-    observed.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
-    observed.secret = ObservedSecret::Missing;
-    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
-    observed.listing.unavailable = true;
-    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
-}
-
-#[test]
 fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request() {
     let migrate = || Step::Migrate(id(OWN));
     check_cases(

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crds::{
-    Binding, Connection, CreationIntent, DeletionPolicy, ProjectStatus, Reason, SchemaStatus,
-    TenantStatus,
+    Binding, Connection, CreationIntent, DeletionPolicy, LostCreation, ProjectStatus, Reason,
+    SchemaStatus, TenantStatus,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -30,6 +30,8 @@ pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000
 pub(super) const SECRET: &str = "one-connection";
 /// The time of every reconciliation, in Unix seconds.
 pub(super) const NOW: i64 = 10_000;
+/// The time of a request whose answer was lost, in Unix seconds.
+pub(super) const LOST_REQUEST: i64 = 5_000;
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -89,6 +91,24 @@ pub(super) fn listed(project: &str) -> ObservedProject {
         quota: Some(desired().quota),
         allowed_ips: Some(BTreeSet::from(["10.0.0.0/8".to_owned()])),
         history_retention_seconds: Some(86_400),
+        unused: false,
+    }
+}
+
+/// A project that a request whose answer was lost may have created, and that nobody has used.
+pub(super) fn unused(project: &str) -> ObservedProject {
+    ObservedProject {
+        created_at: at(LOST_REQUEST),
+        unused: true,
+        ..listed(project)
+    }
+}
+
+/// A request whose answer was lost, at [`LOST_REQUEST`].
+pub(super) fn lost_creation() -> LostCreation {
+    LostCreation {
+        requested_at: MicroTime(at(LOST_REQUEST)),
+        settled_at: MicroTime(at(LOST_REQUEST + 130)),
     }
 }
 
@@ -108,6 +128,7 @@ pub(super) fn project_status(project: &str) -> ProjectStatus {
 pub(super) fn pending_creation(settled_after_now: i64) -> CreationIntent {
     CreationIntent {
         project_name: NAME.to_owned(),
+        requested_at: Some(MicroTime(at(NOW + settled_after_now - 130))),
         not_after: MicroTime(at(NOW + settled_after_now - 120)),
         settled_at: MicroTime(at(NOW + settled_after_now)),
         attempt: 1,
@@ -145,6 +166,7 @@ pub(super) fn up_to_date() -> ObservedState {
         has_finalizer: true,
         suspended: false,
         orphan: false,
+        delete_duplicate: None,
         reconcile_at: None,
         class_has_finalizer: true,
         account: Ok(()),
@@ -155,6 +177,7 @@ pub(super) fn up_to_date() -> ObservedState {
             own: Some(listed(OWN)),
             marked: vec![listed(OWN)],
             unavailable: false,
+            own_confirmed: true,
         },
         compute: None,
         project_found: false,

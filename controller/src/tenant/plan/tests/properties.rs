@@ -35,6 +35,13 @@ fn pending_creations() -> impl Strategy<Value = Option<CreationIntent>> {
     )
 }
 
+fn index_of(project: &str) -> usize {
+    [OWN, DUPLICATE, THIRD]
+        .iter()
+        .position(|one| *one == project)
+        .unwrap_or_default()
+}
+
 fn listings() -> impl Strategy<Value = ObservedListing> {
     let as_of = proptest::option::of((-250_i64..=0).prop_map(|ago| at(NOW + ago)));
     let own = select(vec![None, Some("v1"), Some("v2")]);
@@ -42,18 +49,35 @@ fn listings() -> impl Strategy<Value = ObservedListing> {
         as_of,
         own,
         subsequence(vec![OWN, DUPLICATE, THIRD], 0..=3),
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
+        (0..8_u8, -200_i64..400),
     )
-        .prop_map(|(as_of, own, marked, unavailable)| ObservedListing {
-            as_of,
-            done_at: as_of,
-            own: own.map(|version| ObservedProject {
-                updated_at: version.to_owned(),
-                ..listed(OWN)
-            }),
-            marked: marked.into_iter().map(listed).collect(),
-            unavailable,
-        })
+        .prop_map(
+            |(as_of, own, marked, (unavailable, own_confirmed), (unused_mask, created_after))| {
+                ObservedListing {
+                    as_of,
+                    done_at: as_of,
+                    own: own.map(|version| ObservedProject {
+                        updated_at: version.to_owned(),
+                        ..listed(OWN)
+                    }),
+                    marked: marked
+                        .into_iter()
+                        .map(|project| {
+                            let unused = unused_mask & 1 << index_of(project) != 0;
+                            let created_at = at(LOST_REQUEST + created_after);
+                            ObservedProject {
+                                unused,
+                                created_at,
+                                ..listed(project)
+                            }
+                        })
+                        .collect(),
+                    unavailable,
+                    own_confirmed,
+                }
+            },
+        )
 }
 
 fn accounts() -> impl Strategy<Value = Result<(), Issue>> {
@@ -80,7 +104,14 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
         any::<bool>(),
         any::<bool>(),
     );
-    let state = (any::<bool>(), any::<bool>(), projects(), any::<bool>());
+    let state = (
+        any::<bool>(),
+        any::<bool>(),
+        projects(),
+        any::<bool>(),
+        projects(),
+        any::<bool>(),
+    );
     let flags = (
         any::<bool>(),
         any::<bool>(),
@@ -91,7 +122,7 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
     (status, listings(), accounts(), secrets(), state, flags).prop_map(
         |(status, listing, account, secret, state, flags)| {
             let (project, adopted, creation, effective, schema) = status;
-            let (inspected, project_found, deleted, rejected) = state;
+            let (inspected, project_found, deleted, rejected, delete_duplicate, lost) = state;
             let (has_finalizer, suspended, orphan, class_has_finalizer, claimed) = flags;
             let mut observed = up_to_date();
             observed.status.project = project.map(|project| crds::ProjectStatus {
@@ -99,6 +130,10 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
                 ..project_status(project.as_str())
             });
             observed.status.creation = creation;
+            observed
+                .status
+                .lost_creations
+                .extend(lost.then(lost_creation));
             if !effective {
                 observed.status.effective = None;
             }
@@ -116,6 +151,7 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
                 compute: inspected.then(|| observed_compute(compute_settings(8))),
                 project_found,
                 deleted,
+                delete_duplicate,
                 password_rejected: rejected,
                 claimed_by: claimed.then(|| "acme/other".to_owned()),
                 ..observed
@@ -153,6 +189,28 @@ fn marked(observed: &ObservedState) -> impl Iterator<Item = &ProjectId> {
     observed.listing.marked.iter().map(|project| &project.id)
 }
 
+/// Whether a request of the Tenant whose answer was lost created the project, and nobody used it.
+fn is_unused_request(observed: &ObservedState, project: &ProjectId) -> bool {
+    let requests = &observed.status.lost_creations;
+    let pending = observed
+        .status
+        .creation
+        .iter()
+        .filter_map(|request| Some((request.requested_at.as_ref()?.0, request.settled_at.0)));
+    let windows: Vec<_> = requests
+        .iter()
+        .map(|request| (request.requested_at.0, request.settled_at.0))
+        .chain(pending)
+        .collect();
+    observed.listing.marked.iter().any(|listed| {
+        let second = jiff::SignedDuration::from_secs(1);
+        let in_window = |(start, end): &(jiff::Timestamp, jiff::Timestamp)| {
+            *start <= listed.created_at + second && listed.created_at <= *end
+        };
+        listed.id == *project && listed.unused && windows.iter().any(in_window)
+    })
+}
+
 /// Whether the project of a recorded creation request may still appear.
 fn creation_pending(observed: &ObservedState) -> bool {
     observed.status.creation.as_ref().is_some_and(|request| {
@@ -182,16 +240,20 @@ proptest! {
     fn only_a_recorded_or_marked_project_is_deleted(intent in intents(), observed in observed_states()) {
         match plan(&intent, &observed) {
             Step::DeleteProject(project) => {
-                let never_recorded = recorded(&observed).is_none() && observed.status.creation.is_some();
                 let retain = intent == Intent::Delete(DeletionPolicy::Retain);
-                prop_assert!(intent == Intent::Delete(DeletionPolicy::Delete) || retain && never_recorded);
+                prop_assert!(intent == Intent::Delete(DeletionPolicy::Delete) || retain && is_unused_request(&observed, &project));
                 prop_assert!(recorded(&observed).as_ref() == Some(&project) || marked(&observed).any(|one| *one == project));
                 prop_assert_ne!(Some(&project), observed.deleted.as_ref(), "a project is deleted once");
             }
-            Step::DeleteDuplicate(project) => {
-                prop_assert!(recorded(&observed).is_some_and(|own| own != project));
+            Step::DeleteDuplicate { project, named } => {
+                prop_assert_ne!(recorded(&observed), Some(project.clone()));
                 prop_assert!(marked(&observed).any(|one| *one == project));
-                prop_assert!(observed.status.project.as_ref().is_some_and(|own| !own.adopted));
+                if named {
+                    prop_assert_eq!(observed.delete_duplicate.as_ref(), Some(&project));
+                } else {
+                    prop_assert!(is_unused_request(&observed, &project));
+                    prop_assert!(observed.listing.own_confirmed || matches!(intent, Intent::Delete(_)));
+                }
             }
             _ => {}
         }
@@ -204,21 +266,19 @@ proptest! {
             let project_left = recorded(&observed).into_iter().chain(marked(&observed).cloned())
                 .any(|project| Some(&project) != observed.deleted.as_ref());
             let may_cost = project_left || creation_pending(&observed);
-            if observed.account.is_ok() {
-                prop_assert_eq!(reason, ReleaseReason::Deleted);
-                prop_assert!(!may_cost);
+            if observed.orphan {
+                prop_assert_eq!(reason, ReleaseReason::Orphaned);
             } else {
-                prop_assert!(!may_cost || observed.orphan);
+                prop_assert_eq!(reason, ReleaseReason::Deleted);
+                prop_assert!(observed.account.is_ok() && !may_cost);
             }
         }
     }
 
     #[test]
-    fn the_retain_policy_applies_only_to_a_recorded_project(observed in observed_states()) {
+    fn the_retain_policy_needs_no_account_for_a_recorded_project(observed in observed_states()) {
         let step = plan(&Intent::Delete(DeletionPolicy::Retain), &observed);
-        if recorded(&observed).is_none() && observed.status.creation.is_some() {
-            prop_assert_eq!(step, plan(&Intent::Delete(DeletionPolicy::Delete), &observed));
-        } else {
+        if recorded(&observed).is_some() || observed.status.creation.is_none() {
             prop_assert_eq!(step, Step::RemoveFinalizer(ReleaseReason::Retained));
         }
     }
@@ -238,7 +298,7 @@ proptest! {
         let step = plan(&Intent::Delete(DeletionPolicy::Delete), &observed);
         let fits = matches!(
             step,
-            Step::RemoveFinalizer(_) | Step::DeleteProject(_) | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
+            Step::RemoveFinalizer(_) | Step::DeleteProject(_) | Step::DeleteDuplicate { .. } | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
         );
         prop_assert!(fits, "{:?}", step);
     }
@@ -247,7 +307,8 @@ proptest! {
     fn a_wait_for_a_pending_creation_ends_in_the_future_and_within_its_window(intent in intents(), observed in observed_states()) {
         if let Step::Wait { until: Some(until), .. } = plan(&intent, &observed) {
             prop_assert!(until > observed.now);
-            prop_assert!(observed.status.creation.as_ref().is_some_and(|request| until <= request.settled_at.0));
+            let creation = observed.status.creation.as_ref();
+            prop_assert!(!observed.status.lost_creations.is_empty() || creation.is_some_and(|request| until <= request.settled_at.0));
         }
     }
 }

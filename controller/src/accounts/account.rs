@@ -1,0 +1,320 @@
+//! One Neon account: its client, whom its API key belongs to, and the listing of its projects.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crds::Reason;
+use futures::StreamExt;
+use jiff::Timestamp;
+use neon_client::ids::{OrgId, ProjectId};
+use neon_client::model::{AuthMethod, Project};
+use neon_client::{BuildError, ErrorKind};
+use parking_lot::{Mutex, RwLock};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::error_chain;
+use tracing::{debug, info};
+
+use super::listing_error::ListingError;
+use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
+use crate::clock::WallClock;
+use crate::error::account_issue;
+use crate::identity::{InstallationId, TenantUid};
+use crate::issue::{Component, Issue};
+use crate::neon::NeonApi;
+
+/// The maximum page size of the API.
+const PROJECTS_PER_PAGE: u16 = 400;
+/// Projects that one listing reads by id because Neon returned only their ids. The next listing
+/// reads further ones.
+const MAX_RESOLVED_PER_LISTING: usize = 100;
+/// Such projects that are read concurrently.
+const CONCURRENT_RESOLUTIONS: usize = 4;
+
+/// One Neon account.
+pub struct Account {
+    id: usize,
+    key_generation: AtomicUsize,
+    listing_requested: AtomicBool,
+    client: RwLock<Arc<dyn NeonApi>>,
+    api_key: Mutex<SecretString>,
+    /// The organization that the class names.
+    org_id: Option<OrgId>,
+    /// Id of the user or the organization that the current API key belongs to, once it is known.
+    owner: Mutex<Option<String>>,
+    /// The owner of the projects in the snapshot.
+    listed_owner: Mutex<Option<String>>,
+    installation: InstallationId,
+    clock: WallClock,
+    snapshot: Mutex<Snapshot>,
+    /// Held during a listing, so that concurrent callers share one.
+    listing_lock: tokio::sync::Mutex<()>,
+    last_error: Mutex<Option<Issue>>,
+}
+
+impl Account {
+    pub(super) fn new(
+        id: usize,
+        client: Arc<dyn NeonApi>,
+        org_id: Option<OrgId>,
+        api_key: SecretString,
+        installation: InstallationId,
+        clock: WallClock,
+    ) -> Self {
+        Self {
+            id,
+            key_generation: AtomicUsize::new(1),
+            listing_requested: AtomicBool::new(false),
+            client: RwLock::new(client),
+            api_key: Mutex::new(api_key),
+            org_id,
+            owner: Mutex::default(),
+            listed_owner: Mutex::default(),
+            installation,
+            clock,
+            snapshot: Mutex::default(),
+            listing_lock: tokio::sync::Mutex::default(),
+            last_error: Mutex::default(),
+        }
+    }
+
+    /// Uses another API key from now on.
+    pub(super) fn set_api_key(
+        &self,
+        org_id: Option<OrgId>,
+        api_key: SecretString,
+    ) -> Result<(), BuildError> {
+        let mut current = self.api_key.lock();
+        if current.expose_secret() == api_key.expose_secret() {
+            return Ok(());
+        }
+        // The rate limit applies to the account, so the client keeps its token bucket.
+        let client = self.client().with_access(org_id, api_key.clone())?;
+        *self.client.write() = client;
+        *current = api_key;
+        *self.owner.lock() = None;
+        self.key_generation.fetch_add(1, Ordering::Relaxed);
+        self.listing_requested.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reads whom the API key belongs to, unless it is known. What is known about the projects of
+    /// another owner is forgotten.
+    pub async fn identify(&self, client: &dyn NeonApi) -> Result<(), neon_client::Error> {
+        let generation = self.key_generation();
+        if self.owner.lock().is_some() {
+            return Ok(());
+        }
+        let details = client.auth_details().await?;
+        let owner = match (&details.auth_method, &self.org_id) {
+            // The key of an organization has access to no other organization, whatever the class
+            // names.
+            (AuthMethod::ApiKeyOrg, _) | (_, None) => details.account_id,
+            (_, Some(org_id)) => org_id.to_string(),
+        };
+        if generation == self.key_generation() {
+            let mut listed_owner = self.listed_owner.lock();
+            if listed_owner.as_ref() != Some(&owner) {
+                *self.snapshot.lock() = Snapshot::default();
+                *listed_owner = Some(owner.clone());
+            }
+            *self.owner.lock() = Some(owner);
+        }
+        Ok(())
+    }
+
+    /// Id of the user or the organization that the API key belongs to; `None` until it has been
+    /// read.
+    pub fn owner(&self) -> Option<String> {
+        self.owner.lock().clone()
+    }
+
+    /// Why the account must not be used by a class whose projects belong to `recorded`.
+    pub fn owner_mismatch(&self, recorded: Option<&str>) -> Option<Issue> {
+        let owner = self.owner()?;
+        let expected = self.org_id.as_ref().map(OrgId::as_str).or(recorded)?;
+        (owner != expected).then(|| {
+            Issue::new(
+                Component::Project,
+                Reason::AccountMismatch,
+                format!(
+                    "the API key belongs to account {owner}, but the class's projects belong to account {expected}: \
+                     store a key of {expected} in the class's Secret, or create a new TenantClass for {owner}"
+                ),
+            )
+        })
+    }
+
+    /// Whether a project that Neon reports as not found is deleted, rather than a project of
+    /// another account: this account listed it before, or lists it as recoverable.
+    pub async fn is_deleted(&self, id: &ProjectId) -> Result<bool, neon_client::Error> {
+        if self.snapshot.lock().has_shown(id) {
+            return Ok(true);
+        }
+        self.client().is_recoverable(id).await
+    }
+
+    /// Identifies the account within this process.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Number of API keys that the account has had. A new key may have access to projects that the
+    /// previous one did not.
+    pub fn key_generation(&self) -> usize {
+        self.key_generation.load(Ordering::Relaxed)
+    }
+
+    /// Whether a listing was requested ahead of schedule. Resets the request.
+    pub fn take_listing_request(&self) -> bool {
+        self.listing_requested.swap(false, Ordering::Relaxed)
+    }
+
+    /// A client for calls that a user waits for.
+    pub fn client(&self) -> Arc<dyn NeonApi> {
+        self.client.read().clone()
+    }
+
+    /// A client for calls that no user waits for; the rate limiter lets those of
+    /// [`Account::client`] go first.
+    pub fn background_client(&self) -> Arc<dyn NeonApi> {
+        self.client().background()
+    }
+
+    /// Lists all projects of the account with `client`, unless the last complete listing began at
+    /// `since` or later. Fails if the listing is incomplete; its projects are in the snapshot even
+    /// then.
+    pub async fn list_since(
+        &self,
+        since: Timestamp,
+        client: Arc<dyn NeonApi>,
+    ) -> Result<(), ListingError> {
+        let _guard = self.listing_lock.lock().await;
+        if self
+            .snapshot
+            .lock()
+            .as_of()
+            .is_some_and(|as_of| as_of >= since)
+        {
+            return Ok(());
+        }
+        let result = self.list(client).await;
+        *self.last_error.lock() = match &result {
+            Err(ListingError::Neon(error)) => Some(account_issue(error)),
+            // The Tenants with a recorded project do not need a complete listing.
+            Err(ListingError::Incomplete { .. } | ListingError::KeyChanged) | Ok(()) => None,
+        };
+        result
+    }
+
+    async fn list(&self, client: Arc<dyn NeonApi>) -> Result<(), ListingError> {
+        let generation = self.key_generation();
+        self.identify(&*client).await?;
+        let mut listing = ListingBuilder::begin(self.clock.now());
+        let mut pages = client.list_projects(PROJECTS_PER_PAGE);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            listing.add_page(
+                &page.projects,
+                page.unavailable_project_ids,
+                &self.installation,
+            );
+        }
+        self.resolve_unavailable(&mut listing, &*client).await;
+        listing.finish(self.clock.now());
+        // The listing may show the projects of another account.
+        if generation != self.key_generation() {
+            return Err(ListingError::KeyChanged);
+        }
+        let mut snapshot = self.snapshot.lock();
+        let unresolved = snapshot.replace(listing);
+        info!(
+            neon.projects = snapshot.len(),
+            neon.pages = snapshot.pages(),
+            neon.unresolved = unresolved.len(),
+            "listed the account's projects"
+        );
+        match unresolved.first() {
+            None => Ok(()),
+            Some(example) => Err(ListingError::Incomplete {
+                count: unresolved.len(),
+                example: example.clone(),
+            }),
+        }
+    }
+
+    /// Reads the projects that neither this listing nor an earlier one shows: their names may carry
+    /// the mark of any Tenant. A project that cannot be read remains unresolved.
+    async fn resolve_unavailable(&self, listing: &mut ListingBuilder, client: &dyn NeonApi) {
+        let unresolved = self.snapshot.lock().unresolved(listing);
+        let mut answers = futures::stream::iter(unresolved)
+            .take(MAX_RESOLVED_PER_LISTING)
+            .map(|id| {
+                let call = client.project(&id);
+                async move { (id, call.await) }
+            })
+            .buffered(CONCURRENT_RESOLUTIONS);
+        while let Some((id, answer)) = answers.next().await {
+            match answer {
+                Ok(project) => listing.resolve(&project, &self.installation),
+                Err(error) if error.kind() == ErrorKind::NotFound => listing.resolve_absent(&id),
+                Err(error) => {
+                    debug!(project.id = %id, error = %error_chain(&error), "failed to read an unavailable project");
+                }
+            }
+        }
+    }
+
+    /// What the snapshot shows about a Tenant and the project recorded in its status. Nothing, until
+    /// it is known that the current API key belongs to the account that the snapshot shows.
+    pub fn listing_for(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ObservedListing {
+        if self.shows_current_owner() {
+            self.snapshot.lock().listing_for(tenant, project)
+        } else {
+            ObservedListing::default()
+        }
+    }
+
+    fn shows_current_owner(&self) -> bool {
+        let owner = self.owner();
+        owner.is_some() && owner == *self.listed_owner.lock()
+    }
+
+    /// Adds a project that the controller created or changed to the snapshot.
+    pub fn record_write(&self, project: &Project) {
+        let now = self.clock.now();
+        self.snapshot
+            .lock()
+            .record_write(project, &self.installation, now);
+    }
+
+    /// Removes a project that the controller deleted, or found deleted, from the snapshot.
+    pub fn record_deletion(&self, project: &ProjectId) {
+        self.snapshot
+            .lock()
+            .record_deletion(project, self.clock.now());
+    }
+
+    /// The projects of this installation that belong to none of `tenants`.
+    pub fn orphaned_projects(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
+        self.snapshot.lock().orphaned_projects(tenants)
+    }
+
+    /// Why the last listing failed; `None` if it succeeded.
+    pub fn last_error(&self) -> Option<Issue> {
+        self.last_error.lock().clone()
+    }
+
+    /// Whether any complete listing exists.
+    pub fn is_listed(&self) -> bool {
+        self.shows_current_owner() && self.snapshot.lock().as_of().is_some()
+    }
+
+    /// The time between two scheduled listings. It grows with the number of pages.
+    pub(super) fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
+        let pages = u32::try_from(self.snapshot.lock().pages()).unwrap_or(u32::MAX);
+        let interval = Duration::from_hours(1) * pages / settings.drift_check_calls_per_hour.get();
+        settings.drift_check_interval.max(interval)
+    }
+}
