@@ -1,8 +1,8 @@
 //! The main database: its connection pool and its schema.
 //!
-//! Each process migrates the schema when it starts. An advisory lock around the migrations of the
-//! app and of the job queue ensures that one process migrates at a time. Migrations of a newer
-//! version are ignored, so an older version can start after a rollback.
+//! Each process migrates the schema when it starts. An advisory lock ensures that one process
+//! migrates at a time. Migrations of a newer version are ignored, so an older version can start
+//! after a rollback.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::config;
-use crate::jobs::{self, QueueError};
 
 /// The key of the advisory lock: "chat-app" in ASCII.
 pub const MIGRATION_LOCK: i64 = 0x6368_6174_2d61_7070;
@@ -41,8 +40,6 @@ pub enum MigrationError {
     Locked(Duration),
     #[error("failed to migrate the main database")]
     Migrations(#[from] MigrateError),
-    #[error("failed to migrate the job queue")]
-    Queue(#[from] QueueError),
     #[error("migrations did not finish within {} s", .0.as_secs())]
     TooSlow(Duration),
 }
@@ -86,7 +83,7 @@ fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// Migrates the tables of the app, then those of the job queue.
+/// Migrates the main database.
 pub async fn migrate(settings: &config::Database) -> Result<(), MigrationError> {
     migrate_within(settings, MIGRATION_LOCK_TIMEOUT).await
 }
@@ -111,7 +108,7 @@ pub async fn migrate_within(
     {
         return Err(MigrationError::Locked(lock_timeout));
     }
-    let migrating = timeout(MIGRATION_TIMEOUT, run(&mut connection, connecting.clone()));
+    let migrating = timeout(MIGRATION_TIMEOUT, run(&mut connection));
     let outcome = migrating
         .await
         .unwrap_or(Err(MigrationError::TooSlow(MIGRATION_TIMEOUT)));
@@ -138,19 +135,10 @@ async fn lock(connection: &mut PgConnection, wait: Duration) -> sqlx::Result<boo
     }
 }
 
-async fn run(
-    connection: &mut PgConnection,
-    options: PgConnectOptions,
-) -> Result<(), MigrationError> {
+async fn run(connection: &mut PgConnection) -> Result<(), MigrationError> {
     let mut migrations = sqlx::migrate!("./migrations");
     migrations.set_ignore_missing(true);
     migrations.run(&mut *connection).await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .connect_lazy_with(options);
-    let queue = jobs::migrate(&pool).await;
-    pool.close().await;
-    queue?;
     info!("main database migrated");
     Ok(())
 }

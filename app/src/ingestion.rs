@@ -59,5 +59,5 @@ pub fn jobs(
         .with::<DeleteOrphanedFile>(context.clone())
         .with::<RenameDocument>(context.clone())
         .with::<Reembed>(context.clone())
-        .with_every_minute::<Sweep>(sweep, Sweep::KEY)
+        .with_every_minute(sweep, Sweep {})
 }

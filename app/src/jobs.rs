@@ -1,17 +1,23 @@
-//! The durable job queue: jobs in the app's main database, enqueued in the transaction that makes
-//! them necessary.
+//! The durable job queue: the table `jobs` of the app's main database. Jobs are enqueued in the
+//! transaction that makes them necessary.
 //!
 //! A [`Job`] is a small value (ids, never content) with a key. Enqueuing a job whose key is already
 //! waiting replaces it, so a double click results in one job; enqueuing one whose key is running
 //! adds another behind it. Jobs with the same queue name run one after another, across all
 //! processes. A job that returns a [`JobError`] is rescheduled, unless a newer job has taken its
-//! key or it was cancelled in the meantime. A worker that dies is noticed by its missing heartbeat,
-//! and its jobs restart elsewhere within seconds ([`WorkerTimings`]). A job that crashes its worker
-//! repeatedly is given up after [`Job::MAX_STARTS`] and stays in the table as a dead letter
-//! ([`backlog()`]). Delivery is at least once, so jobs must be idempotent.
+//! key or it was cancelled in the meantime.
+//!
+//! A worker claims a job for the time of a lease and renews the lease while the job runs. If the
+//! worker dies, the lease expires and the job restarts elsewhere within seconds
+//! ([`WorkerTimings`]). A job that crashes its worker repeatedly is given up after
+//! [`Job::MAX_STARTS`] and stays in the table as a dead letter ([`backlog()`]). Delivery is at least
+//! once, so jobs must be idempotent.
 
 mod backlog;
 mod registry;
+mod run;
+mod running;
+mod store;
 mod trace;
 mod worker;
 
@@ -19,17 +25,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 
 pub use backlog::{Backlog, backlog};
 pub use registry::JobRegistry;
 pub use worker::{Worker, WorkerConfig, WorkerTimings};
 
-pub(crate) use backlog::collect_garbage;
-use registry::JobPayload;
+pub(crate) use backlog::delete_old_dead_jobs;
 
-/// The schema of the queue's tables in the main database.
-pub const SCHEMA: &str = "graphile_worker";
 /// Default of [`Job::MAX_STARTS`].
 pub const DEFAULT_MAX_STARTS: i16 = 25;
 /// Default of [`JobHandler::TIMEOUT`]: far longer than the longest document takes.
@@ -37,8 +40,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// A unit of durable background work.
 pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// The name in the queue's tables, in `snake_case`. Must not change while jobs of this type may
-    /// be waiting.
+    /// The name in the table, in `snake_case`. Neither the name nor the fields may change
+    /// incompatibly while jobs of this type may be waiting.
     const NAME: &'static str;
     /// How often the job may be started without finishing (because of a panic or a killed process)
     /// before it is given up.
@@ -116,18 +119,9 @@ pub fn backoff(attempt: u32) -> Duration {
     MIN_BACKOFF.saturating_mul(1 << doublings).min(MAX_BACKOFF)
 }
 
-/// Creates or updates the queue's tables and functions in the main database. Required before jobs
-/// can be added.
-pub async fn migrate(database: &PgPool) -> Result<(), QueueError> {
-    graphile_worker::WorkerUtils::new(database.clone(), SCHEMA)
-        .migrate()
-        .await
-        .map_err(|error| QueueError::Migrate(Box::new(error)))
-}
-
 /// Enqueues a job as part of the caller's transaction. It starts as soon as a worker is free.
 pub async fn add<J: Job>(executor: impl PgExecutor<'_>, job: &J) -> Result<(), QueueError> {
-    insert(executor, job, 1, Duration::ZERO, trace::current()).await
+    insert(executor, job, Duration::ZERO, Existing::Replace).await
 }
 
 /// Enqueues a job that starts after `delay`.
@@ -136,48 +130,53 @@ pub async fn add_after<J: Job>(
     job: &J,
     delay: Duration,
 ) -> Result<(), QueueError> {
-    insert(executor, job, 1, delay, trace::current()).await
+    insert(executor, job, delay, Existing::Replace).await
+}
+
+/// Enqueues a job unless one with its key is waiting or running.
+pub async fn add_if_absent<J: Job>(
+    executor: impl PgExecutor<'_>,
+    job: &J,
+) -> Result<(), QueueError> {
+    insert(executor, job, Duration::ZERO, Existing::Keep).await
 }
 
 /// Removes the waiting job with this key. A running job is not interrupted: it has to check whether
 /// it is still needed, and is not rescheduled.
 pub async fn cancel(executor: impl PgExecutor<'_>, key: &str) -> Result<(), QueueError> {
-    sqlx::query("SELECT graphile_worker.remove_job($1)")
+    sqlx::query("SELECT cancel_job($1)")
         .bind(key)
         .execute(executor)
         .await?;
     Ok(())
 }
 
+/// What happens to another job with the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Replace,
+    Keep,
+}
+
 async fn insert<J: Job>(
     executor: impl PgExecutor<'_>,
     job: &J,
-    attempt: u32,
     delay: Duration,
-    trace: Option<String>,
+    existing: Existing,
 ) -> Result<(), QueueError> {
-    let payload = serde_json::to_value(JobPayload {
-        job: job.clone(),
-        attempt,
-        trace,
-    })
-    .map_err(QueueError::Payload)?;
-    let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-    sqlx::query(
-        "SELECT graphile_worker.add_job(
-             identifier => $1, payload => $2::json, queue_name => $3, max_attempts => $4::int,
-             job_key => $5, priority => $6::int,
-             run_at => CASE WHEN $7::bigint > 0 THEN now() + $7::bigint * interval '1 millisecond' END)",
-    )
-    .bind(J::NAME)
-    .bind(payload)
-    .bind(job.queue_name())
-    .bind(i32::from(J::MAX_STARTS))
-    .bind(job.key())
-    .bind(i32::from(job.priority()))
-    .bind(delay_ms)
-    .execute(executor)
-    .await?;
+    let payload = serde_json::to_value(job).map_err(QueueError::Payload)?;
+    sqlx::query("SELECT add_job($1, $2, $3, $4, $5, $6, make_interval(secs => $7), $8, $9)")
+        .bind(J::NAME)
+        .bind(job.key())
+        .bind(job.queue_name())
+        .bind(job.priority())
+        .bind(payload)
+        .bind(trace::current())
+        .bind(delay.as_secs_f64())
+        .bind(J::MAX_STARTS)
+        .bind(existing == Existing::Keep)
+        .execute(executor)
+        .await?;
     Ok(())
 }
 
@@ -187,13 +186,6 @@ pub enum QueueError {
     Database(#[from] sqlx::Error),
     #[error("failed to serialize the job")]
     Payload(#[source] serde_json::Error),
-    #[error("failed to migrate the job queue's tables")]
-    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("failed to clean up the job queue's tables")]
-    Cleanup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Another worker took the job over because this one was declared dead.
-    #[error("another worker has taken over the job")]
-    TakenOver,
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl From<QueueError> for StepError {
     fn from(error: QueueError) -> Self {
         Self::MainDatabase(match error {
             QueueError::Database(error) => error,
-            error => sqlx::Error::Encode(Box::new(error)),
+            error @ QueueError::Payload(_) => sqlx::Error::Encode(Box::new(error)),
         })
     }
 }

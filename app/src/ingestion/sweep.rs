@@ -23,14 +23,9 @@ const MIN_AGE_SECONDS: f64 = 60.0;
 const MAX_REEMBEDDINGS: i64 = 20;
 
 /// Fails overdue uploads, recovers documents whose job was given up or lost, starts re-embeddings,
-/// and deletes expired rows of the queue and of sign-ins.
+/// and deletes old rows of the queue and of sign-ins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {}
-
-impl Sweep {
-    /// The key of the only sweep job.
-    pub const KEY: &'static str = "sweep";
-}
 
 #[derive(Debug, Clone)]
 pub struct SweepContext {
@@ -44,7 +39,7 @@ impl Job for Sweep {
     const MAX_STARTS: i16 = 2;
 
     fn key(&self) -> String {
-        Self::KEY.to_owned()
+        "sweep".to_owned()
     }
 }
 
@@ -69,8 +64,10 @@ impl JobHandler for Sweep {
         if let Err(error) = sessions::sweep(database, sessions).await {
             log_failure("sessions", &error);
         }
-        if let Err(error) = jobs::collect_garbage(database).await {
-            log_failure("job queue", &error);
+        match jobs::delete_old_dead_jobs(database).await {
+            Ok(0) => {}
+            Ok(jobs) => info!(jobs, "deleted old dead jobs"),
+            Err(error) => log_failure("dead jobs", &error),
         }
         Ok(())
     }
@@ -100,15 +97,14 @@ struct DocumentWithoutJob {
 async fn recover_documents(database: &PgPool) -> Result<(), QueueError> {
     let documents: Vec<DocumentWithoutJob> = sqlx::query_as(
         "SELECT d.id, d.workspace_id, d.revision, d.state,
-                EXISTS (SELECT FROM graphile_worker._private_jobs j
-                         WHERE j.key = CASE d.state WHEN 'deleting' THEN 'delete:' ELSE 'ingest:' END || d.id) AS given_up
+                EXISTS (SELECT FROM jobs j WHERE j.dead_at IS NOT NULL
+                           AND j.key = CASE d.state WHEN 'deleting' THEN 'delete:' ELSE 'ingest:' END || d.id) AS given_up
          FROM documents d JOIN workspaces w ON w.id = d.workspace_id
          WHERE d.state IN ('queued', 'working', 'deleting') AND w.state <> 'deleting'
            AND d.updated_at < now() - make_interval(secs => $1)
            AND (d.retry_at IS NULL OR d.retry_at < now() - make_interval(secs => $1))
-           AND NOT EXISTS (SELECT FROM graphile_worker._private_jobs j
-                            WHERE j.key = CASE d.state WHEN 'deleting' THEN 'delete:' ELSE 'ingest:' END || d.id
-                              AND (j.is_available OR j.locked_at IS NOT NULL))
+           AND NOT EXISTS (SELECT FROM jobs j WHERE j.dead_at IS NULL AND NOT j.superseded
+                              AND j.key = CASE d.state WHEN 'deleting' THEN 'delete:' ELSE 'ingest:' END || d.id)
          ORDER BY d.updated_at LIMIT $2",
     )
     .bind(MIN_AGE_SECONDS)
@@ -190,8 +186,8 @@ async fn start_reembeddings(database: &PgPool, own: &str) -> Result<(), QueueErr
     let workspaces: Vec<String> = sqlx::query_scalar(
         "SELECT w.id FROM workspaces w
          WHERE w.embedding_model <> $1 AND w.state = 'active'
-           AND NOT EXISTS (SELECT FROM graphile_worker._private_jobs j
-                            WHERE j.key = 'reembed:' || w.id AND (j.is_available OR j.locked_at IS NOT NULL))
+           AND NOT EXISTS (SELECT FROM jobs j
+                            WHERE j.key = 'reembed:' || w.id AND j.dead_at IS NULL AND NOT j.superseded)
          ORDER BY w.id LIMIT $2",
     )
     .bind(&model)

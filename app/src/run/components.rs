@@ -20,7 +20,7 @@ use crate::identity::oidc::{FetchError, Oidc};
 use crate::ingestion::{self, IngestContext};
 use crate::jobs::{JobRegistry, Worker, WorkerConfig, WorkerTimings, backlog};
 use crate::objects::{self, ObjectStore};
-use crate::telemetry::Metrics;
+use crate::telemetry::{JobCounts, Metrics};
 use crate::tenants::{Pools, Tenants, connect};
 use crate::web::shared::App;
 use crate::web::shared::app::Components;
@@ -168,10 +168,12 @@ pub(super) fn start_metrics(app: &App, tasks: &TaskTracker, stop: &CancellationT
         loop {
             // While the database is unavailable, the last values remain.
             if let Ok(kinds) = backlog(&database).await {
-                for kind in kinds {
-                    let waiting = kind.ready + kind.scheduled + kind.running;
-                    metrics.set_jobs(&kind.kind, waiting, kind.dead);
-                }
+                metrics.set_jobs(kinds.into_iter().map(|kind| JobCounts {
+                    waiting: kind.ready + kind.scheduled + kind.running,
+                    failed: kind.dead,
+                    ready_seconds: kind.ready_seconds,
+                    kind: kind.kind,
+                }));
             }
             sleep(BACKLOG_INTERVAL).await;
         }

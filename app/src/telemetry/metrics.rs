@@ -6,7 +6,7 @@
 mod answers;
 
 use std::fmt::{self, Write as _};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -86,6 +86,18 @@ impl EncodeLabelValue for RejectionReason {
     }
 }
 
+/// The jobs of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobCounts {
+    pub kind: String,
+    /// Waiting or running.
+    pub waiting: i64,
+    /// How long the first job that is ready has been waiting.
+    pub ready_seconds: f64,
+    /// Given up.
+    pub failed: i64,
+}
+
 /// Creates histograms with these buckets.
 #[derive(Clone, Copy, Debug)]
 struct Buckets(&'static [f64]);
@@ -109,6 +121,7 @@ pub struct Metrics {
     pools: Gauge,
     pool_connections: Gauge,
     jobs_waiting: Family<JobLabels, Gauge>,
+    jobs_ready_age: Family<JobLabels, Gauge<f64, AtomicU64>>,
     jobs_failed: Family<JobLabels, Gauge>,
     documents_ingested: Family<OutcomeLabels, Counter>,
     ingestion_step_seconds: Family<StepLabels, Histogram, Buckets>,
@@ -142,6 +155,7 @@ impl Metrics {
             pools: Gauge::default(),
             pool_connections: Gauge::default(),
             jobs_waiting: Family::default(),
+            jobs_ready_age: Family::default(),
             jobs_failed: Family::default(),
             documents_ingested: Family::default(),
             ingestion_step_seconds: Family::new_with_constructor(Buckets(
@@ -201,9 +215,15 @@ impl Metrics {
             "Jobs waiting or running",
             self.jobs_waiting.clone(),
         );
+        own.register_with_unit(
+            "jobs_ready_age",
+            "How long the first job that is ready has been waiting for a worker",
+            Unit::Seconds,
+            self.jobs_ready_age.clone(),
+        );
         own.register(
             "jobs_failed",
-            "Jobs that used up their attempts",
+            "Jobs that were given up because they crashed their worker repeatedly",
             self.jobs_failed.clone(),
         );
         own.register(
@@ -268,14 +288,18 @@ impl Metrics {
         self.pool_connections.set(gauge(connections));
     }
 
-    /// Sets the number of jobs of a kind that are waiting or running, and that have failed
-    /// permanently.
-    pub fn set_jobs(&self, kind: &str, waiting: i64, failed: i64) {
-        let jobs = JobLabels {
-            kind: kind.to_owned(),
-        };
-        self.jobs_waiting.get_or_create(&jobs).set(waiting);
-        self.jobs_failed.get_or_create(&jobs).set(failed);
+    /// Sets the numbers of jobs. Kinds without jobs are not exported.
+    pub fn set_jobs(&self, counts: impl IntoIterator<Item = JobCounts>) {
+        self.jobs_waiting.clear();
+        self.jobs_ready_age.clear();
+        self.jobs_failed.clear();
+        for count in counts {
+            let jobs = JobLabels { kind: count.kind };
+            let ready_age = self.jobs_ready_age.get_or_create(&jobs);
+            ready_age.set(count.ready_seconds);
+            self.jobs_waiting.get_or_create(&jobs).set(count.waiting);
+            self.jobs_failed.get_or_create(&jobs).set(count.failed);
+        }
     }
 
     /// Records the end of a document's ingestion: `ready`, or the failure's code.
@@ -320,6 +344,15 @@ mod tests {
 
     use super::*;
 
+    fn jobs(kind: &str) -> JobCounts {
+        JobCounts {
+            kind: kind.to_owned(),
+            waiting: 4,
+            ready_seconds: 1.5,
+            failed: 1,
+        }
+    }
+
     /// Records a sample for every family, because families without samples are not exported.
     fn metrics_with_every_family() -> Metrics {
         let metrics = Metrics::new();
@@ -328,7 +361,8 @@ mod tests {
         metrics.handler_panicked();
         metrics.before_read(|metrics| metrics.set_pools(2, 5));
         metrics.set_tenants(3, true);
-        metrics.set_jobs("ingest", 4, 1);
+        metrics.set_jobs([jobs("ended"), jobs("ingest")]);
+        metrics.set_jobs([jobs("ingest")]);
         metrics.set_redis_errors(9);
         metrics.document_ingested("ready");
         metrics.document_step("fetch", Duration::from_millis(7));
@@ -380,11 +414,16 @@ mod tests {
             "chat_app_tenants 3",
             "chat_app_watch_connected 1",
             r#"chat_app_jobs_waiting{kind="ingest"} 4"#,
+            r#"chat_app_jobs_ready_age_seconds{kind="ingest"} 1.5"#,
             r#"chat_app_jobs_failed{kind="ingest"} 1"#,
             "chat_app_redis_errors_total 9",
             "# EOF",
         ] {
             assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");
         }
+        assert!(
+            !text.contains("ended"),
+            "the numbers of a kind without jobs remain\n{text}"
+        );
     }
 }

@@ -13,6 +13,7 @@ mod crashes;
 mod files;
 mod jobs;
 mod outages;
+mod queue;
 mod reembedding;
 mod support;
 mod uploads;

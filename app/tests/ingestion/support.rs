@@ -14,7 +14,7 @@ use app::documents::{self, Document, DocumentStatus, FileName, NewUpload, Pendin
 use app::domain::Workspace;
 use app::ids::{DocumentId, UserId};
 use app::ingestion::IngestContext;
-use app::jobs::{self, Attempt, JobError, JobHandler as _};
+use app::jobs::{Attempt, JobError, JobHandler as _};
 use app::objects::ObjectStore;
 use local_stack::postgres::Postgres;
 use local_stack::s3::S3;
@@ -24,8 +24,9 @@ use tempfile::TempDir;
 
 pub(crate) use fakes::{CountingModels, FakeTenants};
 use servers::{
-    create_user_and_workspace, database, database_of_tenant, extractor, make_bucket, objects_config,
+    create_user_and_workspace, database_of_tenant, extractor, make_bucket, objects_config,
 };
+pub(crate) use servers::{database, folder};
 
 pub(crate) const BUCKET: &str = "files";
 /// The timeout of every wait.
@@ -50,19 +51,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = TempDir::new().unwrap();
-        // PostgreSQL runs as an unprivileged user and needs access to the directory.
-        #[cfg(unix)]
-        std::fs::set_permissions(
-            folder.path(),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
+        let folder = folder();
         let postgres = Postgres::start(folder.path()).await.unwrap();
         let s3 = S3::start(folder.path()).await.unwrap();
         make_bucket(&s3.client()).await;
         let database = database(postgres.uri(), "main", "migrations").await;
-        jobs::migrate(&database).await.unwrap();
         let tenant = database_of_tenant(postgres.uri(), "tenant").await;
         let objects = ObjectStore::with_credentials(&objects_config(&s3), s3.keys().0, s3.keys().1)
             .await
@@ -206,14 +199,12 @@ impl World {
         }
     }
 
-    /// The keys of all waiting and running jobs.
+    /// The keys of all jobs.
     pub(crate) async fn jobs(&self) -> Vec<String> {
-        sqlx::query_scalar(
-            "SELECT key FROM graphile_worker._private_jobs WHERE key IS NOT NULL ORDER BY key",
-        )
-        .fetch_all(&self.database)
-        .await
-        .unwrap()
+        sqlx::query_scalar("SELECT key FROM jobs ORDER BY key")
+            .fetch_all(&self.database)
+            .await
+            .unwrap()
     }
 }
 

@@ -1,22 +1,24 @@
 //! Deletions, interrupted after every effect.
 
+mod accounts;
+mod conversations;
+mod tenants;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use app::domain::{Role, Workspace};
 use app::identity::Token;
-use app::ids::{DeletionId, DocumentId, UserId, WorkspaceId};
+use app::ids::{DeletionId, DocumentId, WorkspaceId};
 use app::objects::{DeletedObjects, ObjectStoreError, TransientError};
-use app::tenants::{PoolLimits, TenantName};
+use app::tenants::TenantName;
 use app::workspaces::deletion::{
-    self, ConversationCount, DeletionProgress, DeletionStep, DeletionWorker, FileStore, NextStep,
-    request,
+    self, DeletionProgress, DeletionStep, DeletionWorker, FileStore, NextStep, request,
 };
-use app::workspaces::{orphans, reconcile, store};
+use app::workspaces::store;
 use sqlx::types::Json;
 
-use crate::fixture::{Fixture, new_workspace};
-use crate::pools::DataPlaneFixture;
+use crate::fixture::Fixture;
 
 /// A `FileStore` that only counts its files.
 #[derive(Clone, Default)]
@@ -119,7 +121,7 @@ async fn deleting_a_workspace_deletes_everything_and_leaves_a_receipt() {
     assert_eq!(again.unwrap(), None, "the deletion is requested only once");
     assert_eq!(
         fixture
-            .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'delete_workspace'")
+            .count("SELECT count(*) FROM jobs WHERE kind = 'delete_workspace'")
             .await,
         1
     );
@@ -299,261 +301,4 @@ async fn a_tenant_already_being_deleted_is_not_deleted_again() {
     fixture.cluster.block_deletes(false);
     run_to_completion(&worker, id).await;
     assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
-}
-
-#[tokio::test]
-async fn late_uploads_are_deleted_even_if_no_more_can_arrive() {
-    let fixture = Fixture::start().await;
-    let workspace = fixture.workspace(fixture.user("Ada").await).await;
-    let worker = worker(&fixture, &FakeFileStore::default());
-    let id = request_deletion(&fixture, &workspace).await;
-    // Uploads were still possible when the deletion started, but no longer are.
-    let begun = DeletionProgress {
-        uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
-        ..progress(&fixture, id).await
-    };
-    sqlx::query("UPDATE deletions SET progress = $2 WHERE id = $1")
-        .bind(id.0)
-        .bind(Json(&begun))
-        .execute(&fixture.database)
-        .await
-        .unwrap();
-    run_to_completion(&worker, id).await;
-    assert_eq!(
-        fixture
-            .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'delete_late_uploads'")
-            .await,
-        1
-    );
-}
-
-#[tokio::test]
-async fn a_tenant_whose_uid_was_never_recorded_is_deleted_with_its_workspace() {
-    let fixture = Fixture::start().await;
-    let user = fixture.user("Ada").await;
-    let made = app::workspaces::create::create(
-        &fixture.database,
-        &fixture.limits,
-        user,
-        &new_workspace("A"),
-    )
-    .await
-    .unwrap();
-    fixture.tenants.apply(&made).await.unwrap();
-    let id = request::workspace(&fixture.database, &made.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
-        0,
-        "the workspace is no longer pending"
-    );
-    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
-    assert_eq!(fixture.cluster.tenant_count(), 0);
-}
-
-#[tokio::test]
-async fn a_tenant_with_another_uid_survives_the_deletion() {
-    let fixture = Fixture::start().await;
-    let workspace = fixture.workspace(fixture.user("Ada").await).await;
-    let name = format!("ws-{}", workspace.id);
-    let mut other = fixture.cluster.tenant(&name).unwrap();
-    fixture.cluster.remove("tenants", &name);
-    other["metadata"]["uid"] = serde_json::Value::Null;
-    fixture.cluster.put("tenants", &name, other);
-    let id = request_deletion(&fixture, &workspace).await;
-    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
-    assert_eq!(fixture.cluster.tenant_count(), 1);
-    assert_eq!(progress(&fixture, id).await.database, None);
-}
-
-#[tokio::test]
-async fn only_tenants_of_deleted_workspaces_are_cleaned_up_as_orphans() {
-    let fixture = Fixture::start().await;
-    let user = fixture.user("Ada").await;
-    let stays = fixture.workspace(user).await;
-    let made = app::workspaces::create::create(
-        &fixture.database,
-        &fixture.limits,
-        user,
-        &new_workspace("A"),
-    )
-    .await
-    .unwrap();
-    let id = request::workspace(&fixture.database, &made.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
-    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
-    // The delayed request of a process that died.
-    fixture.tenants.apply(&made).await.unwrap();
-    // A Tenant whose workspace was never recorded.
-    let mut unknown = made.clone();
-    unknown.id = WorkspaceId::random();
-    fixture.tenants.apply(&unknown).await.unwrap();
-    fixture
-        .wait_for_tenant(&unknown.id, |view| view.is_some())
-        .await;
-    let found = orphans::clean_up(&fixture.database, &fixture.tenants)
-        .await
-        .unwrap();
-    assert_eq!((found.deleted, found.unknown), (1, 1));
-    assert!(fixture.cluster.tenant(&format!("ws-{}", made.id)).is_none());
-    assert!(
-        fixture
-            .cluster
-            .tenant(&format!("ws-{}", stays.id))
-            .is_some()
-    );
-    assert!(
-        fixture
-            .cluster
-            .tenant(&format!("ws-{}", unknown.id))
-            .is_some()
-    );
-}
-
-async fn run_account_deletion(
-    worker: &DeletionWorker<FakeFileStore>,
-    fixture: &Fixture,
-    account: DeletionId,
-) {
-    for _ in 0..100 {
-        let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
-            "SELECT id FROM deletions WHERE finished_at IS NULL AND kind = 'workspace'",
-        )
-        .fetch_all(&fixture.database)
-        .await
-        .unwrap();
-        for id in ids {
-            deletion::run_step(worker, DeletionId(id)).await.unwrap();
-        }
-        if deletion::run_step(worker, account).await.unwrap() == NextStep::Done {
-            return;
-        }
-    }
-    panic!("the deletion did not finish");
-}
-
-#[tokio::test]
-async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones() {
-    let fixture = Fixture::start().await;
-    let user = fixture.user("Ada").await;
-    let alone = fixture.workspace(user).await;
-    fixture.join(&alone.id, Role::Member).await;
-    let shared = fixture.workspace(user).await;
-    fixture.join(&shared.id, Role::Owner).await;
-    let pending = fixture.workspace(user).await;
-    request::workspace(&fixture.database, &pending.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
-    let token = Token::random();
-    let account = request::account(&fixture.database, user, &token)
-        .await
-        .unwrap()
-        .unwrap();
-    let again = request::account(&fixture.database, user, &Token::random()).await;
-    assert_eq!(again.unwrap(), None);
-    run_account_deletion(
-        &worker(&fixture, &FakeFileStore::default()),
-        &fixture,
-        account,
-    )
-    .await;
-    let left = store::find(&fixture.database, &shared.id).await.unwrap();
-    assert!(left.is_some());
-    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 1);
-    assert_eq!(fixture.cluster.tenant_count(), 1);
-    assert!(!exists(&fixture, user).await);
-    let receipt = deletion::by_token(&fixture.database, &token)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(receipt.progress.workspaces_left, 1);
-    let workspaces = deletion::workspaces_of(&fixture.database, account)
-        .await
-        .unwrap();
-    assert_eq!(
-        workspaces.len(),
-        2,
-        "includes the deletion that was requested before"
-    );
-    assert!(
-        workspaces
-            .iter()
-            .all(|workspace| workspace.finished_at.is_some())
-    );
-}
-
-async fn exists(fixture: &Fixture, user: UserId) -> bool {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)")
-        .bind(user.0)
-        .fetch_one(&fixture.database)
-        .await
-        .unwrap()
-}
-
-/// A workspace whose database contains conversations with these numbers of messages.
-async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> Workspace {
-    let (workspace, _) = plane.workspace().await;
-    let tenant = plane.fixture.pools.get(&workspace).await.expect("open");
-    for migration in [
-        include_str!("../../../tenant-migrations/0001_documents.sql"),
-        include_str!("../../../tenant-migrations/0002_conversations.sql"),
-    ] {
-        sqlx::raw_sql(migration)
-            .execute(tenant.pool())
-            .await
-            .expect("the tenant's tables");
-    }
-    for messages in conversations {
-        sqlx::query(
-            "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'A', gen_random_uuid()) RETURNING id)
-             INSERT INTO messages (id, thread_id, ordinal, author, state)
-             SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
-        )
-        .bind(messages)
-        .execute(tenant.pool())
-        .await
-        .expect("a conversation");
-    }
-    workspace
-}
-
-#[tokio::test]
-async fn conversations_are_counted_once_before_the_database_is_deleted() {
-    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
-    let workspace = with_conversations(&plane, &[2, 3]).await;
-    let fixture = &plane.fixture;
-    let files = FakeFileStore::default();
-    let worker = worker(fixture, &files);
-    let id = request_deletion(fixture, &workspace).await;
-    // The file store is unavailable: the count is saved nevertheless.
-    files.is_unavailable.store(true, Ordering::SeqCst);
-    deletion::run_step(&worker, id)
-        .await
-        .expect_err("the file store is unavailable");
-    let counted = ConversationCount::Counted {
-        threads: 2,
-        messages: 5,
-    };
-    assert_eq!(progress(fixture, id).await.conversations, counted);
-    let reads = fixture.cluster.requests("GET secrets/ws-");
-    files.is_unavailable.store(false, Ordering::SeqCst);
-    run_to_completion(&worker, id).await;
-    assert_eq!(progress(fixture, id).await.conversations, counted);
-    assert_eq!(fixture.cluster.requests("GET secrets/ws-"), reads);
-    assert_eq!(fixture.pools.counts().open, 0);
-}
-
-#[tokio::test]
-async fn an_unreadable_database_does_not_block_a_deletion() {
-    let fixture = Fixture::start().await;
-    let workspace = fixture.workspace(fixture.user("Ada").await).await;
-    let id = request_deletion(&fixture, &workspace).await;
-    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
-    let progress = progress(&fixture, id).await.conversations;
-    assert_eq!(progress, ConversationCount::Unknown);
 }

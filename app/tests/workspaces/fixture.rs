@@ -7,7 +7,6 @@ use std::time::Duration;
 use app::config::{ByteSize, WorkspaceQuota};
 use app::domain::{Role, Workspace};
 use app::ids::{UserId, WorkspaceId};
-use app::jobs;
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
 use app::workspaces::create::{NewWorkspace, WorkspaceLimits, create};
 use app::workspaces::reconcile;
@@ -150,7 +149,7 @@ pub(crate) fn new_workspace(name: &str) -> NewWorkspace {
     }
 }
 
-/// Creates a database with the tables of the app and of the queue.
+/// Creates a database with the tables of the app.
 async fn database() -> PgPool {
     let server = postgres().await;
     let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
@@ -172,7 +171,6 @@ async fn database() -> PgPool {
         .run(&database)
         .await
         .expect("tables");
-    jobs::migrate(&database).await.expect("the queue's tables");
     database
 }
 

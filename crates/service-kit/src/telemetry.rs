@@ -47,7 +47,7 @@ pub struct TelemetrySettings {
 
 /// Everything from level `info` on, except what libraries repeat of errors that the program logs.
 const DEFAULT_LOG_FILTER: &str = "info,kube_client=warn,kube_client::client::builder=off,\
-                                  graphile_worker=warn,sqlx::postgres::notice=warn";
+                                  sqlx::postgres::notice=warn";
 
 /// Telemetry could not be started.
 #[derive(Debug, thiserror::Error)]

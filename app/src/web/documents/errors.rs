@@ -93,10 +93,7 @@ pub(super) fn no_file() -> Problem {
 fn queue(error: QueueError) -> Problem {
     match error {
         QueueError::Database(error) => error.into(),
-        error @ (QueueError::Payload(_)
-        | QueueError::Migrate(_)
-        | QueueError::Cleanup(_)
-        | QueueError::TakenOver) => Problem::internal_error(&error),
+        error @ QueueError::Payload(_) => Problem::internal_error(&error),
     }
 }
 

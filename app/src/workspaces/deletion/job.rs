@@ -139,8 +139,8 @@ async fn run_steps(
     }
 }
 
-/// Enqueues a job for every unfinished deletion and returns their number. Replaces jobs that ran
-/// out of attempts or were lost when the queue was restored from a backup.
+/// Enqueues a job for every unfinished deletion that has none, because it was given up or was lost
+/// when the database was restored from a backup. Returns the number of unfinished deletions.
 pub async fn resume(database: &PgPool) -> Result<usize, QueueError> {
     /// Maximum number of deletions per call.
     const MAX_DELETIONS: i64 = 1_000;
@@ -158,8 +158,12 @@ pub async fn resume(database: &PgPool) -> Result<usize, QueueError> {
     for row in &rows {
         let deletion = DeletionId(row.try_get("id")?);
         match row.try_get("kind")? {
-            DeletionTarget::Workspace => jobs::add(database, &DeleteWorkspace { deletion }).await?,
-            DeletionTarget::Account => jobs::add(database, &DeleteAccount { deletion }).await?,
+            DeletionTarget::Workspace => {
+                jobs::add_if_absent(database, &DeleteWorkspace { deletion }).await?;
+            }
+            DeletionTarget::Account => {
+                jobs::add_if_absent(database, &DeleteAccount { deletion }).await?;
+            }
         }
     }
     Ok(rows.len())

@@ -11,6 +11,7 @@ use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
+use tempfile::TempDir;
 
 use super::BUCKET;
 
@@ -49,7 +50,21 @@ pub(super) fn objects_config(s3: &S3) -> config::Objects {
     }
 }
 
-pub(super) async fn database(uri: &str, name: &str, migrations: &str) -> PgPool {
+/// A temporary folder for servers.
+pub(crate) fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    // PostgreSQL runs as an unprivileged user and needs access to the directory.
+    #[cfg(unix)]
+    std::fs::set_permissions(
+        folder.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    folder
+}
+
+/// A database on the server, with the tables of a folder of migrations.
+pub(crate) async fn database(uri: &str, name: &str, migrations: &str) -> PgPool {
     let options: PgConnectOptions = uri.parse().unwrap();
     let mut server = options.connect().await.unwrap();
     server
