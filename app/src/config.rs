@@ -7,8 +7,11 @@
     reason = "the doc comments of settings are help texts for the terminal"
 )]
 
+mod models;
+mod objects;
 mod public_url;
 mod rate;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -16,22 +19,21 @@ mod values;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::ArgAction;
 use ipnet::IpNet;
-use llm::{EmbeddingModel, EndpointConfig, LocalConfig, ModelsConfig, Quota};
 use openidconnect::IssuerUrl;
 use secrecy::SecretString;
 use service_kit::settings::values as common;
 use service_kit::settings::{self, InvalidSetting, List, LoadError, Loaded, Sources};
 use service_kit::telemetry::TelemetrySettings;
-use url::Url;
 
+pub use models::Models;
+pub use objects::Objects;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use rate::{Allowance, InvalidRate, Rate};
+pub use tenants::{TenantPools, Tenants, WorkspaceQuota};
 pub use values::{Buckets, ByteSize, ClassOption, ClassOptions};
 
 /// What the name of every environment variable starts with.
@@ -156,155 +158,6 @@ pub struct Database {
     /// Most connections of this process, from 2 to 1000; some of them are reserved for jobs
     #[arg(id = "max-database-connections", long = "max-database-connections", value_name = "CONNECTIONS", default_value = "20", value_parser = common::number::<NonZeroU32>(2..=1000))]
     pub max_connections: NonZeroU32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Tenants")]
-pub struct Tenants {
-    /// Namespace of the app's Tenants. It must contain nothing else
-    #[arg(id = "tenants-namespace", long = "tenants-namespace", value_name = "NAME", default_value = "chat-tenants", value_parser = common::namespace)]
-    pub namespace: String,
-    /// TenantClasses that users can choose from, as name=Display name, separated by commas. The first is
-    /// the default
-    #[arg(long = "tenant-classes", value_name = "CLASSES", default_value = "default=Standard", value_parser = values::classes)]
-    pub classes: ClassOptions,
-    /// Regions that users can choose from, in the same form. Empty: the region of the class
-    #[arg(long = "tenant-regions", value_name = "REGIONS", default_value = "", value_parser = values::regions)]
-    pub regions: ClassOptions,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Limits of a workspace")]
-pub struct WorkspaceQuota {
-    /// Largest file, from 1KB to 1GB
-    #[arg(long, value_name = "BYTES", default_value = "25MB", value_parser = values::byte_size(1_000..=1_000_000_000))]
-    pub max_upload_bytes: ByteSize,
-    /// Most documents in a workspace
-    #[arg(long, value_name = "DOCUMENTS", default_value = "20", value_parser = common::count(10_000))]
-    pub max_documents: NonZeroU32,
-    /// Most workspaces that a user can own
-    #[arg(long, value_name = "WORKSPACES", default_value = "5", value_parser = common::count(1000))]
-    pub max_workspaces_per_user: NonZeroU32,
-    /// Most members of a workspace
-    #[arg(long, value_name = "MEMBERS", default_value = "50", value_parser = common::count(10_000))]
-    pub max_members: NonZeroU32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Connections to tenant databases")]
-pub struct TenantPools {
-    /// Most tenant databases that this process has open. The one that was idle longest is closed first
-    #[arg(long, value_name = "POOLS", default_value = "100", value_parser = common::size(10_000))]
-    pub max_tenant_pools: NonZeroUsize,
-    /// Most connections to one tenant database
-    #[arg(long, value_name = "CONNECTIONS", default_value = "4", value_parser = common::count(100))]
-    pub max_connections_per_tenant: NonZeroU32,
-    /// How long an unused database stays open, from 1s to 1h. A compute suspends only without connections
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = common::duration(SECOND..=HOUR))]
-    pub tenant_pool_idle_timeout: Duration,
-    /// Limit on opening a database, from 100ms to 5m. A suspended compute has to start within this time
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = common::duration(100 * MS..=5 * MINUTE))]
-    pub tenant_connect_timeout: Duration,
-    /// Limit on waiting while all pools are in use, from 0s to 1m
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = common::duration(Duration::ZERO..=MINUTE))]
-    pub tenant_pool_wait_timeout: Duration,
-    /// Whether opening a page of a workspace starts its compute, so that the first question does not
-    /// have to wait: true or false
-    #[arg(long, value_name = "BOOL", default_value = "true", action = ArgAction::Set, value_parser = values::boolean)]
-    pub tenant_prewarm: bool,
-}
-
-/// The S3 server. Credentials come from the standard AWS environment, as for any AWS client.
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Files")]
-pub struct Objects {
-    /// Bucket of workspaces whose region has no bucket of its own
-    #[arg(long, value_name = "NAME", value_parser = values::bucket)]
-    pub bucket: String,
-    /// Buckets of regions, as region=bucket, separated by commas, so that files are stored in the
-    /// region of the workspace's database
-    #[arg(long, value_name = "BUCKETS", default_value = "", value_parser = values::buckets)]
-    pub region_buckets: Buckets,
-    /// Region that requests to S3 are signed for
-    #[arg(id = "s3-region", long = "s3-region", value_name = "REGION", default_value = "us-east-1", value_parser = values::word)]
-    pub region: String,
-    /// URL of the S3 server; without it, AWS
-    #[arg(id = "s3-endpoint", long = "s3-endpoint", value_name = "URL", value_parser = common::http_url)]
-    pub endpoint: Option<Url>,
-    /// URL of the S3 server for browsers, if it differs
-    #[arg(id = "s3-public-endpoint", long = "s3-public-endpoint", value_name = "URL", value_parser = common::http_url)]
-    pub public_endpoint: Option<Url>,
-    /// Whether the bucket is part of the path and not of the host name: true or false
-    #[arg(id = "s3-path-style", long = "s3-path-style", value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = values::boolean)]
-    pub path_style: bool,
-}
-
-impl Objects {
-    /// The bucket of a workspace in this region; `None` is the region that its class chose.
-    pub fn bucket(&self, region: Option<&str>) -> &str {
-        region
-            .and_then(|region| self.region_buckets.0.get(region))
-            .unwrap_or(&self.bucket)
-    }
-
-    /// Every bucket, each once.
-    pub fn all_buckets(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = self.region_buckets.0.values().map(String::as_str).collect();
-        all.push(&self.bucket);
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-}
-
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Models")]
-pub struct Models {
-    /// Base URL of the OpenAI-compatible endpoint for embeddings and answers
-    #[arg(long, value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = common::http_url)]
-    pub openai_base_url: Url,
-    /// the API key of the endpoint; without it, the local model embeds and answers are excerpts
-    #[arg(long, hide = true, env = "OPENAI_API_KEY", value_parser = values::secret)]
-    pub openai_api_key: Option<SecretString>,
-    /// Model that answers
-    #[arg(long, value_name = "MODEL", default_value = "gpt-4o-mini", value_parser = values::word)]
-    pub chat_model: String,
-    /// Model that embeds. A different model re-embeds every document in the background
-    #[arg(long, value_name = "MODEL", default_value = "text-embedding-3-small", value_parser = values::word)]
-    pub embedding_model: String,
-    /// Dimensions of the embedding model's vectors, from 1 to 4000
-    #[arg(long, value_name = "DIMENSIONS", default_value = "1536", value_parser = common::count(4000))]
-    pub embedding_dimensions: NonZeroU32,
-    /// Most requests a minute from this process to the endpoint
-    #[arg(long, value_name = "REQUESTS", default_value = "1500", value_parser = common::count(1_000_000))]
-    pub openai_requests_per_minute: NonZeroU32,
-    /// Most tokens a minute that this process embeds, from 1000 to 1000000000
-    #[arg(long, value_name = "TOKENS", default_value = "500000", value_parser = common::number::<NonZeroU32>(1000..=1_000_000_000))]
-    pub openai_tokens_per_minute: NonZeroU32,
-    /// Directory of a local embedding model with model.safetensors, tokenizer.json and config.json
-    #[arg(long, value_name = "DIR", value_parser = common::directory)]
-    pub local_model: Option<PathBuf>,
-}
-
-impl Models {
-    /// The settings of the models, for the crate `llm`.
-    pub fn config(&self) -> Result<ModelsConfig, llm::ConfigError> {
-        let embeddings =
-            EmbeddingModel::new(&self.embedding_model, self.embedding_dimensions.get())?;
-        let endpoint = self.openai_api_key.clone().map(|api_key| EndpointConfig {
-            base_url: self.openai_base_url.clone(),
-            api_key: Some(api_key),
-            embeddings: Some(embeddings),
-            answers: Some(self.chat_model.clone()),
-            quota: Quota {
-                requests_per_minute: self.openai_requests_per_minute.get(),
-                tokens_per_minute: self.openai_tokens_per_minute.get(),
-                ..Quota::default()
-            },
-        });
-        let local = self.local_model.clone().map(LocalConfig::new);
-        Ok(ModelsConfig { endpoint, local })
-    }
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -3,22 +3,19 @@
 //! A second future runs beside the writer: it saves the text every second, renews the claim, and
 //! ends the writing when the claim is lost.
 
-use std::sync::Arc;
+mod answer;
+
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use llm::{AnswerEvent, ChatModel, Finish, ModelError, Retry};
-use rag::{AnswerParser, Passage};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument as _, info, info_span, warn};
 
+use self::answer::answer;
 use super::claim::{AnswerClaim, AnswerOutcome, CLAIM_TTL};
-use super::in_flight::{AnswerProgress, AnswerWriter, PartialAnswer};
-use super::retrieve::{self, Retrieved};
-use super::threads::{Citation, shorten};
-use super::{ANSWER_TIMEOUT, AnswerFailure, Inner, MAX_ANSWER_TOKENS};
+use super::in_flight::{AnswerWriter, PartialAnswer};
+use super::threads::Citation;
+use super::{ANSWER_TIMEOUT, AnswerFailure, Inner};
 use crate::domain::Workspace;
-use crate::ids::DocumentId;
 use crate::telemetry::AnswerSource;
 use crate::tenants::TenantDatabase;
 
@@ -29,10 +26,6 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 /// The final save is retried this often, within the claim's lifetime.
 const MAX_FINISH_ATTEMPTS: u32 = 4;
 const FINISH_RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Includes embedding the question.
-const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
-/// Characters of a passage shown on the page.
-const MAX_QUOTE_CHARS: usize = 600;
 
 pub(super) async fn write(
     service: &Inner,
@@ -217,199 +210,4 @@ async fn within_limits(
     limited
         .await
         .unwrap_or(AnswerOutcome::Failed(AnswerFailure::Timeout))
-}
-
-async fn answer(
-    service: &Inner,
-    workspace: &Workspace,
-    database: &TenantDatabase,
-    claim: AnswerClaim,
-    writer: &AnswerWriter,
-) -> Result<AnswerOutcome, sqlx::Error> {
-    let Some((question, document)) = load_question(database, claim).await? else {
-        // The conversation was deleted in the meantime.
-        return Ok(AnswerOutcome::NotFound);
-    };
-    let search = retrieve::passages(
-        database,
-        &service.models,
-        workspace.embedding_model.as_deref(),
-        &question,
-        document,
-    );
-    let Ok(found) = timeout(SEARCH_TIMEOUT, search).await else {
-        return Ok(AnswerOutcome::Failed(AnswerFailure::Timeout));
-    };
-    let found = found?;
-    tracing::debug!(
-        answer.passages = found.passages.len(),
-        answer.full_text = found.is_full_text,
-        "passages retrieved"
-    );
-    if found.passages.is_empty() {
-        return Ok(AnswerOutcome::NotFound);
-    }
-    let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let Some(answerer) = service.models.chat_model() else {
-        excerpt_passages(&question, &found, writer);
-        return Ok(AnswerOutcome::Complete);
-    };
-    writer.update(|partial| {
-        partial.progress = AnswerProgress::Reading(count);
-        partial.citations = citations(&found);
-    });
-    Ok(
-        match ask_model(service, answerer, &question, &found, writer).await {
-            Ok(end) => end,
-            Err(error) => {
-                warn!(
-                    error.kind = error.kind(),
-                    error = %service_kit::error_chain(&error),
-                    "the chat model failed"
-                );
-                AnswerOutcome::Failed(failure(&error))
-            }
-        },
-    )
-}
-
-/// The question that this answer belongs to, and the document that the conversation is about.
-async fn load_question(
-    database: &TenantDatabase,
-    claim: AnswerClaim,
-) -> Result<Option<(String, Option<DocumentId>)>, sqlx::Error> {
-    let row: Option<(String, Option<uuid::Uuid>)> = sqlx::query_as(
-        "SELECT q.text, t.document_id FROM messages a JOIN threads t ON t.id = a.thread_id
-         JOIN messages q ON q.thread_id = a.thread_id AND q.ordinal < a.ordinal AND q.author = 'person'
-         WHERE a.id = $1 ORDER BY q.ordinal DESC LIMIT 1",
-    )
-    .bind(claim.message.0)
-    .fetch_optional(database.pool())
-    .await?;
-    Ok(row.map(|(question, document)| (question, document.map(DocumentId))))
-}
-
-/// Lets the chat model answer.
-async fn ask_model(
-    service: &Inner,
-    answerer: &ChatModel,
-    question: &str,
-    found: &Retrieved,
-    writer: &AnswerWriter,
-) -> Result<AnswerOutcome, ModelError> {
-    let prompt = rag::prompt(question, &found.passages, |passage| title(found, passage));
-    let mut stream = answerer
-        .answer(&prompt.system, &prompt.user, MAX_ANSWER_TOKENS)
-        .await?;
-    let passages = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let mut reader = AnswerParser::new(passages);
-    let mut is_first = true;
-    let finish = loop {
-        match stream.next().await {
-            Some(Ok(AnswerEvent::Text(piece))) => {
-                let shown = reader.push(&piece);
-                if !shown.is_empty() {
-                    if std::mem::take(&mut is_first) {
-                        service
-                            .metrics
-                            .answers
-                            .time_to_first_token(writer.started.elapsed());
-                    }
-                    writer.update(|partial| {
-                        partial.progress = AnswerProgress::Writing;
-                        partial.text.push_str(&shown);
-                    });
-                }
-            }
-            Some(Ok(AnswerEvent::Finished { finish, usage })) => {
-                if let Some(usage) = usage {
-                    let (prompt, answer) = (usage.prompt_tokens, usage.answer_tokens);
-                    service.metrics.answers.tokens(prompt.into(), answer.into());
-                }
-                info!(
-                    model.name = answerer.name(),
-                    answer.finish = ?finish,
-                    answer.tokens = usage.map(|usage| usage.answer_tokens),
-                    prompt.tokens = usage.map(|usage| usage.prompt_tokens),
-                    "the chat model answered"
-                );
-                break Ok(finish);
-            }
-            Some(Err(error)) => break Err(error),
-            None => break Err(ModelError::Interrupted),
-        }
-    };
-    let read = reader.finish();
-    if read.removed > 0 {
-        info!(
-            answer.removed = read.removed,
-            "removed citations of passages that the model was not given"
-        );
-    }
-    writer.update(|partial| partial.text.push_str(read.text.trim_end()));
-    Ok(match finish? {
-        _ if read.not_found => AnswerOutcome::NotFound,
-        Finish::Complete => AnswerOutcome::Complete,
-        Finish::Length | Finish::Filtered => AnswerOutcome::Failed(AnswerFailure::Interrupted),
-    })
-}
-
-fn failure(error: &ModelError) -> AnswerFailure {
-    match error {
-        ModelError::QuotaExhausted => AnswerFailure::ModelQuotaExhausted,
-        ModelError::Interrupted => AnswerFailure::Interrupted,
-        error => match error.retry() {
-            Retry::Later(_) => AnswerFailure::ModelBusy,
-            Retry::Never => AnswerFailure::ModelRejected,
-        },
-    }
-}
-
-/// Answers with excerpts from the passages.
-fn excerpt_passages(question: &str, found: &Retrieved, writer: &AnswerWriter) {
-    let quotes = rag::extractive_answer(question, &found.passages);
-    let citations: Arc<[Citation]> = citations(found)
-        .iter()
-        .filter_map(|citation| {
-            let quote = quotes
-                .iter()
-                .find(|quote| quote.number == citation.number)?;
-            Some(Citation {
-                page: quote.page,
-                page_from: quote.page,
-                page_to: quote.page,
-                cited: true,
-                quote: quote.quote.clone(),
-                ..citation.clone()
-            })
-        })
-        .collect();
-    writer.update(|partial| partial.citations = citations);
-}
-
-fn citations(found: &Retrieved) -> Arc<[Citation]> {
-    found
-        .passages
-        .iter()
-        .map(|passage| Citation {
-            number: passage.number,
-            document: DocumentId(passage.document),
-            title: title(found, passage).to_owned(),
-            page: passage.page,
-            page_from: passage.page_from,
-            page_to: passage.page_to,
-            cited: false,
-            quote: shorten(&passage.text[passage.found.clone()], MAX_QUOTE_CHARS),
-            document_removed: false,
-        })
-        .collect()
-}
-
-fn title<'found>(found: &'found Retrieved, passage: &Passage) -> &'found str {
-    found
-        .passages
-        .iter()
-        .position(|other| other.number == passage.number)
-        .and_then(|at| found.titles.get(at))
-        .map_or("", String::as_str)
 }

@@ -10,7 +10,9 @@
 //! the old pool. After a failed login the Secret is read again immediately, and if it has not
 //! changed, the controller is asked to check the database.
 
+mod connect;
 mod connection_failure;
+mod limits;
 mod open_pool;
 mod slots;
 mod target;
@@ -20,73 +22,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use service_kit::error_chain;
-use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::{TenantView, Tenants, Unavailable};
-use crate::config::TenantPools;
 use crate::domain::Workspace;
 use crate::ids::WorkspaceId;
 use connection_failure::ConnectionFailure;
+pub use limits::PoolLimits;
 use open_pool::OpenPool;
 pub use open_pool::TenantDatabase;
 use slots::{PoolSlots, SlotPermit};
-use target::ConnectionTarget;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolLimits {
-    /// Maximum number of open pools per process.
-    pub max_pools: usize,
-    pub max_connections_per_pool: u32,
-    /// How long a pool may stay unused before it is closed.
-    pub idle_timeout: Duration,
-    /// Timeout for opening a connection. A suspended compute usually starts within a second,
-    /// sometimes in several.
-    pub connect_timeout: Duration,
-    /// Timeout for acquiring a connection from an open pool.
-    pub acquire_timeout: Duration,
-    /// Timeout for a free slot while all pools are in use.
-    pub slot_timeout: Duration,
-    /// Whether databases are opened before the first query, to start their computes early.
-    pub prewarm: bool,
-}
-
-impl From<&TenantPools> for PoolLimits {
-    fn from(settings: &TenantPools) -> Self {
-        Self {
-            max_pools: settings.max_tenant_pools.get(),
-            max_connections_per_pool: settings.max_connections_per_tenant.get(),
-            idle_timeout: settings.tenant_pool_idle_timeout,
-            connect_timeout: settings.tenant_connect_timeout,
-            slot_timeout: settings.tenant_pool_wait_timeout,
-            prewarm: settings.tenant_prewarm,
-            ..Self::default()
-        }
-    }
-}
-
-impl Default for PoolLimits {
-    fn default() -> Self {
-        Self {
-            max_pools: 100,
-            max_connections_per_pool: 4,
-            idle_timeout: Duration::from_mins(1),
-            connect_timeout: Duration::from_secs(15),
-            acquire_timeout: Duration::from_secs(10),
-            slot_timeout: Duration::from_secs(5),
-            prewarm: true,
-        }
-    }
-}
 
 /// Suggested retry delay after a database could not be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
-/// Maximum age of a connection. Reconnecting rebalances connections across proxies.
-const MAX_CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
 /// How many times per idle timeout the idle pools are checked.
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 4;
 
@@ -251,127 +202,6 @@ impl Pools {
         }
         // All connections were closed as idle; verify that a new login works.
         open_pool.pool.acquire().await.is_ok()
-    }
-
-    async fn open(
-        &self,
-        workspace: &Workspace,
-        tenant: &TenantView,
-        deadline: Instant,
-    ) -> Result<Arc<OpenPool>, Unavailable> {
-        let permit = self.acquire_slot(&workspace.id).await?;
-        let (target, version) = self.read(tenant).await?;
-        let started = Instant::now();
-        let result = match self.connect(&target, deadline).await {
-            Ok(pool) => Ok((pool, target, version)),
-            Err(error) => match connection_failure::classify(&error) {
-                Some(ConnectionFailure::InvalidCredentials) => {
-                    self.retry_with_newer_secret(tenant, &target, deadline, error)
-                        .await
-                }
-                _ => Err(error),
-            },
-        };
-        match result {
-            Ok((pool, target, version)) => {
-                info!(
-                    workspace.id = %workspace.id,
-                    elapsed_ms = started.elapsed().as_millis(),
-                    "tenant database opened"
-                );
-                Ok(Arc::new(OpenPool::new(
-                    pool,
-                    permit,
-                    tenant.uid.clone(),
-                    target.fingerprint,
-                    version,
-                )))
-            }
-            Err(error) => {
-                warn!(
-                    workspace.id = %workspace.id,
-                    error = %error_chain(&error),
-                    "failed to open the tenant database"
-                );
-                Err(unreachable())
-            }
-        }
-    }
-
-    /// After a failed login, retries if the Secret has changed. Otherwise asks the controller to
-    /// check the database.
-    async fn retry_with_newer_secret(
-        &self,
-        tenant: &TenantView,
-        failed: &ConnectionTarget,
-        deadline: Instant,
-        error: sqlx::Error,
-    ) -> Result<(PgPool, ConnectionTarget, Box<str>), sqlx::Error> {
-        let newer = self
-            .read(tenant)
-            .await
-            .ok()
-            .filter(|(target, _)| target.fingerprint != failed.fingerprint);
-        let error = match newer {
-            Some((target, version)) => match self.connect(&target, deadline).await {
-                Ok(pool) => return Ok((pool, target, version)),
-                Err(error) => error,
-            },
-            None => error,
-        };
-        if connection_failure::classify(&error) == Some(ConnectionFailure::InvalidCredentials) {
-            self.0.tenants.request_reconcile(tenant).await;
-        }
-        Err(error)
-    }
-
-    /// Reads the Tenant's Secret and its version.
-    async fn read(&self, tenant: &TenantView) -> Result<(ConnectionTarget, Box<str>), Unavailable> {
-        let name = tenant
-            .connection_secret
-            .as_deref()
-            .ok_or_else(unreachable)?;
-        let secret = match self.0.tenants.read_secret(name).await {
-            Ok(Some(secret)) => secret,
-            // The controller will recreate it.
-            Ok(None) => return Err(unreachable()),
-            Err(error) => {
-                warn!(
-                    tenant.name = %tenant.name,
-                    error = %error_chain(&error),
-                    "failed to read the connection Secret"
-                );
-                return Err(unreachable());
-            }
-        };
-        match ConnectionTarget::read(&secret) {
-            Ok(target) => Ok((target, secret.version)),
-            Err(error) => {
-                warn!(tenant.name = %tenant.name, %error, "invalid connection Secret");
-                Err(unreachable())
-            }
-        }
-    }
-
-    /// Creates a pool and opens its first connection.
-    async fn connect(
-        &self,
-        target: &ConnectionTarget,
-        deadline: Instant,
-    ) -> Result<PgPool, sqlx::Error> {
-        let limits = &self.0.limits;
-        let pool = PgPoolOptions::new()
-            .min_connections(0)
-            .max_connections(limits.max_connections_per_pool)
-            .idle_timeout(limits.idle_timeout)
-            .max_lifetime(MAX_CONNECTION_LIFETIME)
-            .acquire_timeout(limits.acquire_timeout.max(limits.connect_timeout))
-            .connect_lazy_with(target.options());
-        match timeout_at(deadline, pool.acquire()).await {
-            Ok(Ok(_)) => Ok(pool),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
     }
 
     /// Acquires a slot for one more pool, closing the pool that has been idle longest or waiting if
