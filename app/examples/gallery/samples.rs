@@ -49,7 +49,16 @@ fn uuid(number: u128) -> Uuid {
 
 /// The workspace of all samples.
 fn workspace() -> WorkspaceId {
-    WorkspaceId::try_from("k3v9x2m7q0za".to_owned()).unwrap_or_else(|_| WorkspaceId::random())
+    workspace_id("k3v9x2m7q0za")
+}
+
+/// A workspace that is only in the menu.
+fn other_workspace() -> WorkspaceId {
+    workspace_id("p8d1f5h2j6wc")
+}
+
+fn workspace_id(id: &str) -> WorkspaceId {
+    id.parse().unwrap_or_else(|_| WorkspaceId::random())
 }
 
 fn link(name: &str, role: RoleView) -> WorkspaceLink {
@@ -73,7 +82,7 @@ fn signed_in() -> PageContext {
         workspaces: vec![
             link("House purchase", RoleView::Owner),
             WorkspaceLink {
-                id: WorkspaceId::random(),
+                id: other_workspace(),
                 name: "Reading group on the philosophy of physics".to_owned(),
                 role: RoleView::Member,
             },

@@ -3,7 +3,7 @@
 //! element.
 
 /// A start or end tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) name: String,
     pub(crate) is_end: bool,

@@ -6,12 +6,11 @@ use app::web::documents::pages::{
     self as documents, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages,
     UploadLimits,
 };
-use app::web::home::pages as home;
 use app::web::shared::pages::FormContext;
 use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
 use app::web::shared::pages::{Notice, PageContext, PersonView, RoleView, Theme, WorkspaceLink};
 use app::web::workspaces::pages::provisioning::{
-    self, ProvisioningState, ProvisioningStep, ProvisioningView,
+    ProvisioningState, ProvisioningStep, ProvisioningView,
 };
 use app::web::workspaces::pages::receipt::{self, ReceiptView, Subject};
 use jiff::Timestamp;
@@ -138,15 +137,6 @@ fn the_progress_bar_and_its_label_show_the_same_number() {
 }
 
 #[test]
-fn the_home_page_mentions_regions_only_if_one_can_be_chosen() {
-    let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
-    for chooses in [true, false] {
-        let page = home::page(&context, chooses).into_string();
-        assert_eq!(page.contains("the region you choose"), chooses);
-    }
-}
-
-#[test]
 fn an_error_page_links_back_into_its_workspace() {
     let view = ProblemView {
         status: 503,
@@ -256,11 +246,10 @@ fn excerpts_are_not_shown_as_a_models_answer() {
         author: AuthorView::Excerpts,
         ..answer(AnswerState::Complete)
     };
-    let html = chat::answer(form_context, ThreadId::random(), &view).into_string();
-    assert!(html.contains("Excerpts from your documents"));
+    let tags = tags(&chat::answer(form_context, ThreadId::random(), &view).into_string());
     assert!(
-        !html.contains("So it is."),
-        "excerpts have no text besides their quotes"
+        tags.iter().all(|tag| !tag.text_after.contains(&view.text)),
+        "excerpts have no text besides their quotes: {tags:?}"
     );
 }
 
@@ -309,11 +298,6 @@ fn the_provisioning_page_follows_the_database_until_it_is_ready_or_deleted() {
             owner: true,
         };
         assert_eq!(view.ended(), ended, "{view:?}");
-        let panel = provisioning::panel(&view).into_string();
-        assert_eq!(
-            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema version <strong>2</strong>."),
-            matches!(view.state, ProvisioningState::Ready { .. })
-        );
     }
 }
 
@@ -399,10 +383,12 @@ fn a_ready_document_with_unreadable_pages_shows_a_warning() {
         }),
         ..document(state)
     };
-    let warning = "2 of 14 pages couldn\u{2019}t be read.";
-    let ready = documents::row(form_context, &partly(DocumentState::Ready)).into_string();
-    assert!(ready.contains(warning), "{ready}");
+    let has_warning = |state| {
+        let row = documents::row(form_context, &partly(state)).into_string();
+        let mut tags = tags(&row).into_iter();
+        tags.any(|tag| tag.get("class") == Some("row-warning"))
+    };
+    assert!(has_warning(DocumentState::Ready));
     // While the document is processed again, only that is shown.
-    let queued = documents::row(form_context, &partly(DocumentState::Queued)).into_string();
-    assert!(!queued.contains(warning), "{queued}");
+    assert!(!has_warning(DocumentState::Queued));
 }

@@ -8,7 +8,9 @@
 
 mod elements;
 mod fragments;
+mod outline;
 mod rules;
+mod snapshots;
 #[path = "../../examples/gallery"]
 mod gallery {
     pub(crate) mod samples;

@@ -35,6 +35,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
     };
     vec![
         ("home", home::page(&anonymous(), true)),
+        ("home-one-region", home::page(&anonymous(), false)),
         ("sign-in", sign_in::page(&anonymous(), &sign_in)),
         (
             "sign-in-local",
