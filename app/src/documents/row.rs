@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
+use pdf_text::PageReport;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor, Row as _};
 
 use super::{BlockedOn, IngestError};
@@ -32,8 +34,10 @@ pub struct Document {
     pub page_count: Option<u32>,
     /// `None` until the document was ingested once.
     pub chunk_count: Option<u32>,
-    /// Damaged pages that ingestion skipped, by number from 1.
+    /// Pages whose text may be missing, by number from 1.
     pub unreadable_pages: Vec<u32>,
+    /// What each page is. Empty for documents that an older version ingested.
+    pub page_report: PageReport,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -116,7 +120,7 @@ macro_rules! select {
         concat!(
             "SELECT d.id, d.workspace_id, d.file_name, d.title, d.byte_count, d.content_sha256, d.state,
                     d.revision, d.uploaded_by, u.display_name AS uploaded_by_name, d.step, d.percent, d.blocked_on, d.retry_at, d.failure,
-                    d.page_count, d.chunk_count, d.unreadable_pages, d.upload_deadline, d.created_at, d.updated_at
+                    d.page_count, d.chunk_count, d.unreadable_pages, d.page_report, d.upload_deadline, d.created_at, d.updated_at
              FROM documents d LEFT JOIN users u ON u.id = d.uploaded_by ",
             $rest
         )
@@ -186,6 +190,7 @@ impl FromRow<'_, PgRow> for Document {
                 .into_iter()
                 .filter_map(|number| u32::try_from(number).ok())
                 .collect(),
+            page_report: row.try_get::<Json<PageReport>, _>("page_report")?.0,
             created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
             updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })

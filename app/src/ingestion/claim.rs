@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use pdf_text::PageReport;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row as _};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -40,8 +42,9 @@ pub(super) struct Counts {
     pub(super) pages: i32,
     /// Chunks stored.
     pub(super) chunks: i32,
-    /// Damaged pages, by number from 1.
+    /// Pages whose text may be missing, by number from 1.
     pub(super) unreadable_pages: Vec<i32>,
+    pub(super) page_report: PageReport,
 }
 
 /// Another worker claimed the document, or this revision is no longer needed.
@@ -233,7 +236,7 @@ impl DocumentClaim {
         let done = sqlx::query(
             "UPDATE documents SET state = 'ready', claim = NULL, step = NULL, percent = NULL,
                     blocked_on = NULL, retry_at = NULL, page_count = $5, chunk_count = $6,
-                    unreadable_pages = $7, updated_at = now()
+                    unreadable_pages = $7, page_report = $8, updated_at = now()
              WHERE workspace_id = $1 AND id = $2 AND revision = $3 AND claim = $4 AND state = 'working'",
         )
         .bind(self.workspace.as_str())
@@ -243,6 +246,7 @@ impl DocumentClaim {
         .bind(counts.pages)
         .bind(counts.chunks)
         .bind(&counts.unreadable_pages)
+        .bind(Json(&counts.page_report))
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() == 0 {

@@ -129,12 +129,14 @@ async fn steps(
     progress.report(IngestStep::Extract, 0);
     let extracted = extract(&deps.extractor, &deps.objects, &key, row, progress);
     let extraction = timed(context, IngestStep::Extract, extracted).await?;
-    let page_count = i32::try_from(extraction.page_count).unwrap_or(i32::MAX);
+    let page_count = i32::try_from(extraction.report.page_count).unwrap_or(i32::MAX);
     let unreadable_pages: Vec<i32> = extraction
-        .unreadable
-        .iter()
-        .filter_map(|number| i32::try_from(*number).ok())
+        .report
+        .unread()
+        .into_iter()
+        .filter_map(|number| i32::try_from(number).ok())
         .collect();
+    let page_report = extraction.report.clone();
 
     progress.report(IngestStep::Chunk, 0);
     let chunks = timed(context, IngestStep::Chunk, chunk(extraction)).await?;
@@ -168,6 +170,7 @@ async fn steps(
         pages: page_count,
         chunks: i32::try_from(chunks.len()).unwrap_or(i32::MAX),
         unreadable_pages,
+        page_report,
     };
     finish(context, claim, &counts, &models, target).await?;
     info!(

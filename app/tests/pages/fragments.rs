@@ -377,9 +377,8 @@ fn a_ready_document_with_unreadable_pages_shows_a_warning() {
     let partly = |state| DocumentView {
         page_count: Some(14),
         unreadable: Some(UnreadablePages {
-            count: 2,
-            of: 14,
-            which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
+            summary: "2 of 14 pages couldn\u{2019}t be read.".to_owned(),
+            warnings: vec!["Pages 3, 7 are damaged and could not be read.".to_owned()],
         }),
         ..document(state)
     };

@@ -106,7 +106,7 @@ async fn read(extractor: &Extractor, path: &Path) -> Result<Outcome> {
         bytes: fs::metadata(path)?.len(),
         pages: extraction
             .as_ref()
-            .map_or(0, |extraction| extraction.page_count),
+            .map_or(0, |extraction| extraction.report.page_count),
         words: own_text.split_whitespace().count(),
         error: extraction.err(),
         cpu_seconds: between - before,

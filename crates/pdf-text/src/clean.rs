@@ -1,9 +1,11 @@
-//! Converts lines to clean text: without ligatures, hyphenation, page headers and footers, and with
-//! a blank line between paragraphs. Each word keeps its position in the text.
+//! Converts lines to clean text: without ligatures, hyphenation and repeated page headers and
+//! footers, and with a blank line between paragraphs. Each word keeps its position in the text.
 
 mod assemble;
 mod characters;
 mod hyphens;
+mod page_numbers;
+mod private_use;
 mod repeated_lines;
 
 pub(crate) use characters::characters;
@@ -15,14 +17,7 @@ use crate::page::Page;
 /// spelling of compounds can only be determined from the whole document.
 pub(crate) fn clean(pages: Vec<(u32, PageLines)>) -> Vec<Page> {
     let compounds = hyphens::Compounds::of(pages.iter().map(|(_, page)| page));
-    let mut repeated = repeated_lines::find(&pages);
-    let nothing_left = repeated.iter().flatten().all(|&is_repeated| is_repeated);
-    if nothing_left && !is_scanned(&pages) {
-        // On short pages that are very similar, what looks like headers is the text.
-        for page in &mut repeated {
-            page.fill(false);
-        }
-    }
+    let repeated = repeated_lines::find(&pages);
     pages
         .into_iter()
         .zip(repeated)
@@ -32,11 +27,6 @@ pub(crate) fn clean(pages: Vec<(u32, PageLines)>) -> Vec<Page> {
             assemble::assemble(number, page, &compounds)
         })
         .collect()
-}
-
-/// Whether at least half of the pages have an image.
-pub(crate) fn is_scanned(pages: &[(u32, PageLines)]) -> bool {
-    pages.iter().filter(|(_, page)| page.has_picture).count() * 2 >= pages.len()
 }
 
 #[cfg(test)]

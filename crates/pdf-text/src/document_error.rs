@@ -17,8 +17,24 @@ pub enum DocumentError {
     /// The pages contain hardly any text: scans or drawings.
     #[error("This PDF contains no text. Its pages are images or empty.")]
     NoText,
+    /// All text uses fonts without character codes.
+    #[error("The text of this PDF uses fonts without character codes and cannot be read.")]
+    UnreadableFont,
     #[error("This PDF has no pages.")]
     Empty,
+    /// Many pages are missing: the end of the file is lost.
+    #[error("This PDF is incomplete ({expected} pages expected, {found} found).")]
+    Incomplete {
+        /// Number of pages that the file should have.
+        expected: u32,
+        found: u32,
+    },
+    /// The file has no text of its own, only attached files.
+    #[error("This PDF is a portfolio with {files} attached files and has no text of its own.")]
+    Portfolio { files: u32 },
+    /// The pages are only a placeholder for a dynamic XFA form.
+    #[error("This PDF is an XFA form, whose content only some PDF viewers can show.")]
+    XfaForm,
     /// The file exceeds `max_input_bytes`.
     #[error("This file is larger than {max_bytes} bytes.")]
     TooLarge { max_bytes: u64 },
@@ -58,7 +74,19 @@ impl DocumentError {
             Self::NoText => {
                 "If it was scanned, run text recognition (OCR) on it first, as scanner software and PDF editors offer, and upload the result."
             }
+            Self::UnreadableFont => {
+                "Print it to a new PDF from the program that made it, or run text recognition (OCR) on it, and upload the result."
+            }
             Self::Empty => "Check that the export or download was complete.",
+            Self::Incomplete { .. } => {
+                "Download it again, and check that it has all its pages before you upload it."
+            }
+            Self::Portfolio { .. } => {
+                "Save the attached files with a PDF viewer and upload them separately."
+            }
+            Self::XfaForm => {
+                "Open it in a viewer that shows the form, print it to a new PDF, and upload that."
+            }
             Self::TooLarge { .. } => {
                 "Split it into smaller files, or reduce the size of its images."
             }
@@ -81,7 +109,11 @@ impl DocumentError {
             Self::NotPdf => "not_pdf",
             Self::Encrypted => "encrypted",
             Self::NoText => "no_text",
+            Self::UnreadableFont => "unreadable_font",
             Self::Empty => "empty",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Portfolio { .. } => "portfolio",
+            Self::XfaForm => "xfa_form",
             Self::TooLarge { .. } => "too_large",
             Self::TooManyPages { .. } => "too_many_pages",
             Self::TooMuchText { .. } => "too_much_text",
@@ -106,6 +138,11 @@ mod tests {
                 max_pages: 5_000,
             },
             DocumentError::TooMuchText { max_bytes: 1 },
+            DocumentError::Incomplete {
+                expected: 40,
+                found: 6,
+            },
+            DocumentError::XfaForm,
             DocumentError::Internal,
         ] {
             let json = serde_json::to_value(&error)?;

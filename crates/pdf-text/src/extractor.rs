@@ -253,16 +253,11 @@ impl ChildOutput {
                 }
                 self.extraction.pages.push(page);
             }
-            Message::Done {
-                pages,
-                unreadable,
-                reader,
-            } => {
+            Message::Done { report, reader } => {
                 if reader == ReaderKind::PdfExtract {
                     debug!("text extracted by the second reader");
                 }
-                self.extraction.page_count = pages;
-                self.extraction.unreadable = unreadable;
+                self.extraction.report = report;
                 self.result = Some(Ok(()));
             }
             Message::Failed { error } => self.result = Some(Err(error)),
@@ -302,6 +297,9 @@ pub(crate) fn is_valid_page(page: &Page) -> bool {
             && word.y.is_finite()
             && word.width.is_finite()
             && word.height.is_finite()
+    }) && page.tables.iter().all(|table| {
+        let range = table.start as usize..table.end as usize;
+        page.text.get(range).is_some()
     })
 }
 

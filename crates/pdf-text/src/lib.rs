@@ -11,13 +11,16 @@ mod clean;
 mod document;
 mod document_error;
 mod extractor;
+mod garbled;
 mod layout;
 mod limits;
 mod page;
 mod readers;
+mod report;
 mod wire;
 
 pub use document_error::DocumentError;
 pub use extractor::{ExtractError, Extractor, ExtractorConfig, Progress};
 pub use limits::Limits;
-pub use page::{Extraction, Page, Word};
+pub use page::{Extraction, Page, Table, Word};
+pub use report::{PageKind, PageRange, PageReport};

@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::{PageKind, PageReport};
+
 /// A page as a viewer shows it, with its rotation and crop box applied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// Page number in the file, starting at 1.
     pub number: u32,
@@ -18,6 +20,29 @@ pub struct Page {
     pub text: String,
     /// The words of `text`, in order.
     pub words: Vec<Word>,
+    /// What the page consists of.
+    #[serde(default)]
+    pub kind: PageKind,
+    /// Printed label of the page, such as `iv`, if it is not its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Number of visible glyphs that are not in `text`, because their characters are unknown.
+    #[serde(default)]
+    pub unknown_glyphs: u32,
+    /// The tables in `text`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+}
+
+/// A table: lines of text with cells that are separated by tabs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Start in the page's text, in bytes.
+    pub start: u32,
+    /// End in the page's text, in bytes.
+    pub end: u32,
+    /// The lines that name its columns, which may be on a previous page. Empty if there are none.
+    pub header: String,
 }
 
 impl Page {
@@ -100,77 +125,13 @@ impl From<WireWord> for Word {
 pub struct Extraction {
     /// The pages that could be read, in order, including pages without text.
     pub pages: Vec<Page>,
-    /// Numbers of the pages that could not be read, in ascending order.
-    pub unreadable: Vec<u32>,
-    /// Number of pages in the file.
-    pub page_count: u32,
-}
-
-impl Extraction {
-    /// Message for the user that lists the pages that could not be read. `None` if all pages were
-    /// read.
-    pub fn warning(&self) -> Option<String> {
-        let list = ranges(&self.unreadable);
-        match self.unreadable.len() {
-            0 => None,
-            1 => Some(format!("Page {list} is damaged and could not be read.")),
-            _ => Some(format!("Pages {list} are damaged and could not be read.")),
-        }
-    }
-}
-
-/// Formats ascending numbers as ranges, such as `3, 5–8, 11`. Long lists are truncated.
-fn ranges(numbers: &[u32]) -> String {
-    const MAX_RANGES_SHOWN: usize = 8;
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for &number in numbers {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            _ => ranges.push((number, number)),
-        }
-    }
-    let mut parts: Vec<String> = ranges
-        .iter()
-        .take(MAX_RANGES_SHOWN)
-        .map(|&(first, last)| {
-            if first == last {
-                first.to_string()
-            } else {
-                format!("{first}–{last}")
-            }
-        })
-        .collect();
-    if ranges.len() > MAX_RANGES_SHOWN {
-        parts.push("…".into());
-    }
-    parts.join(", ")
+    /// What each page of the file is.
+    pub report: PageReport,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_warning_lists_the_unreadable_pages() {
-        let with = |unreadable: &[u32]| {
-            Extraction {
-                unreadable: unreadable.to_vec(),
-                ..Extraction::default()
-            }
-            .warning()
-        };
-        assert_eq!(with(&[]), None);
-        assert_eq!(
-            with(&[7]).as_deref(),
-            Some("Page 7 is damaged and could not be read.")
-        );
-        assert_eq!(
-            with(&[2, 4, 5, 6, 9]).as_deref(),
-            Some("Pages 2, 4–6, 9 are damaged and could not be read.")
-        );
-        let many: Vec<u32> = (0..40).map(|number| number * 2).collect();
-        assert!(with(&many).is_some_and(|text| text.contains(", … are")));
-    }
 
     #[test]
     fn words_in_returns_the_words_that_overlap_the_range() {
@@ -188,6 +149,7 @@ mod tests {
             height: 10.0,
             text: "one two three".into(),
             words: vec![word(0, 3), word(4, 7), word(8, 13)],
+            ..Page::default()
         };
         let overlapping = |range| {
             page.words_in(range)

@@ -1,14 +1,20 @@
 //! Readers convert the bytes of a file to glyphs with positions. There are two implementations, so
-//! that a file that one cannot open may still be read by the other. Later stages do not depend on
-//! the reader. The second reader is not tried for documents without text: in the corpus it found no
-//! text either, and took many times as long.
+//! that a file that one cannot open, or a page whose glyphs are unknown to one, may still be read by
+//! the other. Later stages do not depend on the reader. The second reader is not tried for pages
+//! that are images: in the corpus it found no text either, and took many times as long.
 
+mod catalog;
 mod form_fields;
+mod glyph_text;
 mod hayro;
+mod mend;
 mod pdf_extract;
+mod rulings;
+mod type3;
 
 use std::sync::Arc;
 
+pub(crate) use catalog::Container;
 pub(crate) use hayro::HayroReader;
 pub(crate) use pdf_extract::PdfExtractReader;
 
@@ -24,6 +30,12 @@ pub(crate) trait Reader {
 pub(crate) trait PageSink {
     /// Called with the page count before the first page.
     fn pages(&mut self, count: u32) -> Result<(), DocumentError>;
+    /// Called before the pages if the reader knows more about the file.
+    fn container(&mut self, _: Container) {}
+    /// Called in the order of the pages with the number of a page that the file has lost.
+    fn missing(&mut self, _: u32) -> Result<(), DocumentError> {
+        Ok(())
+    }
     /// Called with each page by number, starting at 1, or with `None` if it cannot be read.
     fn page(&mut self, number: u32, page: Option<PageBuilder>) -> Result<(), DocumentError>;
 }

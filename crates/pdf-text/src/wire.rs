@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document_error::DocumentError;
 use crate::page::Page;
+use crate::report::PageReport;
 
 /// Maximum length of a message: a page with the most text allowed and its words.
 pub(crate) const MAX_MESSAGE_BYTES: u64 = 128 * 1024 * 1024;
@@ -30,8 +31,7 @@ pub(crate) enum Message {
     Page(Page),
     /// Last message of a document that was read.
     Done {
-        pages: u32,
-        unreadable: Vec<u32>,
+        report: PageReport,
         reader: ReaderKind,
     },
     /// Last message of a document that could not be read.

@@ -24,7 +24,7 @@ pub use document_text::PAGE_BREAK;
 
 /// Version of the chunking rules. It must be increased whenever any chunk of any document changes;
 /// documents with an older version are ingested again.
-pub const CHUNKING_VERSION: i32 = 1;
+pub const CHUNKING_VERSION: i32 = 2;
 /// Default maximum number of tokens of a chunk. The small local model reads 256 word pieces, which
 /// are slightly shorter than these tokens. Retrieval joins neighbors, so small chunks are not a
 /// disadvantage there.

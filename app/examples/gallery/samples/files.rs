@@ -194,9 +194,8 @@ fn every_state() -> Vec<DocumentView> {
         document_of(5, "Lease agreement 2026", State::Ready),
         DocumentView {
             unreadable: Some(UnreadablePages {
-                count: 2,
-                of: 18,
-                which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
+                summary: "2 of 18 pages couldn\u{2019}t be read.".to_owned(),
+                warnings: vec!["Pages 3, 7 are damaged and could not be read.".to_owned()],
             }),
             ..document_of(6, "Statutes", State::Ready)
         },

@@ -61,14 +61,13 @@ impl DocumentView {
     }
 }
 
-/// Damaged pages of a document whose other pages could be read.
+/// What is missing in the text of a document whose other pages could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadablePages {
-    pub count: u32,
-    /// Number of pages of the document.
-    pub of: u32,
-    /// For example `Pages 2 and 5 are damaged and couldn't be read.`
-    pub which: String,
+    /// For the list, for example `198 of 311 pages are images.`
+    pub summary: String,
+    /// For the details, for example `Pages 2–5 are damaged and could not be read.`
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Converts rows of documents to views.
 
-use pdf_text::Extraction;
+use pdf_text::{PageKind, PageRange};
 
 use super::pages;
 use crate::documents::{Document, DocumentStatus, Hit, IngestStep};
@@ -21,17 +21,25 @@ pub(super) fn document(row: &Document) -> pages::DocumentView {
     }
 }
 
-/// The pages without readable text, if any.
+/// What is missing in the text of a document, if anything.
 fn unreadable(row: &Document) -> Option<pages::UnreadablePages> {
-    let read = Extraction {
-        unreadable: row.unreadable_pages.clone(),
-        page_count: row.page_count?,
-        ..Extraction::default()
-    };
-    read.warning().map(|which| pages::UnreadablePages {
-        count: u32::try_from(read.unreadable.len()).unwrap_or(u32::MAX),
-        of: read.page_count,
-        which,
+    let mut report = row.page_report.clone();
+    if report.ranges.is_empty() {
+        // Ingested by an older version, which recorded damaged pages only.
+        report.page_count = row.page_count?;
+        report.ranges = row
+            .unreadable_pages
+            .iter()
+            .map(|&number| PageRange {
+                first: number,
+                last: number,
+                kind: PageKind::Damaged,
+            })
+            .collect();
+    }
+    report.summary().map(|summary| pages::UnreadablePages {
+        summary,
+        warnings: report.warnings(),
     })
 }
 

@@ -69,7 +69,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     output.flush()?;
-    if let Some(warning) = extraction.warning() {
+    for warning in extraction.report.warnings() {
         writeln!(std::io::stderr(), "{warning}")?;
     }
     Ok(ExitCode::SUCCESS)

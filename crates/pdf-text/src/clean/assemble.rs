@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 use super::hyphens::{Compounds, Hyphen};
-use crate::layout::{LineWord, PageLines, TextLine};
-use crate::page::{Page, Word};
+use crate::layout::{LineWord, PageLines, TextLine, WordGap};
+use crate::page::{Page, Table, Word};
 
 /// Distance between baselines of prose, in ems, if the page does not define it.
 const LEADING_EM: f32 = 1.2;
@@ -32,6 +32,10 @@ const MARGIN_SHARE: f32 = 0.9;
 /// Characters that start a list item.
 const BULLETS: [char; 9] = ['•', '▪', '◦', '‣', '·', '*', '–', '—', '●'];
 
+/// Separates the cells of a table.
+const CELL_SEPARATOR: &str = "\t";
+/// Maximum length of the header of a table, in bytes. A longer one would fill a chunk.
+const MAX_HEADER_BYTES: usize = 300;
 /// Minimum number of consecutive dots, in one word or several, of a dot leader between a table of
 /// contents entry and its page number. Dot leaders are removed.
 const MIN_LEADER_DOTS: usize = 4;
@@ -53,19 +57,26 @@ pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) 
     for (index, line) in page.lines.iter().enumerate() {
         let next = page.lines.get(index + 1);
         let line_join = next.map(|next| metrics.line_join(line, next, page));
+        let start = writer.text.len();
         let hyphen = match (
             line_join,
             line.words.last(),
             next.and_then(|next| next.words.first()),
         ) {
-            (Some(LineJoin::Continue), Some(last), Some(first)) => {
+            (Some(LineJoin::Continue), Some(last), Some(first))
+                if next.is_some_and(|next| next.column == line.column) =>
+            {
                 compounds.hyphen(page.word(last), page.word(first))
             }
             _ => None,
         };
         for (at, word) in line.words.iter().enumerate() {
-            if at > 0 && !word.glued {
-                writer.text.push(' ');
+            if at > 0 {
+                writer.text.push_str(match word.gap {
+                    WordGap::None => "",
+                    WordGap::Space => " ",
+                    WordGap::Cell => CELL_SEPARATOR,
+                });
             }
             let text = page.word(word);
             let text = match hyphen {
@@ -76,6 +87,7 @@ pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) 
             };
             writer.word(text, word);
         }
+        writer.table_line(line, start);
         let spaceless = writer.text.chars().next_back().is_some_and(is_spaceless)
             && next.is_some_and(|next| first_character(next, page).is_some_and(is_spaceless));
         writer.text.push_str(match (line_join, hyphen) {
@@ -92,6 +104,9 @@ pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) 
         height: page.height,
         text: writer.text,
         words: writer.words,
+        tables: writer.tables,
+        label: page.label.clone(),
+        ..Page::default()
     }
 }
 
@@ -127,7 +142,7 @@ fn remove_dot_leaders(page: &mut PageLines) {
             line.words.retain_mut(|word| {
                 let keep = kept.next().unwrap_or(true);
                 if keep && dropped {
-                    word.glued = false; // it was attached to a dot
+                    word.gap = WordGap::Cell; // it was attached to a dot
                 }
                 dropped = !keep;
                 keep
@@ -141,9 +156,41 @@ fn remove_dot_leaders(page: &mut PageLines) {
 struct TextWriter {
     text: String,
     words: Vec<Word>,
+    tables: Vec<Table>,
+    /// Index of the last table on the page.
+    table: Option<usize>,
 }
 
 impl TextWriter {
+    /// Records that the line that starts at `start` is a row of a table.
+    fn table_line(&mut self, line: &TextLine, start: usize) {
+        let Some(table) = line.table else {
+            self.table = None;
+            return;
+        };
+        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(self.text.len())) else {
+            return;
+        };
+        if self.table.replace(table) != Some(table) {
+            self.tables.push(Table {
+                start,
+                end,
+                header: String::new(),
+            });
+        }
+        let Some(table) = self.tables.last_mut() else {
+            return;
+        };
+        table.end = end;
+        let row = self.text.get(start as usize..).unwrap_or_default();
+        if line.is_header && table.header.len() + row.len() <= MAX_HEADER_BYTES {
+            if !table.header.is_empty() {
+                table.header.push('\n');
+            }
+            table.header.push_str(row);
+        }
+    }
+
     fn word(&mut self, text: &str, word: &LineWord) {
         let start = self.text.len();
         self.text.push_str(&composed(text));
@@ -164,8 +211,34 @@ impl TextWriter {
     }
 }
 
+/// The two parts of a Thai and a Lao vowel, which fonts draw separately and NFC does not compose.
+const VOWELS: [(char, char, char); 2] = [
+    ('\u{e4d}', '\u{e32}', '\u{e33}'),
+    ('\u{ecd}', '\u{eb2}', '\u{eb3}'),
+];
+
 /// Composes letters and accents to one character where possible.
 fn composed(text: &str) -> Cow<'_, str> {
+    for (mark, letter, vowel) in VOWELS {
+        if text.contains(mark) {
+            // A tone mark may be between the parts.
+            let mut composed = String::with_capacity(text.len());
+            for character in text.chars() {
+                if character == letter
+                    && let Some(at) = composed.rfind(mark)
+                    && composed
+                        .get(at..)
+                        .is_some_and(|end| end.chars().count() <= 2)
+                {
+                    composed.remove(at);
+                    composed.push(vowel);
+                } else {
+                    composed.push(character);
+                }
+            }
+            return Cow::Owned(composed);
+        }
+    }
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
     } else {
@@ -225,7 +298,12 @@ impl PageMetrics {
         let leading = next.baseline - line.baseline;
         if leading > PARAGRAPH_LEADING * self.leading_em * line.em.max(next.em) {
             LineJoin::Paragraph
-        } else if full && !line.is_row && !next.is_row && !starts_list_item(next, page) {
+        } else if full
+            && !line.is_row
+            && !next.is_row
+            && !starts_list_item(next, page)
+            && !(starts_with_code(line, page) && starts_with_code(next, page))
+        {
             LineJoin::Continue
         } else {
             LineJoin::Break
@@ -247,7 +325,7 @@ fn first_word(line: &TextLine) -> impl Iterator<Item = &LineWord> {
     line.words
         .iter()
         .enumerate()
-        .take_while(|(at, word)| *at == 0 || word.glued)
+        .take_while(|(at, word)| *at == 0 || word.gap == WordGap::None)
         .map(|(_, word)| word)
 }
 
@@ -257,10 +335,10 @@ fn first_character(line: &TextLine, page: &PageLines) -> Option<char> {
         .and_then(|word| page.word(word).chars().next())
 }
 
-/// Chinese and Japanese characters, which are written without spaces between words, and their
-/// punctuation.
+/// Characters of scripts without spaces between words, and their punctuation: Chinese, Japanese,
+/// Thai, Lao, Burmese and Khmer.
 fn is_spaceless(character: char) -> bool {
-    matches!(character, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{323af}')
+    matches!(character, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{323af}')
 }
 
 /// Whether the line starts in the middle of a sentence.
@@ -285,6 +363,20 @@ fn starts_list_item(line: &TextLine, page: &PageLines) -> bool {
                 && number.len() == 1
                 && number.bytes().all(|byte| byte.is_ascii_alphabetic())
     })
+}
+
+/// Whether the line starts with a code of capitals and digits, such as `E271`. Consecutive lines
+/// with codes are entries of a list.
+fn starts_with_code(line: &TextLine, page: &PageLines) -> bool {
+    let Some(first) = line.words.first().map(|word| page.word(word)) else {
+        return false;
+    };
+    let code = first.trim_end_matches([':', '.', ')']);
+    code.chars().any(|mark| mark.is_ascii_digit())
+        && code.chars().any(|mark| mark.is_ascii_uppercase())
+        && code
+            .chars()
+            .all(|mark| mark.is_ascii_digit() || mark.is_ascii_uppercase() || mark == '-')
 }
 
 /// Returns the quantile of the values.

@@ -3,22 +3,26 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::private_use;
+
 /// Bullets of the fonts Symbol and Wingdings, which have no Unicode code point.
-const SYMBOL_BULLETS: [char; 6] = [
-    '\u{f0a7}', '\u{f0a8}', '\u{f0b7}', '\u{f0d8}', '\u{f0fc}', '\u{f06c}',
-];
+const SYMBOL_BULLETS: [char; 4] = ['\u{f0a7}', '\u{f0b7}', '\u{f0d8}', '\u{f06c}'];
 
 /// Returns the normalized characters of a glyph's text. Every kind of space becomes a plain space.
 pub(crate) fn characters(text: &str) -> impl Iterator<Item = char> {
     text.chars().flat_map(|character| {
-        let (plain, folded) = match classify(character) {
-            CharacterClass::Plain(character) => (Some(character), None),
-            CharacterClass::Folded => (None, Some(std::iter::once(character).nfkc())),
-            CharacterClass::Dropped => (None, None),
+        let (plain, folded, listed) = match classify(character) {
+            CharacterClass::Plain(character) => (Some(character), None, ""),
+            CharacterClass::Folded => (None, Some(std::iter::once(character).nfkc()), ""),
+            CharacterClass::Listed(plain) => (None, None, plain),
+            CharacterClass::Dropped => (None, None, ""),
         };
         // A folded presentation form may contain a space (as U+FDFA does) but no character that has
         // to be removed.
-        plain.into_iter().chain(folded.into_iter().flatten())
+        plain
+            .into_iter()
+            .chain(folded.into_iter().flatten())
+            .chain(listed.chars())
     })
 }
 
@@ -26,6 +30,8 @@ enum CharacterClass {
     Plain(char),
     /// Another form of plain letters, folded by NFKC.
     Folded,
+    /// A private-use character of the Adobe Glyph List.
+    Listed(&'static str),
     Dropped,
 }
 
@@ -44,6 +50,15 @@ fn classify(character: char) -> CharacterClass {
         | '\u{132}'
         | '\u{133}'
         | '\u{1c4}'..='\u{1cc}' => CharacterClass::Folded,
+        '\u{f600}'..='\u{f8ff}' if private_use::plain(character).is_some() => {
+            CharacterClass::Listed(private_use::plain(character).unwrap_or_default())
+        }
+        // Boxes and marks of Wingdings, as forms use them.
+        '\u{f06f}' | '\u{f0a8}' => CharacterClass::Plain('☐'),
+        '\u{f0fe}' => CharacterClass::Plain('☑'),
+        '\u{f0fd}' => CharacterClass::Plain('☒'),
+        '\u{f0fc}' => CharacterClass::Plain('✓'),
+        '\u{f0fb}' => CharacterClass::Plain('✗'),
         // Direction and width marks, tags (which can hide text), and noncharacters.
         '\u{200b}'
         | '\u{200e}'

@@ -1,318 +1,320 @@
-//! Detects headers, footers and page numbers: lines at the edge of the page that are repeated on
-//! the following pages.
+//! Detects running headers, footers and page numbers.
 //!
-//! A line in the outer part of the page ([`EDGE_SHARE`]) is removed if the same line, apart from
-//! numbers, is at the same edge of at least [`MIN_REPEATS`] pages, with at most [`MAX_PAGES_APART`]
-//! pages from one to the next (left and right pages differ, and headers change with the chapter).
-//! Lines of numbers only are the same if their numbers increase with the page number.
+//! A line is removed only if the same line is in the same place and in the same size on at least
+//! [`MIN_REPEATS`] pages that follow each other or alternate, where only a page number may change,
+//! in step with the pages. The first copy is kept. The line must also be outside of the body:
+//! all lines between it and the edge of the page are removed as well, and a gap or another size
+//! separates it from the text. Rows of tables and headings are never removed.
 
 use std::collections::HashMap;
 
-use crate::layout::{PageLines, TextLine};
+use super::page_numbers::{self, Pattern};
+use crate::layout::{PageLines, TextLine, WordGap};
 
 /// Height of the area with headers and of the area with footers, as a share of the page height.
-const EDGE_SHARE: f32 = 0.13;
+const EDGE_SHARE: f32 = 0.14;
 /// Minimum number of repeats. Fewer may be a coincidence.
 const MIN_REPEATS: usize = 3;
-/// Maximum distance between two repeats, in pages. Left and right pages differ, and the first page
-/// of a chapter has no header.
-const MAX_PAGES_APART: u32 = 4;
+/// Maximum distance between two repeats, in pages: left and right pages differ.
+const MAX_PAGES_APART: u32 = 2;
 /// Maximum length of a header. A longer line is prose.
 const MAX_HEADER_CHARACTERS: usize = 200;
+/// Maximum number of lines of the headers of a page, and of its footers.
+const MAX_LINES: usize = 4;
+/// Maximum distance between the places of the same line on two pages, in points.
+const SAME_PLACE_POINTS: f32 = 2.5;
+/// Maximum ratio of the sizes of the same line on two pages.
+const SAME_SIZE_RATIO: f32 = 1.03;
+/// Minimum ratio of the size of a heading to the size of the text.
+const HEADING_RATIO: f32 = 1.15;
+/// Minimum distance of a header from the text, as a multiple of the distance of lines, and minimum
+/// ratio of the sizes of a header and text without such a distance.
+const SEPARATE_LEADING: f32 = 1.35;
+const SEPARATE_RATIO: f32 = 1.08;
+/// Maximum distance between a row and the rows whose columns it names, in ems.
+const TABLE_LEADING_EM: f32 = 4.5;
+/// Maximum distance of the edges of aligned cells, in ems.
+const ALIGNED_EM: f32 = 0.5;
 
-/// Returns for each line of each page whether it is a header or footer.
+/// Returns for each line of each page whether it is removed.
 pub(super) fn find(pages: &[(u32, PageLines)]) -> Vec<Vec<bool>> {
-    let mut occurrences: HashMap<LineKey, Vec<(u32, usize, usize)>> = HashMap::new();
+    let page_count = pages.last().map_or(0, |(number, _)| *number);
+    let repeated = repeated(pages, page_count);
+    pages
+        .iter()
+        .zip(repeated)
+        .map(|((_, page), copies)| {
+            let mut removed = vec![false; page.lines.len()];
+            for line in Edges::of(page, &copies).removable() {
+                let is_later_copy = copies.get(line) == Some(&Some(Copy::Later));
+                if let Some(flag) = removed.get_mut(line) {
+                    *flag = is_later_copy;
+                }
+            }
+            removed
+        })
+        .collect()
+}
+
+/// A repeated line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    First,
+    Later,
+}
+
+/// Where a line occurs.
+struct Occurrence {
+    page: usize,
+    number: u32,
+    line: usize,
+    baseline: f32,
+    from: f32,
+    to: f32,
+    em: f32,
+    /// Number in the line that may be a page number.
+    value: Option<i64>,
+}
+
+/// Returns for each line of each page whether it is a copy of the same line on other pages.
+fn repeated(pages: &[(u32, PageLines)], page_count: u32) -> Vec<Vec<Option<Copy>>> {
+    let mut occurrences: HashMap<String, Vec<Occurrence>> = HashMap::new();
     for (index, (number, page)) in pages.iter().enumerate() {
         for (line_index, line) in page.lines.iter().enumerate() {
-            let Some(edge) = edge(line, page.height) else {
-                continue;
-            };
-            let Some((pattern, offset)) = pattern(&text(line, page), *number) else {
-                continue;
-            };
-            occurrences
-                .entry(LineKey {
-                    edge,
-                    pattern,
-                    offset,
-                })
-                .or_default()
-                .push((*number, index, line_index));
-        }
-    }
-    let mut repeated: Vec<Vec<bool>> = pages
-        .iter()
-        .map(|(_, page)| vec![false; page.lines.len()])
-        .collect();
-    for occurrences in occurrences.values() {
-        for series in occurrences
-            .chunk_by(|(number, ..), (next, ..)| next.abs_diff(*number) <= MAX_PAGES_APART)
-        {
-            if page_count(series) < MIN_REPEATS {
+            if line.angle != 0 || !is_at_edge(line, page.height) {
                 continue;
             }
-            for &(_, page, line) in series {
-                if let Some(flag) = repeated.get_mut(page).and_then(|lines| lines.get_mut(line)) {
-                    *flag = true;
+            for Pattern { text, value } in patterns(line, page, page_count) {
+                occurrences.entry(text).or_default().push(Occurrence {
+                    page: index,
+                    number: *number,
+                    line: line_index,
+                    baseline: line.baseline,
+                    from: line.from,
+                    to: line.to,
+                    em: line.em,
+                    value,
+                });
+            }
+        }
+    }
+    let mut copies: Vec<Vec<Option<Copy>>> = pages
+        .iter()
+        .map(|(_, page)| vec![None; page.lines.len()])
+        .collect();
+    for mut occurrences in occurrences.into_values() {
+        occurrences.sort_by(|a, b| {
+            (a.value.map(|value| value - i64::from(a.number)))
+                .cmp(&b.value.map(|value| value - i64::from(b.number)))
+                .then(a.baseline.total_cmp(&b.baseline))
+        });
+        for place in occurrences.chunk_by_mut(|a, b| is_same_place(a, b)) {
+            place.sort_by_key(|occurrence| occurrence.number);
+            for series in place.chunk_by(|a, b| b.number - a.number <= MAX_PAGES_APART) {
+                let pages = series.chunk_by(|a, b| a.number == b.number).count();
+                if pages < MIN_REPEATS {
+                    continue;
+                }
+                for (at, occurrence) in series.iter().enumerate() {
+                    if let Some(copy) = copies
+                        .get_mut(occurrence.page)
+                        .and_then(|lines| lines.get_mut(occurrence.line))
+                    {
+                        *copy = Some(if at == 0 { Copy::First } else { Copy::Later });
+                    }
                 }
             }
         }
     }
-    repeated
+    copies
 }
 
-/// Key of lines that are the same.
-#[derive(PartialEq, Eq, Hash)]
-struct LineKey {
-    edge: Edge,
-    pattern: String,
-    /// For a line of numbers only: its first number minus the page number.
-    offset: Option<i64>,
+/// Whether two occurrences of a line have the same place and size, and page numbers in step with
+/// the pages.
+fn is_same_place(a: &Occurrence, b: &Occurrence) -> bool {
+    let offset = |occurrence: &Occurrence| {
+        occurrence
+            .value
+            .map(|value| value - i64::from(occurrence.number))
+    };
+    let near = |a: f32, b: f32| (a - b).abs() <= SAME_PLACE_POINTS;
+    let middle = |occurrence: &Occurrence| f32::midpoint(occurrence.from, occurrence.to);
+    offset(a) == offset(b)
+        && near(a.baseline, b.baseline)
+        && a.em.max(b.em) <= SAME_SIZE_RATIO * a.em.min(b.em)
+        // Mirrored pages have the same line on the other side.
+        && (near(a.from, b.from) || near(a.to, b.to) || near(middle(a), middle(b)) || a.number != b.number)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Edge {
-    Top,
-    Bottom,
-}
-
-fn edge(line: &TextLine, height: f32) -> Option<Edge> {
+fn is_at_edge(line: &TextLine, height: f32) -> bool {
     let y = line.y();
-    if y <= EDGE_SHARE * height {
-        Some(Edge::Top)
-    } else if y >= (1.0 - EDGE_SHARE) * height {
-        Some(Edge::Bottom)
-    } else {
-        None
-    }
+    y <= EDGE_SHARE * height || y >= (1.0 - EDGE_SHARE) * height
 }
 
-fn page_count(series: &[(u32, usize, usize)]) -> usize {
-    series
-        .chunk_by(|(number, ..), (next, ..)| number == next)
-        .count()
-}
-
-fn text(line: &TextLine, page: &PageLines) -> String {
-    let mut text = String::new();
-    for word in &line.words {
-        if !text.is_empty() && !word.glued {
-            text.push(' ');
+/// Returns the text of the line as it is, and without what may be its page number.
+fn patterns(line: &TextLine, page: &PageLines, page_count: u32) -> Vec<Pattern> {
+    let mut cells: Vec<String> = vec![String::new()];
+    for (at, word) in line.words.iter().enumerate() {
+        match word.gap {
+            WordGap::Cell if at > 0 => cells.push(String::new()),
+            WordGap::Space if at > 0 => {
+                if let Some(cell) = cells.last_mut() {
+                    cell.push(' ');
+                }
+            }
+            _ => {}
         }
-        text.push_str(page.word(word));
-    }
-    text
-}
-
-/// Returns the line without its numbers and, for a line of numbers only, the offset from the page
-/// number.
-fn pattern(line: &str, number: u32) -> Option<(String, Option<i64>)> {
-    if line.chars().nth(MAX_HEADER_CHARACTERS).is_some() {
-        return None;
-    }
-    let mut pattern = String::with_capacity(line.len());
-    let mut first = None;
-    let mut letters = false;
-    for token in tokens(line) {
-        if let Some(value) = whole_number(token) {
-            first.get_or_insert(value);
-            pattern.push('#');
-        } else {
-            letters |= token.chars().any(char::is_alphabetic);
-            pattern.push_str(&token.to_lowercase());
+        if let Some(cell) = cells.last_mut() {
+            cell.push_str(page.word(word));
         }
     }
-    if letters {
-        return Some((pattern, None));
+    let length: usize = cells.iter().map(|cell| cell.chars().count()).sum();
+    if length > MAX_HEADER_CHARACTERS {
+        return Vec::new();
     }
-    // No letters: a page number in some format, or figures of a table, which do not increase with
-    // the page number.
-    first.map(|value| (pattern, Some(value - i64::from(number))))
+    page_numbers::patterns(&cells, page_count)
 }
 
-/// Splits a line into runs of letters and digits and the text between them.
-fn tokens(line: &str) -> impl Iterator<Item = &str> {
-    let mut rest = line;
-    std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let same = |character: char| character.is_alphanumeric() == first.is_alphanumeric();
-        let end = rest
-            .find(|character| !same(character))
-            .unwrap_or(rest.len());
-        let (token, after) = rest.split_at_checked(end)?;
-        rest = after;
-        Some(token)
-    })
+/// The lines of a page from top to bottom, to find those outside of its body.
+struct Edges<'page> {
+    page: &'page PageLines,
+    copies: &'page [Option<Copy>],
+    /// Indices of the lines from top to bottom.
+    order: Vec<usize>,
+    body_em: f32,
+    leading: f32,
 }
 
-/// Parses a page number: up to five digits, or lower-case Roman numerals.
-fn whole_number(token: &str) -> Option<i64> {
-    if token.len() <= 5 && token.bytes().all(|byte| byte.is_ascii_digit()) {
-        return token.parse().ok();
+impl<'page> Edges<'page> {
+    fn of(page: &'page PageLines, copies: &'page [Option<Copy>]) -> Self {
+        let mut order: Vec<usize> = (0..page.lines.len())
+            .filter(|&at| page.lines.get(at).is_some_and(|line| line.angle == 0))
+            .collect();
+        let baseline = |at: &usize| page.lines.get(*at).map_or(0.0, |line| line.baseline);
+        order.sort_by(|a, b| baseline(a).total_cmp(&baseline(b)));
+        let mut ems: Vec<f32> = page
+            .lines
+            .iter()
+            .zip(copies)
+            .filter(|(line, copy)| copy.is_none() && line.angle == 0)
+            .map(|(line, _)| line.em)
+            .collect();
+        ems.sort_by(f32::total_cmp);
+        let mut leadings: Vec<f32> = order
+            .windows(2)
+            .filter_map(|pair| Some(baseline(pair.get(1)?) - baseline(pair.first()?)))
+            .filter(|leading| *leading > 1.0)
+            .collect();
+        leadings.sort_by(f32::total_cmp);
+        Self {
+            page,
+            copies,
+            order,
+            body_em: ems.get(ems.len() / 2).copied().unwrap_or(f32::INFINITY),
+            leading: leadings.get(leadings.len() / 2).copied().unwrap_or(0.0),
+        }
     }
-    roman(token)
-}
 
-fn roman(token: &str) -> Option<i64> {
-    if token.is_empty() || token.len() > 8 {
-        return None;
+    /// Returns the copies above and below the body.
+    fn removable(&self) -> Vec<usize> {
+        let top: Vec<usize> = self.order.clone();
+        let bottom: Vec<usize> = self.order.iter().rev().copied().collect();
+        let mut removable = self.peel(&top);
+        let below = self.peel(&bottom);
+        if removable.len() + below.len() >= self.order.len() {
+            return Vec::new(); // on very similar short pages, what looks like headers is the text
+        }
+        removable.extend(below);
+        removable
     }
-    let mut total = 0;
-    let mut before = 0;
-    for character in token.chars().rev() {
-        let value = match character {
-            'i' => 1,
-            'v' => 5,
-            'x' => 10,
-            'l' => 50,
-            'c' => 100,
-            _ => return None,
+
+    /// Returns the copies at the start of `order` that a gap separates from the body.
+    fn peel(&self, order: &[usize]) -> Vec<usize> {
+        let mut peeled: Vec<usize> = order
+            .iter()
+            .copied()
+            .take_while(|&line| {
+                self.copies.get(line).is_some_and(Option::is_some) && self.may_be_header(line)
+            })
+            .take(MAX_LINES + 1)
+            .collect();
+        if peeled.len() > MAX_LINES {
+            return Vec::new(); // a form with the same labels on each page
+        }
+        while let Some(&innermost) = peeled.last() {
+            let Some(&next) = order.get(peeled.len()) else {
+                return Vec::new();
+            };
+            if self.is_separate(innermost, next) {
+                break;
+            }
+            peeled.pop();
+        }
+        peeled
+    }
+
+    /// Whether a line is neither a heading nor a row of a table.
+    fn may_be_header(&self, line: usize) -> bool {
+        let Some(line) = self.page.lines.get(line) else {
+            return false;
         };
-        if value < before {
-            total -= value;
-        } else {
-            total += value;
-            before = value;
+        line.em < HEADING_RATIO * self.body_em && !self.names_columns(line)
+    }
+
+    /// Whether the cells of a line are aligned with the cells of another line near it.
+    fn names_columns(&self, line: &TextLine) -> bool {
+        let cells = cells(line);
+        let tolerance = ALIGNED_EM * line.em;
+        cells.len() >= 2
+            && self.page.lines.iter().any(|other| {
+                let distance = (other.baseline - line.baseline).abs();
+                let others = cells_of_neighbor(other, line, distance);
+                let aligned = cells
+                    .iter()
+                    .filter(|cell| {
+                        others.iter().any(|other| {
+                            (cell.0 - other.0).abs() <= tolerance
+                                || (cell.1 - other.1).abs() <= tolerance
+                        })
+                    })
+                    .count();
+                aligned >= 2
+            })
+    }
+
+    /// Whether a gap or the size separates a header from the next line.
+    fn is_separate(&self, header: usize, next: usize) -> bool {
+        let (Some(header), Some(next)) = (self.page.lines.get(header), self.page.lines.get(next))
+        else {
+            return false;
+        };
+        let distance = (header.baseline - next.baseline).abs();
+        let em = header.em.max(next.em);
+        distance > SEPARATE_LEADING * self.leading.max(em)
+            || em > SEPARATE_RATIO * header.em.min(next.em)
+    }
+}
+
+fn cells_of_neighbor(other: &TextLine, line: &TextLine, distance: f32) -> Vec<(f32, f32)> {
+    if distance > 0.5 && distance <= TABLE_LEADING_EM * line.em {
+        cells(other)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Returns the left and right edge of each cell.
+fn cells(line: &TextLine) -> Vec<(f32, f32)> {
+    let mut cells: Vec<(f32, f32)> = Vec::new();
+    for word in &line.words {
+        let (from, to) = (word.bounds.x, word.bounds.x + word.bounds.width);
+        match cells.last_mut() {
+            Some(cell) if word.gap != WordGap::Cell => cell.1 = cell.1.max(to),
+            _ => cells.push((from, to)),
         }
     }
-    Some(total)
+    cells
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layout::{Glyph, PageBuilder, lay_out};
-
-    /// A page with a line of text at each of the heights.
-    fn page(lines: &[(f64, &str)]) -> PageLines {
-        let mut builder = PageBuilder::new(600.0, 800.0);
-        for &(y, line) in lines {
-            let mut x = 50.0;
-            for word in line.split(' ') {
-                for character in word.chars() {
-                    builder.push(&Glyph {
-                        text: character.encode_utf8(&mut [0; 4]),
-                        x,
-                        y,
-                        advance_x: 5.0,
-                        advance_y: 0.0,
-                        em: 10.0,
-                    });
-                    x += 5.0;
-                }
-                x += 3.0;
-            }
-        }
-        lay_out(builder)
-    }
-
-    fn kept(pages: &[PageLines]) -> Vec<Vec<String>> {
-        let numbered: Vec<(u32, PageLines)> = (1..)
-            .zip(pages.iter().map(|page| PageLines {
-                width: page.width,
-                height: page.height,
-                text: page.text.clone(),
-                lines: Vec::new(),
-                has_picture: page.has_picture,
-            }))
-            .zip(pages)
-            .map(|((number, mut copy), page)| {
-                copy.lines = copy_lines(page);
-                (number, copy)
-            })
-            .collect();
-        let repeated = find(&numbered);
-        numbered
-            .iter()
-            .zip(repeated)
-            .map(|((_, page), repeated)| {
-                page.lines
-                    .iter()
-                    .zip(repeated)
-                    .filter(|(_, repeated)| !repeated)
-                    .map(|(line, _)| text(line, page))
-                    .collect()
-            })
-            .collect()
-    }
-
-    fn copy_lines(page: &PageLines) -> Vec<TextLine> {
-        page.lines
-            .iter()
-            .map(|line| TextLine {
-                words: line
-                    .words
-                    .iter()
-                    .map(|word| crate::layout::LineWord {
-                        text: word.text.clone(),
-                        glued: word.glued,
-                        length: word.length,
-                        bounds: word.bounds,
-                    })
-                    .collect(),
-                column: line.column,
-                angle: line.angle,
-                from: line.from,
-                to: line.to,
-                baseline: line.baseline,
-                em: line.em,
-                is_row: line.is_row,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn repeated_headers_and_page_numbers_are_removed() {
-        let pages: Vec<PageLines> = (1..=6)
-            .map(|number| {
-                let head = if number % 2 == 0 {
-                    "The Manual"
-                } else {
-                    "Chapter 3"
-                };
-                page(&[
-                    (30.0, head),
-                    (400.0, "The Manual is in the body as well"),
-                    (780.0, &format!("Page {number} of 6")),
-                ])
-            })
-            .collect();
-        assert_eq!(
-            kept(&pages),
-            vec![vec!["The Manual is in the body as well".to_owned()]; 6]
-        );
-    }
-
-    #[test]
-    fn a_line_that_occurs_twice_is_kept() {
-        let pages: Vec<PageLines> = (0..2)
-            .map(|_| page(&[(30.0, "Twice"), (400.0, "Text")]))
-            .collect();
-        assert_eq!(
-            kept(&pages),
-            vec![vec!["Twice".to_owned(), "Text".to_owned()]; 2]
-        );
-    }
-
-    #[test]
-    fn table_figures_at_the_edge_of_the_page_are_kept() {
-        let rows = ["17 4", "3 99", "512 7", "41 8"];
-        let pages: Vec<PageLines> = rows.iter().map(|row| page(&[(780.0, row)])).collect();
-        assert_eq!(
-            kept(&pages),
-            rows.iter()
-                .map(|&row| vec![row.to_owned()])
-                .collect::<Vec<_>>()
-        );
-    }
-
-    #[test]
-    fn page_numbers_in_roman_numerals_are_removed() {
-        let pages: Vec<PageLines> = ["iii", "iv", "v", "vi"]
-            .iter()
-            .map(|number| page(&[(300.0, "Preface"), (780.0, number)]))
-            .collect();
-        assert_eq!(kept(&pages), vec![vec!["Preface".to_owned()]; 4]);
-    }
-}
+mod tests;

@@ -3,6 +3,10 @@
 
 use std::ops::Range;
 
+use unicode_normalization::char::is_combining_mark;
+
+use super::geometry::GlyphPosition;
+use super::rulings::Rulings;
 use crate::clean::characters;
 
 /// Maximum gap within a word, in ems. Kerning is about 0.05 em; the narrowest spaces of justified
@@ -14,11 +18,6 @@ const OVERLAP_EM: f32 = 0.6;
 const BASELINE_EM: f32 = 0.1;
 /// Maximum distance of a glyph that is drawn twice to appear bold, in ems.
 const DUPLICATE_EM: f32 = 0.1;
-/// Minimum visible font size, in points.
-const MIN_EM_POINTS: f32 = 0.5;
-/// Height of letters above and below the baseline, in ems.
-const ASCENT_EM: f32 = 0.78;
-const DESCENT_EM: f32 = 0.22;
 /// Size of a page that does not define one: A4.
 const DEFAULT_SIZE: (f32, f32) = (595.0, 842.0);
 /// Maximum page size, in points (70 meters).
@@ -44,12 +43,27 @@ pub(crate) struct PageBuilder {
     /// Concatenated text of all words.
     pub(crate) text: String,
     pub(crate) words: Vec<TextFragment>,
-    /// Whether the page has an image.
-    pub(crate) has_picture: bool,
+    /// Start of each glyph of left-to-right text: its offset in the text and its position.
+    pub(super) glyph_starts: Vec<(u32, f32)>,
+    pub(crate) rulings: Rulings,
+    pub(crate) summary: PageSummary,
+    /// Printed label of the page, if it is not its number.
+    pub(crate) label: Option<String>,
     /// Whether a space was drawn after the last glyph.
     space: bool,
     /// Start and text of the last glyph.
     last: Option<(f32, Range<usize>)>,
+}
+
+/// What a page shows besides the text that was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct PageSummary {
+    /// Number of visible glyphs whose characters are unknown.
+    pub(crate) unknown_glyphs: u32,
+    /// Share of the page's area that images cover, counted once for each image.
+    pub(crate) image_share: f32,
+    /// Number of drawn paths.
+    pub(crate) paths: u32,
 }
 
 /// Adjacent glyphs, in the coordinate system of their direction.
@@ -82,13 +96,42 @@ pub(crate) enum Script {
 impl Script {
     fn of(text: &str) -> Self {
         text.chars()
-            .find_map(|character| match character {
-                '\u{590}'..='\u{8ff}' if character.is_alphabetic() => Some(Self::RightToLeft),
-                _ if character.is_alphabetic() => Some(Self::LeftToRight),
-                _ => None,
-            })
+            .map(Self::of_character)
+            .find(|script| *script != Self::Neutral)
             .unwrap_or(Self::Neutral)
     }
+
+    pub(super) fn of_character(character: char) -> Self {
+        match character {
+            '\u{590}'..='\u{8ff}' if character.is_alphabetic() || is_mark(character) => {
+                Self::RightToLeft
+            }
+            _ if character.is_alphabetic() => Self::LeftToRight,
+            _ => Self::Neutral,
+        }
+    }
+}
+
+/// Whether a mark is close to the end of a word.
+fn is_above_or_below(word: &TextFragment, mark: &GlyphPosition) -> bool {
+    word.angle == mark.angle
+        && (word.baseline - mark.baseline).abs() <= word.em
+        && (-word.em..=WORD_GAP_EM * word.em).contains(&(mark.from - word.to))
+}
+
+/// Whether the character ticks a box or a radio button.
+fn is_tick(character: char) -> bool {
+    matches!(
+        character,
+        '✓' | '✔' | '✕' | '✖' | '✗' | '✘' | '●' | '■' | '◆' | '★' | '•' | 'x' | 'X'
+    )
+}
+
+/// Whether the character is a vowel point or another mark of Hebrew or Arabic.
+fn is_mark(character: char) -> bool {
+    matches!(character,
+        '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}' | '\u{5c2}' | '\u{5c4}' | '\u{5c5}' | '\u{5c7}'
+        | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6dc}')
 }
 
 impl PageBuilder {
@@ -104,7 +147,10 @@ impl PageBuilder {
             height,
             text: String::new(),
             words: Vec::new(),
-            has_picture: false,
+            glyph_starts: Vec::new(),
+            rulings: Rulings::default(),
+            summary: PageSummary::default(),
+            label: None,
             space: false,
             last: None,
         }
@@ -124,7 +170,7 @@ impl PageBuilder {
             }
         }
         if self.text.len() == start {
-            return;
+            return; // a space or an invisible character
         }
         let Ok(end) = u32::try_from(self.text.len()) else {
             self.text.truncate(start); // 4 GiB; the limit on text stops earlier
@@ -136,6 +182,21 @@ impl PageBuilder {
             .get(new.clone())
             .map_or(Script::Neutral, Script::of);
         let (space, last) = (std::mem::take(&mut self.space), self.last.take());
+        if let Some(word) = self.words.last_mut()
+            && !space
+            && word.script != Script::RightToLeft
+            && self
+                .text
+                .get(new.clone())
+                .is_some_and(|text| text.chars().all(is_combining_mark))
+            && is_above_or_below(word, &position)
+        {
+            // Marks of Thai and other scripts are raised to their place.
+            word.text.end = end;
+            word.to = word.to.max(position.to);
+            self.last = Some((position.from, new));
+            return;
+        }
         if let Some(word) = self.words.last_mut() {
             let same_line = word.angle == position.angle
                 && (word.baseline - position.baseline).abs()
@@ -152,11 +213,8 @@ impl PageBuilder {
             let em = word.em.max(position.em);
             let adjacent = -OVERLAP_EM * em..WORD_GAP_EM * em;
             let scripts = (word.script, script);
-            let mixed = matches!(
-                scripts,
-                (Script::RightToLeft, Script::LeftToRight)
-                    | (Script::LeftToRight, Script::RightToLeft)
-            );
+            // Punctuation and digits beside right-to-left words are ordered with the whole line.
+            let mixed = (word.script == Script::RightToLeft) != (script == Script::RightToLeft);
             if same_line && !space && !mixed {
                 let follows = adjacent.contains(&(position.from - word.to));
                 let right_to_left = matches!(scripts, (Script::RightToLeft, Script::RightToLeft));
@@ -168,6 +226,10 @@ impl PageBuilder {
                     }
                 }
                 if follows || right_to_left && adjacent.contains(&(word.from - position.to)) {
+                    if !right_to_left {
+                        self.glyph_starts
+                            .push((end - u32::try_from(new.len()).unwrap_or(0), position.from));
+                    }
                     word.text.end = end;
                     word.from = word.from.min(position.from);
                     word.to = word.to.max(position.to);
@@ -180,6 +242,8 @@ impl PageBuilder {
                 }
             }
         }
+        self.glyph_starts
+            .push((end - u32::try_from(new.len()).unwrap_or(0), position.from));
         self.last = Some((position.from, new));
         self.words.push(TextFragment {
             text: end - u32::try_from(self.text.len() - start).unwrap_or(0)..end,
@@ -193,6 +257,38 @@ impl PageBuilder {
         });
     }
 
+    /// Counts a visible glyph whose characters are unknown, if it is on the page.
+    pub(crate) fn add_unknown(&mut self, x: f64, y: f64, is_mark: bool) {
+        let is_on_page =
+            (0.0..f64::from(self.width)).contains(&x) && (0.0..f64::from(self.height)).contains(&y);
+        self.summary.unknown_glyphs += u32::from(is_on_page);
+        self.space |= !is_mark; // the glyphs around a letter are not one word
+    }
+
+    /// Adds an image that covers `area` square points of the page.
+    pub(crate) fn add_image(&mut self, area: f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "a share of the page")]
+        let share = (area / f64::from(self.width * self.height)) as f32;
+        if share.is_finite() {
+            self.summary.image_share += share;
+        }
+    }
+
+    /// Removes the marks that show in an area that a box or button is ticked.
+    pub(crate) fn remove_marks_in(&mut self, across: Range<f64>, down: Range<f64>) {
+        let Self { words, text, .. } = self;
+        words.retain(|word| {
+            let middle = f64::from(f32::midpoint(word.from, word.to));
+            let content = text
+                .get(word.text.start as usize..word.text.end as usize)
+                .unwrap_or_default();
+            !(across.contains(&middle)
+                && down.contains(&f64::from(word.baseline))
+                && content.chars().all(is_tick))
+        });
+        self.last = None;
+    }
+
     /// Whether the page has horizontal text in this area, in points from its top left corner.
     pub(crate) fn shows_text_in(&self, across: Range<f64>, down: Range<f64>) -> bool {
         self.words.iter().any(|word| {
@@ -200,105 +296,6 @@ impl PageBuilder {
                 && down.contains(&f64::from(word.baseline))
                 && f64::from(word.from) < across.end
                 && f64::from(word.to) > across.start
-        })
-    }
-}
-
-/// Position of a glyph in the coordinate system of its direction.
-struct GlyphPosition {
-    angle: u16,
-    from: f32,
-    to: f32,
-    baseline: f32,
-    em: f32,
-}
-
-impl GlyphPosition {
-    fn of(glyph: &Glyph<'_>) -> Option<Self> {
-        let angle = angle(glyph.advance_x, glyph.advance_y);
-        let (sin, cos) = sin_cos(angle);
-        #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
-        let position = Self {
-            angle,
-            from: (glyph.x * cos + glyph.y * sin) as f32,
-            to: ((glyph.x + glyph.advance_x) * cos + (glyph.y + glyph.advance_y) * sin) as f32,
-            baseline: (glyph.y * cos - glyph.x * sin) as f32,
-            em: glyph.em as f32,
-        };
-        let is_valid = position.from.is_finite()
-            && position.to.is_finite()
-            && position.baseline.is_finite()
-            && position.em.is_finite()
-            && position.em >= MIN_EM_POINTS;
-        is_valid.then_some(position)
-    }
-}
-
-/// Direction of an advance in whole degrees. Almost always 0, which has a fast path.
-fn angle(advance_x: f64, advance_y: f64) -> u16 {
-    if advance_x >= 0.0 && advance_y.abs() <= advance_x * 0.008 {
-        return 0;
-    }
-    let degrees = advance_y.atan2(advance_x).to_degrees().round();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 to 359"
-    )]
-    let whole = degrees.rem_euclid(360.0) as u16;
-    whole % 360
-}
-
-/// Returns sine and cosine of whole degrees, exact for multiples of 90.
-pub(super) fn sin_cos(angle: u16) -> (f64, f64) {
-    match angle {
-        0 => (0.0, 1.0),
-        90 => (1.0, 0.0),
-        180 => (0.0, -1.0),
-        270 => (-1.0, 0.0),
-        _ => f64::from(angle).to_radians().sin_cos(),
-    }
-}
-
-/// Bounding box of a word on the page, in points.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct BoundingBox {
-    pub(crate) x: f32,
-    pub(crate) y: f32,
-    pub(crate) width: f32,
-    pub(crate) height: f32,
-}
-
-impl TextFragment {
-    /// Bounding box on the page, clipped to the page's edges. `None` if the fragment is outside the
-    /// page.
-    pub(super) fn bounds_on_page(&self, width: f32, height: f32) -> Option<BoundingBox> {
-        let (sin, cos) = sin_cos(self.angle);
-        #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
-        let (sin, cos) = (sin as f32, cos as f32);
-        let top = self.baseline - ASCENT_EM * self.em;
-        let bottom = self.baseline + DESCENT_EM * self.em;
-        let (mut left, mut right) = (f32::INFINITY, f32::NEG_INFINITY);
-        let (mut upper, mut lower) = (f32::INFINITY, f32::NEG_INFINITY);
-        for (u, v) in [
-            (self.from, top),
-            (self.from, bottom),
-            (self.to, top),
-            (self.to, bottom),
-        ] {
-            let (x, y) = (u * cos - v * sin, u * sin + v * cos);
-            left = left.min(x);
-            right = right.max(x);
-            upper = upper.min(y);
-            lower = lower.max(y);
-        }
-        let (left, right) = (left.max(0.0), right.min(width));
-        let (upper, lower) = (upper.max(0.0), lower.min(height));
-        (left <= right && upper < lower).then_some(BoundingBox {
-            x: left,
-            y: upper,
-            width: right - left,
-            height: lower - upper,
         })
     }
 }

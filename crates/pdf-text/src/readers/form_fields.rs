@@ -1,7 +1,7 @@
-//! Form fields whose values are not drawn in the file. Some programs that fill in forms leave
-//! drawing the values to the viewer.
+//! Form fields: values that are not drawn in the file, because some programs that fill in forms
+//! leave drawing them to the viewer, and which boxes and buttons are ticked.
 
-use hayro_interpret::hayro_syntax::object::{Array, Dict, Name, Object, Rect};
+use hayro_interpret::hayro_syntax::object::{Array, Dict, Name, Object, Rect, String as PdfString};
 use hayro_interpret::hayro_syntax::page::Page;
 use hayro_interpret::kurbo::{Affine, Point};
 
@@ -13,6 +13,11 @@ const MAX_PARENTS: usize = 16;
 const HIDDEN: u32 = 1 << 1;
 /// Flag of a password field.
 const PASSWORD: u32 = 1 << 13;
+/// Flag of a push button.
+const PUSH_BUTTON: u32 = 1 << 16;
+/// How a ticked and an empty box or radio button are read.
+const TICKED: &str = "[x]";
+const NOT_TICKED: &str = "[ ]";
 /// Font size of values, in points, if the field is high enough.
 const EM: f64 = 10.0;
 /// Maximum share of a field's height that a line uses.
@@ -24,14 +29,20 @@ const LEADING_EM: f64 = 1.2;
 /// Maximum length of a value, in characters.
 const MAX_VALUE_CHARACTERS: usize = 10_000;
 
-/// Adds the values of text fields and lists that are not visible on the page.
-pub(super) fn add_undrawn_values(page: &Page<'_>, builder: &mut PageBuilder) {
+/// Adds the values of text fields and lists that are not visible on the page, and the state of
+/// boxes and radio buttons.
+pub(super) fn add_values(page: &Page<'_>, builder: &mut PageBuilder) {
     let Some(annotations) = page.raw().get::<Array<'_>>(b"Annots") else {
         return;
     };
     let transform = Affine::new(page.initial_transform(true).as_coeffs());
     for annotation in annotations.iter::<Dict<'_>>() {
-        let Some((value, area)) = field(&annotation) else {
+        let Some(Field {
+            value,
+            area,
+            is_button,
+        }) = field(&annotation)
+        else {
             continue;
         };
         let (a, b) = (
@@ -40,35 +51,80 @@ pub(super) fn add_undrawn_values(page: &Page<'_>, builder: &mut PageBuilder) {
         );
         let (left, right) = (a.x.min(b.x), a.x.max(b.x));
         let (top, bottom) = (a.y.min(b.y), a.y.max(b.y));
-        if !builder.shows_text_in(left..right, top..bottom) {
+        if is_button {
+            builder.remove_marks_in(left..right, top..bottom);
+        }
+        if is_button || !builder.shows_text_in(left..right, top..bottom) {
             write(&value, left, top, bottom - top, builder);
         }
     }
 }
 
-/// Returns the value and the rectangle of a visible field.
-fn field(annotation: &Dict<'_>) -> Option<(String, Rect)> {
+/// A visible field with a value.
+struct Field {
+    value: String,
+    area: Rect,
+    /// Whether it is a box or a radio button.
+    is_button: bool,
+}
+
+fn field(annotation: &Dict<'_>) -> Option<Field> {
     let widget = annotation.get::<Name<'_>>(b"Subtype")?.as_ref() == b"Widget";
     let hidden = annotation.get::<u32>(b"F").unwrap_or(0) & HIDDEN != 0;
     let flags = inherited(annotation, |dict| dict.get::<u32>(b"Ff")).unwrap_or(0);
     let kind = inherited(annotation, |dict| dict.get::<Name<'_>>(b"FT"))?;
-    let written = matches!(kind.as_ref(), b"Tx" | b"Ch");
-    if !widget || hidden || !written || flags & PASSWORD != 0 {
+    if !widget || hidden {
         return None;
     }
-    let value = match inherited(annotation, |dict| dict.get::<Object<'_>>(b"V"))? {
-        Object::String(value) => decode(value.as_bytes()),
-        Object::Array(values) => values
-            .iter::<Object<'_>>()
-            .filter_map(|value| match value {
-                Object::String(value) => Some(decode(value.as_bytes())),
-                _ => None,
-            })
-            .collect::<Vec<_>>()
-            .join("\n"),
+    let value = match kind.as_ref() {
+        b"Tx" if flags & PASSWORD == 0 => text_value(annotation)?,
+        b"Ch" => choice(annotation, text_value(annotation)?),
+        b"Btn" if flags & PUSH_BUTTON == 0 => {
+            let state = annotation
+                .get::<Name<'_>>(b"AS")
+                .or_else(|| inherited(annotation, |dict| dict.get::<Name<'_>>(b"V")));
+            let ticked = state.is_some_and(|state| state.as_ref() != b"Off");
+            if ticked { TICKED } else { NOT_TICKED }.to_owned()
+        }
         _ => return None,
     };
-    Some((value, annotation.get::<Rect>(b"Rect")?))
+    Some(Field {
+        value,
+        area: annotation.get::<Rect>(b"Rect")?,
+        is_button: kind.as_ref() == b"Btn",
+    })
+}
+
+fn text_value(annotation: &Dict<'_>) -> Option<String> {
+    Some(
+        match inherited(annotation, |dict| dict.get::<Object<'_>>(b"V"))? {
+            Object::String(value) => decode(value.as_bytes()),
+            Object::Array(values) => values
+                .iter::<Object<'_>>()
+                .filter_map(|value| match value {
+                    Object::String(value) => Some(decode(value.as_bytes())),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+                .join("\n"),
+            _ => return None,
+        },
+    )
+}
+
+/// Returns the text that a list shows for a value, which may be a code.
+fn choice(annotation: &Dict<'_>, value: String) -> String {
+    let options = inherited(annotation, |dict| dict.get::<Array<'_>>(b"Opt"));
+    options
+        .iter()
+        .flat_map(|options| options.iter::<Array<'_>>())
+        .find_map(|option| {
+            let mut texts = option
+                .iter::<PdfString<'_>>()
+                .map(|text| decode(text.as_bytes()));
+            (texts.next()? == value).then(|| texts.next())?
+        })
+        .unwrap_or(value)
 }
 
 /// Returns a value of the dictionary or of its nearest parent that has it.
@@ -85,7 +141,7 @@ fn inherited<'a, T>(dict: &Dict<'a>, get: impl Fn(&Dict<'a>) -> Option<T>) -> Op
 
 /// Decodes a text string: UTF-16 or UTF-8 if it has a byte order mark, otherwise one byte per
 /// character.
-fn decode(bytes: &[u8]) -> String {
+pub(super) fn decode(bytes: &[u8]) -> String {
     if let Some(wide) = bytes.strip_prefix(b"\xfe\xff") {
         let units = wide.chunks_exact(2).map(|pair| {
             pair.iter()

@@ -2,6 +2,7 @@
 //! fonts across pages, supports the predefined East Asian encodings, follows form `XObject`s with
 //! their transforms, repairs broken cross-reference tables, and limits nesting.
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,15 +17,22 @@ use hayro_interpret::{
     InterpreterCache, InterpreterSettings, SoftMask, interpret_page,
 };
 
-use super::form_fields::add_undrawn_values;
-use super::{PageSink, Reader, page_number};
+use super::catalog::{self, Labels, PageTree};
+use super::form_fields::add_values;
+use super::glyph_text::{GlyphText, GlyphTexts};
+use super::pdf_extract::SecondReader;
+use super::type3::Type3Sizes;
+use super::{PageSink, Reader, mend, rulings};
 use crate::document_error::DocumentError;
-use crate::layout::{Glyph, PageBuilder};
+use crate::garbled::is_garbled;
+use crate::layout::{Glyph, PageBuilder, PageSummary};
 
 /// Units of glyph space per em.
 const UNITS_PER_EM: f64 = 1000.0;
 /// Advance of a glyph whose font does not define it: half an em, as for most letters.
 const DEFAULT_ADVANCE: f32 = 500.0;
+/// Number of known glyphs for an unknown one below which the second reader is asked.
+const UNKNOWN_PER_KNOWN: usize = 4;
 /// Minimum size of the compressed content of a page that is not empty, in bytes.
 const MIN_COMPRESSED_BYTES: usize = 48;
 /// Key of a page's content.
@@ -34,25 +42,125 @@ pub(crate) struct HayroReader;
 
 impl Reader for HayroReader {
     fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn PageSink) -> Result<(), DocumentError> {
-        let pdf = catch_unwind(|| Pdf::new(Arc::clone(file)))
-            .map_err(|_| DocumentError::Broken)?
-            .map_err(|error| match error {
-                LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
-                    DocumentError::Encrypted
-                }
-                LoadPdfError::Decryption(_) | LoadPdfError::Invalid => DocumentError::Broken,
-            })?;
-        let pages = pdf.pages();
-        sink.pages(u32::try_from(pages.len()).unwrap_or(u32::MAX))?;
-        let mut cache = InterpreterCache::new();
-        for (index, page) in pages.iter().enumerate() {
-            let page = catch_unwind(AssertUnwindSafe(|| read_page(page, &pdf, &cache)));
-            if page.is_err() {
-                cache = InterpreterCache::new(); // the panic may have left it inconsistent
+        let pdf = open(Arc::clone(file))?;
+        let tree = catch_unwind(AssertUnwindSafe(|| PageTree::of(&pdf, file)))
+            .map_err(|_| DocumentError::Broken)?;
+        let catalog = catalog::catalog(&pdf);
+        let labels = catalog.as_ref().map(Labels::of).unwrap_or_default();
+        sink.container(catalog.as_ref().map(catalog::container).unwrap_or_default());
+        let count = tree.numbers.len() + tree.missing.len();
+        sink.pages(u32::try_from(count).unwrap_or(u32::MAX))?;
+        let mended = OnceCell::new();
+        let mended = || mended.get_or_init(|| mend(file, &pdf)).as_ref();
+        let mut pages = Pages {
+            file,
+            pdf: &pdf,
+            cache: InterpreterCache::new(),
+            texts: GlyphTexts::default(),
+            second: SecondReader::default(),
+        };
+        let mut missing = tree.missing.iter().copied().peekable();
+        for (index, &number) in tree.numbers.iter().enumerate() {
+            while let Some(lost) = missing.next_if(|lost| *lost < number) {
+                sink.missing(lost)?;
             }
-            sink.page(page_number(index), page.ok().flatten())?;
+            let mut page = pages.read(index, number, mended);
+            if let Some(page) = &mut page {
+                page.label = labels.of_page(number);
+            }
+            sink.page(number, page)?;
+        }
+        for lost in missing {
+            sink.missing(lost)?;
         }
         Ok(())
+    }
+}
+
+fn open(file: Arc<Vec<u8>>) -> Result<Pdf, DocumentError> {
+    catch_unwind(|| Pdf::new(file))
+        .map_err(|_| DocumentError::Broken)?
+        .map_err(|error| match error {
+            LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
+                DocumentError::Encrypted
+            }
+            LoadPdfError::Decryption(_) | LoadPdfError::Invalid => DocumentError::Broken,
+        })
+}
+
+/// Returns the file with mended fonts.
+fn mend(file: &[u8], pdf: &Pdf) -> Option<Pdf> {
+    let mended = catch_unwind(AssertUnwindSafe(|| mend::mended(file, pdf))).ok()??;
+    let mended = open(Arc::new(mended)).ok()?;
+    (mended.pages().len() == pdf.pages().len()).then_some(mended)
+}
+
+/// Reads the pages of a file, and reads a page again in other ways if glyphs are unknown.
+struct Pages<'pdf> {
+    file: &'pdf Arc<Vec<u8>>,
+    pdf: &'pdf Pdf,
+    cache: InterpreterCache<'pdf>,
+    texts: GlyphTexts,
+    second: SecondReader,
+}
+
+impl<'pdf> Pages<'pdf> {
+    fn read<'mended>(
+        &mut self,
+        index: usize,
+        number: u32,
+        mended: impl FnOnce() -> Option<&'mended Pdf>,
+    ) -> Option<PageBuilder> {
+        let source = self.pdf.pages().get(index)?;
+        let (cache, texts) = (&self.cache, &mut self.texts);
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            (
+                read_page(source, self.pdf, cache, texts),
+                mend::has_rejected_map(source),
+            )
+        }));
+        let Ok((page, has_rejected_map)) = read else {
+            self.cache = InterpreterCache::new(); // the panic may have left it inconsistent
+            return None;
+        };
+        let page = page?;
+        if page.summary.unknown_glyphs == 0 && !has_rejected_map {
+            return Some(page);
+        }
+        let again = mended().and_then(|mended| {
+            let cache = InterpreterCache::new();
+            let source = mended.pages().get(index)?;
+            let texts = &mut self.texts;
+            catch_unwind(AssertUnwindSafe(|| {
+                read_page(source, mended, &cache, texts)
+            }))
+            .ok()?
+        });
+        let page = match again {
+            Some(again) if again.summary.unknown_glyphs <= page.summary.unknown_glyphs => again,
+            _ => page,
+        };
+        let known = page.text.chars().count();
+        if page.summary.unknown_glyphs as usize * UNKNOWN_PER_KNOWN < known {
+            return Some(page);
+        }
+        // A reading is better if it has at least half of the glyphs that are unknown to this one.
+        let other = self.second.page(self.file, number);
+        Some(match other {
+            Some(mut other)
+                if other.text.chars().count()
+                    >= known + page.summary.unknown_glyphs as usize / 2
+                    && !is_garbled(&other.text) =>
+            {
+                other.rulings = page.rulings;
+                other.summary = PageSummary {
+                    unknown_glyphs: 0,
+                    ..page.summary
+                };
+                other
+            }
+            _ => page,
+        })
     }
 }
 
@@ -60,6 +168,7 @@ fn read_page<'a>(
     page: &Page<'a>,
     pdf: &'a Pdf,
     cache: &InterpreterCache<'a>,
+    texts: &mut GlyphTexts,
 ) -> Option<PageBuilder> {
     if is_damaged(page) {
         return None;
@@ -68,6 +177,8 @@ fn read_page<'a>(
     let mut device = TextDevice {
         page: PageBuilder::new(width, height),
         fallback: [0; 4],
+        texts,
+        type3: Type3Sizes::default(),
     };
     let mut context = Context::new(
         Affine::new(page.initial_transform(true).as_coeffs()),
@@ -77,7 +188,7 @@ fn read_page<'a>(
         InterpreterSettings::default(),
     );
     interpret_page(page, &mut context, &mut device);
-    add_undrawn_values(page, &mut device.page);
+    add_values(page, &mut device.page);
     Some(device.page)
 }
 
@@ -101,20 +212,19 @@ fn is_damaged(page: &Page<'_>) -> bool {
     }
 }
 
-/// A device that records only text.
-struct TextDevice {
+/// A device that records text, and where there are lines and images.
+struct TextDevice<'pages> {
     page: PageBuilder,
     /// Buffer for one character in UTF-8.
     fallback: [u8; 4],
+    texts: &'pages mut GlyphTexts,
+    type3: Type3Sizes,
 }
 
-impl Device<'_> for TextDevice {
+impl Device<'_> for TextDevice<'_> {
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, '_>, props: DrawProps<'_>, _: &DrawMode) {
         let vertical = matches!(run.writing_mode(), WritingMode::Vertical);
         for glyph in run.glyphs() {
-            let Some(unicode) = glyph.as_unicode() else {
-                continue;
-            };
             // Direction along the text, direction across it (upwards), and origin of the glyph.
             let [along_x, along_y, up_x, up_y, x, y] =
                 (props.transform * glyph.transform()).as_coeffs();
@@ -128,6 +238,19 @@ impl Device<'_> for TextDevice {
             } else {
                 (along_x * advance, along_y * advance)
             };
+            let mut em = up_x.hypot(up_y) * UNITS_PER_EM;
+            if matches!(&**glyph, FontGlyph::Type3(_)) {
+                em = self.type3.em(em, advance_x.hypot(advance_y));
+            }
+            let unicode = match self.texts.of(glyph) {
+                GlyphText::Known(unicode) => unicode,
+                GlyphText::Blank => BfString::Char(' '),
+                GlyphText::Unknown => {
+                    // Marks have no width.
+                    self.page.add_unknown(x, y, advance == 0.0);
+                    continue;
+                }
+            };
             let text = match &unicode {
                 BfString::Char(character) => character.encode_utf8(&mut self.fallback),
                 BfString::String(text) => text.as_str(),
@@ -138,19 +261,29 @@ impl Device<'_> for TextDevice {
                 y,
                 advance_x,
                 advance_y,
-                em: up_x.hypot(up_y) * UNITS_PER_EM,
+                em,
             });
         }
     }
 
-    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'_>, _: &DrawMode) {}
+    fn draw_path(&mut self, path: &BezPath, props: DrawProps<'_>, mode: &DrawMode) {
+        self.page.summary.paths = self.page.summary.paths.saturating_add(1);
+        rulings::add(path, props.transform, mode, &mut self.page.rulings);
+    }
+    fn draw_rect(&mut self, rect: &Rect, props: DrawProps<'_>, mode: &DrawMode) {
+        self.page.summary.paths = self.page.summary.paths.saturating_add(1);
+        rulings::add_rectangle(*rect, props.transform, mode, &mut self.page.rulings);
+    }
+    fn draw_image(&mut self, image: Image<'_, '_>, props: ImageDrawProps<'_>) {
+        // The image is not decoded.
+        let area = props.transform.determinant().abs()
+            * f64::from(image.width())
+            * f64::from(image.height());
+        self.page.add_image(area);
+    }
     fn push_clip_path(&mut self, _: &ClipPath) {}
     fn push_clip_rect(&mut self, _: &Rect) {}
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'_>>, _: BlendMode) {}
-    fn draw_image(&mut self, _: Image<'_, '_>, _: ImageDrawProps<'_>) {
-        self.page.has_picture = true; // the image is not decoded
-    }
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}
-    fn draw_rect(&mut self, _: &Rect, _: DrawProps<'_>, _: &DrawMode) {}
 }

@@ -33,6 +33,26 @@ impl Reader for PdfExtractReader {
     }
 }
 
+/// Reads single pages of a file that the first reader has opened.
+#[derive(Default)]
+pub(super) struct SecondReader(Option<Option<Document>>);
+
+impl SecondReader {
+    /// Reads a page by number. The file is opened at the first call.
+    pub(super) fn page(&mut self, file: &[u8], number: u32) -> Option<PageBuilder> {
+        let document = self
+            .0
+            .get_or_insert_with(|| catch_unwind(|| open(file).ok()).ok().flatten())
+            .as_ref()?;
+        catch_unwind(AssertUnwindSafe(|| {
+            let id = *document.get_pages().get(&number)?;
+            read_page(document, number, id)
+        }))
+        .ok()
+        .flatten()
+    }
+}
+
 fn open(file: &[u8]) -> Result<Document, DocumentError> {
     let mut document = Document::load_mem(file).map_err(|_| DocumentError::Broken)?;
     if document.is_encrypted() {

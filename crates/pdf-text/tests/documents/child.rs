@@ -70,7 +70,7 @@ async fn every_exit_of_the_child_maps_to_an_error() {
 async fn a_page_whose_words_do_not_match_its_text_is_rejected() {
     let page = |words: &str| {
         format!(
-            r#"echo '{{"type":"page","number":1,"width":9,"height":9,"text":"äb","words":{words}}}'; echo '{{"type":"done","pages":1,"unreadable":[],"reader":"hayro"}}'"#
+            r#"echo '{{"type":"page","number":1,"width":9,"height":9,"text":"äb","words":{words}}}'; echo '{{"type":"done","report":{{"page_count":1}},"reader":"hayro"}}'"#
         )
     };
     let accepted = with_child(&page("[[0,2,0,0,1,1],[2,3,1,0,1,1]]"), Limits::default()).await;

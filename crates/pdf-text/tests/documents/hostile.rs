@@ -420,11 +420,14 @@ async fn an_unreadable_page_is_listed_and_the_others_are_read() {
     let extraction = read(&pdf.finish(&[first, broken, last])).await.unwrap();
     assert_eq!(texts(&extraction), ["the first", "the last"]);
     assert_eq!(
-        (extraction.page_count, extraction.unreadable.as_slice()),
+        (
+            extraction.report.page_count,
+            extraction.report.unread().as_slice()
+        ),
         (3, &[2][..])
     );
     assert_eq!(
-        extraction.warning().as_deref(),
+        extraction.report.warnings().first().map(String::as_str),
         Some("Page 2 is damaged and could not be read.")
     );
 }

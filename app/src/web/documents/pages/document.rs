@@ -74,7 +74,9 @@ fn state(form_context: FormContext<'_>, document: &DocumentView) -> Markup {
                 div.grow { dt { "File" } dd.file-name { (document.file_name) } }
             }
             (crate::web::documents::pages::state_line(form_context, document))
-            @if let Some(unreadable) = document.left_out() { (crate::web::documents::pages::warning(&unreadable.which)) }
+            @if let Some(unreadable) = document.left_out() {
+                @for warning in &unreadable.warnings { (crate::web::documents::pages::warning(warning)) }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Blocked, DocumentState, DocumentView, UnreadablePages};
+use super::{Blocked, DocumentState, DocumentView};
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
@@ -32,7 +32,7 @@ fn item(form_context: FormContext<'_>, document: &DocumentView, update: bool) ->
                     @if let Some(name) = &document.added_by { span.on-wide { "by " (name) } }
                 }
                 (state_line(form_context, document))
-                @if let Some(unreadable) = document.left_out() { (warning(&unreadable_summary(unreadable))) }
+                @if let Some(unreadable) = document.left_out() { (warning(&unreadable.summary)) }
             }
             (state_badge(&document.state))
             div.row-actions {
@@ -98,14 +98,6 @@ pub(in crate::web) fn state_line(form_context: FormContext<'_>, document: &Docum
 /// A warning that requires no retry.
 pub(in crate::web) fn warning(text: &str) -> Markup {
     html! { p.row-warning { (icons::WARNING) span { (text) } } }
-}
-
-fn unreadable_summary(unreadable: &UnreadablePages) -> String {
-    format!(
-        "{} of {} couldn\u{2019}t be read.",
-        format::thousands(unreadable.count.into()),
-        format::count(unreadable.of.into(), "page", "pages")
-    )
 }
 
 fn blocked_line(form_context: FormContext<'_>, blocked: &Blocked) -> Markup {

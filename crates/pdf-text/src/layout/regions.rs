@@ -1,0 +1,167 @@
+//! Reading order: parts a page into horizontal bands, and a band into columns.
+//!
+//! `columns` finds the band with the largest columns of prose. What is above the band is read
+//! first, then its left part, its right part, and what is below. Each of the four is parted in the
+//! same way. What has no columns is read line by line, which is right for prose and for tables.
+
+use super::columns;
+use super::grid;
+use super::rulings::Rulings;
+use super::runs::{self, TextRun};
+
+/// Maximum number of nested bands and columns. Newspaper pages need about six.
+const MAX_DEPTH: u8 = 12;
+/// Maximum number of runs of a page with columns. A page with more is a drawing with labels.
+const MAX_RUNS_WITH_COLUMNS: usize = 4_000;
+
+/// A line of the page: runs on one baseline, or a row of a ruled table.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// From left to right. Only the cells of a ruled table have several lines.
+    pub(super) cells: Vec<Cell>,
+    pub(super) from: f32,
+    pub(super) to: f32,
+    /// Of the first line.
+    pub(super) baseline: f32,
+    /// Of the last line.
+    pub(super) last_baseline: f32,
+    pub(super) em: f32,
+    /// Index of the column or band.
+    pub(super) column: usize,
+    /// Index of the table.
+    pub(super) table: Option<usize>,
+    /// Whether it names the columns of the table.
+    pub(super) is_header: bool,
+    /// Identifies the ruled table whose row it is.
+    pub(super) grid: Option<usize>,
+    /// Positions between the cells of an unruled table.
+    pub(super) breaks: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// From top to bottom.
+    pub(super) lines: Vec<TextRun>,
+}
+
+impl Row {
+    pub(super) fn new(cells: Vec<Cell>) -> Self {
+        let mut row = Self {
+            from: f32::INFINITY,
+            to: f32::NEG_INFINITY,
+            baseline: f32::INFINITY,
+            last_baseline: f32::NEG_INFINITY,
+            ..Self::default()
+        };
+        for run in cells.iter().flat_map(|cell| &cell.lines) {
+            row.from = row.from.min(run.from);
+            row.to = row.to.max(run.to);
+            row.em = row.em.max(run.em);
+            row.baseline = row.baseline.min(run.baseline);
+            row.last_baseline = row.last_baseline.max(run.baseline);
+        }
+        row.cells = cells;
+        row
+    }
+
+    fn of_runs(runs: Vec<TextRun>) -> Self {
+        let baseline = runs::baseline(&runs);
+        let cells = runs
+            .into_iter()
+            .map(|run| Cell { lines: vec![run] })
+            .collect();
+        Self {
+            baseline,
+            last_baseline: baseline,
+            ..Self::new(cells)
+        }
+    }
+}
+
+/// Returns the lines of the page in reading order.
+pub(super) fn read(runs: Vec<TextRun>, rulings: Option<&Rulings>, text: &str) -> Vec<Row> {
+    let rulings = rulings.map(Rulings::joined).unwrap_or_default();
+    let (grid_rows, runs) = grid::take_rows(runs, &rulings, text);
+    let with_columns = runs.len() <= MAX_RUNS_WITH_COLUMNS;
+    let mut region = Region {
+        rows: Vec::new(),
+        column: 0,
+        rulings: &rulings,
+        text,
+    };
+    let mut lines: Vec<Line> = runs::rows(runs).into_iter().map(Line::Runs).collect();
+    lines.extend(grid_rows.into_iter().map(Line::Grid));
+    lines.sort_by(|a, b| a.baseline().total_cmp(&b.baseline()));
+    region.read(lines, if with_columns { MAX_DEPTH } else { 0 });
+    region.rows
+}
+
+/// A line before its place in the reading order is known.
+pub(super) enum Line {
+    /// From left to right.
+    Runs(Vec<TextRun>),
+    Grid(Row),
+}
+
+impl Line {
+    pub(super) fn baseline(&self) -> f32 {
+        match self {
+            Self::Runs(runs) => runs::baseline(runs),
+            Self::Grid(row) => row.baseline,
+        }
+    }
+}
+
+struct Region<'page> {
+    rows: Vec<Row>,
+    column: usize,
+    rulings: &'page Rulings,
+    text: &'page str,
+}
+
+impl Region<'_> {
+    /// Reads lines, sorted from top to bottom.
+    fn read(&mut self, mut lines: Vec<Line>, depth: u8) {
+        let band = if depth == 0 {
+            None
+        } else {
+            columns::find(&lines, self.rulings, self.text)
+        };
+        let Some(band) = band else {
+            self.column += 1;
+            for line in lines {
+                let row = match line {
+                    Line::Runs(runs) => Row::of_runs(runs),
+                    Line::Grid(row) => row,
+                };
+                self.rows.push(Row {
+                    column: self.column,
+                    ..row
+                });
+            }
+            return;
+        };
+        let below = lines.split_off(band.lines.end);
+        let within = lines.split_off(band.lines.start);
+        self.read(lines, depth - 1);
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for line in within {
+            match line {
+                Line::Runs(runs) => {
+                    let (before, after): (Vec<_>, Vec<_>) =
+                        runs.into_iter().partition(|run| run.to <= band.gap);
+                    left.extend((!before.is_empty()).then_some(Line::Runs(before)));
+                    right.extend((!after.is_empty()).then_some(Line::Runs(after)));
+                }
+                Line::Grid(row) if row.to <= band.gap => left.push(Line::Grid(row)),
+                Line::Grid(row) => right.push(Line::Grid(row)),
+            }
+        }
+        if band.right_first {
+            std::mem::swap(&mut left, &mut right);
+        }
+        self.read(left, depth - 1);
+        self.read(right, depth - 1);
+        self.read(below, depth - 1);
+    }
+}
