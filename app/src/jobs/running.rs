@@ -45,12 +45,12 @@ impl RunningJobs {
         jobs.values().map(|(job, _)| job.clone()).collect()
     }
 
-    /// Aborts a job. Its future is dropped at its next await point.
-    pub(super) fn abort(&self, id: i64) {
-        let task = self.jobs.lock().get(&id).map(|(_, task)| task.clone());
-        if let Some(task) = task {
-            task.abort();
-        }
+    /// Aborts a job, and returns it if it was still running. Its future is dropped at its next await
+    /// point.
+    pub(super) fn abort(&self, id: i64) -> Option<ClaimedJob> {
+        let (job, task) = self.jobs.lock().get(&id).cloned()?;
+        task.abort();
+        Some(job)
     }
 }
 

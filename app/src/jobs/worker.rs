@@ -203,8 +203,9 @@ impl Worker {
             match store::renew(&self.database, self.id, &jobs, lease).await {
                 Ok(held) => {
                     // A job that has just ended is missing, too; aborting it has no effect.
-                    for job in jobs.into_iter().filter(|job| !held.contains(job)) {
-                        self.running.abort(job);
+                    let lost = jobs.into_iter().filter(|job| !held.contains(job));
+                    for job in lost.filter_map(|job| self.running.abort(job)) {
+                        info!(job.kind, "job aborted: another worker has taken it over");
                     }
                 }
                 Err(error) => warn!(error = %error_chain(&error), "failed to renew job leases"),

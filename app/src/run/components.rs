@@ -168,7 +168,7 @@ pub(super) fn start_metrics(app: &App, tasks: &TaskTracker, stop: &CancellationT
         loop {
             // While the database is unavailable, the last values remain.
             if let Ok(kinds) = backlog(&database).await {
-                metrics.set_jobs(kinds.into_iter().map(|kind| JobCounts {
+                metrics.jobs.set(kinds.into_iter().map(|kind| JobCounts {
                     waiting: kind.ready + kind.scheduled + kind.running,
                     failed: kind.dead,
                     ready_seconds: kind.ready_seconds,

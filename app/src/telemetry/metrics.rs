@@ -4,9 +4,10 @@
 //! identify a user, a workspace or a document.
 
 mod answers;
+mod jobs;
 
 use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use service_kit::telemetry::Process;
 
 use crate::domain::RateLimitClass;
 pub use answers::{AnswerSource, Answers, QuestionOutcome};
+pub use jobs::{JobCounts, Jobs};
 
 const PREFIX: &str = "chat_app";
 
@@ -55,11 +57,6 @@ struct RejectionLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct JobLabels {
-    kind: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
 }
@@ -86,18 +83,6 @@ impl EncodeLabelValue for RejectionReason {
     }
 }
 
-/// The jobs of one kind.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobCounts {
-    pub kind: String,
-    /// Waiting or running.
-    pub waiting: i64,
-    /// How long the first job that is ready has been waiting.
-    pub ready_seconds: f64,
-    /// Given up.
-    pub failed: i64,
-}
-
 /// Creates histograms with these buckets.
 #[derive(Clone, Copy, Debug)]
 struct Buckets(&'static [f64]);
@@ -120,9 +105,7 @@ pub struct Metrics {
     watch_connected: Gauge,
     pools: Gauge,
     pool_connections: Gauge,
-    jobs_waiting: Family<JobLabels, Gauge>,
-    jobs_ready_age: Family<JobLabels, Gauge<f64, AtomicU64>>,
-    jobs_failed: Family<JobLabels, Gauge>,
+    pub jobs: Jobs,
     documents_ingested: Family<OutcomeLabels, Counter>,
     ingestion_step_seconds: Family<StepLabels, Histogram, Buckets>,
     pub answers: Answers,
@@ -154,9 +137,7 @@ impl Metrics {
             watch_connected: Gauge::default(),
             pools: Gauge::default(),
             pool_connections: Gauge::default(),
-            jobs_waiting: Family::default(),
-            jobs_ready_age: Family::default(),
-            jobs_failed: Family::default(),
+            jobs: Jobs::default(),
             documents_ingested: Family::default(),
             ingestion_step_seconds: Family::new_with_constructor(Buckets(
                 &INGESTION_STEP_BUCKETS_SECONDS,
@@ -210,22 +191,7 @@ impl Metrics {
             "Open connections to tenant databases",
             self.pool_connections.clone(),
         );
-        own.register(
-            "jobs_waiting",
-            "Jobs waiting or running",
-            self.jobs_waiting.clone(),
-        );
-        own.register_with_unit(
-            "jobs_ready_age",
-            "How long the first job that is ready has been waiting for a worker",
-            Unit::Seconds,
-            self.jobs_ready_age.clone(),
-        );
-        own.register(
-            "jobs_failed",
-            "Jobs that were given up because they crashed their worker repeatedly",
-            self.jobs_failed.clone(),
-        );
+        self.jobs.register(own);
         own.register(
             "documents_ingested",
             "Documents whose ingestion ended, by outcome: ready or the failure's code",
@@ -288,20 +254,6 @@ impl Metrics {
         self.pool_connections.set(gauge(connections));
     }
 
-    /// Sets the numbers of jobs. Kinds without jobs are not exported.
-    pub fn set_jobs(&self, counts: impl IntoIterator<Item = JobCounts>) {
-        self.jobs_waiting.clear();
-        self.jobs_ready_age.clear();
-        self.jobs_failed.clear();
-        for count in counts {
-            let jobs = JobLabels { kind: count.kind };
-            let ready_age = self.jobs_ready_age.get_or_create(&jobs);
-            ready_age.set(count.ready_seconds);
-            self.jobs_waiting.get_or_create(&jobs).set(count.waiting);
-            self.jobs_failed.get_or_create(&jobs).set(count.failed);
-        }
-    }
-
     /// Records the end of a document's ingestion: `ready`, or the failure's code.
     pub fn document_ingested(&self, outcome: &'static str) {
         self.documents_ingested
@@ -361,8 +313,8 @@ mod tests {
         metrics.handler_panicked();
         metrics.before_read(|metrics| metrics.set_pools(2, 5));
         metrics.set_tenants(3, true);
-        metrics.set_jobs([jobs("ended"), jobs("ingest")]);
-        metrics.set_jobs([jobs("ingest")]);
+        metrics.jobs.set([jobs("ended"), jobs("ingest")]);
+        metrics.jobs.set([jobs("ingest")]);
         metrics.set_redis_errors(9);
         metrics.document_ingested("ready");
         metrics.document_step("fetch", Duration::from_millis(7));
