@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use app::documents::{DocumentStatus, IngestError, SystemFailure};
 use app::jobs::{Attempt, JobHandler as _, JobRegistry};
+use test_support::wait::until_some;
 
 use crate::queue::start_worker;
-use crate::support::{TIMEOUT, World, pdf, until};
+use crate::support::{TIMEOUT, World, pdf};
 
 pub(crate) fn sessions() -> app::config::SessionLifetimes {
     app::config::SessionLifetimes {
@@ -21,14 +22,14 @@ async fn a_worker_ingests_an_uploaded_document_and_deletes_it() {
     let registry = app::ingestion::jobs(&world.context, sessions(), JobRegistry::new());
     let worker = start_worker(&world.database, registry, TIMEOUT);
     let document = world.upload("a.pdf", &pdf(3, "worker")).await;
-    until("the document is ready", || async {
+    until_some("the document is ready", || async {
         (world.state(document).await == DocumentStatus::Ready).then_some(())
     })
     .await;
     app::documents::delete(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    until("the document is deleted", || async {
+    until_some("the document is deleted", || async {
         world.row(document).await.is_none().then_some(())
     })
     .await;

@@ -31,7 +31,6 @@ pub(crate) use servers::{database, folder};
 pub(crate) const BUCKET: &str = "files";
 /// The timeout of every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
     pub(crate) database: PgPool,
@@ -218,24 +217,6 @@ pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
-}
-
-/// Polls until `poll` returns a value.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut poll: impl FnMut() -> F,
-) -> T {
-    let found = tokio::time::timeout(TIMEOUT, async {
-        loop {
-            if let Some(found) = poll().await {
-                return found;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    });
-    found
-        .await
-        .unwrap_or_else(|_| panic!("{what}: not within {} s", TIMEOUT.as_secs()))
 }
 
 /// A PDF with this number of pages, each of a few hundred words.

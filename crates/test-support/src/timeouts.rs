@@ -41,5 +41,7 @@ pub const ANSWER: Duration = Duration::from_mins(1);
 pub const DELETION: Duration = Duration::from_mins(2);
 /// For a whole test on a site.
 pub const SITE_TEST: Duration = Duration::from_mins(15);
+/// For a condition in a test of one crate.
+pub const CONDITION: Duration = Duration::from_mins(1);
 /// For state that cannot be watched: the emulator's, a file, a port.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -88,6 +88,42 @@ where
     }
 }
 
+/// Polls until `probe` returns a value. For tests that fail by a panic.
+///
+/// # Panics
+///
+/// If there is no value within [`timeouts::CONDITION`].
+pub async fn until_some<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let started = Instant::now();
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        let elapsed = started.elapsed();
+        assert!(
+            elapsed < timeouts::CONDITION,
+            "timed out after {} s waiting for {what}",
+            elapsed.as_secs()
+        );
+        tokio::time::sleep(timeouts::POLL_INTERVAL).await;
+    }
+}
+
+/// Polls until the condition holds, as [`until_some`].
+pub async fn until_true<F>(what: &str, mut holds: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    until_some(what, || {
+        let holds = holds();
+        async { holds.await.then_some(()) }
+    })
+    .await;
+}
+
 /// Polls for the whole period, and fails as soon as `probe` returns a violation.
 pub async fn never<F>(period: Duration, what: &str, mut probe: impl FnMut() -> F) -> Result<()>
 where

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use app::jobs::JobRegistry;
-use app::jobs::{self, Job as _};
+use app::jobs::{self, Job as _, JobRegistry};
+use test_support::wait::until_some;
 
 use super::{JobLog, Queue, TestJob, start_worker};
-use crate::support::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_workers_job_restarts_on_another_worker() {
@@ -40,7 +39,7 @@ async fn a_long_job_keeps_its_lease() {
     let first = lease().await.unwrap().to_jiff();
     // Longer than the lease, and other workers look for expired leases all the time.
     let other = queue.start_worker(&JobLog::default());
-    until("the lease is renewed", || async {
+    until_some("the lease is renewed", || async {
         let renewed = lease().await.unwrap().to_jiff();
         (renewed.duration_since(first) > jiff::SignedDuration::from_secs(3)).then_some(())
     })
@@ -109,7 +108,7 @@ async fn a_stopped_worker_does_not_return_a_job_that_was_replaced() {
 
 /// Makes crashed jobs ready again, because their backoff is longer than a test.
 async fn wait_until_dead(queue: &Queue) {
-    until("the job is given up", || async {
+    until_some("the job is given up", || async {
         queue.execute("UPDATE jobs SET run_at = now()").await;
         (queue.counts().await == (0, 0, 0, 1)).then_some(())
     })
@@ -154,7 +153,7 @@ async fn a_job_that_kills_its_worker_is_given_up_after_its_maximum_number_of_sta
     for starts in 1..=usize::from(TestJob::MAX_STARTS.unsigned_abs()) {
         let blocked = JobLog::blocking();
         let killed = queue.start_worker(&blocked);
-        until("the job starts", || async {
+        until_some("the job starts", || async {
             queue
                 .execute("UPDATE jobs SET run_at = now() WHERE worker IS NULL")
                 .await;
@@ -216,7 +215,7 @@ async fn a_worker_continues_after_its_connections_were_closed() {
         .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'main'")
         .await;
     log.let_through(2);
-    until("a job can be added", || async {
+    until_some("a job can be added", || async {
         jobs::add(&queue.database, &TestJob::new(2)).await.ok()
     })
     .await;

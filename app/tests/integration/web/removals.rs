@@ -7,8 +7,9 @@ use axum::http::{Request, StatusCode};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
+use super::site::Site;
 use crate::browser::Browser;
-use crate::site::{Site, TIMEOUT};
+use crate::fixture::TIMEOUT;
 
 const ACCOUNT: &[(&str, &str)] = &[("confirm", "delete my account")];
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use app::database::{MIGRATION_LOCK, MigrationError, migrate, migrate_within};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::site::{empty_database, settings};
+use super::site::settings;
+use crate::postgres::empty_database;
 
 #[tokio::test]
 async fn concurrent_processes_apply_each_migration_once() {

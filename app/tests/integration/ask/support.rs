@@ -1,7 +1,6 @@
 //! A workspace with documents, and processes that answer questions about them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::ask::threads::{self, AskedQuestion, Message, MessageState, QuestionTarget};
@@ -20,25 +19,18 @@ use rag::{Page, Rules};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::types::Json;
-use sqlx::{Connection as _, PgConnection};
+use test_support::wait::until_true;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api_server::Cluster;
 use crate::emulator::Emulated;
-use crate::fixture::{Fixture, TIMEOUT, postgres, wait_until};
+use crate::fixture::{Fixture, TIMEOUT};
 
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
 pub(crate) const ANSWERS: &str = "gpt-4o-mini";
 const DIMENSIONS: u32 = 1_536;
-
-static NAMES: AtomicU32 = AtomicU32::new(0);
-
-/// A name that no other test in this binary uses.
-pub(crate) fn name(what: &str) -> String {
-    format!("{what}_{}", NAMES.fetch_add(1, Ordering::Relaxed))
-}
 
 /// A workspace with its database, and the model's endpoint.
 pub(crate) struct ChatFixture {
@@ -79,8 +71,7 @@ impl ChatFixture {
     }
 
     async fn with(config: openai_stub::Config) -> Self {
-        let server = postgres().await;
-        let emulator = Emulated::start(server.uri(), &name("ask_emulator")).await;
+        let emulator = Emulated::start().await;
         let workspaces = Fixture::with(PoolLimits::default()).await;
         let user = workspaces.user("Ada").await;
         let mut workspace = workspaces.workspace(user).await;
@@ -212,7 +203,7 @@ impl ChatFixture {
     }
 
     pub(crate) async fn until_ended(&self, asked: &AskedQuestion) -> Message {
-        wait_until("the answer's end", || async {
+        until_true("the answer's end", || async {
             self.row(asked).await.state != MessageState::Pending
         })
         .await;
@@ -237,25 +228,11 @@ impl ChatFixture {
     }
 }
 
-/// Creates a main database for one test and returns its URL.
-pub(crate) async fn main_database(name: &str) -> String {
-    let server = postgres().await;
-    let mut connection = PgConnection::connect(server.uri()).await.expect("connects");
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .expect("a database");
-    connection.close().await.expect("closes");
-    let mut url = url::Url::parse(server.uri()).expect("a URL");
-    url.set_path(name);
-    url.into()
-}
-
 /// Applies the schema, as the controller would.
 pub(crate) async fn migrate(database: &TenantDatabase) {
     for migration in [
-        include_str!("../../../tenant-migrations/0001_documents.sql"),
-        include_str!("../../../tenant-migrations/0002_conversations.sql"),
+        include_str!("../../../../tenant-migrations/0001_documents.sql"),
+        include_str!("../../../../tenant-migrations/0002_conversations.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(database.pool())
@@ -367,7 +344,7 @@ pub(crate) async fn provide(
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     cluster.make_available(&format!("ws-{}", workspace.id), &secret, 2);
-    wait_until("the database to become available", || async {
+    until_true("the database to become available", || async {
         tenants.available(workspace).is_ok()
     })
     .await;

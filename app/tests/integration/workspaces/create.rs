@@ -7,9 +7,10 @@ use app::workspaces::create::{CreateError, NewWorkspace, create};
 use app::workspaces::{reconcile, store};
 use futures::future::join_all;
 use serde_json::json;
+use test_support::wait::until_true;
 use tokio::time::timeout;
 
-use crate::fixture::{Fixture, TIMEOUT, new_workspace, wait_until};
+use crate::fixture::{Fixture, TIMEOUT, new_workspace};
 
 async fn create_many(
     fixture: &Fixture,
@@ -263,7 +264,7 @@ async fn an_unresponsive_api_server_ties_up_few_database_connections() {
             tokio::spawn(async move { reconcile::ensure_tenant(&database, &tenants, &id).await })
         })
         .collect();
-    wait_until("the maximum number of concurrent applies", || async {
+    until_true("the maximum number of concurrent applies", || async {
         fixture.cluster.requests("GET tenants/ws-") - before == MAX_CONCURRENT_APPLIES
     })
     .await;

@@ -3,9 +3,9 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
+use super::site::Site;
 use crate::browser::{Answer, Browser};
-use crate::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
-use crate::site::Site;
 
 async fn site(issuer: &str) -> (Site, tempfile::NamedTempFile) {
     let secret = tempfile::NamedTempFile::new().unwrap();

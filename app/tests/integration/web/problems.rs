@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
 use futures::StreamExt as _;
 
-use crate::site::Site;
+use super::site::Site;
 
 #[tokio::test]
 async fn a_404_is_a_page_a_fragment_or_json() {

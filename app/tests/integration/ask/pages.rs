@@ -18,14 +18,15 @@ use app::web::shared::App;
 use app::workspaces::store;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route, Stub};
+use test_support::wait::until_true;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::support::{EMBEDDINGS, document, migrate, provide};
 use crate::api_server::Cluster;
 use crate::browser::Browser;
 use crate::emulator::Emulated;
-use crate::fixture::{postgres, wait_until};
-use crate::support::{EMBEDDINGS, document, main_database, migrate, name, provide};
+use crate::postgres::empty_database;
 
 const QUESTION: &str = "How often must the pump filter be changed?";
 const PAGES: [&str; 2] = [
@@ -52,8 +53,8 @@ impl PageFixture {
         })
         .await
         .unwrap();
-        let database = main_database(&name("ask_main")).await;
-        let emulator = Emulated::start(postgres().await.uri(), &name("ask_emulator")).await;
+        let database = empty_database().await;
+        let emulator = Emulated::start().await;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let cluster = Cluster::new();
         let config = settings(&database, &stub);
@@ -149,7 +150,7 @@ async fn first_workspace(app: &App) -> Workspace {
             .map(|(workspace, _)| workspace)
             .find(|workspace| workspace.tenant_uid.is_some())
     };
-    wait_until("a Tenant", || async { find().await.is_some() }).await;
+    until_true("a Tenant", || async { find().await.is_some() }).await;
     find().await.unwrap()
 }
 

@@ -7,16 +7,19 @@ use std::sync::{Arc, OnceLock};
 use neon_emulator::Emulator;
 use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 
+use crate::postgres::{database_name, postgres};
+
 /// Fails the test on drop if a response or an accepted request violated the document.
 pub(crate) struct Emulated(Emulator);
 
 impl Emulated {
-    /// Starts an emulator on this PostgreSQL server, with its state in the named database.
-    pub(crate) async fn start(postgres: &str, database: &str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Emulator::builder().postgres(postgres);
-        let started = builder.control_database(database).document(document());
-        Self(started.start().await.expect("the emulator starts"))
+    /// Starts an emulator with a database of its own.
+    pub(crate) async fn start() -> Self {
+        let builder = Emulator::builder()
+            .postgres(postgres().await.uri())
+            .control_database(database_name("emulator"))
+            .document(document());
+        Self(builder.start().await.expect("the emulator starts"))
     }
 }
 

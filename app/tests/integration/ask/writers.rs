@@ -10,8 +10,8 @@ use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::support::{ChatFixture, Process};
 use crate::fixture::TIMEOUT;
-use crate::support::{ChatFixture, Process};
 
 const QUESTION: &str = "How often must the pump filter be changed?";
 const PAGES: [&str; 2] = [

@@ -4,7 +4,7 @@ use app::domain::Role;
 use app::workspaces::invitations;
 use axum::http::StatusCode;
 
-use crate::site::Site;
+use super::site::Site;
 
 #[tokio::test]
 async fn a_used_link_leads_only_its_user_to_the_workspace() {

@@ -8,13 +8,11 @@ use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU32, Ordering};
+use test_support::wait::until_true;
 use tokio::time::timeout;
 
 use crate::emulator::Emulated;
-use crate::fixture::{Fixture, TIMEOUT, postgres, wait_until};
-
-static NEXT_EMULATOR: AtomicU32 = AtomicU32::new(0);
+use crate::fixture::{Fixture, TIMEOUT};
 
 pub(crate) struct DataPlaneFixture {
     pub(crate) fixture: Fixture,
@@ -24,11 +22,9 @@ pub(crate) struct DataPlaneFixture {
 
 impl DataPlaneFixture {
     pub(crate) async fn start(limits: PoolLimits) -> Self {
-        let server = postgres().await;
-        let name = format!("emulator_{}", NEXT_EMULATOR.fetch_add(1, Ordering::Relaxed));
         Self {
             fixture: Fixture::with(limits).await,
-            emulator: Emulated::start(server.uri(), &name).await,
+            emulator: Emulated::start().await,
             http: reqwest::Client::builder().timeout(TIMEOUT).build().unwrap(),
         }
     }
@@ -55,7 +51,7 @@ impl DataPlaneFixture {
             &secret(&workspace),
             2,
         );
-        wait_until("the available Tenant", || async {
+        until_true("the available Tenant", || async {
             self.fixture.tenants.available(&workspace).is_ok()
         })
         .await;
@@ -196,7 +192,7 @@ async fn idle_pools_are_closed_so_that_computes_can_suspend() {
     let database = plane.fixture.pools.get(&workspace).await.expect("open");
     assert_eq!(query(&database).await, 42);
     drop(database);
-    wait_until("all connections to close", || async {
+    until_true("all connections to close", || async {
         plane.open_connections().await == 0 && plane.fixture.pools.counts().open == 0
     })
     .await;
@@ -218,7 +214,7 @@ async fn a_rotated_password_is_picked_up_without_a_restart() {
     let password = plane.new_password(&project).await;
     plane.write_secret(&workspace, &project, &password);
     let reads = plane.fixture.cluster.requests("GET secrets/ws-");
-    wait_until("the new Secret to be read", || async {
+    until_true("the new Secret to be read", || async {
         drop(pools.get(&workspace).await);
         plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })
@@ -248,7 +244,7 @@ async fn running_queries_finish_on_the_old_pool() {
     let mut details = plane.details(&project, &password);
     details.pooled_options = None;
     plane.put_secret(&name, &details);
-    wait_until("a second pool", || async {
+    until_true("a second pool", || async {
         drop(pools.get(&workspace).await.expect("open"));
         pools.counts().open == 2
     })
@@ -260,7 +256,7 @@ async fn running_queries_finish_on_the_old_pool() {
         .expect("the old pool still works");
     assert_eq!(number, 7);
     drop((running, old));
-    wait_until("the old pool to close", || async {
+    until_true("the old pool to close", || async {
         pools.counts().open == 1
     })
     .await;
@@ -303,14 +299,14 @@ async fn a_metadata_change_of_the_secret_rereads_it_without_reconnecting() {
             .sum::<u64>()
     };
     // The emulator records its counters with a delay.
-    wait_until("the first connection to be counted", || async {
+    until_true("the first connection to be counted", || async {
         logins().await > 0
     })
     .await;
     let before = logins().await;
     let reads = plane.fixture.cluster.requests("GET secrets/ws-");
     plane.write_secret(&workspace, &project, &password(&project));
-    wait_until("the Secret to be read", || async {
+    until_true("the Secret to be read", || async {
         drop(pools.get(&workspace).await.expect("open"));
         plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::site::Site;
+use super::site::Site;
 
 /// A condition message for operators.
 const MESSAGE: &str = "there is no Secret neon-api-key: put the account's API key there (namespace tenant-system), or correct \

@@ -10,7 +10,8 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{Site, TIMEOUT};
+use super::site::Site;
+use crate::fixture::TIMEOUT;
 
 async fn next(notifications: &mut (impl Stream<Item = Notification> + Unpin)) -> Notification {
     timeout(TIMEOUT, notifications.next())

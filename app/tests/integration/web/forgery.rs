@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 
+use super::site::{ORIGIN, Site};
 use crate::browser::{Answer, Browser};
-use crate::site::{ORIGIN, Site};
 
 const PATH: &str = "/sign-out/everywhere";
 

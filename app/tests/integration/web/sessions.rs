@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::site::Site;
+use super::site::Site;
 
 #[tokio::test]
 async fn signing_in_creates_a_session() {

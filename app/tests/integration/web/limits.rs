@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use local_stack::redis::Redis;
 use tempfile::TempDir;
 
-use crate::site::{Site, settings};
+use super::site::{Site, settings};
 
 #[tokio::test]
 async fn responses_have_rate_limit_headers_and_429_has_retry_after() {

@@ -6,7 +6,7 @@ use app::ask::threads::{self, QuestionTarget};
 use app::ask::{AnswerFailure, Author, InvalidQuestion, MessageState, Question};
 use openai_stub::{Fault, Route};
 
-use crate::support::{ANSWERS, ChatFixture};
+use super::support::{ANSWERS, ChatFixture};
 
 const PUMP: [&str; 3] = [
     "This manual describes the circulation pump model seven. Keep the manual near the pump.",

@@ -1,7 +1,5 @@
-//! Shared setup: one PostgreSQL server for all tests, and a database and API server for each test.
+//! The app's components with a database and an API server of their own.
 
-use std::str::FromStr as _;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::config::{ByteSize, WorkspaceQuota};
@@ -10,31 +8,19 @@ use app::ids::{UserId, WorkspaceId};
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
 use app::workspaces::create::{NewWorkspace, WorkspaceLimits, create};
 use app::workspaces::reconcile;
-use local_servers::postgres::Server;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
-use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use futures::StreamExt as _;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api_server::{Cluster, NAMESPACE};
+use crate::postgres::empty_database;
 
 /// Limit on every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
-
-/// Shared by all tests; stops with the test process.
-static POSTGRES: OnceCell<Server> = OnceCell::const_new();
-static NEXT_DATABASE: AtomicU32 = AtomicU32::new(0);
-
-pub(crate) async fn postgres() -> &'static Server {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    POSTGRES
-        .get_or_init(|| async { Server::builder().start().await.expect("PostgreSQL starts") })
-        .await
-}
 
 /// The app's components with their own database and API server.
 pub(crate) struct Fixture {
@@ -131,11 +117,11 @@ impl Fixture {
         workspace: &WorkspaceId,
         holds: impl Fn(Option<&app::tenants::TenantView>) -> bool,
     ) {
-        let name = TenantName::of(workspace);
-        wait_until("the cached Tenant", || async {
-            holds(self.tenants.view(&name).as_deref())
-        })
-        .await;
+        // The stream yields the current state first, and never ends.
+        let mut changes = std::pin::pin!(self.tenants.changes(&TenantName::of(workspace)));
+        let waiting =
+            async { while !holds(changes.next().await.expect("an endless stream").as_deref()) {} };
+        timeout(TIMEOUT, waiting).await.expect("the cached Tenant");
     }
 }
 
@@ -151,20 +137,9 @@ pub(crate) fn new_workspace(name: &str) -> NewWorkspace {
 
 /// Creates a database with the tables of the app.
 async fn database() -> PgPool {
-    let server = postgres().await;
-    let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
-    let name = format!("app_{}", NEXT_DATABASE.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect_with(&options)
-        .await
-        .expect("connects");
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .expect("a database");
-    connection.close().await.expect("closes");
     let database = PgPoolOptions::new()
         .max_connections(12)
-        .connect_with(options.database(&name))
+        .connect(&empty_database().await)
         .await
         .expect("connects");
     sqlx::migrate!("./migrations")
@@ -172,15 +147,6 @@ async fn database() -> PgPool {
         .await
         .expect("tables");
     database
-}
-
-/// Waits until the condition holds.
-pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let limit = Instant::now() + TIMEOUT;
-    while !holds().await {
-        assert!(Instant::now() < limit, "timed out waiting for: {what}");
-        sleep(POLL).await;
-    }
 }
 
 fn count(number: u32) -> std::num::NonZeroU32 {

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use app::config::{self, Config};
 use app::domain::{Role, Workspace};
@@ -19,51 +16,18 @@ use app::web::shared::route::Route;
 use app::workspaces::store;
 use axum::Router;
 use futures::StreamExt as _;
-use local_servers::postgres::Server;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, timeout};
+use test_support::wait::until_some;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::api_server::{Cluster, NAMESPACE};
 use crate::browser::Browser;
+use crate::fixture::TIMEOUT;
+use crate::postgres::empty_database;
 
-/// Timeout of every wait in these tests.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
 /// The public URL of the app.
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
-
-/// The PostgreSQL server of all tests. It stops with the test program.
-static POSTGRES: OnceCell<Server> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
-
-pub(crate) async fn postgres() -> &'static Server {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    POSTGRES
-        .get_or_init(|| async { Server::builder().start().await.expect("PostgreSQL starts") })
-        .await
-}
-
-/// Creates a database and returns its URL.
-pub(crate) async fn empty_database() -> String {
-    let server = postgres().await;
-    let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
-    let name = format!("web_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect_with(&options)
-        .await
-        .expect("connects");
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .expect("a database");
-    connection.close().await.expect("closes");
-    let mut url = url::Url::parse(server.uri()).expect("a URL");
-    url.set_path(&name);
-    url.into()
-}
 
 /// The settings for a database, with additional flags.
 pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
@@ -171,18 +135,14 @@ impl Site {
 
     /// Waits until the Tenant of the user's first workspace is applied, and returns the workspace.
     pub(crate) async fn workspace_of(&self, user: UserId) -> Workspace {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
+        until_some("the Tenant is applied", || async {
             let mut all = store::of_user(&self.app.database, user)
                 .await
                 .expect("rows");
             let (workspace, _) = all.pop().expect("a workspace");
-            if workspace.tenant_uid.is_some() {
-                return workspace;
-            }
-            assert!(Instant::now() < deadline, "no Tenant was applied");
-            sleep(POLL).await;
-        }
+            workspace.tenant_uid.is_some().then_some(workspace)
+        })
+        .await
     }
 
     /// Waits until the Tenant watch reports a state of the database that satisfies the condition.

@@ -5,8 +5,6 @@
 mod access;
 mod headers;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use app::domain::{Role, Workspace};
 use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
 use app::tenants::MIN_SCHEMA_VERSION;
@@ -20,11 +18,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::PgPool;
 
+use super::site::Site;
 use crate::browser::{Answer, Browser};
 use crate::emulator::Emulated;
-use crate::site::{Site, TIMEOUT, postgres};
-
-static EMULATORS: AtomicU32 = AtomicU32::new(0);
+use crate::fixture::TIMEOUT;
 
 /// The resources of a workspace.
 #[derive(Clone, Copy)]
@@ -84,8 +81,7 @@ impl Matrix {
             .await
             .unwrap();
         site.join(site.user("bob").await, &a.id, Role::Member).await;
-        let name = format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed));
-        let emulator = Emulated::start(postgres().await.uri(), &name).await;
+        let emulator = Emulated::start().await;
         for workspace in [&a, &b] {
             give_database(&site, &emulator, workspace).await;
         }

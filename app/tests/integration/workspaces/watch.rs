@@ -4,9 +4,10 @@ use std::pin::pin;
 
 use app::tenants::{TenantName, Unavailable};
 use futures::StreamExt as _;
+use test_support::wait::until_true;
 use tokio::time::timeout;
 
-use crate::fixture::{Fixture, TIMEOUT, wait_until};
+use crate::fixture::{Fixture, TIMEOUT};
 
 #[tokio::test]
 async fn a_subscriber_sees_a_tenant_become_available_and_be_deleted() {
@@ -41,7 +42,7 @@ async fn during_an_api_server_outage_cached_tenants_stay_available_and_the_statu
         .await;
     assert_eq!(fixture.tenants.watch_status().disconnected_since, None);
     fixture.cluster.disconnect();
-    wait_until("the watch to disconnect", || async {
+    until_true("the watch to disconnect", || async {
         fixture.tenants.watch_status().disconnected_since.is_some()
     })
     .await;
@@ -52,7 +53,7 @@ async fn during_an_api_server_outage_cached_tenants_stay_available_and_the_statu
     fixture
         .wait_for_tenant(&workspace.id, |view| view.is_none())
         .await;
-    wait_until("the watch to reconnect", || async {
+    until_true("the watch to reconnect", || async {
         fixture.tenants.watch_status().disconnected_since.is_none()
     })
     .await;
@@ -77,7 +78,7 @@ async fn a_database_with_an_outdated_schema_is_unavailable_until_updated() {
         })
     );
     fixture.cluster.make_available(&name, "secret", 3);
-    wait_until("the newer schema", || async {
+    until_true("the newer schema", || async {
         fixture.tenants.available(&workspace).is_ok()
     })
     .await;

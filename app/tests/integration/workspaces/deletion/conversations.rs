@@ -8,15 +8,15 @@ use app::workspaces::deletion::{self, ConversationCount};
 
 use super::{FakeFileStore, progress, request_deletion, run_to_completion, worker};
 use crate::fixture::Fixture;
-use crate::pools::DataPlaneFixture;
+use crate::workspaces::pools::DataPlaneFixture;
 
 /// A workspace whose database contains conversations with these numbers of messages.
 async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> Workspace {
     let (workspace, _) = plane.workspace().await;
     let tenant = plane.fixture.pools.get(&workspace).await.expect("open");
     for migration in [
-        include_str!("../../../../tenant-migrations/0001_documents.sql"),
-        include_str!("../../../../tenant-migrations/0002_conversations.sql"),
+        include_str!("../../../../../tenant-migrations/0001_documents.sql"),
+        include_str!("../../../../../tenant-migrations/0002_conversations.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(tenant.pool())

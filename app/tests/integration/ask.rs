@@ -1,0 +1,6 @@
+//! Questions and answers.
+
+mod answers;
+mod pages;
+mod support;
+mod writers;

@@ -1,0 +1,15 @@
+//! The web layer: sessions, CSRF, rate limits, access to every route, OpenID sign-in.
+
+mod databases;
+mod events;
+mod forgery;
+mod invitations;
+mod issuer;
+mod limits;
+mod matrix;
+mod migrations;
+mod oidc;
+mod problems;
+mod removals;
+mod sessions;
+mod site;
