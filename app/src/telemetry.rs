@@ -8,7 +8,9 @@ use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
 pub use health::{Health, ProcessState};
-pub use metrics::{AnswerSource, Answers, JobCounts, Metrics, QuestionOutcome, RejectionReason};
+pub use metrics::{
+    AnswerSource, Answers, JobCounts, Jobs, Metrics, QuestionOutcome, RejectionReason,
+};
 
 /// The app's identity in traces.
 pub const PROGRAM: Program = Program {
