@@ -79,6 +79,7 @@ lint: programs $(CARGO_SHEAR) ## Check formatting, clippy, unused dependencies, 
 	@$(WITH_SERVERS) for chart in charts/*/; do echo "$${chart}tests/run.sh"; env -u KUBECONFIG "$${chart}tests/run.sh"; done
 	@$(XTASK) install --only control-plane
 	cd tests/control-plane && go vet -mod=readonly -trimpath . && go vet -mod=readonly -trimpath -tags=controller_manager_only .
+	cd tests/gitops && go vet -mod=readonly ./... && go test -mod=readonly ./...
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
 	else echo "cargo-deny is not installed: make test-long checks licences and duplicate dependencies"; fi
 
@@ -101,10 +102,12 @@ fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 .PHONY: generate
-generate: ## Write the files generated from the sources: the CRDs, and the schema of the charts' `config` value
+generate: ## Write the files generated from the sources: the CRDs, the schema of the charts' `config` value, and states for GitOps tests
 	$(CARGO) build --quiet --workspace --bin crdgen
 	$(TARGET)/debug/crdgen crds charts/tenant-controller/crds
 	UPDATE_CHART_SCHEMAS=1 $(CARGO) test --quiet --workspace --lib the_charts_schema
+	mkdir -p tests/gitops/testdata
+	UPDATE_GITOPS_STATES=1 $(CARGO) test --quiet --workspace --lib the_states_for_the_tests_of_gitops_tools
 
 .PHONY: bench
 bench: servers ## Run the benchmarks; writes target/bench/results.json and docs/benchmarks.md

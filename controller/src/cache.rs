@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crds::{FIELD_MANAGER, Phase, Tenant, annotations, keys};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
@@ -34,6 +35,8 @@ pub struct CachedTenant {
     class_name: Box<str>,
     adopted_project: Option<Box<str>>,
     phase: Option<Phase>,
+    deletion_requested_at: Option<Timestamp>,
+    status_edited: bool,
     spec_hash: u64,
     json: Compressed,
 }
@@ -57,11 +60,21 @@ impl CachedTenant {
         self.phase
     }
 
+    /// The deletion timestamp.
+    pub fn deletion_requested_at(&self) -> Option<Timestamp> {
+        self.deletion_requested_at
+    }
+
     /// Changes when the spec, the finalizers, the annotations or the deletion timestamp change, and
     /// not when the status changes, so that the controller's own status writes cause no
     /// reconciliation.
     pub fn spec_hash(&self) -> u64 {
         self.spec_hash
+    }
+
+    /// Whether another client than the controller wrote a field of the status.
+    pub fn is_status_edited(&self) -> bool {
+        self.status_edited
     }
 
     /// The project id in `spec.adopt`.
@@ -82,6 +95,14 @@ fn spec_hash(meta: &ObjectMeta) -> u64 {
     hasher.finish()
 }
 
+fn is_status_edited(meta: &ObjectMeta) -> bool {
+    let entries = meta.managed_fields.as_deref().unwrap_or_default();
+    entries.iter().any(|entry| {
+        entry.subresource.as_deref() == Some("status")
+            && entry.manager.as_deref() != Some(FIELD_MANAGER)
+    })
+}
+
 /// Removes the fields that no reconciliation reads.
 pub fn prune(tenant: &mut Tenant) {
     tenant.metadata.managed_fields = None;
@@ -94,11 +115,18 @@ impl TryFrom<Tenant> for CachedTenant {
     type Error = serde_json::Error;
 
     fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
+        let status_edited = is_status_edited(&tenant.metadata);
         prune(&mut tenant);
         Ok(Self {
+            status_edited,
             json: Compressed::new(&serde_json::to_vec(&tenant)?),
             spec_hash: spec_hash(&tenant.metadata),
             phase: tenant.status.as_ref().and_then(|status| status.phase),
+            deletion_requested_at: tenant
+                .metadata
+                .deletion_timestamp
+                .as_ref()
+                .map(|time| time.0),
             class_name: tenant.spec.class_name.into_boxed_str(),
             adopted_project: tenant
                 .spec

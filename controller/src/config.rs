@@ -72,6 +72,10 @@ pub struct Kube {
     /// projects; do not change it otherwise [default: the UID of the namespace kube-system]
     #[arg(long, value_name = "ID")]
     pub installation_id: Option<InstallationId>,
+    /// Name of this controller: it reconciles only TenantClasses with this spec.controllerName, and
+    /// their Tenants. The same for all replicas of an installation
+    #[arg(long, value_name = "NAME", default_value = crds::DEFAULT_CONTROLLER_NAME, value_parser = controller_name)]
+    pub controller_name: String,
     /// Limit on a call to the Kubernetes API, from 1s to 2m
     #[arg(id = "kube-call-timeout", long = "kube-call-timeout", value_name = "DURATION", default_value = "15s", value_parser = values::duration(SECOND..=2 * MINUTE))]
     pub call_timeout: Duration,
@@ -172,9 +176,9 @@ pub struct Process {
     /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as http.address
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = values::socket_address)]
     pub http_listen: SocketAddr,
-    /// How long running steps can take to finish after SIGTERM, from 0s to 10m. Must be shorter than the
-    /// Pod's terminationGracePeriodSeconds
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = values::duration(Duration::ZERO..=10 * MINUTE))]
+    /// How long running steps can take to finish after SIGTERM, from 0s to 10m; the controller then aborts
+    /// them, and the next leader repeats them. Must be shorter than the Pod's terminationGracePeriodSeconds
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::duration(Duration::ZERO..=10 * MINUTE))]
     pub shutdown_grace: Duration,
 }
 
@@ -266,6 +270,37 @@ fn host_identity(host: &HostInfo) -> String {
         .and_then(|name| values::object_name(&name.to_lowercase()).ok());
     let name = hostname.as_deref().unwrap_or("tenant-controller");
     format!("{name}_{:08x}", host.nonce)
+}
+
+/// Longest name of a controller, in bytes.
+const MAX_CONTROLLER_NAME_BYTES: usize = 253;
+
+/// A domain and a path, as in an IngressClass.
+fn controller_name(text: &str) -> Result<String, String> {
+    let is_domain = |domain: &str| {
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        domain.bytes().all(allowed)
+            && domain.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && domain.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let is_path = |path: &str| {
+        !path.is_empty()
+            && path
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte))
+    };
+    match text.split_once('/') {
+        Some((domain, path))
+            if text.len() <= MAX_CONTROLLER_NAME_BYTES && is_domain(domain) && is_path(path) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "write a domain and a path of at most {MAX_CONTROLLER_NAME_BYTES} bytes in all, such as {}",
+            crds::DEFAULT_CONTROLLER_NAME
+        )),
+    }
 }
 
 /// Longest identity of a process, in bytes.

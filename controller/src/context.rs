@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crds::TenantClass;
-use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +15,9 @@ use crate::clock::WallClock;
 use crate::cluster::{ClusterApi, ClusterError};
 use crate::config::Config;
 use crate::events::Events;
-use crate::identity::InstallationId;
+use crate::identity::{InstallationId, TenantUid};
 use crate::leadership::LeaderGuard;
+use crate::mass_deletion::{DeletionHolds, DeletionRequest};
 use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
 use crate::telemetry::Metrics;
@@ -45,6 +46,8 @@ pub struct Context {
     pub migration_permits: Semaphore,
     /// Limits the projects that are updated concurrently.
     pub project_updates: Semaphore,
+    /// Which deletions of Tenants wait for a confirmation.
+    pub deletion_holds: DeletionHolds,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
     /// Whether this process still holds the Lease. A process that was paused may find out late that
@@ -52,6 +55,8 @@ pub struct Context {
     pub guard: LeaderGuard,
     pub events: Events,
     pub metrics: Arc<Metrics>,
+    /// Cancelled to shut down: running reconciliations end after their current step.
+    pub stopping: CancellationToken,
     /// Cancelled once every watch has delivered its initial list. Tenants cannot be counted before.
     pub caches_synced: CancellationToken,
     /// Classes to reconcile.
@@ -72,8 +77,18 @@ impl Context {
         self.classes.get(&ObjectRef::new(name))
     }
 
+    /// Whether this controller reconciles the class and its Tenants.
+    pub fn serves(&self, class: &TenantClass) -> bool {
+        class.spec.controller_name == self.config.kube.controller_name
+    }
+
     /// Reads the API key and the migrations of a class, which its Tenants need.
     pub async fn load_class(&self, class: &TenantClass) -> Result<(), ClusterError> {
+        let recorded = class.status.as_ref();
+        self.deletion_holds.restore(
+            &class.name_any(),
+            recorded.and_then(|status| status.mass_deletion.as_ref()),
+        );
         self.accounts.load(class, &*self.cluster).await?;
         self.migration_sources.load(class, &*self.cluster).await?;
         Ok(())
@@ -91,6 +106,19 @@ impl Context {
     ) -> impl Iterator<Item = Arc<CachedTenant>> + 'a {
         self.all_tenants()
             .filter(move |tenant| tenant.class_name() == class)
+    }
+
+    /// The deletions of the class's Tenants that have not completed.
+    pub fn pending_deletions<'a>(
+        &'a self,
+        class: &'a str,
+    ) -> impl Iterator<Item = DeletionRequest> + 'a {
+        self.tenants_of(class).filter_map(|tenant| {
+            Some(DeletionRequest {
+                tenant: TenantUid::parse(tenant.meta().uid.as_deref()?)?,
+                requested_at: tenant.deletion_requested_at()?,
+            })
+        })
     }
 
     /// The latest cached version of the Tenant, unless another Tenant has taken its name.

@@ -2,8 +2,10 @@
 //!
 //! The process is alive while the reconciler's loop runs: only a restart helps against a loop that
 //! hangs. Errors of others, such as an unreachable Kubernetes or Neon API, never affect liveness,
-//! because a restart would not help.
+//! because a restart would not help. The process is not ready while one of its watches fails, because
+//! it does not see changes then: a CRD or a permission may be missing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,10 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often the reconciler sends a heartbeat, even when there is no work.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A watch counts as broken after two errors, until this long after the last one. Longer than the
+/// longest backoff of a watch (30 s) and a request's timeout (15 s) together.
+pub const WATCH_RECOVERY: Duration = Duration::from_mins(1);
+
 /// A handle to the health of the process; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -26,6 +32,21 @@ pub struct Health {
 struct HealthState {
     role: Role,
     last_heartbeat: Option<Instant>,
+    watch_errors: BTreeMap<&'static str, WatchErrors>,
+}
+
+/// The consecutive errors of a watch.
+#[derive(Debug)]
+struct WatchErrors {
+    count: u32,
+    last: Instant,
+    message: String,
+}
+
+impl WatchErrors {
+    fn is_recent(&self) -> bool {
+        self.last.elapsed() < WATCH_RECOVERY
+    }
 }
 
 /// What the process is doing.
@@ -70,6 +91,41 @@ impl Health {
         self.state.lock().last_heartbeat = Some(Instant::now());
     }
 
+    /// Records that a watch delivered an event.
+    pub fn record_watch_success(&self, watch: &'static str) {
+        self.state.lock().watch_errors.remove(watch);
+    }
+
+    /// Records that a watch failed. It retries by itself.
+    pub fn record_watch_error(&self, watch: &'static str, message: String) {
+        let mut state = self.state.lock();
+        let previous = state
+            .watch_errors
+            .get(watch)
+            .filter(|errors| errors.is_recent());
+        let count = previous.map_or(1, |errors| errors.count.saturating_add(1));
+        let last = Instant::now();
+        let errors = WatchErrors {
+            count,
+            last,
+            message,
+        };
+        state.watch_errors.insert(watch, errors);
+    }
+
+    fn broken_watch(&self) -> Option<String> {
+        let state = self.state.lock();
+        let broken = |errors: &&WatchErrors| errors.count > 1 && errors.is_recent();
+        let (watch, errors) = state
+            .watch_errors
+            .iter()
+            .find(|(_, errors)| broken(errors))?;
+        Some(format!(
+            "not ready: failed to watch {watch}: {}",
+            errors.message
+        ))
+    }
+
     /// For `/livez`. The error says why the process is not alive.
     pub fn live(&self) -> Result<&'static str, String> {
         let since_heartbeat = self.state.lock().last_heartbeat.map(|last| last.elapsed());
@@ -85,12 +141,13 @@ impl Health {
     /// For `/readyz`. The error says what the process is waiting for. A standby is ready, because
     /// otherwise a rolling update would never finish.
     pub fn ready(&self) -> Result<&'static str, String> {
-        match self.role() {
-            Role::Reconciling => Ok("ready: reconciling"),
-            Role::Standby => Ok("ready: standing by, another replica holds the lease"),
-            Role::Starting => Err("not ready: waiting for the Kubernetes API".to_owned()),
-            Role::Leading => Err("not ready: filling the caches".to_owned()),
-            Role::Stopping => Err("not ready: stopping".to_owned()),
+        match (self.role(), self.broken_watch()) {
+            (Role::Reconciling | Role::Leading, Some(broken)) => Err(broken),
+            (Role::Reconciling, None) => Ok("ready: reconciling"),
+            (Role::Standby, _) => Ok("ready: standing by, another replica holds the lease"),
+            (Role::Starting, _) => Err("not ready: waiting for the Kubernetes API".to_owned()),
+            (Role::Leading, None) => Err("not ready: filling the caches".to_owned()),
+            (Role::Stopping, _) => Err("not ready: stopping".to_owned()),
         }
     }
 }
@@ -112,6 +169,37 @@ mod tests {
             health.set_role(role);
             assert_eq!(health.ready().is_ok(), ready, "{role:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_is_not_ready_while_a_watch_fails() {
+        let health = Health::new();
+        health.set_role(Role::Reconciling);
+        let fail = || health.record_watch_error("tenants", "not found".to_owned());
+        fail();
+        assert!(
+            health.ready().is_ok(),
+            "watches are interrupted now and then"
+        );
+        tokio::time::advance(Duration::from_secs(30)).await;
+        fail();
+        assert_eq!(
+            health.ready(),
+            Err("not ready: failed to watch tenants: not found".to_owned())
+        );
+        health.set_role(Role::Leading);
+        assert!(health.ready().unwrap_err().contains("not found"));
+        health.set_role(Role::Reconciling);
+        health.record_watch_success("tenants");
+        assert!(health.ready().is_ok());
+        fail();
+        fail();
+        assert!(health.ready().is_err());
+        // The watch continues without an event.
+        tokio::time::advance(WATCH_RECOVERY).await;
+        assert!(health.ready().is_ok());
+        fail();
+        assert!(health.ready().is_ok(), "the first error after a recovery");
     }
 
     #[test]

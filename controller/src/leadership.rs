@@ -20,6 +20,7 @@ mod clock;
 mod error_log;
 mod leader_elector;
 mod lease_client;
+mod other_installation;
 mod renewal;
 mod store;
 #[cfg(test)]
@@ -34,10 +35,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::health::Health;
-use clock::SystemClock;
+use clock::{Clock as _, SystemClock};
+use error_log::ErrorLogThrottle;
 use leader_elector::LeaderElector;
+use other_installation::{KubeOtherLeases, ensure_alone};
 use renewal::Leadership;
 use store::KubeLeaseStore;
+
+pub use other_installation::OtherInstallation;
 
 /// If the release does not succeed within this time, the Lease is left to expire.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,22 +51,85 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct LeaderElection {
     elector: LeaderElector<KubeLeaseStore, SystemClock>,
+    others: KubeOtherLeases,
+    clock: SystemClock,
+    controller_name: String,
+    retry_interval: Duration,
 }
 
 impl LeaderElection {
-    pub fn new(client: Client, namespace: &str, config: &config::Lease) -> Self {
-        let store = KubeLeaseStore::new(client, namespace, &config.name);
+    pub fn new(client: Client, kube: &config::Kube, lease: &config::Lease) -> Self {
+        let (namespace, controller_name) = (&kube.namespace, &kube.controller_name);
+        let store = KubeLeaseStore::new(client.clone(), namespace, &lease.name, controller_name);
+        let clock = SystemClock::new();
         Self {
-            elector: LeaderElector::new(store, SystemClock::new(), config.clone()),
+            elector: LeaderElector::new(store, clock, lease.clone()),
+            others: KubeOtherLeases::new(client, namespace, controller_name),
+            clock,
+            controller_name: controller_name.clone(),
+            retry_interval: lease.retry_interval,
         }
     }
 
     /// Waits without a limit until this process holds the Lease; logs errors and retries. Returns
     /// `None` if `stop` is cancelled first. Sets the role in `health` to standby once the API
-    /// server has answered.
-    pub async fn acquire(self, health: &Health, stop: &CancellationToken) -> Option<LeaseGuard> {
-        let leadership = self.elector.acquire(health, stop).await?;
-        Some(LeaseGuard { leadership })
+    /// server has answered. Fails if another installation of the same name is running.
+    pub async fn acquire(
+        self,
+        health: &Health,
+        stop: &CancellationToken,
+    ) -> Result<Option<LeaseGuard>, OtherInstallation> {
+        let Self {
+            elector,
+            others,
+            clock,
+            controller_name,
+            retry_interval,
+        } = self;
+        let alone = || confirm_alone(&others, clock, &controller_name, retry_interval, stop);
+        if !alone().await? {
+            return Ok(None);
+        }
+        let Some(leadership) = elector.acquire(health, stop).await else {
+            return Ok(None);
+        };
+        let held = LeaseGuard { leadership };
+        // Another installation that started at the same time found this Lease without a holder.
+        let alone = alone().await;
+        if !matches!(alone, Ok(true)) {
+            held.release().await;
+            return alone.map(|_| None);
+        }
+        Ok(Some(held))
+    }
+}
+
+/// Fails if another installation of the same name is running. Retries as long as the API server does
+/// not answer. Returns `false` if `stop` is cancelled first.
+async fn confirm_alone(
+    others: &KubeOtherLeases,
+    clock: SystemClock,
+    controller_name: &str,
+    retry_interval: Duration,
+    stop: &CancellationToken,
+) -> Result<bool, OtherInstallation> {
+    let mut errors = ErrorLogThrottle::default();
+    let confirm = async {
+        loop {
+            match ensure_alone(others, &clock, controller_name).await {
+                Ok(alone) => return alone,
+                Err(error) => errors.log(
+                    "failed to read the leases of other installations",
+                    &error,
+                    clock.now(),
+                ),
+            }
+            clock.sleep(retry_interval).await;
+        }
+    };
+    match stop.run_until_cancelled(confirm).await {
+        Some(alone) => alone.map(|()| true),
+        None => Ok(false),
     }
 }
 

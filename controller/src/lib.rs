@@ -36,6 +36,7 @@ pub mod neon;
 pub mod cache;
 pub mod events;
 pub mod kube_client;
+pub mod mass_deletion;
 pub mod migrations;
 
 // Foundations.

@@ -29,6 +29,8 @@ const EXIT_LEASE_LOST: i32 = 3;
 const MAX_BLOCKING_THREADS: usize = 32;
 /// Threads of the async runtime. The controller mostly waits, and each thread costs memory.
 const WORKER_THREADS: usize = 2;
+/// How long aborted steps may take to end.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the process waits for blocking calls when it exits.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -169,8 +171,8 @@ async fn lead(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let grace = config.process.shutdown_grace;
-    let lease = LeaderElection::new(client.clone(), &config.kube.namespace, &config.lease);
-    let Some(held) = lease.acquire(&health, &stop).await else {
+    let lease = LeaderElection::new(client.clone(), &config.kube, &config.lease);
+    let Some(held) = lease.acquire(&health, &stop).await? else {
         info!("stopped while standing by");
         return Ok(());
     };
@@ -193,19 +195,19 @@ async fn lead(
             std::process::exit(EXIT_LEASE_LOST);
         }
         ended = reconciling => ended,
-        () = grace_expired(&stop, grace) => {
+        () = grace_expired(&stop, grace + ABORT_TIMEOUT) => {
             // Steps may still be running, so the Lease is not released. It expires after they have
             // ended.
             anyhow::bail!(
-                "shutdown-grace of {} s expired; aborted the steps that were still running",
-                grace.as_secs()
+                "failed to abort the running steps within {} s after shutdown-grace",
+                ABORT_TIMEOUT.as_secs()
             );
         }
     };
     metrics.set_leader(false);
     held.release().await;
     if ended.is_ok() {
-        info!("stopped; all running steps completed");
+        info!("stopped");
     }
     ended.map_err(anyhow::Error::from)
 }

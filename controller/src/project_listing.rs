@@ -1,5 +1,5 @@
 //! Drift detection: lists each account's projects at intervals, and queues the Tenants that then
-//! need a step.
+//! need a step, or whose status is not the one that the controller would report.
 //!
 //! These two tasks check all Tenants, so that no Tenant needs a timer of its own.
 
@@ -15,8 +15,8 @@ use tracing::{debug, warn};
 use crate::accounts::{Account, ListingError};
 use crate::cache::CachedTenant;
 use crate::context::Context;
-use crate::tenant::observe::{begin, observe};
-use crate::tenant::plan::{Step, plan};
+use crate::tenant::observe::begin;
+use crate::tenant::reconcile::has_work;
 
 /// How often the task checks whether an account's listing is due.
 const LISTING_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,8 +83,8 @@ pub(crate) async fn resync(ctx: Arc<Context>) {
     }
 }
 
-/// Queues the Tenants of an account, or of all, whose plan has a step to execute. Most have none,
-/// and planning is cheaper than a reconciliation.
+/// Queues the Tenants of an account, or of all, whose reconciliation would do anything. Most have
+/// nothing to do, and planning is cheaper than a reconciliation.
 async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
     let mut queued = 0_usize;
@@ -92,7 +92,7 @@ async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Acco
         if checked % TENANTS_PER_YIELD == TENANTS_PER_YIELD - 1 {
             tokio::task::yield_now().await;
         }
-        if has_work(ctx, &cached, account) {
+        if is_due(ctx, &cached, account) {
             queued += 1;
             ctx.enqueue(ObjectRef::from_obj(&*cached));
         }
@@ -104,22 +104,15 @@ async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Acco
     );
 }
 
-/// Whether the plan of a Tenant of the account has a step to execute.
-fn has_work(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
-    let Some(rec) = begin(ctx, cached) else {
+/// Whether a reconciliation of a Tenant of the account would do anything.
+fn is_due(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
+    let Some(mut rec) = begin(ctx, cached) else {
         return false;
     };
-    if let Some(account) = account
-        && !rec
-            .account
+    let is_of_account = |account: &Arc<Account>| {
+        rec.account
             .as_ref()
             .is_some_and(|own| Arc::ptr_eq(own, account))
-    {
-        return false;
-    }
-    let step = plan(&rec.intent, &observe(&rec));
-    !matches!(
-        step,
-        Step::UpToDate | Step::Suspended | Step::Stalled(_) | Step::Wait { .. }
-    )
+    };
+    account.is_none_or(is_of_account) && has_work(&mut rec)
 }

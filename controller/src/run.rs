@@ -1,6 +1,7 @@
 //! Starts the watches, the caches and the reconcilers. They run only while this replica holds the
 //! Lease.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Client, ResourceExt};
 use service_kit::error_chain;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -30,6 +31,7 @@ use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
 use crate::leadership::LeaderGuard;
+use crate::mass_deletion::DeletionHolds;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
 use crate::neon::neon_connector;
@@ -80,6 +82,7 @@ pub enum RunError {
 /// migrations, and the Secrets, are loaded before the first one starts.
 pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let (health, stop) = (parts.health.clone(), parts.stop.clone());
+    let grace = parts.config.process.shutdown_grace;
     let client = parts.client.clone();
     let (class_store, class_writer) = reflector::store::<TenantClass>();
     let (ctx, writers) = context(parts, class_store).await?;
@@ -90,14 +93,28 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     };
 
     let synced = CancellationToken::new();
-    let class_loop = class_loop(&ctx, client.clone(), class_writer, synced.clone(), &stop);
+    let class_loop = class_loop(
+        &ctx,
+        client.clone(),
+        health.clone(),
+        class_writer,
+        synced.clone(),
+        &stop,
+    );
     if stop.run_until_cancelled(synced.cancelled()).await.is_some() {
         load_classes(&ctx, &stop).await;
     }
-    spawn(class_source_watch(ctx.clone(), client.clone()).boxed());
+    spawn(class_source_watch(ctx.clone(), client.clone(), health.clone()).boxed());
     for scope in 0..ctx.scopes.len() {
         let synced = CancellationToken::new();
-        spawn(secret_watch(ctx.clone(), client.clone(), scope, synced.clone()).boxed());
+        let watch = secret_watch(
+            ctx.clone(),
+            client.clone(),
+            health.clone(),
+            scope,
+            synced.clone(),
+        );
+        spawn(watch.boxed());
         stop.run_until_cancelled(synced.cancelled()).await;
     }
     let mut loops = vec![class_loop];
@@ -106,6 +123,7 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
         loops.push(tenant_loop(
             &ctx,
             client.clone(),
+            health.clone(),
             scope,
             writer,
             synced.clone(),
@@ -129,10 +147,31 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
         );
     }
 
-    future::join_all(loops).await;
+    finish(loops, &stop, grace).await;
     tracker.close();
     tracker.wait().await;
     Ok(())
+}
+
+/// Waits until the loops have ended. Aborts the steps that are still running when `grace` has expired
+/// after `stop`: a step that is repeated by the next leader leads to the same result.
+async fn finish(loops: Vec<JoinHandle<()>>, stop: &CancellationToken, grace: Duration) {
+    let running: Vec<_> = loops.iter().map(JoinHandle::abort_handle).collect();
+    let expired = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    let mut ended = pin!(future::join_all(loops));
+    tokio::select! {
+        _ = &mut ended => return,
+        () = expired => {}
+    }
+    warn!(
+        grace_ms = grace.as_millis(),
+        "shutdown-grace expired; aborting the steps that are still running"
+    );
+    running.iter().for_each(AbortHandle::abort);
+    ended.await;
 }
 
 /// The context, and the writers of its Tenant stores.
@@ -158,7 +197,7 @@ async fn context(
     );
     let installation = installation(&config, &cluster, &stop).await?;
     let instance = config.lease.identity.clone();
-    let events = Events::start(client, instance, config.kube.call_timeout, stop);
+    let events = Events::start(client, instance, config.kube.call_timeout, stop.clone());
     let (scopes, writers) = scopes(&config.kube.watch_namespaces.0);
     let ctx = Context {
         accounts: Accounts::new(
@@ -176,6 +215,7 @@ async fn context(
         })),
         migration_permits: Semaphore::new(config.migrations.concurrency.get()),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
+        deletion_holds: DeletionHolds::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,
@@ -187,6 +227,7 @@ async fn context(
         events,
         guard,
         metrics,
+        stopping: stop.clone(),
         caches_synced: CancellationToken::new(),
         class_queue: Arc::default(),
         config,
@@ -219,6 +260,7 @@ fn scopes(namespaces: &[String]) -> (Vec<NamespaceScope>, Vec<Writer<CachedTenan
 fn class_loop(
     ctx: &Arc<Context>,
     client: Client,
+    health: Health,
     writer: Writer<TenantClass>,
     synced: CancellationToken,
     stop: &CancellationToken,
@@ -228,7 +270,7 @@ fn class_loop(
         .debounce(CLASS_DEBOUNCE)
         .concurrency(MAX_CONCURRENT_CLASSES);
     let reconciler = Controller::for_stream(
-        class_watch(client, &class_reconciler, writer, synced),
+        class_watch(client, health, &class_reconciler, writer, synced),
         ctx.classes.clone(),
     )
     .with_config(config)
@@ -245,13 +287,15 @@ fn class_loop(
 fn tenant_loop(
     ctx: &Arc<Context>,
     client: Client,
+    health: Health,
     scope: &NamespaceScope,
     writer: Writer<CachedTenant>,
     synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let concurrency = u16::try_from(ctx.config.reconcile.concurrency.get()).unwrap_or(u16::MAX);
-    let tenants = tenant_watch(ctx, client, scope.namespace.as_deref(), writer, synced);
+    let namespace = scope.namespace.as_deref();
+    let tenants = tenant_watch(ctx, client, health, namespace, writer, synced);
     let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
         .with_config(LoopConfig::default().concurrency(concurrency))
         .reconcile_on(scope.queue.clone().stream())
@@ -294,8 +338,13 @@ async fn installation(
 
 /// Loads the key and the migrations of every class, before the first Tenant is reconciled.
 async fn load_classes(ctx: &Context, stop: &CancellationToken) {
-    for class in ctx.classes.state() {
-        while let Err(error) = ctx.load_class(&class).await {
+    let served = ctx
+        .classes
+        .state()
+        .into_iter()
+        .filter(|class| ctx.serves(class));
+    for class in served {
+        while let Some(Err(error)) = stop.run_until_cancelled(ctx.load_class(&class)).await {
             warn!(
                 class.name = %class.name_any(),
                 error = %error_chain(&error),

@@ -13,17 +13,34 @@ use kube::runtime::{PredicateConfig, WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use service_kit::error_chain;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::cache::CachedTenant;
 use crate::class::reconcile::ClassReconciler;
 use crate::context::Context;
+use crate::health::Health;
 
 /// Objects per page of a watch's initial list.
 const OBJECTS_PER_PAGE: u32 = 500;
 
 fn watch_config() -> watcher::Config {
     watcher::Config::default().page_size(OBJECTS_PER_PAGE)
+}
+
+/// Reports the errors of a watch in the log and to `/readyz`.
+fn reported<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    health: Health,
+    watch: &'static str,
+) -> impl Stream<Item = watcher::Result<Event<K>>> {
+    events.inspect(move |event| match event {
+        Ok(_) => health.record_watch_success(watch),
+        Err(error) => {
+            let error = error_chain(error);
+            warn!(error, watch, "watch interrupted");
+            health.record_watch_error(watch, error);
+        }
+    })
 }
 
 /// Cancels `synced` once the store behind a watch holds the initial list. The store's own
@@ -36,10 +53,11 @@ fn signal_synced<K>(event: &Event<K>, synced: &CancellationToken) {
 }
 
 /// Tenants whose spec or metadata changed. Queues the class of each Tenant that is added or
-/// deleted, because it counts them.
+/// deleted, because it counts them, and Tenants whose status another client wrote.
 pub(crate) fn tenant_watch(
     ctx: &Arc<Context>,
     client: Client,
+    health: Health,
     scope: Option<&str>,
     writer: Writer<CachedTenant>,
     synced: CancellationToken,
@@ -49,8 +67,8 @@ pub(crate) fn tenant_watch(
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    watch(api, watch_config())
-        .default_backoff()
+    let events = watch(api, watch_config()).default_backoff();
+    reported(events, health, "tenants")
         .reflect(writer)
         .inspect_ok(move |event| {
             signal_synced(event, &synced);
@@ -62,9 +80,9 @@ pub(crate) fn tenant_watch(
             if !matches!(event, Event::Apply(_)) || tenant.is_new() {
                 ctx.class_queue.enqueue(ObjectRef::new(tenant.class_name()));
             }
-        })
-        .inspect_err(|error| {
-            warn!(error = %error_chain(error), watch = "tenants", "watch interrupted");
+            if matches!(event, Event::Apply(_)) && tenant.is_status_edited() {
+                ctx.enqueue(ObjectRef::from_obj(tenant));
+            }
         })
         .applied_objects()
         .predicate_filter(
@@ -76,14 +94,15 @@ pub(crate) fn tenant_watch(
 /// Classes that changed.
 pub(crate) fn class_watch(
     client: Client,
+    health: Health,
     reconciler: &Arc<ClassReconciler>,
     writer: Writer<TenantClass>,
     synced: CancellationToken,
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
     let api: Api<TenantClass> = Api::all(client);
     let reconciler = reconciler.clone();
-    watch(api, watch_config())
-        .default_backoff()
+    let events = watch(api, watch_config()).default_backoff();
+    reported(events, health, "tenantclasses")
         .modify(|class| class.metadata.managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -91,9 +110,6 @@ pub(crate) fn class_watch(
             if let Event::Delete(class) = event {
                 reconciler.forget(&class.name_any());
             }
-        })
-        .inspect_err(|error| {
-            warn!(error = %error_chain(error), watch = "tenantclasses", "watch interrupted");
         })
         .applied_objects()
 }
@@ -103,6 +119,7 @@ pub(crate) fn class_watch(
 pub(crate) async fn secret_watch(
     ctx: Arc<Context>,
     client: Client,
+    health: Health,
     scope: usize,
     synced: CancellationToken,
 ) {
@@ -114,34 +131,32 @@ pub(crate) async fn secret_watch(
         None => Api::all(client),
     };
     let selector = format!("{}={FIELD_MANAGER}", labels::MANAGED_BY);
-    let mut events = pin!(watch(api, watch_config().labels(&selector)).default_backoff());
+    let events = watch(api, watch_config().labels(&selector)).default_backoff();
+    let mut events = pin!(reported(events, health, "secrets"));
     while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                let first = !synced.is_cancelled();
-                signal_synced(&event, &synced);
-                let concerned = ctx.secrets.apply_event(scope.namespace.as_deref(), event);
-                // The initial list arrives before the first reconciliation, which reads it from the
-                // cache.
-                for tenant in concerned.into_iter().filter(|_| !first) {
-                    scope.queue.enqueue(tenant);
-                }
-            }
-            Err(error) => {
-                warn!(error = %error_chain(&error), watch = "secrets", "watch interrupted");
-            }
+        let Ok(event) = event else { continue };
+        let first = !synced.is_cancelled();
+        signal_synced(&event, &synced);
+        let concerned = ctx.secrets.apply_event(scope.namespace.as_deref(), event);
+        // The initial list arrives before the first reconciliation, which reads it from the cache.
+        for tenant in concerned.into_iter().filter(|_| !first) {
+            scope.queue.enqueue(tenant);
         }
     }
 }
 
 /// Watches API keys and migrations in the controller's own namespace, and queues the classes that
 /// refer to them.
-pub(crate) async fn class_source_watch(ctx: Arc<Context>, client: Client) {
+pub(crate) async fn class_source_watch(ctx: Arc<Context>, client: Client, health: Health) {
     let namespace = ctx.cluster.namespace().to_owned();
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace);
     let config_maps: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &namespace);
-    let secrets = changed_names(watch(secrets, watch_config())).map(|name| (true, name));
-    let config_maps = changed_names(watch(config_maps, watch_config())).map(|name| (false, name));
+    let secrets = watch(secrets, watch_config()).default_backoff();
+    let secrets = changed_names(reported(secrets, health.clone(), "API keys"));
+    let config_maps = watch(config_maps, watch_config()).default_backoff();
+    let config_maps = changed_names(reported(config_maps, health, "migrations"));
+    let secrets = secrets.map(|name| (true, name));
+    let config_maps = config_maps.map(|name| (false, name));
     let mut changes = pin!(futures::stream::select(secrets, config_maps));
     while let Some((is_secret, name)) = changes.next().await {
         for class in ctx.classes.state() {
@@ -168,15 +183,6 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + 'static,
 {
     events
-        .default_backoff()
         .touched_objects()
-        .filter_map(|object| {
-            future::ready(match object {
-                Ok(object) => Some(object.name_any()),
-                Err(error) => {
-                    debug!(error = %error_chain(&error), "watch in the controller's namespace interrupted");
-                    None
-                }
-            })
-        })
+        .filter_map(|object| future::ready(object.ok().map(|object| object.name_any())))
 }

@@ -10,11 +10,12 @@
     reason = "printer columns repeat their type"
 )]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::meta::DEFAULT_CONTROLLER_NAME;
 use crate::spec::{Compute, Database, DeletionPolicy, Quota};
 use crate::validation;
 
@@ -47,8 +48,18 @@ use crate::validation;
         json_path = ".metadata.creationTimestamp"
     )
 )]
+#[x_kube(
+    validation = Rule::new("self.controllerName == oldSelf.controllerName")
+        .message("controllerName is immutable, because two controllers would disagree about the class's Tenants; create a new TenantClass for another controller")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantClassSpec {
+    /// Name of the controller that reconciles the class and its Tenants: the value of the
+    /// controller's setting `controller-name`. Controllers of other names ignore them. Defaults to
+    /// `dbpertenant.dev/tenant-controller`. Immutable.
+    #[serde(default = "default_controller_name")]
+    #[schemars(with = "validation::ControllerName")]
+    pub controller_name: String,
     /// Neon account in which the class's projects are created, and how to reach its API.
     pub neon: NeonAccount,
     /// Values for the fields that a Tenant omits.
@@ -67,9 +78,53 @@ pub struct TenantClassSpec {
     #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// Deletion protection of Tenants that do not set their own. Defaults to `false`.
+    #[serde(default)]
+    pub deletion_protection: bool,
+    /// Number of deletions of Tenants that the controller executes without a confirmation.
+    #[serde(default)]
+    pub mass_deletion: MassDeletion,
     /// Source of the SQL migrations that are applied to every tenant database.
     #[serde(default)]
     pub migrations: Migrations,
+}
+
+fn default_controller_name() -> String {
+    DEFAULT_CONTROLLER_NAME.to_owned()
+}
+
+/// Deletions of Tenants that count as a mass deletion. If more Tenants of the class than both values
+/// allow are deleted within a minute, the controller deletes no further project of the class until a
+/// user confirms the deletions with the annotation `dbpertenant.dev/confirm-deletions`.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MassDeletion {
+    /// Number of Tenants that may be deleted within a minute. Defaults to 10.
+    #[serde(default = "default_max_tenants")]
+    #[schemars(with = "validation::TenantCount")]
+    pub max_tenants_per_minute: i64,
+    /// Share of the class's Tenants, in percent, that may be deleted within a minute. Defaults to
+    /// 10; with 100, the controller never waits for a confirmation.
+    #[serde(default = "default_max_percent")]
+    #[schemars(with = "validation::Percent")]
+    pub max_percent_per_minute: i64,
+}
+
+impl Default for MassDeletion {
+    fn default() -> Self {
+        Self {
+            max_tenants_per_minute: default_max_tenants(),
+            max_percent_per_minute: default_max_percent(),
+        }
+    }
+}
+
+fn default_max_tenants() -> i64 {
+    10
+}
+
+fn default_max_percent() -> i64 {
+    10
 }
 
 /// Neon account and how to reach its API.
@@ -157,7 +212,9 @@ pub struct TenantDefaults {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU <= self.maxCU")
-        .message("minCU must not be greater than maxCU; lower minCU or raise maxCU")
+        .message("minCU must not be greater than maxCU; lower minCU or raise maxCU"),
+    validation = Rule::new("!has(self.minSuspendTimeoutSeconds) || !has(self.maxSuspendTimeoutSeconds) || self.minSuspendTimeoutSeconds <= self.maxSuspendTimeoutSeconds")
+        .message("minSuspendTimeoutSeconds must not be greater than maxSuspendTimeoutSeconds; lower the first or raise the second")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClassLimits {
@@ -169,6 +226,27 @@ pub struct ClassLimits {
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::ComputeSize>")]
     pub max_cu: Option<f64>,
+    /// Smallest value allowed for `compute.suspendTimeoutSeconds`. With it, `0` (Neon's default of
+    /// 300 seconds) counts as 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::SuspendTimeoutLimit>")]
+    pub min_suspend_timeout_seconds: Option<i64>,
+    /// Largest value allowed for `compute.suspendTimeoutSeconds`. With it, a Tenant cannot use `-1`
+    /// (never suspend), and `0` (Neon's default of 300 seconds) counts as 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::SuspendTimeoutLimit>")]
+    pub max_suspend_timeout_seconds: Option<i64>,
+    /// Largest value allowed for `historyRetentionSeconds`. A Tenant that sets none, and whose class
+    /// has no default, gets at most this value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::HistoryRetention>")]
+    pub max_history_retention_seconds: Option<i64>,
+    /// Addresses, CIDR blocks and address ranges that `allowedIPs` may contain parts of. With it, a
+    /// Tenant cannot allow every address; a Tenant that sets none, and whose class has no default,
+    /// gets this list.
+    #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::AllowedIps>")]
+    pub allowed_ips: Option<Vec<String>>,
     /// Allowed regions. If omitted or empty, every region is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::Regions>")]
@@ -242,7 +320,8 @@ pub struct TenantClassStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Conditions of the class. `Ready` is `True` when the Neon account can be reached with the API
-    /// key and the migrations are valid.
+    /// key and the migrations are valid. `Reconciling` and `Stalled` follow kstatus.
+    /// `DeletionsHeld` is `True` while the controller waits for a confirmation of deletions.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Neon account that owns the class's projects, recorded when the API key is first used. The
@@ -255,6 +334,22 @@ pub struct TenantClassStatus {
     /// controller does not delete them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_projects: Option<OrphanedProjects>,
+    /// Mass deletions of the class's Tenants. Absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mass_deletion: Option<MassDeletionStatus>,
+}
+
+/// Mass deletions of a class's Tenants.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MassDeletionStatus {
+    /// Time since which deletions wait for a confirmation: an annotation
+    /// `dbpertenant.dev/confirm-deletions` with this value. Absent if they do not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Time>,
+    /// Time of the last confirmation. Deletions requested by then are executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Time>,
 }
 
 /// Neon account that owns the projects of a class.

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::fmt;
 use std::str::FromStr;
 
-/// Condition types of a Tenant. A TenantClass has only `Ready`.
+/// Condition types of a Tenant and a TenantClass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
     /// The latest spec and the latest schema are in effect.
@@ -18,6 +18,12 @@ pub enum ConditionType {
     /// Manual intervention is required. As kstatus expects, the condition is present only while it
     /// is true.
     Stalled,
+    /// `spec.suspend` is true: the controller changes nothing. The condition is present only while
+    /// it is true.
+    Suspended,
+    /// Of a TenantClass: the controller deletes none of its projects until a user confirms a mass
+    /// deletion. The condition is present only while it is true.
+    DeletionsHeld,
     /// Applications can use the database now, on the last schema that was applied successfully. A
     /// failed migration or an invalid edit of the spec does not make it false.
     Available,
@@ -36,6 +42,8 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::Suspended => "Suspended",
+            Self::DeletionsHeld => "DeletionsHeld",
             Self::Available => "Available",
             Self::ProjectReady => "ProjectReady",
             Self::SchemaReady => "SchemaReady",
@@ -162,6 +170,11 @@ reasons! {
     RateLimited,
     /// A request to the Kubernetes API failed.
     KubernetesError,
+    /// `spec.deletionProtection` of the Tenant or its class is true.
+    DeletionProtected,
+    /// More Tenants of the class were deleted within a minute than `spec.massDeletion` of the class
+    /// allows. The controller deletes no project of the class until a user confirms the deletions.
+    MassDeletion,
     /// The project is being deleted.
     Deleting,
     /// The project was deleted. Neon can recover it for 7 days.

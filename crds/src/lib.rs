@@ -17,16 +17,18 @@ mod status;
 mod validation;
 
 pub use class::{
-    AccountStatus, Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, Migrations,
-    MigrationsSource, NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec,
-    TenantClassStatus, TenantDefaults,
+    AccountStatus, Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, MassDeletion,
+    MassDeletionStatus, Migrations, MigrationsSource, NeonAccount, OrphanedProjects, TenantClass,
+    TenantClassSpec, TenantClassStatus, TenantDefaults,
 };
 pub use conditions::{
     ConditionType, Reason, UnknownReason, find_condition, is_true, set_condition,
 };
 pub use manifest::{tenant_class_crd, tenant_crd};
-pub use meta::{FIELD_MANAGER, GROUP, annotations, finalizers, labels};
-pub use secret::{ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys};
+pub use meta::{DEFAULT_CONTROLLER_NAME, FIELD_MANAGER, GROUP, annotations, finalizers, labels};
+pub use secret::{
+    CHANNEL_BINDING, ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys,
+};
 pub use spec::{
     Adopt, Compute, ConnectionSecret, DEFAULT_CLASS, DEFAULT_DATABASE, DEFAULT_OWNER, Database,
     DeletionPolicy, Quota, Tenant, TenantSpec,

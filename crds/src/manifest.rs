@@ -6,11 +6,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt as _;
 
-use crate::{DEFAULT_CLASS, Tenant, TenantClass};
+use crate::{ConditionType, DEFAULT_CLASS, Reason, Tenant, TenantClass};
 
 /// Returns the `CustomResourceDefinition` of `Tenant`.
 pub fn tenant_crd() -> CustomResourceDefinition {
-    let mut crd = Tenant::crd();
+    let mut crd = protected(Tenant::crd());
     for root in schemas(&mut crd) {
         make_spec_optional(root);
         finish(root);
@@ -20,8 +20,25 @@ pub fn tenant_crd() -> CustomResourceDefinition {
 
 /// Returns the `CustomResourceDefinition` of `TenantClass`.
 pub fn tenant_class_crd() -> CustomResourceDefinition {
-    let mut crd = TenantClass::crd();
+    let mut crd = protected(TenantClass::crd());
     schemas(&mut crd).for_each(finish);
+    crd
+}
+
+/// Adds the annotations that keep Helm and Argo CD from deleting the definition: with it, the API
+/// server would delete every object of the kind.
+fn protected(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    crd.metadata.annotations = Some(
+        [
+            ("helm.sh/resource-policy", "keep"),
+            (
+                "argocd.argoproj.io/sync-options",
+                "Delete=false,Prune=false",
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+    );
     crd
 }
 
@@ -58,6 +75,20 @@ fn finish(root: &mut JSONSchemaProps) {
             schema.x_kubernetes_list_type = Some("atomic".to_owned());
         }
     });
+    if let Some(status) = property(root, "status") {
+        // Without a status, tools that follow kstatus would consider an object as current before
+        // the controller has seen it.
+        status.default = Some(JSON(serde_json::json!({
+            "observedGeneration": -1,
+            "conditions": [{
+                "type": ConditionType::Ready.as_str(),
+                "status": "Unknown",
+                "reason": Reason::Waiting.as_str(),
+                "message": "waiting for the controller",
+                "lastTransitionTime": "1970-01-01T00:00:00Z",
+            }],
+        })));
+    }
     // Only the controller writes the status. A validation rule could only prevent it from reporting
     // what it observed.
     if let Some(status) = property(root, "status") {

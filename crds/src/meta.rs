@@ -7,7 +7,10 @@ pub const GROUP: &str = "dbpertenant.dev";
 /// Field manager of the controller's server-side apply requests. Fields of other managers are kept.
 pub const FIELD_MANAGER: &str = "tenant-controller";
 
-/// Annotations on Tenants and connection Secrets.
+/// Name of the controller that reconciles a class whose `spec.controllerName` is not set.
+pub const DEFAULT_CONTROLLER_NAME: &str = "dbpertenant.dev/tenant-controller";
+
+/// Annotations on Tenants, classes, connection Secrets and Leases.
 pub mod annotations {
     /// On a Tenant: a changed value triggers one full reconciliation, which also connects to the
     /// tenant's database and checks the password.
@@ -24,6 +27,11 @@ pub mod annotations {
     /// On the connection Secret: a digest of the certificates in `ca.crt`, used to detect a changed
     /// `caBundle` of the class.
     pub const CA_DIGEST: &str = "dbpertenant.dev/ca-digest";
+    /// On a TenantClass: confirms deletions of Tenants that the controller holds. The value is
+    /// `status.massDeletion.heldSince` of the class, so that it confirms these deletions only.
+    pub const CONFIRM_DELETIONS: &str = "dbpertenant.dev/confirm-deletions";
+    /// On the Lease: the name of the controller that holds it, as in `spec.controllerName`.
+    pub const CONTROLLER_NAME: &str = "dbpertenant.dev/controller-name";
 }
 
 /// Labels that the controller sets.

@@ -19,6 +19,11 @@ pub const SECRET_PROVIDER: &str = "neon";
 /// Minimum `sslmode` of every connection. Clients that have the root certificates can use a
 /// stricter mode, such as `verify-full`.
 pub const SSL_MODE: &str = "require";
+/// Value of `channel_binding` in every connection string, as in Neon's own. With it, libpq proves
+/// the server's identity by the password even without root certificates: a server without the
+/// password's verifier, or between the client and Neon, cannot complete the authentication. Drivers
+/// without channel binding ignore it.
+pub const CHANNEL_BINDING: &str = "require";
 
 /// Keys in the Secret's data.
 pub mod keys {
@@ -119,7 +124,7 @@ impl ConnectionDetails {
     fn uri(&self, host: &str, options: Option<&str>) -> String {
         let c = &self.connection;
         let mut uri = format!(
-            "postgresql://{}:{}@{host}:{}/{}?sslmode={}",
+            "postgresql://{}:{}@{host}:{}/{}?sslmode={}&channel_binding={CHANNEL_BINDING}",
             percent_encode(&c.role),
             percent_encode(&self.password),
             c.port,

@@ -144,12 +144,19 @@ pub struct TenantSpec {
     #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// Refuses the deletion of the Tenant while `true`: the API server rejects the request if the
+    /// chart's ValidatingAdmissionPolicy is installed, and the controller keeps the Tenant and its
+    /// project until the field is `false`. If omitted, the class's value applies, which defaults to
+    /// `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_protection: Option<bool>,
     /// Existing Neon project to adopt instead of creating one. The class must list the project in
     /// `adoption.allowedProjectIds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
     /// Suspends reconciliation. While `true`, the controller changes nothing in Neon or in the
-    /// database. Deletion is not suspended.
+    /// database, `Ready` keeps its last value, and the condition `Suspended` is `True`. Deletion is
+    /// not suspended.
     #[serde(default)]
     pub suspend: bool,
     /// Secret to which the credentials are written. Defaults to a Secret named
@@ -176,6 +183,7 @@ impl Default for TenantSpec {
             allowed_ips: None,
             database: None,
             deletion_policy: None,
+            deletion_protection: None,
             adopt: None,
             suspend: false,
             connection_secret: None,

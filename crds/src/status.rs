@@ -14,8 +14,8 @@ pub struct TenantStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions of the Tenant. The types are `Ready`, `Reconciling`, `Stalled`, `Available`,
-    /// `ProjectReady`, `SchemaReady` and `CredentialsReady`.
+    /// Conditions of the Tenant. The types are `Ready`, `Reconciling`, `Stalled`, `Suspended`,
+    /// `Available`, `ProjectReady`, `SchemaReady` and `CredentialsReady`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Summary of the conditions for display. Programs should evaluate the conditions instead.
@@ -215,8 +215,8 @@ pub struct SchemaStatus {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
-    /// Time at which the controller first reconciled the Tenant. The durations below start here,
-    /// because `creationTimestamp` has a resolution of one second.
+    /// Time at which the Tenant was created, within the second that `creationTimestamp` names. The
+    /// durations below start here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
     /// Milliseconds from `startedAt` until the project existed.

@@ -60,6 +60,25 @@ schema_types! {
         }],
     };
 
+    /// Bound of the idle time in seconds after which a compute is suspended.
+    SuspendTimeoutLimit = { "type": "integer", "format": "int64", "minimum": 60, "maximum": 604_800 };
+
+    /// Number of Tenants.
+    TenantCount = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000 };
+
+    /// Share in percent.
+    Percent = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 100 };
+
+    /// Name of a controller: a domain, a slash and a path, as in an IngressClass.
+    ControllerName = {
+        "type": "string",
+        "maxLength": 253,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9/._~-]+$')",
+            "message": "must be a domain and a path, such as dbpertenant.dev/tenant-controller",
+        }],
+    };
+
     /// Restore window in seconds, up to 30 days.
     HistoryRetention = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 2_592_000 };
 

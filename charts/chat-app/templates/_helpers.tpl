@@ -22,41 +22,55 @@
 {{- end -}}
 
 {{- define "chat-app.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create -}}
-{{- default (include "chat-app.fullname" .) .Values.serviceAccount.name -}}
+{{- $account := .Values.serviceAccount | default dict -}}
+{{- if dig "create" true $account -}}
+{{- default (include "chat-app.fullname" .) $account.name -}}
 {{- else -}}
-{{- required "serviceAccount.name is required when serviceAccount.create is false: set it to the name of an existing ServiceAccount" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is required when serviceAccount.create is false: set it to the name of an existing ServiceAccount" $account.name -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "chat-app.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "chat-app.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "chat-app.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "chat-app.labels" -}}
 {{ include "chat-app.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 {{- end -}}
 
 {{- define "chat-app.image" -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- $image := .Values.image | default dict -}}
+{{- $repository := required "image.repository is required, because there is no published image: build one with the repository's Dockerfile (target chat-app), push it to your registry, and set image.repository to its name" $image.repository -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion $image.tag) -}}
 {{- end -}}
 {{- end -}}
 
+{{- define "chat-app.port" -}}
+{{- dig "port" 8000 (.Values.service | default dict) -}}
+{{- end -}}
+
+{{- define "chat-app.operationsPort" -}}
+{{- dig "operationsPort" 8081 (.Values.service | default dict) -}}
+{{- end -}}
+
+{{- define "chat-app.tenantsNamespace" -}}
+{{- default "chat-tenants" .Values.tenantsNamespace -}}
+{{- end -}}
 
 {{/* The app's settings file: `config`, and the settings that other values determine. */}}
 {{- define "chat-app.config" -}}
-{{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "http-listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
-{{- $_ := set $config "operations-listen" (printf "0.0.0.0:%v" .Values.service.operationsPort) -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
+{{- $_ := set $config "http-listen" (printf "0.0.0.0:%s" (include "chat-app.port" .)) -}}
+{{- $_ := set $config "operations-listen" (printf "0.0.0.0:%s" (include "chat-app.operationsPort" .)) -}}
 {{- $_ := set $config "public-url" (required "publicUrl is required: set it to the scheme, host and port that browsers use, such as https://chat.example.com" .Values.publicUrl) -}}
-{{- $_ := set $config "tenants-namespace" .Values.tenantsNamespace -}}
+{{- $_ := set $config "tenants-namespace" (include "chat-app.tenantsNamespace" .) -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -65,38 +79,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - name: {{ .variable }}
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ .name | quote }}
+      key: {{ .key | quote }}
 {{- end -}}
 
 {{/* The environment of every container. Credentials come from Secrets and are not part of the settings file. */}}
 {{- define "chat-app.environment" -}}
-{{- $secrets := .Values.secrets -}}
-{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_DATABASE_URL" "name" (required "secrets.database.name is required: set it to the name of a Secret with the URI of the app's PostgreSQL database" $secrets.database.name) "key" $secrets.database.key) }}
+{{- $secrets := .Values.secrets | default dict -}}
+{{- $database := $secrets.database | default dict -}}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_DATABASE_URL" "name" (required "secrets.database.name is required: set it to the name of a Secret with the URI of the app's PostgreSQL database" $database.name) "key" ($database.key | default "uri")) }}
 {{- with $secrets.oidc }}{{ if .name }}
-{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OIDC_CLIENT_SECRET" "name" .name "key" .key) }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OIDC_CLIENT_SECRET" "name" .name "key" (.key | default "client-secret")) }}
 {{- end }}{{ end }}
 {{- with $secrets.models }}{{ if .name }}
-{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OPENAI_API_KEY" "name" .name "key" .key) }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OPENAI_API_KEY" "name" .name "key" (.key | default "api-key")) }}
 {{- end }}{{ end }}
 {{- with $secrets.redis }}{{ if .name }}
-{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_REDIS_URL" "name" .name "key" .key) }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_REDIS_URL" "name" .name "key" (.key | default "url")) }}
 {{- end }}{{ end }}
 {{- with $secrets.objects }}{{ if .name }}
-{{ include "chat-app.fromSecret" (dict "variable" "AWS_ACCESS_KEY_ID" "name" .name "key" .accessKeyIdKey) }}
-{{ include "chat-app.fromSecret" (dict "variable" "AWS_SECRET_ACCESS_KEY" "name" .name "key" .secretAccessKeyKey) }}
+{{ include "chat-app.fromSecret" (dict "variable" "AWS_ACCESS_KEY_ID" "name" .name "key" (.accessKeyIdKey | default "access-key-id")) }}
+{{ include "chat-app.fromSecret" (dict "variable" "AWS_SECRET_ACCESS_KEY" "name" .name "key" (.secretAccessKeyKey | default "secret-access-key")) }}
 {{- end }}{{ end }}
 {{- with .Values.env }}
 {{ toYaml . }}
 {{- end }}
-{{- end -}}
-
-{{/* The security context of every container. */}}
-{{- define "chat-app.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
 {{- end -}}
 
 {{/* A Deployment. `component` is web or worker; `arguments` are the arguments of the program. */}}
@@ -106,13 +113,13 @@ capabilities:
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ .name }}
-  namespace: {{ $root.Release.Namespace }}
+  name: {{ .name | quote }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "chat-app.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
 spec:
-  replicas: {{ .replicas }}
+  replicas: {{ if kindIs "invalid" .replicas }}{{ .defaultReplicas }}{{ else }}{{ .replicas }}{{ end }}
   selector:
     matchLabels:
       {{- $selector | nindent 6 }}
@@ -132,46 +139,48 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
     spec:
-      serviceAccountName: {{ include "chat-app.serviceAccountName" $root }}
+      serviceAccountName: {{ include "chat-app.serviceAccountName" $root | quote }}
       automountServiceAccountToken: true
       # The variables that Kubernetes injects for Services could be mistaken for settings.
       enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
+      terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds | default 45 }}
       {{- with $root.Values.imagePullSecrets }}
       imagePullSecrets:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with $root.Values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
+      {{- with $root.Values.podSecurityContext }}
       securityContext:
-        runAsNonRoot: true
-        runAsUser: 65532
-        runAsGroup: 65532
-        fsGroup: 65532
-        seccompProfile:
-          type: RuntimeDefault
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       initContainers:
         # Migrates the main database. A lock ensures that Pods that start together migrate it once.
         - name: migrate
           image: {{ include "chat-app.image" $root | quote }}
-          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          imagePullPolicy: {{ dig "pullPolicy" "IfNotPresent" ($root.Values.image | default dict) | quote }}
           args: [migrate, --config=/etc/chat-app/config.yaml]
           env:
             {{- include "chat-app.environment" $root | nindent 12 }}
           resources:
             requests: { cpu: 50m, memory: 64Mi }
             limits: { memory: 256Mi }
+          {{- with $root.Values.securityContext }}
           securityContext:
-            {{- include "chat-app.containerSecurity" $root | nindent 12 }}
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           volumeMounts:
             - name: config
               mountPath: /etc/chat-app
               readOnly: true
+            {{- with $root.Values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       containers:
         - name: chat-app
           image: {{ include "chat-app.image" $root | quote }}
-          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          imagePullPolicy: {{ dig "pullPolicy" "IfNotPresent" ($root.Values.image | default dict) | quote }}
           args:
             {{- toYaml .arguments | nindent 12 }}
           env:
@@ -179,11 +188,11 @@ spec:
           ports:
             {{- if eq .component "web" }}
             - name: http
-              containerPort: {{ $root.Values.service.port }}
+              containerPort: {{ include "chat-app.port" $root }}
               protocol: TCP
             {{- end }}
             - name: operations
-              containerPort: {{ $root.Values.service.operationsPort }}
+              containerPort: {{ include "chat-app.operationsPort" $root }}
               protocol: TCP
           livenessProbe:
             httpGet:
@@ -198,24 +207,34 @@ spec:
               port: operations
             periodSeconds: 5
             timeoutSeconds: 5
+          {{- with .resources }}
           resources:
-            {{- toYaml .resources | nindent 12 }}
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- with $root.Values.securityContext }}
           securityContext:
-            {{- include "chat-app.containerSecurity" $root | nindent 12 }}
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           volumeMounts:
             - name: config
               mountPath: /etc/chat-app
               readOnly: true
+            {{- with $root.Values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
             # Files from the bucket while they are being read.
             - name: tmp
               mountPath: /tmp
       volumes:
         - name: config
           configMap:
-            name: {{ include "chat-app.fullname" $root }}
+            name: {{ include "chat-app.fullname" $root | quote }}
         - name: tmp
           emptyDir:
             sizeLimit: 1Gi
+        {{- with $root.Values.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- with $root.Values.nodeSelector }}
       nodeSelector:
         {{- toYaml . | nindent 8 }}

@@ -20,13 +20,35 @@ say() { printf '%s\n' "$*"; }
 command -v "$helm" >/dev/null || { say "$helm not found: set HELM to the path of helm"; exit 2; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
 
-"$helm" lint --strict --quiet "$chart" || fail "helm lint"
+"$helm" lint --strict --quiet "$chart" -f "$here/accepted/defaults.yaml" || fail "helm lint"
 
 for values in "$here"/accepted/*.yaml; do
   out=$("$helm" template r "$chart" -n "$namespace" -f "$values" 2>&1) || fail "$(basename "$values") does not render: $out"
   # The API server rejects a large integer in scientific notation.
   if grep -nE ': [0-9.]+e\+[0-9]+' <<<"$out"; then fail "$(basename "$values") renders a number in scientific notation"; fi
 done
+
+render() { "$helm" template r "$chart" -n "$namespace" -f "$here/accepted/defaults.yaml" "$@" 2>&1; }
+
+# `helm upgrade --reuse-values` uses the values of the previous chart, which may lack a map that this chart has.
+for key in $(sed -n 's/^\([a-zA-Z]*\):.*/\1/p' "$chart/values.yaml"); do
+  [[ $key == image ]] || out=$(render --set "$key=null") || fail "does not render without $key: $out"
+done
+
+# Kubernetes accepts namespaces and names that YAML reads as a number or a boolean.
+out=$("$helm" template 1e3 "$chart" -n 12345 -f "$here/accepted/defaults.yaml" --set nameOverride=1e3 \
+  --set-string priorityClassName=true --set class.create=true --set-string class.name=007 \
+  --set-string class.neon.apiKeySecretRef.name=123 2>&1) || fail "unusual names do not render: $out"
+if grep -nE '^ *-? *(name|namespace|priorityClassName|[a-z.]+/(name|instance)): *(12345|1e3|true|007|123)$' <<<"$out"; then
+  fail "these names are not quoted"
+fi
+
+# The class of the chart retains projects unless told otherwise.
+out=$(render --set class.create=true --set class.neon.apiKeySecretRef.name=neon)
+grep -q 'deletionPolicy: "Retain"' <<<"$out" || fail "the default class does not retain projects"
+grep -q 'kind: ValidatingAdmissionPolicy$' <<<"$out" || fail "no admission policy"
+out=$(render --set deletionProtectionPolicy.enabled=false --set rbac.aggregate=false)
+if grep -qE 'ValidatingAdmissionPolicy|aggregate-to|servicebinding.io' <<<"$out"; then fail "a disabled object is rendered"; fi
 
 while IFS='|' read -r arguments part; do
   [[ $arguments == \#* || -z $arguments ]] && continue
@@ -56,8 +78,8 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
   for verb in get list watch patch; do
     can yes "$a" "$verb" tenants.dbpertenant.dev
     can "$elsewhere" "$c" "$verb" tenants.dbpertenant.dev
-    can yes "$a" "$verb" tenantclasses.dbpertenant.dev
   done
+  for verb in list watch patch; do can yes "$a" "$verb" tenantclasses.dbpertenant.dev; done
   for verb in get list watch create patch; do
     can yes "$a" "$verb" secrets
     can "$elsewhere" "$c" "$verb" secrets
@@ -67,7 +89,7 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
   can yes "$a" patch tenants.dbpertenant.dev --subresource=status
   can yes "$a" update tenants.dbpertenant.dev --subresource=finalizers
   can yes "$a" patch tenantclasses.dbpertenant.dev --subresource=status
-  can yes "$a" update tenantclasses.dbpertenant.dev --subresource=finalizers
+  can no "$a" update tenantclasses.dbpertenant.dev --subresource=finalizers
   for verb in create patch; do
     can yes "$a" "$verb" events.events.k8s.io
     can yes default "$verb" events.events.k8s.io
@@ -79,10 +101,12 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
     can no "$a" "$verb" configmaps
   done
   can yes "$namespace" create leases.coordination.k8s.io
-  for verb in get update patch; do
+  for verb in get patch; do
     can yes "$namespace" "$verb" leases.coordination.k8s.io tenant-controller
     can no "$namespace" "$verb" leases.coordination.k8s.io other
   done
+  can no "$namespace" update leases.coordination.k8s.io tenant-controller
+  can yes default list leases.coordination.k8s.io
   can yes default get namespaces kube-system
   can no default get namespaces "$a"
   can no default list namespaces
@@ -109,7 +133,7 @@ if [[ -n ${KUBECONFIG:-} ]]; then
   done
 
   account=chart-test-tenant-controller
-  "$helm" install chart-test "$chart" -n "$namespace" \
+  "$helm" install chart-test "$chart" -n "$namespace" --set image.repository=tenant-controller \
     --set class.create=true --set class.name="$namespace" --set class.neon.apiKeySecretRef.name=neon >/dev/null || fail "helm install"
   permissions yes
   "$helm" upgrade chart-test "$chart" -n "$namespace" -f "$here/accepted/namespaces.yaml" --set "watchNamespaces={$a,$b}" \

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crds::{ConditionType, OrphanedProjects, Reason, TenantClass, is_true};
+use crds::{ConditionType, MassDeletionStatus, OrphanedProjects, Reason, TenantClass, is_true};
 use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
@@ -22,6 +22,10 @@ pub struct ObservedClass {
     pub orphaned: Option<OrphanedProjects>,
     /// Id of the account that the API key belongs to; `None` until it has been read.
     pub account: Option<String>,
+    /// Whether deletions of its Tenants wait for a confirmation.
+    pub mass_deletion: Option<MassDeletionStatus>,
+    /// Number of its Tenants whose deletion has not completed.
+    pub pending_deletions: usize,
     /// Why the class cannot be used.
     pub issue: Option<Issue>,
 }
@@ -36,6 +40,8 @@ pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedCl
             .for_class(&name)
             .and_then(Result::ok)
             .and_then(|account| account.owner()),
+        mass_deletion: ctx.deletion_holds.status(&name),
+        pending_deletions: ctx.pending_deletions(&name).count(),
         issue: class_issue(ctx, class),
     }
 }

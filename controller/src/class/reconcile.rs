@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::{OrphanedProjects, Reason, TenantClass, TenantClassStatus};
+use crds::{
+    ConditionType, OrphanedProjects, Reason, TenantClass, TenantClassStatus, annotations,
+    find_condition,
+};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -42,6 +45,7 @@ impl ClassReconciler {
     pub fn forget(&self, class: &str) {
         self.ctx.accounts.remove_class(class);
         self.ctx.migration_sources.remove_class(class);
+        self.ctx.deletion_holds.remove_class(class);
         self.ctx.metrics.remove_class(class);
         self.fingerprints.lock().remove(class);
         self.enqueue_tenants(class);
@@ -92,6 +96,9 @@ pub async fn reconcile(
 async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), ClusterError> {
     let ctx = &reconciler.ctx;
     let name = class.name_any();
+    if !ctx.serves(class) {
+        return Ok(());
+    }
     ctx.load_class(class).await?;
     // An incomplete count could remove the finalizer of a class that has Tenants. Once the caches
     // are synced, all classes are queued again.
@@ -99,6 +106,7 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         return Ok(());
     }
     let tenants = ctx.tenants_of(&name).count();
+    let confirmed = confirm_deletions(ctx, class);
     let Some(class) = apply(ctx, class, plan(class, tenants > 0)).await? else {
         return Ok(());
     };
@@ -109,11 +117,35 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         report_orphaned(ctx, &class, orphaned);
     }
     report_terminating(ctx, &class, &status);
+    report_held_deletions(ctx, &class, &status);
     if class.status.as_ref() != Some(&status) {
         ctx.cluster.write_class_status(&class, &status).await?;
     }
     reconciler.enqueue_tenants_if_changed(&class);
+    if confirmed {
+        reconciler.enqueue_tenants(&name);
+    }
     Ok(())
+}
+
+/// Releases the held deletions of the class if its annotation confirms them.
+fn confirm_deletions(ctx: &Context, class: &TenantClass) -> bool {
+    let name = class.name_any();
+    let Some(confirmation) = class.annotations().get(annotations::CONFIRM_DELETIONS) else {
+        return false;
+    };
+    let last_requested = ctx
+        .pending_deletions(&name)
+        .map(|request| request.requested_at)
+        .max();
+    let now = ctx.clock.now();
+    let confirmed = ctx
+        .deletion_holds
+        .confirm(&name, confirmation, last_requested, now);
+    if confirmed {
+        info!(class.name = %name, "mass deletion confirmed");
+    }
+    confirmed
 }
 
 /// Warns about orphaned projects, whenever they change.
@@ -139,6 +171,24 @@ fn report_orphaned(ctx: &Context, class: &TenantClass, orphaned: &OrphanedProjec
     );
     ctx.events
         .warning(class.object_ref(&()), Reason::OrphanedProjects, &note);
+}
+
+/// Warns about deletions that wait for a confirmation, once for each mass deletion.
+fn report_held_deletions(ctx: &Context, class: &TenantClass, status: &TenantClassStatus) {
+    let held = |status: &TenantClassStatus| status.mass_deletion.clone()?.held_since;
+    let since = held(status);
+    if since.is_none() || since == class.status.as_ref().and_then(held) {
+        return;
+    }
+    let condition = find_condition(&status.conditions, ConditionType::DeletionsHeld);
+    if let Some(condition) = condition {
+        warn!(class.name = %class.name_any(), note = condition.message, "mass deletion held");
+        ctx.events.warning(
+            class.object_ref(&()),
+            Reason::MassDeletion,
+            &condition.message,
+        );
+    }
 }
 
 /// Publishes once why a class that is being deleted still exists.

@@ -127,6 +127,7 @@ const SET_BY_CHART: &[&str] = &[
     "watch-namespaces",
     "http-listen",
     "lease-identity",
+    "controller-name",
 ];
 
 #[test]

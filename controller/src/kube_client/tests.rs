@@ -93,6 +93,7 @@ fn client_for(address: SocketAddr, timeout: Duration) -> (Client, Arc<Metrics>) 
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cluster = Config::new(format!("http://{address}").parse().expect("URL"));
     let settings = Kube {
+        controller_name: crds::DEFAULT_CONTROLLER_NAME.to_owned(),
         namespace: "a".to_owned(),
         watch_namespaces: List(vec![]),
         installation_id: None,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crds::{FIELD_MANAGER, annotations, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -65,14 +66,29 @@ pub(super) struct KubeLeaseStore {
     api: Api<Lease>,
     namespace: String,
     name: String,
+    /// Name of the controller, which every write records.
+    controller_name: String,
 }
 
 impl KubeLeaseStore {
-    pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
+    pub(super) fn new(client: Client, namespace: &str, name: &str, controller_name: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            controller_name: controller_name.to_owned(),
+        }
+    }
+
+    /// Identifies the Lease for other installations.
+    fn metadata(&self) -> ObjectMeta {
+        let labels = [(labels::MANAGED_BY, FIELD_MANAGER)];
+        let annotations = [(annotations::CONTROLLER_NAME, self.controller_name.as_str())];
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        ObjectMeta {
+            labels: Some(labels.map(owned).into()),
+            annotations: Some(annotations.map(owned).into()),
+            ..ObjectMeta::default()
         }
     }
 }
@@ -91,7 +107,11 @@ impl LeaseStore for KubeLeaseStore {
         let spec = spec(&update);
         let written = if let Some(version) = expected {
             // A merge patch keeps fields that other clients added to the object.
-            let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+            let metadata = ObjectMeta {
+                resource_version: Some(version.to_owned()),
+                ..self.metadata()
+            };
+            let patch = json!({ "metadata": metadata, "spec": spec });
             let patch = Patch::Merge(patch);
             self.api
                 .patch(&self.name, &PatchParams::default(), &patch)
@@ -99,7 +119,7 @@ impl LeaseStore for KubeLeaseStore {
         } else {
             let metadata = ObjectMeta {
                 name: Some(self.name.clone()),
-                ..ObjectMeta::default()
+                ..self.metadata()
             };
             let lease = Lease {
                 metadata,

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod handover;
+mod other_installation;
 mod replicas;
 mod simulation;
 

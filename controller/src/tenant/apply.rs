@@ -108,6 +108,11 @@ pub fn calls_neon(step: &Step) -> bool {
 /// What the conditions report while a step runs, for steps that can take several seconds.
 pub fn progress(step: &Step) -> Option<Issue> {
     let (component, reason, message) = match step {
+        Step::List { .. } => (
+            Component::Project,
+            Reason::Waiting,
+            "listing the account's projects",
+        ),
         Step::Update { .. } => (
             Component::Project,
             Reason::UpdatingProject,

@@ -3,6 +3,7 @@
 //!
 //! The steps that follow rely on [`resolve_desired`] and do not check the spec again.
 
+mod network;
 mod size;
 
 use crds::{
@@ -13,7 +14,8 @@ use neon_client::ids::{DatabaseName, ProjectId, RegionId, RoleName};
 use neon_client::model::{ComputeUnits, Quota};
 
 use crate::issue::{Component, Issue};
-use size::{compute, quota};
+use network::allowed_ips;
+use size::{compute, history_retention, quota};
 
 /// Postgres major version if neither the Tenant nor its class sets one. It is Neon's default as
 /// well.
@@ -112,9 +114,6 @@ pub fn resolve_desired(
         .as_ref()
         .map(|adopt| adoption(adopt, class))
         .transpose()?;
-    let history = spec
-        .history_retention_seconds
-        .or(defaults.history_retention_seconds);
     Ok(DesiredState {
         class_name: spec.class_name.clone(),
         label: spec
@@ -128,15 +127,8 @@ pub fn resolve_desired(
             .map_err(|error| invalid("spec.postgresVersion", &error))?,
         compute: compute(spec, class)?,
         quota: quota(spec, class)?,
-        history_retention_seconds: history
-            .map(u32::try_from)
-            .transpose()
-            .map_err(|error| invalid("spec.historyRetentionSeconds", &error))?,
-        allowed_ips: spec
-            .allowed_ips
-            .clone()
-            .or_else(|| defaults.allowed_ips.clone())
-            .or_else(|| adopt.is_none().then(Vec::new)),
+        history_retention_seconds: history_retention(spec, class)?,
+        allowed_ips: allowed_ips(spec, class)?,
         database,
         owner,
         deletion_policy: deletion_policy(spec, Some(class), None),
@@ -166,6 +158,12 @@ pub fn deletion_policy(
         .or_else(|| class.and_then(|class| class.deletion_policy))
         .or(if class.is_none() { in_effect } else { None })
         .unwrap_or(DeletionPolicy::Delete)
+}
+
+/// Whether the Tenant, or else its class, refuses the Tenant's deletion.
+pub fn deletion_protected(spec: &TenantSpec, class: Option<&TenantClassSpec>) -> bool {
+    spec.deletion_protection
+        .unwrap_or_else(|| class.is_some_and(|class| class.deletion_protection))
 }
 
 fn invalid(field: &str, error: &dyn std::fmt::Display) -> Issue {

@@ -11,7 +11,7 @@ use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::identity::{TenantUid, project_name};
 use crate::issue::{Component, Issue};
-use crate::tenant::desired::secret_name;
+use crate::tenant::desired::{deletion_protected, secret_name};
 use crate::tenant::intent::class_not_found;
 use crate::tenant::observed::{ObservedState, SchemaTarget};
 use crate::tenant::reconciliation::Reconciliation;
@@ -19,10 +19,17 @@ use crate::tenant::reconciliation::Reconciliation;
 /// Bytes of the certificates' digest; enough to detect a change.
 const CA_DIGEST_BYTES: usize = 16;
 
-/// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone or
-/// has no valid UID.
+/// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone, has
+/// no valid UID, or is of a class of another controller.
 pub fn begin<'a>(ctx: &'a Context, cached: &CachedTenant) -> Option<Reconciliation<'a>> {
     let uid = TenantUid::parse(&cached.uid()?)?;
+    // Another controller reconciles the Tenant.
+    if ctx
+        .class(cached.class_name())
+        .is_some_and(|class| !ctx.serves(&class))
+    {
+        return None;
+    }
     // `cached` may be outdated or removed from the store by now, so read the store again.
     let latest = || {
         ctx.tenant(cached)
@@ -61,6 +68,13 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         class_has_finalizer: rec.state.class_has_finalizer
             || rec.class.as_deref().is_some_and(has_class_finalizer),
         suspended: tenant.spec.suspend,
+        deletion_protected: deletion_protected(
+            &tenant.spec,
+            rec.class.as_deref().map(|class| &class.spec),
+        ),
+        deletion_held: rec
+            .deletion_request()
+            .and_then(|request| ctx.deletion_holds.held(&tenant.spec.class_name, request)),
         orphan: tenant
             .annotations()
             .get(annotations::ORPHAN)

@@ -23,6 +23,10 @@ pub struct ObservedState {
     pub has_finalizer: bool,
     pub class_has_finalizer: bool,
     pub suspended: bool,
+    /// Whether the Tenant or its class refuses the Tenant's deletion.
+    pub deletion_protected: bool,
+    /// Why the deletion of the project waits for a confirmation.
+    pub deletion_held: Option<Issue>,
     /// Whether the `orphan` annotation allows removing the finalizer although the project remains.
     pub orphan: bool,
     /// The project that a user ordered to delete, with the annotation `delete-duplicate`.

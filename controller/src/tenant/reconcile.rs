@@ -74,6 +74,7 @@ pub async fn reconcile_once(cached: &CachedTenant, ctx: &Context) -> Option<Comp
 /// class.
 async fn ensure_class_loaded(ctx: &Context, name: &str) {
     if let Some(class) = ctx.class(name)
+        && ctx.serves(&class)
         && !ctx.migration_sources.is_current(&class)
         && let Err(error) = ctx.load_class(&class).await
     {
@@ -91,6 +92,9 @@ async fn run(rec: &mut Reconciliation<'_>) -> Completion {
         return released(rec);
     }
     for _ in 0..MAX_STEPS_PER_RECONCILE {
+        if rec.ctx.stopping.is_cancelled() {
+            return stopped();
+        }
         let observed = observe(rec);
         let step = plan(&rec.intent, &observed);
         debug!(step = step_name(&step), "planned step");
@@ -115,6 +119,15 @@ async fn run(rec: &mut Reconciliation<'_>) -> Completion {
     }
 }
 
+/// The process is shutting down. The next leader continues.
+fn stopped() -> Completion {
+    Completion {
+        retry_after: None,
+        outcome: ReconcileOutcome::Waiting,
+        reason: Reason::Progressing,
+    }
+}
+
 fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
     Completion {
@@ -132,15 +145,18 @@ async fn execute_step(
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
-    if calls_neon(step) {
-        check_account(rec).await?;
-    }
     // A Tenant that was ready reports a long step at its start. The status of any other already
-    // says that work is in progress.
-    let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
-    if let Some(issue) = progress(step).filter(|_| was_ready) {
+    // says that work is in progress, unless it has none yet: the first listing can take long.
+    let reports = match step {
+        Step::List { .. } => rec.status.phase.is_none(),
+        _ => is_true(&rec.status.conditions, ConditionType::Ready),
+    };
+    if let Some(issue) = progress(step).filter(|_| reports) {
         rec.save_status(observed, &StatusOutcome::InProgress(issue))
             .await?;
+    }
+    if calls_neon(step) {
+        check_account(rec).await?;
     }
     let mut result = apply(rec, observed, step)
         .instrument(info_span!("step", step = step_name(step)))
@@ -193,6 +209,31 @@ async fn check_account(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
     }
 }
 
+/// The outcome that a step reports which ends the reconciliation; `None` for other steps.
+fn terminal_outcome(step: &Step) -> Option<StatusOutcome> {
+    match step {
+        Step::UpToDate => Some(StatusOutcome::Ready),
+        Step::Suspended => Some(StatusOutcome::Suspended),
+        Step::Stalled(issue) => Some(StatusOutcome::Stalled(issue.clone())),
+        Step::Wait { issue, .. } => Some(StatusOutcome::InProgress(issue.clone())),
+        _ => None,
+    }
+}
+
+/// Whether a reconciliation would do anything: execute a step, or correct a status that another
+/// client wrote.
+pub fn has_work(rec: &mut Reconciliation<'_>) -> bool {
+    let observed = observe(rec);
+    let step = plan(&rec.intent, &observed);
+    let Some(outcome) = terminal_outcome(&step) else {
+        return true;
+    };
+    if outcome == StatusOutcome::Ready {
+        record_effective_spec(rec);
+    }
+    rec.next_status(&observed, &outcome) != rec.tenant.status.clone().unwrap_or_default()
+}
+
 /// Completes the reconciliation if the step is one that ends it.
 async fn finish_if_terminal(
     rec: &mut Reconciliation<'_>,
@@ -200,45 +241,34 @@ async fn finish_if_terminal(
     step: &Step,
 ) -> Option<Completion> {
     let stalled_interval = rec.ctx.config.reconcile.stalled_retry_interval;
-    let (status, completion) = match step {
-        Step::UpToDate => {
+    let status = terminal_outcome(step)?;
+    let completion = match step {
+        Step::Suspended => Completion {
+            retry_after: None,
+            outcome: ReconcileOutcome::Waiting,
+            reason: Reason::Suspended,
+        },
+        Step::Stalled(issue) => Completion {
+            retry_after: Some(stalled_interval),
+            outcome: ReconcileOutcome::Stalled,
+            reason: issue.reason,
+        },
+        Step::Wait { until, issue } => Completion {
+            retry_after: Some(until.map_or(stalled_interval, |until| {
+                duration_until(until, observed.now)
+            })),
+            outcome: ReconcileOutcome::Waiting,
+            reason: issue.reason,
+        },
+        _ => {
             record_effective_spec(rec);
-            let completion = Completion {
+            Completion {
                 // A change, a listing or the periodic resync triggers the next reconciliation.
                 retry_after: None,
                 outcome: ReconcileOutcome::Ready,
                 reason: Reason::ReconcileSucceeded,
-            };
-            (StatusOutcome::Ready, completion)
+            }
         }
-        Step::Suspended => {
-            let completion = Completion {
-                retry_after: None,
-                outcome: ReconcileOutcome::Waiting,
-                reason: Reason::Suspended,
-            };
-            (StatusOutcome::Suspended, completion)
-        }
-        Step::Stalled(issue) => {
-            let completion = Completion {
-                retry_after: Some(stalled_interval),
-                outcome: ReconcileOutcome::Stalled,
-                reason: issue.reason,
-            };
-            (StatusOutcome::Stalled(issue.clone()), completion)
-        }
-        Step::Wait { until, issue } => {
-            let wait = until.map_or(stalled_interval, |until| {
-                duration_until(until, observed.now)
-            });
-            let completion = Completion {
-                retry_after: Some(wait),
-                outcome: ReconcileOutcome::Waiting,
-                reason: issue.reason,
-            };
-            (StatusOutcome::InProgress(issue.clone()), completion)
-        }
-        _ => return None,
     };
     let had_ready_time = ready_ms(rec).is_some();
     if let Err(error) = rec.save_status(observed, &status).await {

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
 use crate::identity::TenantUid;
 use crate::issue::{Component, Issue};
+use crate::mass_deletion::DeletionRequest;
 use crate::migrations::MigrationSet;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
@@ -126,6 +127,15 @@ impl Reconciliation<'_> {
         self.tenant.metadata.deletion_timestamp.is_some()
     }
 
+    /// The Tenant's deletion, if it was requested.
+    pub fn deletion_request(&self) -> Option<DeletionRequest> {
+        let requested_at = self.tenant.metadata.deletion_timestamp.as_ref()?.0;
+        Some(DeletionRequest {
+            tenant: self.uid,
+            requested_at,
+        })
+    }
+
     /// A reference to the Tenant, for events.
     pub fn reference(&self) -> ObjectReference {
         self.tenant.object_ref(&())
@@ -168,14 +178,23 @@ impl Reconciliation<'_> {
         }
     }
 
+    /// The status that reports the outcome.
+    pub fn next_status(&self, observed: &ObservedState, outcome: &StatusOutcome) -> TenantStatus {
+        build_status(
+            self.status.clone(),
+            &self.with_way_out(outcome),
+            self.status_input(observed),
+        )
+    }
+
     /// Writes the status if it changed.
     pub async fn save_status(
         &mut self,
         observed: &ObservedState,
         outcome: &StatusOutcome,
     ) -> Result<(), ReconcileError> {
+        let next = self.next_status(observed, outcome);
         let outcome = &self.with_way_out(outcome);
-        let next = build_status(self.status.clone(), outcome, self.status_input(observed));
         self.report_readiness_change(&next, outcome);
         if self.tenant.status.as_ref() == Some(&next) {
             self.status = next;
@@ -192,8 +211,12 @@ impl Reconciliation<'_> {
     /// Adds to a deletion that cannot proceed how to complete it without the account.
     fn with_way_out(&self, outcome: &StatusOutcome) -> StatusOutcome {
         let add = |issue: &Issue| {
-            let expected = matches!(issue.reason, Reason::Deleting | Reason::VerifyingCreation);
-            if !self.deleting() || expected {
+            // The annotation does not override the protection.
+            let no_way_out = matches!(
+                issue.reason,
+                Reason::Deleting | Reason::VerifyingCreation | Reason::DeletionProtected
+            );
+            if !self.deleting() || no_way_out {
                 return issue.clone();
             }
             Issue {

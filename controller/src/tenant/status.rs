@@ -1,9 +1,9 @@
 //! Builds the status of a Tenant: `(recorded status, outcome) -> status`. Pure.
 //!
-//! Conditions follow kstatus: `Ready` is always present, `Reconciling` and `Stalled` only while
-//! they are true. Messages come from issues, which never contain a secret.
+//! Conditions follow kstatus: `Ready` is always present, `Reconciling`, `Stalled` and `Suspended`
+//! only while they are true. Messages come from issues, which never contain a secret.
 
-use crds::{ConditionType, Phase, Reason, TenantStatus, is_true, set_condition};
+use crds::{ConditionType, Phase, Reason, TenantStatus, find_condition, is_true, set_condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -57,13 +57,22 @@ pub fn build_status(
     input: StatusInput,
 ) -> TenantStatus {
     status.observed_generation = input.generation;
-    let mut conditions = vec![
-        (ConditionType::Ready, Some(readiness(&status, outcome))),
-        (
-            ConditionType::Available,
-            Some(availability(&status, outcome, input)),
-        ),
-    ];
+    let suspended = *outcome == StatusOutcome::Suspended;
+    let mut conditions = Vec::new();
+    if suspended && was_evaluated(&status, ConditionType::Ready) {
+        // The last result stays valid: nothing changes while the Tenant is suspended.
+        for condition in &mut status.conditions {
+            if condition.type_ == ConditionType::Ready.as_str() {
+                condition.observed_generation = input.generation;
+            }
+        }
+    } else {
+        conditions.push((ConditionType::Ready, Some(readiness(&status, outcome))));
+    }
+    conditions.push((
+        ConditionType::Available,
+        Some(availability(&status, outcome, input)),
+    ));
     conditions.extend(
         components(&status, outcome, input).map(|(condition, state)| (condition, Some(state))),
     );
@@ -75,12 +84,18 @@ pub fn build_status(
             _ => None,
         },
     ));
+    if !suspended {
+        conditions.push((
+            ConditionType::Stalled,
+            match outcome {
+                StatusOutcome::Stalled(issue) => Some(true_with(issue)),
+                _ => None,
+            },
+        ));
+    }
     conditions.push((
-        ConditionType::Stalled,
-        match outcome {
-            StatusOutcome::Stalled(issue) => Some(true_with(issue)),
-            _ => None,
-        },
+        ConditionType::Suspended,
+        suspended.then(|| ConditionState::new(true, Reason::Suspended, SUSPENDED_MESSAGE)),
     ));
     let now = Time(input.now);
     for (condition, state) in conditions {
@@ -100,6 +115,12 @@ pub fn build_status(
         record_time_to_ready(&mut status, input.now);
     }
     status
+}
+
+/// Whether the controller has given the condition a value. The API server creates a Tenant with
+/// `Ready=Unknown`.
+fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
+    find_condition(&status.conditions, kind).is_some_and(|condition| condition.status != "Unknown")
 }
 
 /// Whether a status reports that the database can be used.

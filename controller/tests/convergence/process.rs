@@ -14,6 +14,7 @@ use controller::config::{self, Config, HostInfo};
 use controller::context::{Context, NamespaceScope};
 use controller::events::Events;
 use controller::leadership::LeaderGuard;
+use controller::mass_deletion::DeletionHolds;
 use controller::migration_sources::MigrationSources;
 use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
@@ -113,10 +114,12 @@ impl Process {
             migrator: Arc::new(SimulatedDatabases(world.clone())),
             migration_permits: Semaphore::new(1),
             project_updates: Semaphore::new(1),
+            deletion_holds: DeletionHolds::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),
             guard: LeaderGuard::new(|| true),
             events: Events::discarded(),
             metrics: METRICS.clone(),
+            stopping: CancellationToken::new(),
             caches_synced: CancellationToken::new(),
             class_queue: Arc::default(),
         });

@@ -121,7 +121,8 @@ impl fmt::Display for ErrorKind {
 }
 
 /// Error of a failed call. Cheap to clone. It never contains a secret: no bodies, no query and no
-/// API key.
+/// API key. Equal errors of two calls have the same `Display`; the id of the request is in
+/// [`Error::request_id`].
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -162,7 +163,12 @@ impl Error {
     pub fn with_response(mut self, status: StatusCode, body: &ErrorBody) -> Self {
         self.0.status = Some(status);
         self.0.code = sanitize(&body.code);
-        self.0.message = sanitize(&body.message);
+        // Every retry has another request id; with it in the message, equal errors would differ.
+        let message = match body.request_id.as_deref() {
+            Some(id) if !id.is_empty() => &body.message.replace(id, "..."),
+            _ => &body.message,
+        };
+        self.0.message = sanitize(message);
         self
     }
 
@@ -243,7 +249,6 @@ impl fmt::Display for Error {
             status,
             code,
             message,
-            request_id,
             ..
         } = &*self.0;
         write!(f, "{route}: {}", kind.description())?;
@@ -252,8 +257,7 @@ impl fmt::Display for Error {
         }
         let status = status.map(|status| format!("status {}", status.as_u16()));
         let code = (!code.is_empty()).then(|| format!("code {code}"));
-        let request = request_id.map(|id| format!("request {id}"));
-        let facts: Vec<_> = [status, code, request].into_iter().flatten().collect();
+        let facts: Vec<_> = [status, code].into_iter().flatten().collect();
         if !facts.is_empty() {
             write!(f, " ({})", facts.join(", "))?;
         }
@@ -324,11 +328,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_includes_the_message_of_the_api_and_omits_the_source() {
+    fn display_includes_the_message_of_the_api_and_omits_the_source_and_the_request_id() {
         let body = ErrorBody {
             code: "PROJECTS_LIMIT_EXCEEDED".into(),
-            message: "projects limit\nexceeded".into(),
-            request_id: None,
+            message: "projects limit\nexceeded by request 4d06".into(),
+            request_id: Some("4d06".into()),
         };
         let error = Error::new(Route::CreateProject, ErrorKind::LimitExceeded)
             .with_response(StatusCode::UNPROCESSABLE_ENTITY, &body)
@@ -336,8 +340,8 @@ mod tests {
             .with_source(std::io::Error::other("the cause"));
         assert_eq!(
             error.to_string(),
-            "create_project: an account limit is reached: projects limit exceeded \
-             (status 422, code PROJECTS_LIMIT_EXCEEDED, request 00000000-0000-0000-0000-000000000000)"
+            "create_project: an account limit is reached: projects limit exceeded by request ... \
+             (status 422, code PROJECTS_LIMIT_EXCEEDED)"
         );
         assert_eq!(error.source().unwrap().to_string(), "the cause");
     }

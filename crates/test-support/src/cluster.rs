@@ -226,6 +226,8 @@ impl Cluster {
                 "caBundle": self.emulator().ca_pem(),
             },
             "defaults": {"region": REGION},
+            // The tests of a cluster share the class and delete many Tenants at once.
+            "massDeletion": {"maxPercentPerMinute": 100},
         })
     }
 

@@ -85,6 +85,31 @@ fn the_spec_is_required_for_classes_only() {
 }
 
 #[test]
+fn an_object_without_a_status_is_not_current_for_kstatus() {
+    for mut crd in definitions() {
+        let default = schemas(&mut crd)
+            .find_map(|root| property(root, "status")?.default.clone())
+            .expect("a default");
+        let status: crate::TenantClassStatus = serde_json::from_value(default.0).expect("a status");
+        assert_eq!(status.observed_generation, Some(-1));
+        let ready = crate::find_condition(&status.conditions, ConditionType::Ready);
+        assert_eq!(ready.expect("a condition").status, "Unknown");
+    }
+}
+
+#[test]
+fn helm_and_argo_cd_keep_the_definitions() {
+    for crd in definitions() {
+        let annotations = crd.metadata.annotations.expect("annotations");
+        assert_eq!(annotations["helm.sh/resource-policy"], "keep");
+        assert_eq!(
+            annotations["argocd.argoproj.io/sync-options"],
+            "Delete=false,Prune=false"
+        );
+    }
+}
+
+#[test]
 fn the_default_spec_equals_the_default_of_the_rust_type() {
     let mut crd = tenant_crd();
     let default = schemas(&mut crd)

@@ -113,6 +113,7 @@ proptest! {
             prop_assert!(url.fragment().is_none());
             let query: Map<Cow<'_, str>, Cow<'_, str>> = url.query_pairs().collect();
             prop_assert_eq!(query.get("sslmode").map(AsRef::as_ref), Some(SSL_MODE));
+            prop_assert_eq!(query.get("channel_binding").map(AsRef::as_ref), Some("require"));
             prop_assert_eq!(query.get("options").map(|o| o.clone().into_owned()), options);
             prop_assert_eq!(decode(url.path()), format!("/{database}"));
         }

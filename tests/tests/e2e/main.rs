@@ -12,6 +12,7 @@ mod lifecycle;
 mod migrations;
 mod plans;
 mod replicas;
+mod safeguards;
 mod secret_leaks;
 mod secrets;
 mod suspend;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         // The slowest tests run first.
         replicas::tests(),
         data_safety::restarting(),
+        safeguards::tests(),
         deletion::tests(),
         data_safety::tests(),
         validation::tests(),

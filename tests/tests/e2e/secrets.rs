@@ -1,12 +1,14 @@
 //! The connection Secret is restored after a change, and Secrets of other owners are never changed.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
+use sqlx::Connection as _;
 use test_support::scenario::{is_available, project_id, secret_text};
 use test_support::{Scenario, timeouts, wait};
 
@@ -15,6 +17,7 @@ test_support::tests![
     a_changed_key_is_restored,
     a_secret_of_another_owner_is_never_changed,
     additions_of_others_to_the_secret_are_kept,
+    every_driver_connects_with_the_uris_as_they_are,
 ];
 
 const SECRET: &str = "acme-connection";
@@ -183,5 +186,51 @@ async fn additions_of_others_to_the_secret_are_kept(scenario: &Scenario) -> Resu
         secret_text(&secret)?.get("theirs").map(String::as_str) == Some("kept"),
         "the key was removed"
     );
+    Ok(())
+}
+
+/// With nothing but the URI, and for node-postgres, which always verifies the certificate, the CA.
+async fn every_driver_connects_with_the_uris_as_they_are(scenario: &Scenario) -> Result<()> {
+    const STATEMENT: &str = "select 'answer ' || 6 * 7";
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let data = scenario.secret_data(&tenant).await?;
+    let tools = std::env::var_os("NEON_TOOLS")
+        .map(std::path::PathBuf::from)
+        .context("NEON_TOOLS is not set: run `make test`")?;
+    let ca = scenario.cluster().folder().join("drivers-ca.crt");
+    std::fs::write(&ca, data.get(keys::CA_CRT).context("no ca.crt")?)?;
+    let scripts = local_stack::repository().join("tests/neon-tools");
+    for key in [keys::URI, keys::POOLED_URI] {
+        let uri = data.get(key).with_context(|| format!("no {key}"))?;
+        ensure!(
+            uri.contains("sslmode=require&channel_binding=require"),
+            "{key} has another form"
+        );
+        let mut psql = Command::new(scenario.cluster().psql());
+        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command"]);
+        psql.args([STATEMENT, uri]);
+        let mut psycopg = Command::new("python3");
+        psycopg.arg(scripts.join("query.py")).args([uri, STATEMENT]);
+        psycopg.env("PYTHONPATH", tools.join("python"));
+        let mut node = Command::new("node");
+        node.arg(scripts.join("query.mjs")).args([uri, STATEMENT]);
+        node.env("NODE_EXTRA_CA_CERTS", &ca);
+        for (driver, mut command) in [
+            ("psql", psql),
+            ("psycopg", psycopg),
+            ("node-postgres", node),
+        ] {
+            command.env("NEON_TOOLS", &tools);
+            let answer = test_support::command::output(command)
+                .await
+                .with_context(|| format!("{driver} with {key}"))?;
+            ensure!(answer.trim() == "answer 42", "{driver}: {answer}");
+        }
+        // sqlx verifies nothing with `sslmode=require`.
+        let mut sqlx = sqlx::PgConnection::connect(uri).await.context("sqlx")?;
+        let answer: String = sqlx::query_scalar(STATEMENT).fetch_one(&mut sqlx).await?;
+        sqlx.close().await?;
+        ensure!(answer == "answer 42", "sqlx: {answer}");
+    }
     Ok(())
 }

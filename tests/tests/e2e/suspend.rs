@@ -22,10 +22,16 @@ async fn wait_until_suspended(scenario: &Scenario, name: &str) -> Result<()> {
             })
         })
         .await?;
-    let ready = condition(&tenant, ConditionType::Ready);
+    let suspended = condition(&tenant, ConditionType::Suspended);
     ensure!(
-        ready.is_some_and(|ready| ready.status == "False" && ready.reason == "Suspended"),
-        "{ready:?}"
+        suspended.is_some_and(|suspended| suspended.status == "True"),
+        "{suspended:?}"
+    );
+    let ready = condition(&tenant, ConditionType::Ready);
+    let was_ready = status(&tenant).is_some_and(|status| status.project.is_some());
+    ensure!(
+        ready.is_some_and(|ready| (ready.status == "True") == was_ready),
+        "the last result is lost: {ready:?}"
     );
     Ok(())
 }

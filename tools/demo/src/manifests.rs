@@ -35,6 +35,9 @@ pub(crate) async fn install_chart(cluster: &Cluster, log: &Path) -> Result<Contr
         "--namespace",
         SYSTEM_NAMESPACE,
         "--create-namespace",
+        // The demo runs the program of the image as a process.
+        "--set",
+        "image.repository=tenant-controller",
     ]))
     .await?;
     wait_for_crds(cluster).await?;

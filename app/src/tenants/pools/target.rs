@@ -17,6 +17,10 @@ const APPLICATION_NAME: &str = "chat-app";
 /// per query and never close it.
 const MAX_PREPARED_STATEMENTS: usize = 64;
 
+/// sqlx does not support channel binding and would log a warning for every pool. The app verifies the
+/// server's certificate instead.
+const UNSUPPORTED_PARAMETER: &str = "channel_binding";
+
 /// Why a Secret cannot be used. The messages never contain the Secret's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidConnectionSecret {
@@ -43,7 +47,8 @@ impl ConnectionTarget {
     }
 
     fn new(pooled_uri: &str, ca_pem: Option<&str>) -> Result<Self, InvalidConnectionSecret> {
-        let url = Url::parse(pooled_uri).map_err(|_| InvalidConnectionSecret::InvalidUri)?;
+        let mut url = Url::parse(pooled_uri).map_err(|_| InvalidConnectionSecret::InvalidUri)?;
+        remove_parameter(&mut url, UNSUPPORTED_PARAMETER);
         let has_all = matches!(url.scheme(), "postgres" | "postgresql")
             && url.host_str().is_some_and(|host| !host.is_empty())
             && !url.username().is_empty()
@@ -79,6 +84,15 @@ impl ConnectionTarget {
     }
 }
 
+fn remove_parameter(url: &mut Url, name: &str) {
+    let query = url.query().unwrap_or_default();
+    // Without decoding the others: in a connection string, `+` is not a space.
+    let is_other = |pair: &&str| pair.split('=').next() != Some(name);
+    let others: Vec<&str> = query.split('&').filter(is_other).collect();
+    let query = others.join("&");
+    url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
+}
+
 impl fmt::Debug for ConnectionTarget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -92,7 +106,7 @@ impl fmt::Debug for ConnectionTarget {
 mod tests {
     use super::*;
 
-    const URI: &str = "postgresql://neondb_owner:quiet%2Fpass@ep-a-pooler.eu.neon.tech:5432/neondb?sslmode=require&options=endpoint%3Dep-a-pooler";
+    const URI: &str = "postgresql://neondb_owner:quiet%2Fpass@ep-a-pooler.eu.neon.tech:5432/neondb?sslmode=require&channel_binding=require&options=endpoint%3Dep-a-pooler";
 
     #[test]
     fn the_servers_certificate_is_always_verified() {
@@ -102,6 +116,20 @@ mod tests {
         assert_eq!(options.get_host(), "ep-a-pooler.eu.neon.tech");
         assert_eq!(options.get_options(), Some("endpoint=ep-a-pooler"));
         assert_eq!(options.get_application_name(), Some("chat-app"));
+    }
+
+    #[test]
+    fn only_the_given_parameter_is_removed() {
+        for (query, expected) in [
+            ("?channel_binding=require", ""),
+            ("?a=1&channel_binding=require&b=x%20+y", "?a=1&b=x%20+y"),
+            ("?my_channel_binding=1", "?my_channel_binding=1"),
+            ("", ""),
+        ] {
+            let mut url = Url::parse(&format!("postgresql://r:p@h/d{query}")).expect("a URL");
+            remove_parameter(&mut url, UNSUPPORTED_PARAMETER);
+            assert_eq!(url.as_str(), format!("postgresql://r:p@h/d{expected}"));
+        }
     }
 
     #[test]

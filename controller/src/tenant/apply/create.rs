@@ -28,6 +28,9 @@ const SEND_WINDOW: Duration = Duration::from_secs(10);
 /// Requests without an answer that the status keeps.
 const MAX_LOST_CREATIONS: usize = 8;
 
+/// Resolution of `metadata.creationTimestamp`.
+const CREATION_RESOLUTION: Duration = Duration::from_secs(1);
+
 /// Records the intent, then creates the project.
 ///
 /// This order makes a crash harmless: the recorded intent says under which name a project may exist
@@ -141,10 +144,21 @@ fn add(time: Timestamp, duration: Duration) -> Timestamp {
 
 fn start_timings(rec: &mut Reconciliation<'_>) {
     let now = rec.ctx.clock.now();
+    let created = rec.tenant.metadata.creation_timestamp.as_ref();
+    let started_at = started_at(created.map(|time| time.0), now);
     rec.status.timings.get_or_insert_with(|| Timings {
-        started_at: Some(MicroTime(now)),
+        started_at: Some(MicroTime(started_at)),
         ..Timings::default()
     });
+}
+
+/// When a Tenant was created, as precisely as it is known: the API server records whole seconds, so
+/// it was created within the second that begins at `created`.
+fn started_at(created: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    match created {
+        Some(created) => now.min(add(created, CREATION_RESOLUTION)),
+        None => now,
+    }
 }
 
 /// Plans of Neon reject settings that they do not offer, even at their default values, so the request
@@ -329,5 +343,19 @@ fn record_project(
             .started_at
             .as_ref()
             .map(|start| millis_between(start.0, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_ready_counts_from_the_creation_within_a_second() {
+        let at = |ms: i64| Timestamp::from_millisecond(1_000_000 + ms).unwrap();
+        let created = Some(at(0));
+        assert_eq!(started_at(created, at(250)), at(250));
+        assert_eq!(started_at(created, at(90_000)), at(1_000));
+        assert_eq!(started_at(None, at(250)), at(250));
     }
 }

@@ -1,6 +1,8 @@
 //! Inspects, updates, recovers and deletes a project.
 
 use crds::{Reason, Tenant};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::{DefaultEndpointSettings, Endpoint, UpdateEndpoint, UpdateProject};
@@ -70,6 +72,7 @@ pub(super) async fn delete_project(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
+    admit_deletion(rec)?;
     match account.client().delete_project(id).await {
         Ok(_) => rec.publish_event(
             Reason::ProjectDeleted,
@@ -110,6 +113,27 @@ fn unknown_project(id: &ProjectId) -> ReconcileError {
              check that the class's API key belongs to the account that owns the project"
         ),
     )
+}
+
+/// Fails if the deletion is part of a mass deletion that no user has confirmed.
+fn admit_deletion(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
+    let (ctx, Some(class), Some(request)) = (rec.ctx, &rec.class, rec.deletion_request()) else {
+        return Ok(());
+    };
+    let name = class.name_any();
+    let admitted = ctx.deletion_holds.admit(
+        &name,
+        class.spec.mass_deletion,
+        request,
+        ctx.pending_deletions(&name),
+        ctx.tenants_of(&name).count(),
+        ctx.clock.now(),
+    );
+    admitted.map_err(|issue| {
+        // The class reports the hold.
+        ctx.class_queue.enqueue(ObjectRef::from_obj(&**class));
+        issue.into()
+    })
 }
 
 /// Reads a project that the listing lacks by its id, and recovers it if it was deleted.

@@ -1,6 +1,7 @@
-//! Compute size and quota of a Tenant, checked against Neon's bounds and the class's limits.
+//! Compute size, suspend timeout, restore window and quota of a Tenant, checked against Neon's bounds
+//! and the class's limits.
 
-use crds::{Reason, TenantClassSpec, TenantSpec};
+use crds::{Compute, Reason, TenantClassSpec, TenantSpec};
 use neon_client::model::{ComputeUnits, Quota};
 
 use super::{ComputeSettings, exceeded, invalid};
@@ -14,6 +15,12 @@ const MIN_CU: f64 = 0.25;
 const MAX_AUTOSCALING_CU: f64 = 16.0;
 /// Largest difference between the minimum and the maximum size, in CU; a limit of Neon as well.
 const MAX_AUTOSCALING_SPAN_CU: f64 = 8.0;
+/// Neon's default suspend timeout, which a timeout of 0 stands for.
+const DEFAULT_SUSPEND_TIMEOUT_SECONDS: i64 = 300;
+/// The suspend timeout of a compute that is never suspended.
+const NEVER_SUSPENDED: i64 = -1;
+/// Neon's default restore window.
+const DEFAULT_HISTORY_RETENTION_SECONDS: i64 = 86_400;
 
 pub(super) fn compute(
     spec: &TenantSpec,
@@ -75,10 +82,69 @@ pub(super) fn compute(
     Ok(ComputeSettings {
         min: units("spec.compute.minCU", min)?,
         max: units("spec.compute.maxCU", max)?,
-        suspend_timeout_seconds: own
-            .suspend_timeout_seconds
-            .or(defaults.suspend_timeout_seconds),
+        suspend_timeout_seconds: suspend_timeout(spec, class)?,
     })
+}
+
+fn suspend_timeout(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Option<i64>, Issue> {
+    let chosen = |compute: Option<Compute>| compute.and_then(|it| it.suspend_timeout_seconds);
+    let chosen = chosen(spec.compute).or_else(|| chosen(class.defaults.compute));
+    let (min, max) = (
+        class.limits.min_suspend_timeout_seconds,
+        class.limits.max_suspend_timeout_seconds,
+    );
+    let Some(chosen) = chosen else {
+        // Neon's default, unless a limit excludes it.
+        let allowed = DEFAULT_SUSPEND_TIMEOUT_SECONDS
+            .min(max.unwrap_or(i64::MAX))
+            .max(min.unwrap_or(0));
+        return Ok((allowed != DEFAULT_SUSPEND_TIMEOUT_SECONDS).then_some(allowed));
+    };
+    let seconds = match chosen {
+        NEVER_SUSPENDED => i64::MAX,
+        0 => DEFAULT_SUSPEND_TIMEOUT_SECONDS,
+        seconds => seconds,
+    };
+    let described = match chosen {
+        NEVER_SUSPENDED => "-1 (never)".to_owned(),
+        0 => format!("0 (Neon's default of {DEFAULT_SUSPEND_TIMEOUT_SECONDS})"),
+        seconds => seconds.to_string(),
+    };
+    match (min, max) {
+        (_, Some(max)) if seconds > max => Err(exceeded(format!(
+            "compute.suspendTimeoutSeconds {described} is above the maximum of TenantClass {}: use {max} or less",
+            spec.class_name
+        ))),
+        (Some(min), _) if seconds < min => Err(exceeded(format!(
+            "compute.suspendTimeoutSeconds {described} is below the minimum of TenantClass {}: use {min} or more",
+            spec.class_name
+        ))),
+        _ => Ok(Some(chosen)),
+    }
+}
+
+/// The restore window in seconds; `None` leaves Neon's default.
+pub(super) fn history_retention(
+    spec: &TenantSpec,
+    class: &TenantClassSpec,
+) -> Result<Option<u32>, Issue> {
+    let limit = class.limits.max_history_retention_seconds;
+    let chosen = spec
+        .history_retention_seconds
+        .or(class.defaults.history_retention_seconds)
+        .or(limit.filter(|limit| *limit < DEFAULT_HISTORY_RETENTION_SECONDS));
+    if let (Some(chosen), Some(limit)) = (chosen, limit)
+        && chosen > limit
+    {
+        return Err(exceeded(format!(
+            "historyRetentionSeconds {chosen} is above the maximum of TenantClass {}: use {limit} or less",
+            spec.class_name
+        )));
+    }
+    chosen
+        .map(u32::try_from)
+        .transpose()
+        .map_err(|error| invalid("spec.historyRetentionSeconds", &error))
 }
 
 fn check_autoscaling(min: f64, max: f64) -> Result<(), Issue> {

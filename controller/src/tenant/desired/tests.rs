@@ -35,6 +35,38 @@ fn class() -> TenantClassSpec {
         adoption: Adoption::default(),
         deletion_policy: None,
         migrations: Migrations::default(),
+        controller_name: crds::DEFAULT_CONTROLLER_NAME.to_owned(),
+        deletion_protection: false,
+        mass_deletion: crds::MassDeletion::default(),
+    }
+}
+
+#[test]
+fn a_tenants_own_deletion_protection_takes_precedence_over_the_classs() {
+    let protected = |own: Option<bool>, class_default: Option<bool>| {
+        let spec = TenantSpec {
+            deletion_protection: own,
+            ..TenantSpec::default()
+        };
+        let class = class_default.map(|deletion_protection| TenantClassSpec {
+            deletion_protection,
+            ..class()
+        });
+        deletion_protected(&spec, class.as_ref())
+    };
+    for (own, class_default, expected) in [
+        (None, None, false),
+        (None, Some(false), false),
+        (None, Some(true), true),
+        (Some(false), Some(true), false),
+        (Some(true), Some(false), true),
+        (Some(true), None, true),
+    ] {
+        assert_eq!(
+            protected(own, class_default),
+            expected,
+            "{own:?} {class_default:?}"
+        );
     }
 }
 
@@ -391,6 +423,81 @@ fn a_limit_of_the_class_is_the_default_of_an_empty_spec() {
 }
 
 #[test]
+fn suspend_timeouts_are_limited_including_neons_default_and_never() {
+    let resolve = |timeout: Option<i64>, min: Option<i64>, max: Option<i64>| {
+        let mut class = class();
+        class.limits.min_suspend_timeout_seconds = min;
+        class.limits.max_suspend_timeout_seconds = max;
+        let spec = TenantSpec {
+            compute: Some(compute_of(None, None, timeout)),
+            ..TenantSpec::default()
+        };
+        resolve_desired(NAME, &spec, &class, None)
+            .map(|desired| desired.compute.suspend_timeout_seconds)
+            .map_err(|issue| issue.reason)
+    };
+    let exceeded = Err(Reason::ClassLimitExceeded);
+    assert_eq!(resolve(Some(-1), None, None), Ok(Some(-1)));
+    assert_eq!(resolve(Some(-1), None, Some(604_800)), exceeded);
+    assert_eq!(resolve(Some(-1), Some(600), None), Ok(Some(-1)));
+    assert_eq!(resolve(Some(0), None, Some(120)), exceeded);
+    assert_eq!(resolve(Some(0), Some(600), None), exceeded);
+    assert_eq!(resolve(Some(0), Some(60), Some(300)), Ok(Some(0)));
+    assert_eq!(resolve(Some(301), None, Some(300)), exceeded);
+    assert_eq!(resolve(None, None, Some(120)), Ok(Some(120)));
+    assert_eq!(resolve(None, Some(600), None), Ok(Some(600)));
+    assert_eq!(resolve(None, Some(60), Some(600)), Ok(None));
+}
+
+#[test]
+fn the_restore_window_is_limited() {
+    let resolve = |chosen: Option<i64>, limit: i64| {
+        let mut class = class();
+        class.limits.max_history_retention_seconds = Some(limit);
+        let spec = TenantSpec {
+            history_retention_seconds: chosen,
+            ..TenantSpec::default()
+        };
+        resolve_desired(NAME, &spec, &class, None)
+            .map(|desired| desired.history_retention_seconds)
+            .map_err(|issue| issue.reason)
+    };
+    assert_eq!(resolve(Some(3_601), 3_600), Err(Reason::ClassLimitExceeded));
+    assert_eq!(resolve(Some(0), 3_600), Ok(Some(0)));
+    assert_eq!(
+        resolve(None, 3_600),
+        Ok(Some(3_600)),
+        "below Neon's default"
+    );
+    assert_eq!(resolve(None, 604_800), Ok(None), "Neon's default");
+}
+
+#[test]
+fn addresses_outside_the_classs_limit_are_refused() {
+    let resolve = |chosen: Option<&[&str]>| {
+        let mut class = class();
+        class.limits.allowed_ips =
+            Some(vec!["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()]);
+        let spec = TenantSpec {
+            allowed_ips: chosen.map(|ips| ips.iter().map(ToString::to_string).collect()),
+            ..TenantSpec::default()
+        };
+        resolve_desired(NAME, &spec, &class, None)
+            .map(|desired| desired.allowed_ips.unwrap_or_default().join(" "))
+            .map_err(|issue| issue.reason)
+    };
+    let exceeded = Err(Reason::ClassLimitExceeded);
+    assert_eq!(resolve(Some(&[])), exceeded, "empty allows every address");
+    assert_eq!(resolve(Some(&["0.0.0.0/0"])), exceeded);
+    assert_eq!(resolve(Some(&["192.0.2.1", "198.51.100.1"])), exceeded);
+    assert_eq!(
+        resolve(Some(&["192.0.2.1", "2001:db8::1"])),
+        Ok("192.0.2.1 2001:db8::1".to_owned())
+    );
+    assert_eq!(resolve(None), Ok("192.0.2.0/24 2001:db8::/32".to_owned()));
+}
+
+#[test]
 fn a_value_equal_to_the_limit_is_allowed() {
     let desired = resolve_with(|spec, class| {
         class.limits = ClassLimits {
@@ -402,8 +509,14 @@ fn a_value_equal_to_the_limit_is_allowed() {
                 active_time_seconds: Some(100),
                 ..crds::Quota::default()
             }),
+            min_suspend_timeout_seconds: Some(300),
+            max_suspend_timeout_seconds: Some(300),
+            max_history_retention_seconds: Some(3_600),
+            allowed_ips: Some(vec!["192.0.2.0/24".to_owned()]),
         };
-        spec.compute = Some(compute_of(Some(0.5), Some(2.0), None));
+        spec.history_retention_seconds = Some(3_600);
+        spec.allowed_ips = Some(vec!["192.0.2.0/24".to_owned()]);
+        spec.compute = Some(compute_of(Some(0.5), Some(2.0), Some(300)));
         spec.quota = Some(crds::Quota {
             active_time_seconds: Some(100),
             ..crds::Quota::default()

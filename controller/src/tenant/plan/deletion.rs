@@ -1,7 +1,7 @@
 //! Plans the deletion of a Tenant. It waits only for the account, and for certainty about a
 //! creation request whose answer was lost.
 
-use crds::DeletionPolicy;
+use crds::{DeletionPolicy, Reason};
 use neon_client::ids::ProjectId;
 
 use super::duplicates::{is_unused_request, plan_duplicates_of_deleted};
@@ -9,9 +9,13 @@ use super::{
     LIST_IF_NEVER_LISTED, ReleaseReason, Step, invalid_project_id, resolve_pending_creation,
     wait_or_stall,
 };
+use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
 
 pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) -> Step {
+    if observed.deletion_protected {
+        return Step::Stalled(deletion_protected());
+    }
     let status = &observed.status;
     let pending = status.creation.is_some();
     // `Retain` protects data. A project that a lost answer may have left behind has none, and it
@@ -42,11 +46,23 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
         return step;
     }
     match recorded.or_else(|| marked_project(observed)) {
-        Some(project) => Step::DeleteProject(project),
+        Some(project) => match &observed.deletion_held {
+            Some(issue) => Step::Stalled(issue.clone()),
+            None => Step::DeleteProject(project),
+        },
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
             .unwrap_or(Step::RemoveFinalizer(ReleaseReason::Deleted)),
     }
+}
+
+fn deletion_protected() -> Issue {
+    Issue::new(
+        Component::Project,
+        Reason::DeletionProtected,
+        "the Tenant is protected from deletion: to delete it, set spec.deletionProtection to false; to keep its \
+         project, set spec.deletionPolicy to Retain as well",
+    )
 }
 
 /// The deletion of a Tenant with policy `Retain` while the outcome of its creation request is

@@ -1,6 +1,7 @@
 //! The status that follows from each outcome: conditions, phase, and what remains unchanged.
 
 mod properties;
+mod states;
 
 use crds::{Binding, Connection, ProjectStatus, SchemaStatus, Timings, find_condition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -166,6 +167,67 @@ fn stalled_and_reconciling_exclude_each_other() {
 }
 
 #[test]
+fn a_suspended_tenant_keeps_its_last_result() {
+    let suspended = |before: TenantStatus| {
+        let input = StatusInput {
+            generation: Some(8),
+            ..input(true, true, 200)
+        };
+        build_status(before, &StatusOutcome::Suspended, input)
+    };
+    let after_ready = suspended(ready());
+    assert_eq!(
+        conditions(&after_ready),
+        [
+            "Available=True/ReconcileSucceeded",
+            "CredentialsReady=True/ReconcileSucceeded",
+            "ProjectReady=True/ReconcileSucceeded",
+            "Ready=True/ReconcileSucceeded",
+            "SchemaReady=True/ReconcileSucceeded",
+            "Suspended=True/Suspended",
+        ]
+    );
+    assert_eq!(after_ready.observed_generation, Some(8));
+    let ready_condition = condition(&after_ready, ConditionType::Ready);
+    assert_eq!(ready_condition.observed_generation, Some(8));
+    assert_eq!(ready_condition.last_transition_time.0, at(100));
+
+    let stalled = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed));
+    let after_stalled = suspended(build_status(complete(), &stalled, input(true, false, 100)));
+    assert!(is_true(&after_stalled.conditions, ConditionType::Stalled));
+    let migrating = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
+    let in_progress = build_status(complete(), &migrating, input(true, false, 100));
+    let after_progress = suspended(in_progress);
+    assert_eq!(
+        find_condition(&after_progress.conditions, ConditionType::Reconciling),
+        None
+    );
+    assert_eq!(
+        condition(&after_progress, ConditionType::Ready).reason,
+        "Migrating"
+    );
+
+    let resumed = build_status(after_ready, &StatusOutcome::Ready, input(true, true, 300));
+    assert_eq!(conditions(&resumed), conditions(&ready()));
+}
+
+#[test]
+fn a_tenant_that_was_never_reconciled_is_not_ready_while_it_is_suspended() {
+    let created: TenantStatus = serde_json::from_value(serde_json::json!({
+        "observedGeneration": -1,
+        "conditions": [{
+            "type": "Ready", "status": "Unknown", "reason": "Waiting", "message": "waiting for the controller",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }],
+    }))
+    .unwrap();
+    let status = build_status(created, &StatusOutcome::Suspended, input(false, false, 100));
+    let ready = condition(&status, ConditionType::Ready);
+    assert_eq!((&*ready.status, &*ready.reason), ("False", "Suspended"));
+    assert_eq!(ready.last_transition_time.0, at(100));
+}
+
+#[test]
 fn each_outcome_has_its_phase() {
     let of = |component, reason| issue(component, reason);
     let rows = [
@@ -228,7 +290,6 @@ fn a_usable_tenant_remains_available_when_a_change_cannot_be_applied() {
         StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject)),
         StatusOutcome::InProgress(issue(Component::Project, Reason::RateLimited)),
         StatusOutcome::Stalled(issue(Component::Project, Reason::ApiKeyInvalid)),
-        StatusOutcome::Suspended,
     ];
     for outcome in outcomes {
         let status = build_status(ready(), &outcome, input(true, false, 200));

@@ -188,6 +188,8 @@ impl Release<'_> {
             config[name] = value.clone();
         }
         json!({
+            // The program of the image runs as a process.
+            "image": {"repository": "chat-app"},
             "publicUrl": Self::public_url(self.port),
             "tenantsNamespace": self.tenants_namespace,
             "config": config,

@@ -80,6 +80,16 @@ impl Cluster {
         }
     }
 
+    /// Whether the readiness probe of a controller succeeds.
+    pub async fn is_ready(&self, name: &str) -> Result<bool> {
+        let controllers = self.controllers.lock().await;
+        let controller = controllers.get(name);
+        let url = controller
+            .with_context(|| format!("the controller {name} is not running"))?
+            .url("/readyz");
+        Ok(reqwest::get(url).await?.status().is_success())
+    }
+
     /// The concatenated `/metrics` of all running controllers.
     pub async fn metrics(&self) -> Result<String> {
         let mut all = String::new();

@@ -158,6 +158,39 @@ fn the_delete_policy_has_a_step_for_each_state() {
 }
 
 #[test]
+fn a_protected_tenant_is_not_deleted_whatever_its_policy() {
+    for (description, mut observed) in every_state() {
+        observed.deletion_protected = true;
+        observed.orphan = true;
+        for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
+            let step = delete(policy, &observed);
+            assert!(
+                matches!(&step, Step::Stalled(issue) if issue.reason == Reason::DeletionProtected),
+                "{description}: {step:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_held_deletion_deletes_no_project_and_releases_a_retained_one() {
+    for (description, mut observed) in every_state() {
+        let unheld = [DeletionPolicy::Delete, DeletionPolicy::Retain]
+            .map(|policy| delete(policy, &observed));
+        observed.deletion_held = Some(issue(Reason::MassDeletion));
+        let held = [DeletionPolicy::Delete, DeletionPolicy::Retain]
+            .map(|policy| delete(policy, &observed));
+        for (unheld, held) in unheld.into_iter().zip(held) {
+            let expected = match unheld {
+                Step::DeleteProject(_) => Step::Stalled(issue(Reason::MassDeletion)),
+                other => other,
+            };
+            assert_eq!(held, expected, "{description}");
+        }
+    }
+}
+
+#[test]
 fn only_the_account_can_delay_a_deletion() {
     let obstacles: [fn(&mut ObservedState); 7] = [
         |observed| observed.suspended = true,

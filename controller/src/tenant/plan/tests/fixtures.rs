@@ -165,6 +165,8 @@ pub(super) fn up_to_date() -> ObservedState {
         },
         has_finalizer: true,
         suspended: false,
+        deletion_protected: false,
+        deletion_held: None,
         orphan: false,
         delete_duplicate: None,
         reconcile_at: None,

@@ -146,6 +146,8 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
                 secret,
                 has_finalizer,
                 suspended,
+                deletion_protected: false,
+                deletion_held: None,
                 orphan,
                 class_has_finalizer,
                 compute: inspected.then(|| observed_compute(compute_settings(8))),

@@ -65,7 +65,7 @@ proptest! {
         prop_assert_eq!(kinds.len(), count, "each type occurs once");
         prop_assert!(find_condition(&status.conditions, ConditionType::Ready).is_some());
         prop_assert!(status.conditions.iter().all(|condition| !condition.reason.is_empty()));
-        for abnormal in [ConditionType::Reconciling, ConditionType::Stalled] {
+        for abnormal in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::Suspended] {
             let present = find_condition(&status.conditions, abnormal).is_some();
             prop_assert_eq!(present, is_true(&status.conditions, abnormal), "present only while true");
         }
