@@ -137,14 +137,14 @@ pub struct Lease {
     #[arg(long = "lease-identity", value_name = "TEXT", value_parser = identity)]
     pub identity: String,
     /// How long an unrenewed Lease keeps other replicas from taking it, in whole seconds from 2s to 10m
-    #[arg(long = "lease-duration", value_name = "DURATION", default_value = "15s", value_parser = values::whole_seconds(2 * SECOND..=10 * MINUTE))]
+    #[arg(long = "lease-duration", value_name = "DURATION", default_value = "30s", value_parser = values::whole_seconds(2 * SECOND..=10 * MINUTE))]
     pub duration: Duration,
     /// How long the holder keeps acting without a renewal, from 500ms to 9m. Together with
     /// lease-retry-interval it must not exceed lease-duration
-    #[arg(long = "lease-renew-deadline", value_name = "DURATION", default_value = "10s", value_parser = values::duration(500 * MS..=9 * MINUTE))]
+    #[arg(long = "lease-renew-deadline", value_name = "DURATION", default_value = "20s", value_parser = values::duration(500 * MS..=9 * MINUTE))]
     pub renew_deadline: Duration,
     /// Time between two attempts to take or renew the Lease, from 100ms to 1m
-    #[arg(long = "lease-retry-interval", value_name = "DURATION", default_value = "2s", value_parser = values::duration(100 * MS..=MINUTE))]
+    #[arg(long = "lease-retry-interval", value_name = "DURATION", default_value = "3s", value_parser = values::duration(100 * MS..=MINUTE))]
     pub retry_interval: Duration,
 }
 

@@ -14,6 +14,7 @@ import (
 	fluxstatus "github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/yaml"
 )
@@ -37,7 +38,7 @@ func states(t *testing.T) []state {
 			t.Fatal(err)
 		}
 		var states []state
-		if err := yaml.UnmarshalStrict(text, &states); err != nil {
+		if err := json.Unmarshal(text, &states); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		if len(states) == 0 {

@@ -106,7 +106,9 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         return Ok(());
     }
     let tenants = ctx.tenants_of(&name).count();
-    let confirmed = confirm_deletions(ctx, class);
+    if confirm_deletions(ctx, class) {
+        reconciler.enqueue_tenants(&name);
+    }
     let Some(class) = apply(ctx, class, plan(class, tenants > 0)).await? else {
         return Ok(());
     };
@@ -122,9 +124,6 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         ctx.cluster.write_class_status(&class, &status).await?;
     }
     reconciler.enqueue_tenants_if_changed(&class);
-    if confirmed {
-        reconciler.enqueue_tenants(&name);
-    }
     Ok(())
 }
 

@@ -76,11 +76,11 @@ fn without_any_namespace_the_error_says_which_flag_to_write() {
 #[test]
 fn a_holder_that_could_act_when_another_replica_starts_is_rejected() {
     assert_eq!(
-        invalid(&["--lease-renew-deadline=14s"]),
+        invalid(&["--lease-renew-deadline=28s"]),
         ["lease-renew-deadline"]
     );
     assert_eq!(
-        invalid(&["--lease-retry-interval=6s", "--lease-duration=30s"]),
+        invalid(&["--lease-retry-interval=11s", "--lease-duration=40s"]),
         ["lease-retry-interval"]
     );
     let short = [
@@ -95,12 +95,30 @@ fn a_holder_that_could_act_when_another_replica_starts_is_rejected() {
 fn all_contradictions_are_reported_together() {
     assert_eq!(
         invalid(&[
-            "--lease-renew-deadline=14s",
+            "--lease-renew-deadline=28s",
             "--backoff-min=10s",
             "--backoff-max=1s"
         ]),
         ["lease-renew-deadline", "backoff-max"]
     );
+}
+
+#[test]
+fn controller_names_are_a_domain_and_a_path() {
+    assert!(read(&["--controller-name=example.com/our/controller_1"], &[]).is_ok());
+    for name in [
+        "tenant-controller",
+        "/path",
+        "example.com/",
+        "Example.com/a",
+        "-a.b/c",
+        "a b/c",
+    ] {
+        assert_eq!(
+            invalid(&[&format!("--controller-name={name}")]),
+            ["controller-name"]
+        );
+    }
 }
 
 #[test]

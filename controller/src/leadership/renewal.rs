@@ -14,6 +14,9 @@ use super::error_log::ErrorLogThrottle;
 use super::lease_client::LeaseClient;
 use super::store::{LeaseRecord, LeaseStore, LeaseUpdate, StoreError};
 
+/// Attempts to renew the Lease within the renew deadline if none gets a response.
+const ATTEMPTS_PER_DEADLINE: u32 = 4;
+
 /// The Lease while this process holds it. Dropping it stops the renewal.
 #[derive(Debug)]
 pub(super) struct Leadership<S, C> {
@@ -125,8 +128,8 @@ async fn renew<S: LeaseStore, C: Clock>(
             validity.revoke();
             return (client, record);
         }
-        // A request without a response must leave time for another attempt.
-        let timeout = (config.renew_deadline / 2).min(remaining);
+        // A request without a response must leave time for further attempts.
+        let timeout = (config.renew_deadline / ATTEMPTS_PER_DEADLINE).min(remaining);
         let sent_at = clock.now();
         let update = client.update(record.transitions, false);
         let write = client.store.write(Some(&record.version), update);

@@ -112,7 +112,7 @@ impl Program<PagesPort> {
         };
         Self::spawn_as(
             description,
-            &command,
+            command,
             &options.log,
             operations_port,
             READY_TIMEOUT,

@@ -64,7 +64,7 @@ impl Program<Controller> {
             .args(["--http-listen", &format!("127.0.0.1:{port}")]);
         Self::spawn_as(
             "the controller",
-            &command,
+            command,
             &options.log,
             port,
             READY_TIMEOUT,

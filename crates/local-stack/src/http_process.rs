@@ -22,6 +22,8 @@ const LOG_TAIL_LINES: usize = 30;
 #[derive(Debug)]
 pub(crate) struct HttpProcess {
     description: &'static str,
+    command: Command,
+    grace: Duration,
     process: Supervised,
 }
 
@@ -30,19 +32,27 @@ impl HttpProcess {
     /// process is killed after the grace period.
     pub(crate) fn spawn(
         description: &'static str,
-        command: &Command,
+        command: Command,
         log: &Path,
         grace: Duration,
     ) -> Result<Self> {
-        let supervision = Supervision {
-            stop_signal: StopSignal::Terminate,
-            grace,
-            run_as: None,
-        };
         Ok(Self {
             description,
-            process: Supervised::spawn_with(command, log, supervision)?,
+            process: supervised(&command, log, grace)?,
+            command,
+            grace,
         })
+    }
+
+    /// Starts the process again, after it exited.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let log = self.process.log_file().to_owned();
+        self.process = supervised(&self.command, &log, self.grace)?;
+        Ok(())
+    }
+
+    pub(crate) fn description(&self) -> &'static str {
+        self.description
     }
 
     /// Waits until `url` responds with a success status. Fails with the end of the log if the
@@ -113,6 +123,15 @@ impl HttpProcess {
     pub(crate) async fn terminate(self) {
         self.process.stop().await;
     }
+}
+
+fn supervised(command: &Command, log: &Path, grace: Duration) -> Result<Supervised> {
+    let supervision = Supervision {
+        stop_signal: StopSignal::Terminate,
+        grace,
+        run_as: None,
+    };
+    Ok(Supervised::spawn_with(command, log, supervision)?)
 }
 
 /// The body of a URL, such as `/metrics`.

@@ -45,7 +45,7 @@ impl OpenIdProvider {
             .env("CLIENT_SECRET", Self::CLIENT_SECRET)
             .env("REDIRECT_URI", redirect_uri);
         let log = folder.join("openid-provider.log");
-        let mut process = HttpProcess::spawn("the OpenID provider", &command, &log, STOP_GRACE)?;
+        let mut process = HttpProcess::spawn("the OpenID provider", command, &log, STOP_GRACE)?;
         let discovery = format!("{issuer}/.well-known/openid-configuration");
         process.wait_until_ready(&discovery, READY_TIMEOUT).await?;
         Ok(Self { issuer, process })

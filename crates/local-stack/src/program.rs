@@ -29,7 +29,7 @@ impl<D> Program<D> {
     /// Starts the program. `description` names it in errors, such as `the controller`.
     pub(crate) fn spawn_as(
         description: &'static str,
-        command: &Command,
+        command: Command,
         log: &Path,
         operations_port: u16,
         ready_timeout: Duration,
@@ -63,6 +63,16 @@ impl<D> Program<D> {
 
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
+    }
+
+    /// Names the program in messages, such as `the controller`.
+    pub fn description(&self) -> &'static str {
+        self.process.description()
+    }
+
+    /// Starts the program again with the same arguments, after it exited.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.restart()
     }
 
     pub fn has_exited(&mut self) -> Result<bool> {

@@ -228,7 +228,7 @@ impl S3 {
             .env("ROOT_SECRET_KEY", &self.secret_key)
             .current_dir(&server.folder);
         let log = server.folder.join("versitygw.log");
-        let process = HttpProcess::spawn("the S3 server", &command, &log, STOP_GRACE)?;
+        let process = HttpProcess::spawn("the S3 server", command, &log, STOP_GRACE)?;
         let mut running = server.process.lock().await;
         let process = running.insert(process);
         let health = format!("{}{HEALTH}", self.endpoint);

@@ -198,7 +198,13 @@ where
     F: AsyncFnOnce(&Scenario) -> Result<()>,
 {
     let scenario = Scenario::new(cluster, name).await?;
-    let mut result = run_to_completion(timeouts::TEST, test(&scenario)).await;
+    let test = async {
+        tokio::select! {
+            result = test(&scenario) => result,
+            error = scenario.cluster().controller_exit() => Err(error),
+        }
+    };
+    let mut result = run_to_completion(timeouts::TEST, test).await;
     if result.is_ok() {
         result = Box::pin(scenario.finish()).await;
     }

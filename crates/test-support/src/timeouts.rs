@@ -26,7 +26,7 @@ pub const CLUSTER: Duration = Duration::from_mins(3);
 pub const HANDOVER: Duration = Duration::from_secs(10);
 /// Until the Lease has a new holder after the old one was killed: the duration of the Lease and
 /// some attempts to acquire it.
-pub const TAKEOVER: Duration = Duration::from_secs(40);
+pub const TAKEOVER: Duration = Duration::from_mins(1);
 /// How long a test watches that something does not happen.
 pub const QUIET_PERIOD: Duration = Duration::from_secs(4);
 /// For a whole test on a cluster.

@@ -14,7 +14,7 @@ use test_support::suite::{Trial, test_on};
 use test_support::{ClusterOptions, Scenario, timeouts, wait};
 
 /// The chart's default lease duration.
-const LEASE_SECONDS: u64 = 15;
+const LEASE_SECONDS: u64 = 30;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let limited = ClusterOptions {

@@ -55,6 +55,13 @@ pub(crate) fn tests() -> Vec<Trial> {
         test(
             concat!(
                 module_path!(),
+                "::the_api_server_refuses_to_delete_protected_tenants"
+            ),
+            the_api_server_refuses_to_delete_protected_tenants,
+        ),
+        test(
+            concat!(
+                module_path!(),
                 "::tenants_of_another_controller_are_ignored"
             ),
             tenants_of_another_controller_are_ignored,
@@ -196,6 +203,35 @@ async fn deleting_the_crd_deletes_no_project_until_it_is_confirmed(
         async || Ok(is_ready().await?.then_some(())),
     )
     .await?;
+    Ok(())
+}
+
+async fn the_api_server_refuses_to_delete_protected_tenants(scenario: &Scenario) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"deletionProtection": true}))
+        .await?;
+    for (name, spec) in [
+        ("by-itself", json!({"deletionProtection": true})),
+        ("by-its-class", json!({"className": class})),
+        (
+            "not-at-all",
+            json!({"className": class, "deletionProtection": false}),
+        ),
+    ] {
+        scenario.apply(name, spec).await?;
+    }
+    scenario.delete("not-at-all").await?;
+    for name in ["by-itself", "by-its-class"] {
+        let refused = scenario.delete(name).await.err();
+        let refused = refused.with_context(|| format!("the Tenant {name} was deleted"))?;
+        ensure!(
+            format!("{refused:#}").contains("is protected from deletion"),
+            "{refused:#}"
+        );
+        let patch = json!({"spec": {"deletionProtection": false}});
+        scenario.patch(name, patch).await?;
+        scenario.delete(name).await?;
+    }
     Ok(())
 }
 

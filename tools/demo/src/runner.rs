@@ -22,6 +22,7 @@ use local_stack::chat_app::ChatApp;
 use local_stack::control_plane::client_for;
 use local_stack::controller::ControllerProcess;
 use local_stack::postgres::Postgres;
+use local_stack::program::Program;
 use local_stack::run_folder::RunFolder;
 use local_stack::s3::S3;
 use local_stack::signals::interrupted;
@@ -41,6 +42,11 @@ const READY_TIMEOUT: Duration = Duration::from_mins(3);
 /// The shells' exit code for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 const TABLE_POLL_INTERVAL: Duration = Duration::from_millis(150);
+/// How often the demo checks that the controller and the app are running. It also limits how often
+/// a program that exits at its start is restarted.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// How many lines of the log of an exited program the demo shows.
+const RESTART_LOG_LINES: usize = 5;
 /// How many lines of each log a failure report quotes.
 const LOG_TAIL_LINES: usize = 25;
 
@@ -69,7 +75,10 @@ pub(crate) async fn run(once: bool) -> Result<ExitCode> {
     match &result {
         Some(Ok(tenants)) if !once => {
             demo.print_instructions(tenants)?;
-            interrupted().await?;
+            tokio::select! {
+                interrupted = interrupted() => interrupted?,
+                result = demo.restart_exited_programs() => result?,
+            }
         }
         Some(Err(error)) => {
             say(&format!("\nThe demo failed: {error:#}\n"))?;
@@ -200,10 +209,8 @@ impl Demo {
             if table.all_ready(manifests::EXAMPLES.len()) {
                 return Ok(found);
             }
-            if let Some(controller) = &mut self.controller
-                && controller.has_exited()?
-            {
-                bail!("the controller exited");
+            if restart_if_exited(self.controller.as_mut())? {
+                tokio::time::sleep(EXIT_POLL_INTERVAL).await;
             }
             if table.elapsed() > READY_TIMEOUT {
                 bail!(
@@ -212,6 +219,15 @@ impl Demo {
                 );
             }
             tokio::time::sleep(TABLE_POLL_INTERVAL).await;
+        }
+    }
+
+    /// Restarts the controller and the app whenever they exit, as a cluster would.
+    async fn restart_exited_programs(&mut self) -> Result<()> {
+        loop {
+            restart_if_exited(self.controller.as_mut())?;
+            restart_if_exited(self.app.as_mut())?;
+            tokio::time::sleep(EXIT_POLL_INTERVAL).await;
         }
     }
 
@@ -342,6 +358,24 @@ impl Demo {
         emptied.context("failed to delete the demo's bucket from your S3 server")?;
         deleted.context("failed to delete all of the demo's objects from your cluster")
     }
+}
+
+/// Restarts the program if it exited, and says so. Returns whether it did.
+fn restart_if_exited<D>(program: Option<&mut Program<D>>) -> Result<bool> {
+    let Some(program) = program else {
+        return Ok(false);
+    };
+    if !program.has_exited()? {
+        return Ok(false);
+    }
+    say(&format!(
+        "\nRestarting {}, which exited. The last lines of its log ({}):\n{}",
+        program.description(),
+        program.log_file().display(),
+        program.log_tail(RESTART_LOG_LINES)
+    ))?;
+    program.restart()?;
+    Ok(true)
 }
 
 /// Prints results to standard output; progress goes to standard error.

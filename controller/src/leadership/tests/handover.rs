@@ -1,5 +1,6 @@
 //! How the Lease passes from one replica to another, case by case.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::super::leader_elector::LeaderElector;
 use super::super::store::LeaseRecord;
 use super::simulation::{ApiServer, SimulatedStore, SkewedClock, simulate};
-use super::{SECOND, config};
+use super::{SECOND, config as lease_config};
+use crate::config;
 use crate::health::{Health, Role};
 
 /// A cluster for two replicas with exact clocks and a fast network.
@@ -38,7 +40,7 @@ impl TestCluster {
     fn elector(&self, name: &str) -> (LeaderElector<SimulatedStore, SkewedClock>, SimulatedStore) {
         let store = self.store();
         (
-            LeaderElector::new(store.clone(), self.clock.clone(), config(name)),
+            LeaderElector::new(store.clone(), self.clock.clone(), lease_config(name)),
             store,
         )
     }
@@ -269,4 +271,31 @@ fn a_restarted_process_with_the_same_identity_need_not_wait() {
             .expect("held");
         assert!(since.elapsed() < SECOND && held.validity().is_valid());
     });
+}
+
+/// The default timings hold on a machine whose API server does not answer for a while.
+#[test]
+fn the_default_timings_survive_an_api_server_that_does_not_answer_for_14_seconds() {
+    simulate(async {
+        let (cluster, never) = (TestCluster::new(), CancellationToken::new());
+        let settings = default_settings();
+        let store = cluster.store();
+        let elector = LeaderElector::new(store.clone(), cluster.clock.clone(), settings);
+        let held = elector.acquire(&Health::new(), &never).await.expect("held");
+        let lost = held.lost();
+        for _ in 0..10 {
+            store.set_down(true);
+            sleep(14 * SECOND).await;
+            store.set_down(false);
+            sleep(5 * SECOND).await;
+        }
+        assert!(!lost.is_cancelled() && held.validity().is_valid());
+    });
+}
+
+fn default_settings() -> config::Lease {
+    let arguments = ["tenant-controller", "--namespace=a", "--lease-identity=a"];
+    let host = config::HostInfo::default();
+    let loaded = config::load(arguments.map(Into::into), &BTreeMap::new(), &host);
+    loaded.expect("valid settings").lease
 }

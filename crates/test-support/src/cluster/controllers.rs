@@ -1,11 +1,17 @@
 //! The controllers of a cluster: starting and stopping them, and their logs and metrics.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use local_stack::controller::{ControllerOptions, ControllerProcess};
 
 use super::{Cluster, RELEASE};
+
+/// How often a test checks that its controllers are running.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How many lines of the log of an exited controller an error quotes.
+const EXIT_LOG_LINES: usize = 30;
 
 impl Cluster {
     /// How to start a controller with the chart's arguments and permissions.
@@ -77,6 +83,23 @@ impl Cluster {
         match self.controllers.lock().await.get_mut(name) {
             Some(controller) => Ok(!controller.has_exited()?),
             None => Ok(false),
+        }
+    }
+
+    /// Waits until a controller exits that no test stopped. Returns the error to report.
+    pub async fn controller_exit(&self) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(EXIT_POLL_INTERVAL).await;
+            for (name, controller) in &mut *self.controllers.lock().await {
+                match controller.has_exited() {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let log = controller.log_tail(EXIT_LOG_LINES);
+                        return anyhow!("the controller {name} exited during the test:\n{log}");
+                    }
+                    Err(error) => return error,
+                }
+            }
         }
     }
 
