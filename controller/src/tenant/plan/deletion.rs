@@ -16,6 +16,16 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
     if observed.deletion_protected {
         return Step::Stalled(deletion_protected());
     }
+    match (
+        plan_unprotected_deletion(policy, observed),
+        &observed.deletion_held,
+    ) {
+        (Step::DeleteProject(_), Some(issue)) => Step::Stalled(issue.clone()),
+        (step, _) => step,
+    }
+}
+
+fn plan_unprotected_deletion(policy: DeletionPolicy, observed: &ObservedState) -> Step {
     let status = &observed.status;
     let pending = status.creation.is_some();
     // `Retain` protects data. A project that a lost answer may have left behind has none, and it
@@ -46,10 +56,7 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
         return step;
     }
     match recorded.or_else(|| marked_project(observed)) {
-        Some(project) => match &observed.deletion_held {
-            Some(issue) => Step::Stalled(issue.clone()),
-            None => Step::DeleteProject(project),
-        },
+        Some(project) => Step::DeleteProject(project),
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
             .unwrap_or(Step::RemoveFinalizer(ReleaseReason::Deleted)),
