@@ -15,7 +15,7 @@ use super::lease_client::LeaseClient;
 use super::store::{LeaseRecord, LeaseStore, LeaseUpdate, StoreError};
 
 /// Attempts to renew the Lease within the renew deadline if none gets a response.
-const ATTEMPTS_PER_DEADLINE: u32 = 4;
+const ATTEMPTS_PER_DEADLINE: u32 = 3;
 
 /// The Lease while this process holds it. Dropping it stops the renewal.
 #[derive(Debug)]

@@ -275,7 +275,7 @@ fn a_restarted_process_with_the_same_identity_need_not_wait() {
 
 /// The default timings hold on a machine whose API server does not answer for a while.
 #[test]
-fn the_default_timings_survive_an_api_server_that_does_not_answer_for_14_seconds() {
+fn the_default_timings_survive_an_api_server_that_does_not_answer_for_12_seconds() {
     simulate(async {
         let (cluster, never) = (TestCluster::new(), CancellationToken::new());
         let settings = default_settings();
@@ -285,7 +285,7 @@ fn the_default_timings_survive_an_api_server_that_does_not_answer_for_14_seconds
         let lost = held.lost();
         for _ in 0..10 {
             store.set_down(true);
-            sleep(14 * SECOND).await;
+            sleep(12 * SECOND).await;
             store.set_down(false);
             sleep(5 * SECOND).await;
         }
