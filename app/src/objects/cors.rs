@@ -1,5 +1,10 @@
 //! The bucket's CORS rule that lets browsers upload from the app's pages; added if these
 //! credentials permit it.
+//!
+//! Several apps can share a bucket. The id of each app's rule contains its origin, so an app changes
+//! only its own rule. S3 replaces all rules of a bucket in one request without a precondition: if two
+//! apps add their rules at the same time, one of them is lost. The app therefore looks again after a
+//! while, and at intervals, and adds its rule if it is missing.
 
 use std::time::Duration;
 
@@ -11,10 +16,17 @@ use super::{ObjectStore, ObjectStoreError};
 
 /// How long a browser may cache the preflight response.
 pub const CORS_MAX_AGE_SECONDS: i32 = 3600;
-/// The id of this app's rule.
-const RULE_ID: &str = "chat-app-uploads";
+/// The id of the rule that earlier versions added, whatever their origin was.
+const LEGACY_RULE_ID: &str = "chat-app-uploads";
+/// Longest id of a rule in S3, in characters.
+const MAX_RULE_ID_CHARS: usize = 255;
 /// The request headers of a presigned upload that CORS does not allow by default.
-const HEADERS: [&str; 2] = ["content-type", "x-amz-checksum-sha256"];
+const HEADERS: [&str; 4] = [
+    "content-encoding",
+    "content-type",
+    "if-none-match",
+    "x-amz-checksum-sha256",
+];
 
 /// The state of a bucket's CORS rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +42,55 @@ pub enum CorsStatus {
 /// Backoff while the store is unavailable.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(2);
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
+/// How long after adding its rule the app checks that no other app has removed it.
+const CONFIRMATION_DELAY: Duration = Duration::from_secs(15);
+/// Added to the confirmation delay of some processes, so that two apps that replaced each other's
+/// rules do not do so again.
+const MAX_CONFIRMATION_JITTER: Duration = Duration::from_secs(15);
+/// How often the rules are checked after that.
+const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 
 impl ObjectStore {
-    /// Runs [`ObjectStore::allow_uploads_from`] at startup, retries until it succeeds, and logs the
-    /// result for each bucket.
-    pub async fn configure_cors(self, origin: String) {
+    /// Keeps the rules in place while the process runs, and logs every change of their state.
+    pub async fn maintain_cors(self, origin: String) {
         let mut delay = MIN_RETRY_DELAY;
+        let mut logged = Vec::new();
         loop {
-            match self.allow_uploads_from(&origin).await {
+            let wait = match self.allow_uploads_from(&origin).await {
                 Ok(statuses) => {
-                    for (bucket, status) in statuses {
-                        log_status(&bucket, status, &origin);
+                    delay = MIN_RETRY_DELAY;
+                    if statuses != logged {
+                        for (bucket, status) in &statuses {
+                            log_status(bucket, *status, &origin);
+                        }
                     }
-                    return;
+                    let added = statuses
+                        .iter()
+                        .any(|(_, status)| *status == CorsStatus::Added);
+                    logged = statuses;
+                    if added {
+                        CONFIRMATION_DELAY + MAX_CONFIRMATION_JITTER.mul_f64(rand::random())
+                    } else {
+                        CHECK_INTERVAL
+                    }
                 }
-                Err(error) => warn!(
-                    error = %service_kit::error_chain(&error),
-                    retry_after_s = delay.as_secs(),
-                    "failed to configure the buckets' CORS rules, retrying"
-                ),
-            }
-            sleep(delay).await;
-            delay = delay.saturating_mul(2).min(MAX_RETRY_DELAY);
+                Err(error) => {
+                    warn!(
+                        error = %service_kit::error_chain(&error),
+                        retry_after_s = delay.as_secs(),
+                        "failed to configure the buckets' CORS rules, retrying"
+                    );
+                    let wait = delay;
+                    delay = delay.saturating_mul(2).min(MAX_RETRY_DELAY);
+                    wait
+                }
+            };
+            sleep(wait).await;
         }
     }
 
     /// Ensures that pages of this origin (`https://host[:port]`) may upload to every bucket. Keeps
-    /// all other rules.
+    /// all other rules, also those of other apps.
     pub async fn allow_uploads_from(
         &self,
         origin: &str,
@@ -95,14 +129,14 @@ impl ObjectStore {
             return Ok(CorsStatus::Present);
         }
         let rule = CorsRule::builder()
-            .id(RULE_ID)
+            .id(rule_id(origin))
             .allowed_origins(origin)
             .allowed_methods("PUT")
             .set_allowed_headers(Some(HEADERS.map(ToOwned::to_owned).to_vec()))
             .max_age_seconds(CORS_MAX_AGE_SECONDS)
             .build()
             .map_err(|_| ObjectStoreError::InvalidRequest)?;
-        rules.retain(|rule| rule.id() != Some(RULE_ID));
+        rules.retain(|rule| !is_own(rule, origin));
         rules.push(rule);
         let rules = CorsConfiguration::builder()
             .set_cors_rules(Some(rules))
@@ -117,6 +151,18 @@ impl ObjectStore {
             .map_err(ObjectStoreError::from_sdk)?;
         Ok(CorsStatus::Added)
     }
+}
+
+fn rule_id(origin: &str) -> String {
+    let id = format!("{LEGACY_RULE_ID} {origin}");
+    id.chars().take(MAX_RULE_ID_CHARS).collect()
+}
+
+/// Whether this app, also an earlier version of it, added the rule.
+fn is_own(rule: &CorsRule, origin: &str) -> bool {
+    let is_legacy =
+        rule.id() == Some(LEGACY_RULE_ID) && rule.allowed_origins() == [origin.to_owned()];
+    is_legacy || rule.id() == Some(&rule_id(origin))
 }
 
 fn log_status(bucket: &str, status: CorsStatus, origin: &str) {
@@ -161,7 +207,15 @@ mod tests {
     fn a_rule_must_match_the_origin_and_all_headers() {
         let origin = "https://chat.example.org";
         assert!(allows_uploads(
-            &rule(origin, &["Content-Type", "X-Amz-Checksum-Sha256"]),
+            &rule(
+                origin,
+                &[
+                    "Content-Encoding",
+                    "Content-Type",
+                    "If-None-Match",
+                    "X-Amz-Checksum-Sha256"
+                ]
+            ),
             origin
         ));
         assert!(allows_uploads(&rule("*", &["*"]), origin));
@@ -170,5 +224,20 @@ mod tests {
             origin
         ));
         assert!(!allows_uploads(&rule(origin, &["content-type"]), origin));
+    }
+
+    #[test]
+    fn an_app_replaces_only_its_own_rules() {
+        let (origin, other) = ("https://chat.example.org", "https://docs.example.org");
+        let with_id = |id: &str, origin: &str| {
+            let mut rule = rule(origin, &[]);
+            rule.id = Some(id.to_owned());
+            rule
+        };
+        assert!(is_own(&with_id(&rule_id(origin), origin), origin));
+        assert!(is_own(&with_id(LEGACY_RULE_ID, origin), origin));
+        assert!(!is_own(&with_id(LEGACY_RULE_ID, other), origin));
+        assert!(!is_own(&with_id(&rule_id(other), other), origin));
+        assert!(!is_own(&rule(origin, &["*"]), origin));
     }
 }

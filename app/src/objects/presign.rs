@@ -1,8 +1,9 @@
 //! Presigned URLs: let a browser upload or download one file for some minutes.
 //!
-//! The signature of an upload covers the file's exact length, media type and SHA-256, so the store
-//! itself rejects any other content. The same file may be uploaded again, as browsers do after
-//! losing the response.
+//! The signature of an upload covers the file's exact length, media type, encoding and SHA-256, so
+//! the store itself rejects any other content. It also covers the condition that the key is free:
+//! the URL stores the file once, and a repeated upload gets status 412 instead of adding a version
+//! that no quota counts.
 
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ impl Disposition {
     }
 }
 
+/// The content encoding of every file. Signed, so that a client cannot store another one, which
+/// browsers would apply to downloads.
+const CONTENT_ENCODING: &str = "identity";
+
 /// Everything except the `attr-char` of RFC 5987.
 const ATTR_CHAR: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'!')
@@ -85,7 +90,7 @@ const ATTR_CHAR: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMER
     .remove(b'~');
 
 impl ObjectStore {
-    /// A URL for uploading one file, valid for `ttl`.
+    /// A URL for uploading one file once, valid for `ttl`.
     pub async fn presign_put(
         &self,
         key: &ObjectKey,
@@ -101,6 +106,8 @@ impl ObjectStore {
             .key(key.key())
             .content_length(length)
             .content_type(&constraints.media_type)
+            .content_encoding(CONTENT_ENCODING)
+            .if_none_match("*")
             .checksum_sha256(BASE64.encode(constraints.sha256))
             .presigned(expires_in(ttl)?)
             .await
@@ -117,7 +124,7 @@ impl ObjectStore {
     }
 
     /// A URL for downloading a PDF, valid for `ttl`. The store responds with this disposition and
-    /// as `application/pdf`, regardless of what was uploaded.
+    /// as unencoded `application/pdf`, regardless of what was uploaded.
     pub async fn presign_get(
         &self,
         key: &ObjectKey,
@@ -131,6 +138,7 @@ impl ObjectStore {
             .key(key.key())
             .response_content_disposition(disposition.header())
             .response_content_type("application/pdf")
+            .response_content_encoding(CONTENT_ENCODING)
             .response_cache_control("private, no-store")
             .presigned(expires_in(ttl)?)
             .await

@@ -111,7 +111,7 @@ pub(super) fn start_workers(
     )
     .with_metrics(Arc::clone(&app.metrics));
     let origin = app.config.http.public_url.origin().to_owned();
-    let cors = app.objects.clone().configure_cors(origin);
+    let cors = app.objects.clone().maintain_cors(origin);
     tasks.spawn(stop.clone().run_until_cancelled_owned(cors));
     let deletion_worker = DeletionWorker {
         database: app.database.clone(),

@@ -93,7 +93,7 @@ async fn only_pages_of_the_app_may_upload() {
             .header("access-control-request-method", "PUT")
             .header(
                 "access-control-request-headers",
-                "content-type,x-amz-checksum-sha256",
+                "content-encoding,content-type,if-none-match,x-amz-checksum-sha256",
             )
             .send()
             .await
@@ -106,6 +106,25 @@ async fn only_pages_of_the_app_may_upload() {
             allowed_origin == Some(from),
             allowed,
             "{from}: {allowed_origin:?}"
+        );
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_apps_on_one_bucket_keep_each_others_cors_rules() {
+    let world = World::start().await;
+    let origins = ["https://chat.example.org", "https://docs.example.org"];
+    for (index, status) in [(0, CorsStatus::Added), (1, CorsStatus::Added)] {
+        let added = world.objects.allow_uploads_from(origins[index]).await;
+        assert_eq!(added.unwrap(), [(BUCKET.to_owned(), status)]);
+    }
+    for origin in origins {
+        let again = world.objects.allow_uploads_from(origin).await.unwrap();
+        assert_eq!(
+            again,
+            [(BUCKET.to_owned(), CorsStatus::Present)],
+            "{origin}"
         );
     }
     world.stop().await;

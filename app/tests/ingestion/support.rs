@@ -87,6 +87,7 @@ impl World {
                 max_documents: std::num::NonZeroU32::new(20).unwrap(),
                 max_workspaces_per_user: std::num::NonZeroU32::new(5).unwrap(),
                 max_members: std::num::NonZeroU32::new(5).unwrap(),
+                max_workspaces: std::num::NonZeroU32::new(100).unwrap(),
             },
             postgres: Some(postgres),
             _folder: folder,
@@ -207,12 +208,18 @@ impl World {
     }
 }
 
-pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
+/// The request with which a browser uploads the file.
+pub(crate) fn put(pending: &PendingUpload, bytes: Vec<u8>) -> reqwest::RequestBuilder {
     let mut request = reqwest::Client::new().put(&pending.put.url).body(bytes);
     for (name, value) in &pending.put.headers {
         request = request.header(name, value);
     }
-    request.send().await.unwrap().status().as_u16()
+    request
+}
+
+pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
+    let response = put(pending, bytes).send().await.unwrap();
+    response.status().as_u16()
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -6,7 +6,7 @@ use app::documents::{
 };
 use futures::future::join_all;
 
-use crate::support::{BUCKET, World, pdf, send};
+use crate::support::{BUCKET, World, pdf, put, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_concurrent_uploads_stay_within_the_quota() {
@@ -115,6 +115,72 @@ async fn the_object_store_rejects_bytes_that_were_not_signed() {
     for wrong in [other, bytes[1..].to_vec(), [&bytes[..], b" "].concat()] {
         let status = send(&pending, wrong).await;
         assert!((400..500).contains(&status), "{status}");
+    }
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presigned_url_stores_one_version_however_often_it_is_used() {
+    let world = World::start().await;
+    let origin = "https://chat.example.org";
+    world.objects.allow_uploads_from(origin).await.unwrap();
+    let bytes = pdf(1, "once");
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(send(&pending, bytes.clone()).await, 200);
+    let repeated = join_all((0..8).map(|_| send(&pending, bytes.clone()))).await;
+    assert_eq!(repeated, [412; 8]);
+    // Nor with a URL that was signed later.
+    let again = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(send(&again, bytes.clone()).await, 412);
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap().len(), 1);
+    // The page must be able to read the status.
+    let response = put(&pending, bytes)
+        .header("origin", origin)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 412);
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
+    let completed = documents::complete_upload(
+        &world.database,
+        &world.objects,
+        &world.workspace,
+        pending.document,
+    );
+    assert_eq!(completed.await.unwrap(), UploadOutcome::Accepted);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presigned_url_rejects_headers_other_than_the_signed_ones() {
+    let world = World::start().await;
+    let bytes = pdf(1, "headers");
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
+    let signed: Vec<&str> = pending
+        .put
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for name in [
+        "content-encoding",
+        "content-type",
+        "if-none-match",
+        "x-amz-checksum-sha256",
+    ] {
+        assert!(signed.contains(&name), "{signed:?}");
+        for replacement in [None, Some("gzip")] {
+            let mut changed = pending.clone();
+            changed.put.headers.retain(|(other, _)| other != name);
+            let replacement = replacement.map(|value| (name.to_owned(), value.to_owned()));
+            changed.put.headers.extend(replacement.clone());
+            let status = send(&changed, bytes.clone()).await;
+            assert!(
+                (400..500).contains(&status),
+                "{name} {replacement:?}: {status}"
+            );
+        }
     }
     assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
     world.stop().await;
