@@ -31,8 +31,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limits of connections from browsers and proxies.
 const SERVER_LIMITS: ServerLimits = ServerLimits {
     max_connections: 8192,
+    max_connections_per_peer: 1024,
     max_head_bytes: 32 * 1024,
     head_timeout: Duration::from_secs(30),
+    write_timeout: Duration::from_mins(1),
     // Covers event streams and archives. Browsers reconnect.
     max_connection_age: Duration::from_hours(1),
     drain_timeout: Duration::from_secs(20),
@@ -132,7 +134,12 @@ async fn serve(
                 drain_timeout: grace,
                 ..SERVER_LIMITS
             };
+            let proxies = app.config.http.trusted_proxies.clone();
             server
+                .with_shared_peers(move |peer| {
+                    let peer = peer.to_canonical();
+                    proxies.0.iter().any(|network| network.contains(&peer))
+                })
                 .serve(web::router::router(&app), limits, stop.clone())
                 .await;
         }

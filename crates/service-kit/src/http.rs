@@ -5,9 +5,13 @@
 //! kubelet and Prometheus.
 
 pub mod operations;
+mod peers;
+#[cfg(test)]
+mod tests;
+mod write_timeout;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +22,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,36 +30,83 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use peers::{PeerConnection, Peers};
+use write_timeout::WriteTimeout;
+
 /// Pause after a failed accept; the process is most likely out of file descriptors.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The kernel's buffer for bytes that the client has not taken yet. It is small, so that the write
+/// timeout notices a client that takes a few bytes now and then: at least about a third of the buffer
+/// must become free in that time.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+/// Connections that wait in the kernel's queue.
+const BACKLOG: u32 = 1024;
 
 /// Limits on what clients can hold open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Most open connections; further ones wait in the kernel's queue.
     pub max_connections: usize,
+    /// Most open connections of one peer, which is an IPv4 address or an IPv6 /64; further ones are
+    /// closed. Peers that many clients share are exempt, see [`Server::with_shared_peers`].
+    pub max_connections_per_peer: usize,
     /// Largest request head, in bytes.
     pub max_head_bytes: usize,
     /// Limit on receiving a request head. An idle connection is closed after this time too.
     pub head_timeout: Duration,
-    /// Longest life of a connection. It bounds clients that read slowly; they can connect again.
+    /// Limit on waiting for a client that does not read the response.
+    pub write_timeout: Duration,
+    /// Longest life of a connection. Clients can connect again.
     pub max_connection_age: Duration,
     /// Limit on finishing open requests when the server stops.
     pub drain_timeout: Duration,
 }
 
 /// A bound port that is not served yet.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    is_shared_peer: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
     pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
+        let socket = match listen {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        #[cfg(unix)] // on Windows, it would let another process take the port
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?; // accepted connections inherit it
+        socket.bind(listen)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            is_shared_peer: Box::new(|_| false),
+        })
+    }
+
+    /// Exempts the peers that many clients share, such as proxies, from
+    /// [`ServerLimits::max_connections_per_peer`].
+    #[must_use]
+    pub fn with_shared_peers(
+        mut self,
+        is_shared: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.is_shared_peer = Box::new(is_shared);
+        self
     }
 
     /// The address, with the actual port where port 0 was asked for.
@@ -68,7 +119,7 @@ impl Server {
     /// `ConnectInfo<SocketAddr>`.
     pub async fn serve(self, router: Router, limits: ServerLimits, shutdown: CancellationToken) {
         let permits = Arc::new(Semaphore::new(limits.max_connections));
-        let connections = TaskTracker::new();
+        let (connections, peers) = (TaskTracker::new(), Peers::default());
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -76,10 +127,14 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer, permit)) => {
+                    let Ok(counted) = self.count(&peers, peer.ip(), limits) else {
+                        debug!(client.address = %peer.ip(), "closed a connection over the limit of its peer");
+                        continue;
+                    };
                     let (router, shutdown) = (router.clone(), shutdown.clone());
                     connections.spawn(async move {
                         connection(stream, peer, router, limits, shutdown).await;
-                        drop(permit);
+                        drop((permit, counted));
                     });
                 }
                 Err(error) => {
@@ -99,7 +154,26 @@ impl Server {
             );
         }
     }
+
+    /// Counts a connection of a peer that is not shared.
+    fn count(
+        &self,
+        peers: &Peers,
+        peer: IpAddr,
+        limits: ServerLimits,
+    ) -> Result<Option<PeerConnection>, TooManyConnections> {
+        if (self.is_shared_peer)(peer) {
+            return Ok(None);
+        }
+        peers
+            .connect(peer, limits.max_connections_per_peer)
+            .map(Some)
+            .ok_or(TooManyConnections)
+    }
 }
+
+/// The peer has as many open connections as it may have.
+struct TooManyConnections;
 
 async fn accept(
     listener: &TcpListener,
@@ -126,6 +200,7 @@ async fn connection(
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
+    let stream = WriteTimeout::new(stream, limits.write_timeout);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

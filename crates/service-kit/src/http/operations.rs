@@ -19,8 +19,10 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Limits for a port that only a kubelet and a few scrapers use.
 pub const LIMITS: ServerLimits = ServerLimits {
     max_connections: 64,
+    max_connections_per_peer: 64,
     max_head_bytes: 16 * 1024,
     head_timeout: Duration::from_secs(30),
+    write_timeout: Duration::from_secs(30),
     max_connection_age: Duration::from_mins(10),
     drain_timeout: Duration::from_secs(2),
 };
