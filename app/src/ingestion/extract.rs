@@ -1,13 +1,16 @@
-//! Fetches and extracts: streams the file from the object store into the sandboxed child process
-//! and hashes it on the way.
+//! Fetches, extracts and chunks: streams the file from the object store into the sandboxed child
+//! process and hashes it on the way. The pages of the child are cut into chunks one by one, so that
+//! this process, which also serves users, holds one page with its words and not the document.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use pdf_text::{ExtractError, Extraction, Extractor};
-use rag::{Chunk, PositionedWord, Rules};
+use pdf_text::{DocumentError, ExtractError, Extractor, PageReport};
+use rag::{Chunk, Chunker, PositionedWord, Rules};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::claim::{ClaimedRow, ProgressReporter};
 use super::error::StepError;
@@ -29,18 +32,33 @@ pub(super) async fn fetch(
     }
 }
 
-/// Extracts the text of the file's pages.
+/// Most chunks of a document, four times those of the longest manuals. Each takes 1 to 2 KB of memory
+/// and a request to the embedding model.
+const MAX_CHUNKS: usize = 50_000;
+
+/// A document whose pages have been extracted and are being cut into chunks.
+#[derive(Debug)]
+pub(super) struct ExtractedDocument {
+    pub(super) report: PageReport,
+    /// `None` if there are too many.
+    pub(super) chunks: JoinHandle<Option<Vec<Chunk>>>,
+}
+
+/// Extracts the text of the file's pages, and cuts each page into chunks while the next is read.
 pub(super) async fn extract(
     extractor: &Extractor,
     objects: &ObjectStore,
     key: &ObjectKey,
     row: &ClaimedRow,
     progress: &ProgressReporter,
-) -> Result<Extraction, StepError> {
+) -> Result<ExtractedDocument, StepError> {
     let file = objects.read(key).await?;
     let mut file = Hashed::new(file);
+    let (sender, pages) = mpsc::channel(1);
+    // CPU-bound, so it runs on a blocking thread. It ends when the sender of the pages is dropped.
+    let chunks = spawn_blocking(move || chunk_pages(pages, MAX_CHUNKS));
     let extracted = extractor
-        .extract(&mut file, |extracted| {
+        .extract_pages(&mut file, sender, |extracted| {
             progress.report_share(
                 IngestStep::Extract,
                 extracted.read as usize,
@@ -53,43 +71,51 @@ pub(super) async fn extract(
         Ok(_) if file.finish() != row.content_sha256 => {
             Err(IngestError::System(SystemFailure::UploadMismatch).into())
         }
-        Ok(extraction) => Ok(extraction),
+        Ok(report) => Ok(ExtractedDocument { report, chunks }),
+        Err(ExtractError::Stopped) => Err(too_many_chunks().into()),
         Err(ExtractError::Document(refusal)) => Err(IngestError::File(refusal).into()),
         Err(ExtractError::Input(error)) => Err(StepError::blocked(BlockedOn::Storage, &error)),
         Err(ExtractError::Spawn(error)) => Err(StepError::blocked(BlockedOn::Reader, &error)),
     }
 }
 
-/// Splits the pages into chunks. CPU-bound, so it runs on a blocking thread. Consumes the pages to
-/// free their memory.
-pub(super) async fn chunk(extraction: Extraction) -> Result<Vec<Chunk>, StepError> {
-    let chunks = tokio::task::spawn_blocking(move || {
-        let words: Vec<Vec<PositionedWord>> = extraction
-            .pages
-            .iter()
-            .map(|page| page.words.iter().map(placed).collect())
-            .collect();
-        let pages: Vec<rag::Page<'_>> = extraction
-            .pages
-            .iter()
-            .zip(&words)
-            .map(|(page, words)| rag::Page {
-                number: page.number,
-                text: &page.text,
-                words,
-            })
-            .collect();
-        rag::chunk(&pages, &Rules::default())
-    })
-    .await
-    .map_err(|error| StepError::blocked(BlockedOn::Reader, &error))?;
+/// Waits for the chunks of the last pages.
+pub(super) async fn chunk(chunks: JoinHandle<Option<Vec<Chunk>>>) -> Result<Vec<Chunk>, StepError> {
+    let chunks = chunks
+        .await
+        .map_err(|error| StepError::blocked(BlockedOn::Reader, &error))?
+        .ok_or_else(too_many_chunks)?;
     if chunks.is_empty() {
-        return Err(IngestError::File(pdf_text::DocumentError::NoText).into());
+        return Err(IngestError::File(DocumentError::NoText).into());
     }
     Ok(chunks)
 }
 
-fn placed(word: &pdf_text::Word) -> PositionedWord {
+fn too_many_chunks() -> IngestError {
+    IngestError::File(DocumentError::TooManyPassages {
+        max_passages: u32::try_from(MAX_CHUNKS).unwrap_or(u32::MAX),
+    })
+}
+
+/// The chunks of all pages. `None` if there are too many, which ends the extraction.
+fn chunk_pages(mut pages: mpsc::Receiver<pdf_text::Page>, max_chunks: usize) -> Option<Vec<Chunk>> {
+    let mut chunker = Chunker::new(Rules::default());
+    let mut chunks = Vec::new();
+    while let Some(page) = pages.blocking_recv() {
+        let words: Vec<PositionedWord> = page.words.iter().map(positioned).collect();
+        chunks.extend(chunker.page(&rag::Page {
+            number: page.number,
+            text: &page.text,
+            words: &words,
+        }));
+        if chunks.len() > max_chunks {
+            return None;
+        }
+    }
+    Some(chunks)
+}
+
+fn positioned(word: &pdf_text::Word) -> PositionedWord {
     PositionedWord {
         range: word.range(),
         x: word.x,
@@ -138,6 +164,35 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
+
+    fn page(number: u32) -> pdf_text::Page {
+        pdf_text::Page {
+            number,
+            width: 100.0,
+            height: 100.0,
+            text: format!("The text of page {number}."),
+            ..pdf_text::Page::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn chunking_ends_at_the_maximum_and_stops_the_extraction() {
+        for (max_chunks, expected) in [(3, Some(3)), (2, None)] {
+            let (sender, pages) = mpsc::channel(3);
+            for number in 1..=3 {
+                sender.send(page(number)).await.unwrap();
+            }
+            let closed = sender.clone();
+            drop(sender);
+            let chunking = spawn_blocking(move || chunk_pages(pages, max_chunks));
+            if expected.is_none() {
+                closed.closed().await;
+            }
+            drop(closed);
+            let chunks = chunking.await.unwrap();
+            assert_eq!(chunks.map(|chunks| chunks.len()), expected);
+        }
+    }
 
     #[tokio::test]
     async fn the_checksum_covers_all_bytes_read() {

@@ -11,7 +11,7 @@ use super::context::{Checkpoint, IngestContext, TenantConnection};
 use super::embed::embed;
 use super::embedding_models::DocumentEmbedder;
 use super::error::StepError;
-use super::extract::{chunk, extract, fetch};
+use super::extract::{ExtractedDocument, chunk, extract, fetch};
 use super::reembed::Reembed;
 use super::store::{DocumentContent, store};
 use super::target_model;
@@ -128,18 +128,17 @@ async fn steps(
 
     progress.report(IngestStep::Extract, 0);
     let extracted = extract(&deps.extractor, &deps.objects, &key, row, progress);
-    let extraction = timed(context, IngestStep::Extract, extracted).await?;
-    let page_count = i32::try_from(extraction.report.page_count).unwrap_or(i32::MAX);
-    let unreadable_pages: Vec<i32> = extraction
-        .report
+    let ExtractedDocument { report, chunks } =
+        timed(context, IngestStep::Extract, extracted).await?;
+    let page_count = i32::try_from(report.page_count).unwrap_or(i32::MAX);
+    let unreadable_pages: Vec<i32> = report
         .unread()
         .into_iter()
         .filter_map(|number| i32::try_from(number).ok())
         .collect();
-    let page_report = extraction.report.clone();
 
     progress.report(IngestStep::Chunk, 0);
-    let chunks = timed(context, IngestStep::Chunk, chunk(extraction)).await?;
+    let chunks = timed(context, IngestStep::Chunk, chunk(chunks)).await?;
 
     progress.report(IngestStep::Embed, 0);
     let tenant = connect(context, workspace).await?;
@@ -170,7 +169,7 @@ async fn steps(
         pages: page_count,
         chunks: i32::try_from(chunks.len()).unwrap_or(i32::MAX),
         unreadable_pages,
-        page_report,
+        page_report: report,
     };
     finish(context, claim, &counts, &models, target).await?;
     info!(

@@ -61,9 +61,7 @@ fn run_confined(limits: &Limits) -> io::Result<()> {
         }
         Ok(())
     };
-    emit(&Message::Confined {
-        fully: confinement == Confinement::Full,
-    })?;
+    emit(&Message::Confined { level: confinement })?;
     let mut file = Vec::new();
     io::stdin()
         .lock()

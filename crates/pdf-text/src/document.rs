@@ -143,6 +143,7 @@ fn read_with(
     }
     let summaries: Vec<PageSummary> = pages.iter().map(|(_, page)| page.summary).collect();
     let mut pages = clean(pages);
+    check_words(&pages, limits)?;
     for (page, summary) in pages.iter_mut().zip(summaries) {
         page.kind = kind(page, summary);
         page.unknown_glyphs = summary.unknown_glyphs;
@@ -255,6 +256,21 @@ fn check(pages: &[Page], report: &PageReport) -> Result<(), DocumentError> {
     }
 }
 
+fn check_words(pages: &[Page], limits: &Limits) -> Result<(), DocumentError> {
+    let mut words = 0;
+    for page in pages {
+        if page.words.len() > limits.max_page_words as usize {
+            return Err(DocumentError::TooMuchTextOnPage { page: page.number });
+        }
+        words += page.words.len();
+    }
+    let max_words = limits.max_words;
+    if words > max_words as usize {
+        return Err(DocumentError::TooManyWords { max_words });
+    }
+    Ok(())
+}
+
 /// Collects the pages until the whole document can be cleaned.
 struct Collector<'a> {
     limits: &'a Limits,
@@ -303,7 +319,11 @@ impl PageSink for Collector<'_> {
     fn page(&mut self, number: u32, page: Option<PageBuilder>) -> Result<(), DocumentError> {
         match page {
             Some(page) => {
-                self.text_bytes += page.text.len() as u64;
+                let page_bytes = page.text.len() as u64;
+                if page_bytes > self.limits.max_page_text_bytes {
+                    return Err(DocumentError::TooMuchTextOnPage { page: number });
+                }
+                self.text_bytes += page_bytes;
                 let max_bytes = self.limits.max_text_bytes;
                 if self.text_bytes > max_bytes {
                     return Err(DocumentError::TooMuchText { max_bytes });

@@ -48,6 +48,18 @@ pub enum DocumentError {
     /// The text exceeds `max_text_bytes`.
     #[error("This PDF contains more than {max_bytes} bytes of text.")]
     TooMuchText { max_bytes: u64 },
+    /// One page exceeds `max_page_text_bytes` or `max_page_words`.
+    #[error("Page {page} of this PDF contains too much text for one page.")]
+    TooMuchTextOnPage {
+        /// Number of the page, starting at 1.
+        page: u32,
+    },
+    /// The text exceeds `max_words`.
+    #[error("This PDF contains more than {max_words} words.")]
+    TooManyWords { max_words: u32 },
+    /// The text has more passages than the caller stores of one document.
+    #[error("This PDF contains more than {max_passages} passages of text.")]
+    TooManyPassages { max_passages: u32 },
     /// The file could not be parsed.
     #[error("This PDF is damaged and could not be opened.")]
     Broken,
@@ -90,7 +102,13 @@ impl DocumentError {
             Self::TooLarge { .. } => {
                 "Split it into smaller files, or reduce the size of its images."
             }
-            Self::TooManyPages { .. } | Self::TooMuchText { .. } => {
+            Self::TooMuchTextOnPage { .. } => {
+                "Check the page in a viewer. If it looks like an ordinary page, print it to a new PDF and upload that."
+            }
+            Self::TooManyPages { .. }
+            | Self::TooMuchText { .. }
+            | Self::TooManyWords { .. }
+            | Self::TooManyPassages { .. } => {
                 "Split it into several files, for example one per chapter."
             }
             Self::Broken => {
@@ -117,6 +135,9 @@ impl DocumentError {
             Self::TooLarge { .. } => "too_large",
             Self::TooManyPages { .. } => "too_many_pages",
             Self::TooMuchText { .. } => "too_much_text",
+            Self::TooMuchTextOnPage { .. } => "too_much_text_on_page",
+            Self::TooManyWords { .. } => "too_many_words",
+            Self::TooManyPassages { .. } => "too_many_passages",
             Self::Broken => "broken",
             Self::TooComplex => "too_complex",
             Self::TooSlow => "too_slow",
@@ -143,6 +164,9 @@ mod tests {
                 found: 6,
             },
             DocumentError::XfaForm,
+            DocumentError::TooMuchTextOnPage { page: 1 },
+            DocumentError::TooManyWords { max_words: 1 },
+            DocumentError::TooManyPassages { max_passages: 1 },
             DocumentError::Internal,
         ] {
             let json = serde_json::to_value(&error)?;

@@ -1,25 +1,34 @@
-//! The parent process: starts the sandboxed child for one document, sends it the file, collects the
-//! pages, and maps every way in which the child can end to an error for the user.
+//! The parent process: starts the sandboxed child for one document, sends it the file, passes on its
+//! pages one by one, and maps every way in which the child can end to an error for the user.
+//!
+//! The child may be under the control of a malicious file. The parent therefore checks each page
+//! against the limits again, and holds no more than one message and one page of the child.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Once;
 
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::child::Confinement;
 use crate::document_error::DocumentError;
 use crate::limits::Limits;
 use crate::page::{Extraction, Page};
+use crate::report::PageReport;
 use crate::wire::{MAX_MESSAGE_BYTES, Message, ReaderKind};
 
 /// Buffer size for sending the file.
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
+/// Memory that is kept for the next message after a large one.
+const MAX_KEPT_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct ExtractorConfig {
@@ -63,6 +72,9 @@ pub enum ExtractError {
     /// The child process could not be started. A retry may succeed.
     #[error("failed to start the extractor process")]
     Spawn(#[source] io::Error),
+    /// The receiver of the pages was dropped.
+    #[error("nobody receives the pages any more")]
+    Stopped,
 }
 
 impl From<DocumentError> for ExtractError {
@@ -77,21 +89,50 @@ impl Extractor {
         Self { config }
     }
 
-    /// Extracts the document that `input` yields. Dropping the future kills the child.
+    /// Extracts the document that `input` yields, with all pages in memory. Dropping the future kills
+    /// the child.
     pub async fn extract<R>(
         &self,
         input: R,
-        mut on_progress: impl FnMut(Progress) + Send,
+        on_progress: impl FnMut(Progress) + Send,
     ) -> Result<Extraction, ExtractError>
+    where
+        R: AsyncRead + Unpin + Send,
+    {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let collecting = async {
+            let mut pages = Vec::new();
+            while let Some(page) = receiver.recv().await {
+                pages.push(page);
+            }
+            pages
+        };
+        let (report, pages) =
+            tokio::join!(self.extract_pages(input, sender, on_progress), collecting);
+        Ok(Extraction {
+            pages,
+            report: report?,
+        })
+    }
+
+    /// Extracts the document that `input` yields and sends its pages, in order. The child waits until
+    /// there is room for a page. If this fails, the pages that were sent are to be discarded.
+    /// Dropping the future kills the child.
+    pub async fn extract_pages<R>(
+        &self,
+        input: R,
+        pages: mpsc::Sender<Page>,
+        mut on_progress: impl FnMut(Progress) + Send,
+    ) -> Result<PageReport, ExtractError>
     where
         R: AsyncRead + Unpin + Send,
     {
         let limits = &self.config.limits;
         let (mut child, stdin, stdout) = self.spawn().map_err(ExtractError::Spawn)?;
-        let mut output = ChildOutput::default();
+        let mut output = ChildOutput::new(limits, pages);
         // Read while writing: a child that fails early responds before it has read the whole file.
         let outcome = {
-            let reading = output.read(stdout, limits.max_output_bytes, &mut on_progress);
+            let reading = output.read(stdout, &mut on_progress);
             tokio::pin!(reading);
             let feeding = timeout(limits.input_timeout, feed(input, stdin, limits));
             tokio::pin!(feeding);
@@ -117,7 +158,7 @@ impl Extractor {
         match outcome {
             ReadOutcome::Input(error) => Err(ExtractError::Input(error)),
             ReadOutcome::TimedOut => Err(DocumentError::TooSlow.into()),
-            ReadOutcome::Read(Err(error)) => Err(error.into()),
+            ReadOutcome::Read(Err(error)) => Err(error),
             ReadOutcome::Read(Ok(())) => output.into_result(status),
         }
     }
@@ -141,7 +182,7 @@ impl Extractor {
 
 enum ReadOutcome {
     /// The child closed its output or violated the protocol.
-    Read(Result<(), DocumentError>),
+    Read(Result<(), ExtractError>),
     Input(io::Error),
     /// The child exceeded its time limit.
     TimedOut,
@@ -178,27 +219,46 @@ async fn feed<R: AsyncRead + Unpin>(
 }
 
 /// Output of the child so far.
-#[derive(Default)]
-struct ChildOutput {
-    extraction: Extraction,
-    result: Option<Result<(), DocumentError>>,
+struct ChildOutput<'limits> {
+    limits: &'limits Limits,
+    pages: mpsc::Sender<Page>,
+    sent: SentPages,
+    result: Option<Result<PageReport, DocumentError>>,
     /// Error of the first reader, if the second reader was started.
     first_reader_error: Option<DocumentError>,
 }
 
-impl ChildOutput {
+/// What was sent so far, to compare it with the limits.
+#[derive(Default)]
+struct SentPages {
+    pages: u32,
+    words: u64,
+    text_bytes: u64,
+}
+
+impl<'limits> ChildOutput<'limits> {
+    fn new(limits: &'limits Limits, pages: mpsc::Sender<Page>) -> Self {
+        Self {
+            limits,
+            pages,
+            sent: SentPages::default(),
+            result: None,
+            first_reader_error: None,
+        }
+    }
+
     /// Handles messages until the child closes its output.
     async fn read(
         &mut self,
         stdout: ChildStdout,
-        max_output_bytes: u64,
         on_progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), DocumentError> {
+    ) -> Result<(), ExtractError> {
         let mut reader = BufReader::new(stdout);
-        let mut left = max_output_bytes;
+        let mut left = self.limits.max_output_bytes;
         let mut line = Vec::new();
         loop {
             line.clear();
+            line.shrink_to(MAX_KEPT_BYTES);
             let limit = left.min(MAX_MESSAGE_BYTES);
             let count = (&mut reader)
                 .take(limit)
@@ -208,7 +268,7 @@ impl ChildOutput {
             if count == 0 {
                 // End of the output, or the output limit is reached.
                 return if limit == 0 {
-                    Err(DocumentError::Internal)
+                    Err(DocumentError::Internal.into())
                 } else {
                     Ok(())
                 };
@@ -216,58 +276,55 @@ impl ChildOutput {
             if line.last() != Some(&b'\n') {
                 // Truncated by a limit, or because the child died, which its exit status explains.
                 return if count as u64 == limit {
-                    Err(DocumentError::Internal)
+                    Err(DocumentError::Internal.into())
                 } else {
                     Ok(())
                 };
             }
             left -= count as u64;
-            let line = serde_json::from_slice(&line).map_err(|error| {
+            let message = serde_json::from_slice(&line).map_err(|error| {
                 warn!(%error, "invalid message from the extractor process");
                 DocumentError::Internal
             })?;
-            self.handle(line, on_progress)?;
+            self.handle(message, on_progress).await?;
         }
     }
 
-    fn handle(
+    async fn handle(
         &mut self,
-        line: Message,
+        message: Message,
         on_progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), DocumentError> {
+    ) -> Result<(), ExtractError> {
         if self.result.is_some() {
-            return Err(DocumentError::Internal); // a message after the last one
+            return Err(DocumentError::Internal.into()); // a message after the last one
         }
-        match line {
-            Message::Confined { fully: true } => {}
-            Message::Confined { fully: false } => {
-                debug!(
-                    "kernel without Landlock: the extractor process is restricted by its system call filter only"
-                );
-            }
+        match message {
+            Message::Confined { level } => log_confinement(level),
             Message::Progress { read, pages } => on_progress(Progress { read, pages }),
             Message::Fallback { error } => self.first_reader_error = Some(error),
             Message::Page(page) => {
-                if !is_valid_page(&page) {
-                    return Err(DocumentError::Internal);
+                if !is_valid_page(&page) || !self.sent.count(&page, self.limits) {
+                    return Err(DocumentError::Internal.into());
                 }
-                self.extraction.pages.push(page);
+                self.pages
+                    .send(page)
+                    .await
+                    .map_err(|_| ExtractError::Stopped)?;
             }
             Message::Done { report, reader } => {
                 if reader == ReaderKind::PdfExtract {
                     debug!("text extracted by the second reader");
                 }
-                self.extraction.report = report;
-                self.result = Some(Ok(()));
+                self.result = Some(Ok(report));
             }
             Message::Failed { error } => self.result = Some(Err(error)),
         }
         Ok(())
     }
 
-    fn into_result(self, status: ExitStatus) -> Result<Extraction, ExtractError> {
+    fn into_result(self, status: ExitStatus) -> Result<PageReport, ExtractError> {
         match self.result {
-            Some(Ok(())) => Ok(self.extraction),
+            Some(Ok(report)) => Ok(report),
             Some(Err(error)) => Err(error.into()),
             None => Err(self
                 .first_reader_error
@@ -275,6 +332,38 @@ impl ChildOutput {
                 .into()),
         }
     }
+}
+
+impl SentPages {
+    /// Counts a page. Returns false if it exceeds a limit, which the child has to observe.
+    fn count(&mut self, page: &Page, limits: &Limits) -> bool {
+        self.pages += 1;
+        self.words += page.words.len() as u64;
+        self.text_bytes += page.text.len() as u64;
+        // Cleaning the text may add line breaks.
+        let max_text_bytes = limits.max_text_bytes.saturating_mul(2);
+        self.pages <= limits.max_pages
+            && page.words.len() <= limits.max_page_words as usize
+            && self.words <= u64::from(limits.max_words)
+            && self.text_bytes <= max_text_bytes
+    }
+}
+
+/// Logs, once per process, that the kernel does not confine the child completely.
+fn log_confinement(level: Confinement) {
+    static LOGGED: Once = Once::new();
+    let missing = match level {
+        Confinement::Full => return,
+        Confinement::PartialLandlock => "a part of the Landlock rules",
+        Confinement::WithoutLandlock => "Landlock",
+        Confinement::LimitsOnly => "filters of system calls",
+    };
+    LOGGED.call_once(|| {
+        warn!(
+            missing,
+            "the kernel confines the extractor process only partially; use Linux 6.12 or newer with Landlock"
+        );
+    });
 }
 
 /// Whether the child's page is consistent, so that later code does not have to check it again.

@@ -3,20 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::child::Confinement;
 use crate::document_error::DocumentError;
 use crate::page::Page;
 use crate::report::PageReport;
 
-/// Maximum length of a message: a page with the most text allowed and its words.
-pub(crate) const MAX_MESSAGE_BYTES: u64 = 128 * 1024 * 1024;
+/// Maximum length of a message: a page with the most text and words allowed by the default limits.
+/// It bounds the memory of the parent process, which reads one message at a time.
+pub(crate) const MAX_MESSAGE_BYTES: u64 = 12 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Message {
     /// The child is sandboxed and starts to read.
     Confined {
-        /// Whether the kernel blocks access to files and sockets.
-        fully: bool,
+        level: Confinement,
     },
     /// `read` of `pages` pages have been processed.
     Progress {

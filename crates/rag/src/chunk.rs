@@ -130,35 +130,69 @@ pub struct Chunk {
 
 /// Cuts a document into chunks. A document without text has none.
 pub fn chunk(pages: &[Page<'_>], rules: &Rules) -> Vec<Chunk> {
-    let document = DocumentText::new(pages);
-    let text = document.text();
-    let tokens = Tokens::new();
-    let segments = document.pages().flat_map(|page| {
-        split::split(text, page, rules.max_tokens - rules.overlap_tokens, &tokens)
-    });
-    let mut offset = CharOffset::default();
-    let mut before: Option<Range<usize>> = None;
-    let mut chunks = Vec::new();
-    for (ordinal, segment) in (0..).zip(segments) {
-        let first = before.map_or(segment.start, |before| {
-            let earliest = before.start.max(document.page_start(segment.start));
-            overlap::start(text, earliest, &segment, rules, &tokens)
-        });
-        let range = first..segment.end;
-        let content = text[range.clone()].replace('\0', "\u{fffd}");
-        chunks.push(Chunk {
-            ordinal,
-            page_from: document.page_number(range.start),
-            page_to: document.page_number(range.end - 1),
-            char_offset: offset.of(text, range.start),
-            token_count: tokens.count(&content),
-            boxes: boxes::boxes(&document, &range),
-            content_sha256: content_sha256(&content),
-            text: content,
-        });
-        before = Some(segment);
+    let mut chunker = Chunker::new(*rules);
+    pages.iter().flat_map(|page| chunker.page(page)).collect()
+}
+
+/// Cuts a document into chunks page by page, so that no more than one page with its words has to be
+/// in memory.
+#[derive(Debug)]
+pub struct Chunker {
+    rules: Rules,
+    tokens: Tokens,
+    next_ordinal: i32,
+    /// Where the next page with text starts in the [`document_text`], in characters.
+    next_offset: usize,
+}
+
+impl Chunker {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            tokens: Tokens::new(),
+            next_ordinal: 0,
+            next_offset: 0,
+        }
     }
-    chunks
+
+    /// The chunks of the next page.
+    pub fn page(&mut self, page: &Page<'_>) -> Vec<Chunk> {
+        let document = DocumentText::new(std::slice::from_ref(page));
+        let text = document.text();
+        if text.is_empty() {
+            return Vec::new();
+        }
+        let segments = split::split(
+            text,
+            0..text.len(),
+            self.rules.max_tokens - self.rules.overlap_tokens,
+            &self.tokens,
+        );
+        let mut offset = CharOffset::default();
+        let mut before: Option<Range<usize>> = None;
+        let mut chunks = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let first = before.map_or(segment.start, |before| {
+                overlap::start(text, before.start, &segment, &self.rules, &self.tokens)
+            });
+            let range = first..segment.end;
+            let content = text[range.clone()].replace('\0', "\u{fffd}");
+            chunks.push(Chunk {
+                ordinal: self.next_ordinal,
+                page_from: page.number,
+                page_to: page.number,
+                char_offset: self.next_offset + offset.of(text, range.start),
+                token_count: self.tokens.count(&content),
+                boxes: boxes::boxes(&document, &range),
+                content_sha256: content_sha256(&content),
+                text: content,
+            });
+            self.next_ordinal += 1;
+            before = Some(segment);
+        }
+        self.next_offset += text.chars().count() + PAGE_BREAK.chars().count();
+        chunks
+    }
 }
 
 /// Returns the text to which offsets refer: all pages that have text, separated by [`PAGE_BREAK`].

@@ -89,6 +89,50 @@ async fn a_page_whose_words_do_not_match_its_text_is_rejected() {
 }
 
 #[tokio::test]
+async fn pages_over_the_limits_are_rejected_even_if_the_child_sends_them() {
+    let page = r#"{"type":"page","number":1,"width":9,"height":9,"text":"a b","words":[[0,1,0,0,1,1],[2,3,1,0,1,1]]}"#;
+    let done = r#"{"type":"done","report":{"page_count":1},"reader":"hayro"}"#;
+    let two_pages = format!("echo '{page}'; echo '{page}'; echo '{done}'");
+    let exact = limits(|limits| {
+        limits.max_pages = 2;
+        limits.max_words = 4;
+        limits.max_page_words = 2;
+        limits.max_text_bytes = 3;
+    });
+    assert_eq!(with_child(&two_pages, exact.clone()).await, Ok(()));
+    let change: [fn(&mut Limits); 4] = [
+        |limits| limits.max_pages = 1,
+        |limits| limits.max_words = 3,
+        |limits| limits.max_page_words = 1,
+        |limits| limits.max_text_bytes = 2,
+    ];
+    for change in change {
+        let mut stricter = exact.clone();
+        change(&mut stricter);
+        assert_eq!(
+            with_child(&two_pages, stricter.clone()).await,
+            Err(DocumentError::Internal),
+            "{stricter:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_receiver_of_the_pages_ends_the_extraction() {
+    let text = "A page that nobody waits for.";
+    let file = document(&[text; 40]);
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    drop(receiver);
+    let extracted = extractor(Limits::default())
+        .extract_pages(&file[..], sender, |_| ())
+        .await;
+    assert!(
+        matches!(extracted, Err(ExtractError::Stopped)),
+        "{extracted:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_child_that_hangs_is_killed() {
     let short = limits(|limits| limits.wall_timeout = Duration::from_millis(300));
     // The child hangs without reading, after reading, or with its output closed.

@@ -452,3 +452,60 @@ async fn text_hidden_in_invisible_characters_is_removed() {
     read.retain(|character| !character.is_whitespace());
     assert_eq!(read, "BB");
 }
+
+/// A small file whose pages share one compressed stream of words.
+fn many_words(words: usize, pages: usize) -> Vec<u8> {
+    let mut content = b"BT /F 1 Tf 1 TL 10 790 Td ".to_vec();
+    for line in 0..words.div_ceil(200) {
+        let words = (words - line * 200).min(200);
+        content.extend_from_slice(b"(");
+        content.extend_from_slice("ab ".repeat(words).as_bytes());
+        content.extend_from_slice(b")' ");
+    }
+    content.extend_from_slice(b"ET");
+    let mut pdf = Pdf::default();
+    let font = pdf.helvetica();
+    let content = pdf.stream("/Filter /FlateDecode", &deflate(&content));
+    let pages: Vec<_> = (0..pages)
+        .map(|_| {
+            pdf.object(format!(
+                "<< /Type /Page /MediaBox [0 0 600 800] /Contents {content} /Resources << /Font << /F {font} >> >> >>"
+            ))
+        })
+        .collect();
+    pdf.finish(&pages)
+}
+
+#[tokio::test]
+async fn a_page_and_a_document_have_a_maximum_number_of_words() {
+    let limits = Limits {
+        max_page_words: 1_000,
+        max_words: 2_000,
+        ..Limits::default()
+    };
+    let read = async |words, pages| extract(limits.clone(), &many_words(words, pages)).await;
+    let accepted = read(1_000, 2).await.expect("within the limits");
+    assert_eq!(accepted.pages[1].words.len(), 1_000);
+    assert_eq!(
+        read(1_001, 1).await,
+        Err(DocumentError::TooMuchTextOnPage { page: 1 })
+    );
+    assert_eq!(
+        read(1_000, 3).await,
+        Err(DocumentError::TooManyWords { max_words: 2_000 })
+    );
+}
+
+#[tokio::test]
+async fn a_page_has_a_maximum_size_of_text() {
+    let limits = Limits {
+        max_page_text_bytes: 10_000,
+        ..Limits::default()
+    };
+    let read = async |words| extract(limits.clone(), &many_words(words, 1)).await;
+    assert!(read(500).await.is_ok());
+    assert_eq!(
+        read(10_000).await,
+        Err(DocumentError::TooMuchTextOnPage { page: 1 })
+    );
+}

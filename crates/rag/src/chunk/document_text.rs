@@ -39,11 +39,6 @@ impl<'page> DocumentText<'page> {
         &self.text
     }
 
-    /// Byte ranges of the pages that have text, in order.
-    pub(super) fn pages(&self) -> impl Iterator<Item = Range<usize>> {
-        self.pages.iter().map(|(range, _)| range.clone())
-    }
-
     pub(super) fn into_text(self) -> String {
         self.text
     }
@@ -55,20 +50,6 @@ impl<'page> DocumentText<'page> {
             .pages
             .partition_point(|(range, _)| range.start < range.end);
         &self.pages[first.min(after)..after]
-    }
-
-    /// Returns the start of the page that contains this byte.
-    pub(super) fn page_start(&self, byte: usize) -> usize {
-        self.pages
-            .get(self.index(byte))
-            .map_or(0, |(range, _)| range.start)
-    }
-
-    /// Returns the number of the page that contains this byte.
-    pub(super) fn page_number(&self, byte: usize) -> u32 {
-        self.pages
-            .get(self.index(byte))
-            .map_or(1, |(_, page)| page.number)
     }
 
     fn index(&self, byte: usize) -> usize {
