@@ -3,7 +3,8 @@
 //!
 //! The archive is streamed while it is written and is not stored anywhere. If writing fails, the
 //! response is aborted. The manifest and the zip's central directory come last, so a truncated
-//! archive cannot be opened.
+//! archive cannot be opened. An export can take long, so it ends when its reader loses access to the
+//! workspace meanwhile.
 
 mod archive;
 mod block_channel;
@@ -20,14 +21,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 use service_kit::error_chain;
 use sqlx::{PgPool, Row as _};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::documents::{DocumentPhase, IngestError};
 use crate::domain::Workspace;
-use crate::ids::{DocumentId, UserId};
+use crate::identity::sessions;
+use crate::ids::{DocumentId, SessionId, UserId, WorkspaceId};
 use crate::objects::{ObjectStore, ObjectStoreError};
 use crate::tenants::{TenantDatabase, Unavailable};
+use crate::workspaces::store;
 use archive::{Archive, ArchiveEntry, ArchiveError};
 use permits::ExportPermit;
 
@@ -36,6 +40,8 @@ use permits::ExportPermit;
 pub const MAX_CONCURRENT_EXPORTS: usize = 16;
 /// Timeout of an export, so that a slow client does not hold its permit forever.
 pub const EXPORT_TIMEOUT: Duration = Duration::from_hours(1);
+/// How often a running export checks that its reader still has access.
+const ACCESS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const MANIFEST_VERSION: u32 = 1;
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,9 @@ pub enum ExportError {
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("timed out")]
     Timeout,
+    /// The reader was removed from the workspace or signed out, or the workspace is being deleted.
+    #[error("the reader has no access to the workspace any more")]
+    AccessEnded,
 }
 
 impl From<ArchiveError> for ExportError {
@@ -72,16 +81,23 @@ pub struct ExportSources {
     pub objects: ObjectStore,
 }
 
+/// Who receives an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    pub user: UserId,
+    pub session: SessionId,
+}
+
 /// Starts an export of the workspace for a member and returns the archive as a stream.
 pub async fn export(
     sources: ExportSources,
     workspace: Workspace,
-    user: UserId,
+    reader: Reader,
 ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ExportError> {
-    let permit = ExportPermit::try_acquire(user).ok_or(ExportError::Busy)?;
+    let permit = ExportPermit::try_acquire(reader.user).ok_or(ExportError::Busy)?;
     let documents = documents(&sources.database, &workspace).await?;
     let (sender, blocks) = block_channel::block_channel();
-    tokio::spawn(write(sources, workspace, documents, sender, permit));
+    tokio::spawn(write(sources, workspace, reader, documents, sender, permit));
     Ok(blocks)
 }
 
@@ -164,6 +180,7 @@ async fn documents(
 async fn write(
     sources: ExportSources,
     workspace: Workspace,
+    reader: Reader,
     documents: Vec<ExportedDocument>,
     sender: block_channel::BlockSender,
     _permit: ExportPermit,
@@ -171,9 +188,12 @@ async fn write(
     let exported_at = Timestamp::now();
     let archive = Archive::new(sender, exported_at);
     let writing = Box::pin(fill(archive, &sources, &workspace, documents, exported_at));
-    let written = tokio::time::timeout(EXPORT_TIMEOUT, writing)
-        .await
-        .unwrap_or(Err(ExportError::Timeout));
+    let written = tokio::select! {
+        written = timeout(EXPORT_TIMEOUT, writing) => written.unwrap_or(Err(ExportError::Timeout)),
+        () = until_access_ends(&sources.database, &workspace.id, reader) => {
+            Err(ExportError::AccessEnded)
+        }
+    };
     match written {
         Ok(()) => info!(workspace.id = %workspace.id, "workspace exported"),
         // The sender is dropped without `finish`, so the response is aborted.
@@ -183,6 +203,34 @@ async fn write(
             "export aborted"
         ),
     }
+}
+
+/// Returns when the reader has no access any more. Failed checks are repeated: while the main
+/// database is unavailable, nobody can be removed either.
+async fn until_access_ends(database: &PgPool, workspace: &WorkspaceId, reader: Reader) {
+    loop {
+        sleep(ACCESS_CHECK_INTERVAL).await;
+        match has_access(database, workspace, reader).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => warn!(
+                workspace.id = %workspace,
+                error = %error_chain(&error),
+                "failed to check access to a running export, retrying"
+            ),
+        }
+    }
+}
+
+async fn has_access(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    reader: Reader,
+) -> sqlx::Result<bool> {
+    Ok(sessions::is_active(database, reader.session).await?
+        && store::for_member(database, reader.user, workspace)
+            .await?
+            .is_some())
 }
 
 async fn fill(

@@ -11,7 +11,7 @@ use crate::web::shared::extract::WorkspaceAccess;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
-use crate::workspaces::export::{self, ExportError, ExportSources};
+use crate::workspaces::export::{self, ExportError, ExportSources, Reader};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -34,7 +34,11 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
         objects: app.objects.clone(),
     };
     let id = workspace.id.clone();
-    let chunks = export::export(sources, workspace, access.user.id)
+    let reader = Reader {
+        user: access.user.id,
+        session: access.session.id,
+    };
+    let chunks = export::export(sources, workspace, reader)
         .await
         .map_err(|error| problem(error, &id))?;
     let headers = [
@@ -61,6 +65,7 @@ fn problem(error: ExportError, workspace: &WorkspaceId) -> Problem {
         error @ (ExportError::Objects(_)
         | ExportError::Changed
         | ExportError::Archive(_)
-        | ExportError::Timeout) => Problem::internal_error(&error),
+        | ExportError::Timeout
+        | ExportError::AccessEnded) => Problem::internal_error(&error),
     }
 }

@@ -152,7 +152,7 @@ async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
 
 /// Creates a project with the tenant schema in the emulator, and the Secret and status that the
 /// controller would write.
-async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) {
+pub(crate) async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) {
     let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let project: CreatedProject = http
         .post(format!("{}/projects", emulator.api_url()))

@@ -1,0 +1,85 @@
+//! Exports whose reader loses access while they run.
+
+use std::time::Duration;
+
+use app::domain::Role;
+use app::workspaces::members;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Request, StatusCode};
+use futures::StreamExt as _;
+use tokio::time::{sleep, timeout};
+
+use crate::browser::Browser;
+use crate::emulator::Emulated;
+use crate::matrix::give_database;
+use crate::site::{Site, TIMEOUT, postgres};
+
+/// The archive has some 200 blocks, which a slow reader takes 20 seconds to read.
+const MESSAGES: i32 = 200;
+const HASHES_PER_MESSAGE: i32 = 2_000;
+const READ_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Starts an export and reads its first block.
+async fn start(browser: &mut Browser, path: &str) -> BodyDataStream {
+    let request = Request::get(path).body(Body::empty()).expect("a request");
+    let response = browser.send(request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut blocks = response.into_body().into_data_stream();
+    let first = blocks.next().await.expect("a block");
+    assert!(!first.expect("no error").is_empty());
+    blocks
+}
+
+#[tokio::test]
+async fn an_export_ends_when_its_reader_loses_access() {
+    let site = Site::with(&["--rate-limit-expensive=1000/1m,1000/1m"]).await;
+    let _ada = site.signed_in("ada").await;
+    let workspace = site.workspace_of(site.user("ada").await).await;
+    let emulator = Emulated::start(postgres().await.uri(), "emulator_of_exports").await;
+    give_database(&site, &emulator, &workspace).await;
+    let tenant = site.app.pools.get(&workspace).await.expect("a database");
+    sqlx::query(
+        "WITH thread AS (INSERT INTO threads (id, title) VALUES (gen_random_uuid(), 'Long') RETURNING id)
+         INSERT INTO messages (id, thread_id, ordinal, author, state, text)
+         SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete',
+                (SELECT string_agg(encode(sha256((ordinal || ':' || hash)::bytea), 'base64'), '') FROM generate_series(1, $2) hash)
+         FROM thread, generate_series(0, $1) ordinal",
+    )
+    .bind(MESSAGES)
+    .bind(HASHES_PER_MESSAGE)
+    .execute(tenant.pool())
+    .await
+    .expect("a conversation");
+    let path = format!("/w/{}/export", workspace.id);
+
+    // An uninterrupted export is complete.
+    let mut bob = site.signed_in("bob").await;
+    let user = site.user("bob").await;
+    site.join(user, &workspace.id, Role::Member).await;
+    let mut whole = start(&mut bob, &path).await;
+    while let Some(block) = whole.next().await {
+        block.expect("a complete archive");
+    }
+
+    for removes in [true, false] {
+        let mut blocks = start(&mut bob, &path).await;
+        if removes {
+            members::remove(&site.app.database, &workspace.id, user)
+                .await
+                .expect("removed");
+        } else {
+            site.execute("DELETE FROM sessions").await;
+        }
+        let slow = async {
+            loop {
+                match blocks.next().await {
+                    Some(Ok(_)) => sleep(READ_INTERVAL).await,
+                    end => return end,
+                }
+            }
+        };
+        let end = timeout(TIMEOUT, slow).await.expect("an end");
+        assert!(matches!(end, Some(Err(_))), "the archive is cut off");
+        bob = site.signed_in("bob").await;
+    }
+}
