@@ -65,7 +65,8 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The rates for one user and for one client address. Many users can share an address.
+/// The rates for one signed-in user, and for the requests without a session from one client address,
+/// which many people can share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     pub user: Rate,

@@ -1,4 +1,5 @@
-//! Rate limits, per class of requests, for the user and for the client's address.
+//! Rate limits, per class of requests: for each signed-in user, and for the requests without a
+//! session from each client address.
 //!
 //! The algorithm is GCRA (generic cell rate algorithm): it stores one timestamp per key and behaves
 //! like a token bucket that refills continuously. With Redis configured, all replicas share their
@@ -86,16 +87,6 @@ impl Decision {
     /// [`Self::retry_after`] in seconds, rounded up and at least 1.
     pub fn retry_after_seconds(&self) -> u64 {
         ceil_seconds(self.retry_after).max(1)
-    }
-
-    /// The decision with fewer requests left.
-    #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
-        if (other.allowed, other.remaining) < (self.allowed, self.remaining) {
-            other
-        } else {
-            self
-        }
     }
 
     /// Adds the `RateLimit-*` headers.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use app::config;
+use app::config::{self, Allowance};
 use app::domain::RateLimitClass;
+use app::identity::Token;
 use app::web::shared::rate_limit::{RateLimitKey, RateLimiter};
 use axum::http::StatusCode;
 use local_stack::redis::Redis;
@@ -62,6 +63,57 @@ async fn the_limit_of_a_user_applies_to_all_their_addresses() {
     assert!((5..10).contains(&rejected), "{rejected}");
     let mut other = site.signed_in("Grace").await;
     assert_eq!(other.get("/account").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn clients_without_a_session_cannot_use_up_the_limit_of_a_user_with_the_same_address() {
+    let flags = [
+        "--rate-limit-reads=10/1m,3/1m",
+        "--rate-limit-writes=5/1m,3/1m",
+    ];
+    let site = Site::with(&flags).await;
+    let mut ada = site.signed_in("Ada").await;
+    let mut forger = site.browser();
+    forger
+        .cookies
+        .insert("session".to_owned(), Token::random().reveal());
+    let asset = app::web::shared::assets::APP_JS;
+    for mut stranger in [site.browser(), forger] {
+        for path in ["/", "/account", "/no/such/path"] {
+            while stranger.get(path).await.status != StatusCode::TOO_MANY_REQUESTS {}
+        }
+        while stranger.post("/sign-out", &[]).await.status != StatusCode::TOO_MANY_REQUESTS {}
+    }
+    assert_eq!(ada.get("/").await.status, StatusCode::SEE_OTHER);
+    let account = ada.get("/account").await;
+    assert_eq!(account.status, StatusCode::OK);
+    assert_eq!(account.header("ratelimit-limit"), "10");
+    let missing = ada.get("/no/such/path").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    let of_users = Allowance::ASSETS.user.count.to_string();
+    let address = RateLimitKey::Address(IpAddr::from([192, 0, 2, 1]));
+    loop {
+        let limits = &site.app.limits;
+        while limits.check(RateLimitClass::Assets, address).await.allowed {}
+        let script = ada.get(asset).await;
+        assert_eq!(script.status, StatusCode::OK);
+        // Otherwise the limit of the address had recovered a little.
+        if script.header("ratelimit-limit") == of_users {
+            break;
+        }
+    }
+    let signed_out = ada.post("/sign-out", &[]).await;
+    assert_eq!(signed_out.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_user_does_not_use_up_the_limit_of_their_address() {
+    let site = Site::with(&["--rate-limit-reads=3/1m,3/1m"]).await;
+    let mut ada = site.signed_in("Ada").await;
+    while ada.get("/account").await.status != StatusCode::TOO_MANY_REQUESTS {}
+    assert_eq!(site.browser().get("/").await.status, StatusCode::OK);
+    let mut grace = site.signed_in("Grace").await;
+    assert_eq!(grace.get("/account").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -104,13 +105,9 @@ async fn add_page_context(app: &App, viewer: Viewer, response: &mut Response) {
 /// The fallback for paths without a route. They count against the rate limit too.
 pub(in crate::web) async fn unknown_path(State(app): State<App>, request: Request) -> Response {
     let page_headers = page_headers(&request);
+    let (mut parts, _) = request.into_parts();
     let mut decision = None;
-    let limit = check_rate_limit(
-        &app,
-        RateLimitClass::Reads,
-        address_key(&request),
-        &mut decision,
-    );
+    let limit = check_rate_limit(&app, RateLimitClass::Reads, &mut parts, &mut decision);
     let problem = limit.await.err().unwrap_or_else(Problem::not_found);
     let viewer = match page_headers.filter(|_| is_path_error(&problem)) {
         Some(headers) => Some(Viewer::from_cookies(&app, &headers).await),
@@ -133,21 +130,19 @@ async fn check_and_run(
     next: Next,
     info: &mut RequestInfo,
 ) -> Result<Response, Problem> {
-    let class = policy.rate_limit_class;
-    check_rate_limit(app, class, address_key(&request), &mut info.decision).await?;
-    let changes_state = security::is_state_changing(request.method());
-    if changes_state {
-        security::check_origin(request.headers(), &app.config.http.public_url)?;
-    }
     let (mut parts, body) = request.into_parts();
+    let class = policy.rate_limit_class;
+    check_rate_limit(app, class, &mut parts, &mut info.decision).await?;
+    let changes_state = security::is_state_changing(&parts.method);
+    if changes_state {
+        security::check_origin(&parts.headers, &app.config.http.public_url)?;
+    }
     if policy.access != Access::Public || changes_state {
         let session =
             <Session as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
         if let Some(session) = session {
             Span::current().record("user.id", field::display(session.user.id));
-            let key = RateLimitKey::User(session.user.id);
             info.viewer.session = Some(session);
-            check_rate_limit(app, class, key, &mut info.decision).await?;
         }
     }
     if policy.access != Access::Public {
@@ -186,28 +181,52 @@ async fn check_and_run(
     }
 }
 
-fn address_key(request: &Request) -> RateLimitKey {
-    let address = request
-        .extensions()
-        .get()
-        .map_or(IpAddr::from([0, 0, 0, 0]), |ClientAddress(address)| {
-            *address
-        });
-    RateLimitKey::Address(address)
-}
-
-/// Counts the request, and keeps the stricter of its decisions for the response headers.
+/// Counts the request against the limit of the signed-in user or, without a valid session, against
+/// the limit of the client's address. Clients without a session therefore cannot use up the limit of
+/// a user, even if all clients share one address, as they do behind a proxy that is not trusted.
 async fn check_rate_limit(
     app: &App,
     class: RateLimitClass,
-    key: RateLimitKey,
-    strictest: &mut Option<Decision>,
+    parts: &mut Parts,
+    decision: &mut Option<Decision>,
 ) -> Result<(), Problem> {
-    let decision = app.limits.check(class, key).await;
-    *strictest = Some(strictest.map_or(decision, |earlier| earlier.stricter(decision)));
-    if decision.allowed {
+    let address = RateLimitKey::Address(client_address(parts));
+    let result = if class == RateLimitClass::Assets {
+        // An asset costs less than the lookup of the session, which is needed only if others have
+        // used up the limit of the address.
+        let by_address = app.limits.check(class, address).await;
+        match user_key(app, parts, !by_address.allowed).await {
+            Some(user) => app.limits.check(class, user).await,
+            None => by_address,
+        }
+    } else {
+        let key = user_key(app, parts, true).await.unwrap_or(address);
+        app.limits.check(class, key).await
+    };
+    *decision = Some(result);
+    if result.allowed {
         Ok(())
     } else {
-        Err(Problem::rate_limited(decision.retry_after_seconds()))
+        Err(Problem::rate_limited(result.retry_after_seconds()))
     }
+}
+
+/// The user of the session cookie, if the lookup is wanted and finds one. If it fails, the request
+/// counts as anonymous: the checks that need a session look it up again and report the error.
+async fn user_key(app: &App, parts: &mut Parts, wanted: bool) -> Option<RateLimitKey> {
+    if !wanted {
+        return None;
+    }
+    let session = <Session as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await;
+    let session = session.ok().flatten()?;
+    Some(RateLimitKey::User(session.user.id))
+}
+
+fn client_address(parts: &Parts) -> IpAddr {
+    parts
+        .extensions
+        .get()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |ClientAddress(address)| {
+            *address
+        })
 }

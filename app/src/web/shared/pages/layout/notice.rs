@@ -47,6 +47,11 @@ impl Notice {
         }
     }
 
+    /// The path with this notice. It must have no query.
+    pub fn on(self, path: &str) -> String {
+        format!("{path}?{}={}", Self::PARAMETER, self.key())
+    }
+
     /// Parses the value of the query parameter.
     pub fn parse(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|notice| notice.key() == key)
