@@ -7,10 +7,12 @@
     reason = "the doc comments of settings are help texts for the terminal"
 )]
 
+mod email;
 mod models;
 mod objects;
 mod public_url;
 mod rate;
+mod sign_in;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -29,10 +31,12 @@ use service_kit::settings::values as common;
 use service_kit::settings::{self, InvalidSetting, List, LoadError, Loaded, Sources};
 use service_kit::telemetry::TelemetrySettings;
 
+pub use email::{EmailAddress, EmailDomain, InvalidEmailAddress, InvalidEmailDomain};
 pub use models::Models;
 pub use objects::Objects;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use rate::{Allowance, InvalidRate, Rate};
+pub use sign_in::{AuthMode, OidcProvider, SessionLifetimes, SignIn, SignUp};
 pub use tenants::{TenantPools, Tenants, WorkspaceQuota};
 pub use values::{Buckets, ByteSize, ClassOption, ClassOptions};
 
@@ -127,7 +131,8 @@ pub struct Http {
     /// Scheme, host and port that browsers use: https, or http on the loopback interface
     #[arg(long, value_name = "URL")]
     pub public_url: PublicUrl,
-    /// Networks of proxies that may set the client's address, as CIDRs separated by commas
+    /// Networks of proxies that may set the client's address, as CIDRs separated by commas, or `none`.
+    /// Behind a proxy that is not among them, all clients without a session share one rate limit
     #[arg(long, value_name = "CIDRS", default_value = "", value_parser = values::networks)]
     pub trusted_proxies: List<IpNet>,
     /// Header in which these proxies send the client's address. The other header is ignored, because
@@ -160,76 +165,12 @@ pub struct Database {
     pub max_connections: NonZeroU32,
 }
 
+/// Each limit is for a signed-in user and, after the comma, for the requests without a session from one
+/// client address, which many people can share.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Sign-in")]
-pub struct SignIn {
-    /// How users sign in: with an OpenID provider, or by typing a name, which is for demonstrations on
-    /// the loopback interface only
-    #[arg(long, value_enum, default_value = "oidc")]
-    pub auth_mode: AuthMode,
-    /// Issuer URL exactly as the provider writes it: https, or http on the loopback interface
-    #[arg(long, value_name = "URL", default_value = "https://accounts.google.com", value_parser = values::issuer)]
-    pub oidc_issuer: IssuerUrl,
-    /// The app's client id at the provider. Its redirect URI is the public URL with /sign-in/callback
-    #[arg(long, value_name = "ID", value_parser = values::word)]
-    pub oidc_client_id: Option<String>,
-    /// the app's client secret at the provider; without it, the app is a public client
-    #[arg(long, hide = true, env = "OIDC_CLIENT_SECRET", value_parser = values::secret)]
-    pub oidc_client_secret: Option<SecretString>,
-    /// How long a session lasts without a request, from 5m to 2160h
-    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = common::duration(5 * MINUTE..=90 * DAY))]
-    pub session_idle_timeout: Duration,
-    /// How long a session lasts in total, from 5m to 8760h
-    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = common::duration(5 * MINUTE..=365 * DAY))]
-    pub session_lifetime: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AuthMode {
-    Oidc,
-    Local,
-}
-
-/// An OpenID provider, and the app's client there.
-#[derive(Clone, Debug)]
-pub struct OidcProvider {
-    pub issuer: IssuerUrl,
-    pub client_id: String,
-    /// `None` for a public client.
-    pub client_secret: Option<SecretString>,
-}
-
-/// How long sessions last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLifetimes {
-    pub idle: Duration,
-    pub absolute: Duration,
-}
-
-impl SignIn {
-    /// The OpenID provider; `None` if users sign in by typing a name.
-    pub fn provider(&self) -> Option<OidcProvider> {
-        match self.auth_mode {
-            AuthMode::Oidc => Some(OidcProvider {
-                issuer: self.oidc_issuer.clone(),
-                client_id: self.oidc_client_id.clone().unwrap_or_default(),
-                client_secret: self.oidc_client_secret.clone(),
-            }),
-            AuthMode::Local => None,
-        }
-    }
-
-    pub fn session_lifetimes(&self) -> SessionLifetimes {
-        SessionLifetimes {
-            idle: self.session_idle_timeout,
-            absolute: self.session_lifetime,
-        }
-    }
-}
-
-/// Each limit is for a user and, after the comma, for a client address, which many users can share.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Rate limits, for a user and for a client address")]
+#[command(
+    next_help_heading = "Rate limits, for a signed-in user, and for clients without a session that share an address"
+)]
 pub struct RateLimits {
     /// the URL of a Redis server that replicas share their counts in; without it, each process counts
     /// for itself
@@ -357,6 +298,23 @@ fn contradictions(loaded: &Loaded<CommandLine>, config: &Config) -> Vec<InvalidS
     }
     if let Err(error) = models.config() {
         invalid.push(loaded.invalid("embedding-dimensions", error.to_string()));
+    }
+    let domains = &sign_in.allowed_email_domains.0;
+    if sign_in.auth_mode == AuthMode::Local && !domains.is_empty() {
+        invalid.push(loaded.invalid(
+            "allowed-email-domains",
+            "users who sign in by typing a name have no e-mail address; write nothing, or write `oidc` as auth-mode",
+        ));
+    }
+    let excluded = |owner: &&EmailAddress| !domains.is_empty() && !domains.contains(owner.domain());
+    if let Some(owner) = sign_in.first_owners.0.iter().find(excluded) {
+        invalid.push(loaded.invalid(
+            "first-owners",
+            format!(
+                "allowed-email-domains must contain the domain of every first owner; add {}, or remove {owner}",
+                owner.domain()
+            ),
+        ));
     }
     if sign_in.session_idle_timeout > sign_in.session_lifetime {
         invalid.push(loaded.invalid(

@@ -1,12 +1,13 @@
 //! Users, their identities and their sessions.
 //!
-//! An identity is the pair `(issuer, subject)`. E-mail addresses are displayed only; no decision
-//! depends on them.
+//! An identity is the pair `(issuer, subject)`. E-mail addresses never identify a user. If the
+//! settings say so, verified ones decide who may sign in ([`sign_up`]).
 
 pub mod local;
 pub mod oidc;
 pub mod return_to;
 pub mod sessions;
+pub mod sign_up;
 pub mod token;
 pub mod users;
 

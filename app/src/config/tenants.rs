@@ -25,7 +25,7 @@ pub struct Tenants {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Limits of a workspace")]
+#[command(next_help_heading = "Limits of workspaces")]
 pub struct WorkspaceQuota {
     /// Largest file, from 1KB to 1GB
     #[arg(long, value_name = "BYTES", default_value = "25MB", value_parser = values::byte_size(1_000..=1_000_000_000))]
@@ -39,6 +39,9 @@ pub struct WorkspaceQuota {
     /// Most members of a workspace
     #[arg(long, value_name = "MEMBERS", default_value = "50", value_parser = common::count(10_000))]
     pub max_members: NonZeroU32,
+    /// Most workspaces in all. Each has a Neon project, which costs money
+    #[arg(long, value_name = "WORKSPACES", default_value = "1000", value_parser = common::count(1_000_000))]
+    pub max_workspaces: NonZeroU32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]

@@ -118,6 +118,48 @@ fn local_sign_in_is_rejected_on_anything_but_loopback() {
 }
 
 #[test]
+fn sign_up_is_by_invitation_if_everyone_can_have_an_account_at_the_issuer() {
+    for (flags, expected) in [
+        (
+            &["--oidc-issuer=https://accounts.google.com"][..],
+            SignUp::Invited,
+        ),
+        (&["--oidc-issuer=https://id.example.com"], SignUp::Open),
+        (&["--auth-mode=local"], SignUp::Open),
+        (
+            &[
+                "--oidc-issuer=https://accounts.google.com",
+                "--sign-up=open",
+            ],
+            SignUp::Open,
+        ),
+        (
+            &["--oidc-issuer=https://id.example.com", "--sign-up=closed"],
+            SignUp::Closed,
+        ),
+    ] {
+        let config = serve(flags, &[]).expect("settings");
+        assert_eq!(config.sign_in.sign_up(), expected, "{flags:?}");
+    }
+}
+
+#[test]
+fn addresses_that_nobody_can_sign_in_with_are_rejected() {
+    let domains = "--allowed-email-domains=example.com";
+    assert_eq!(
+        invalid(
+            &[domains, "--first-owners=ada@example.com,eve@example.org"],
+            &[]
+        ),
+        ["first-owners"]
+    );
+    assert_eq!(
+        invalid(&["--auth-mode=local", domains], &[]),
+        ["allowed-email-domains"]
+    );
+}
+
+#[test]
 fn without_an_api_key_a_local_model_is_required() {
     let no_key = [("OPENAI_API_KEY", "")];
     assert_eq!(invalid(&[], &no_key), ["local-model"]);
@@ -150,6 +192,8 @@ fn lists_are_parsed_with_their_display_names() {
     assert_eq!(config.objects.bucket(None), "files");
     assert_eq!(config.objects.all_buckets(), ["files", "files-eu"]);
     assert_eq!(config.http.trusted_proxies.0.len(), 2);
+    let none = serve(&["--trusted-proxies=none"], &[]).expect("settings");
+    assert_eq!(none.http.trusted_proxies.0, []);
     assert_eq!(config.rate_limits.questions.user.count.get(), 5);
 }
 
@@ -160,9 +204,17 @@ fn invalid_values_are_rejected_by_the_name_of_their_setting() {
         ("--tenant-regions=a=A,a=B", "tenant-regions"),
         ("--region-buckets=a=files,a=other", "region-buckets"),
         ("--trusted-proxies=everybody", "trusted-proxies"),
+        ("--trusted-proxies=none,10.0.0.0/8", "trusted-proxies"),
         ("--rate-limit-reads=10/1m", "rate-limit-reads"),
         ("--max-upload-bytes=25 apples", "max-upload-bytes"),
         ("--oidc-issuer=http://accounts.example.com", "oidc-issuer"),
+        ("--sign-up=maybe", "sign-up"),
+        ("--first-owners=ada", "first-owners"),
+        (
+            "--allowed-email-domains=@example.com",
+            "allowed-email-domains",
+        ),
+        ("--max-workspaces=0", "max-workspaces"),
         ("--session-idle-timeout=800h", "session-idle-timeout"),
         ("--embedding-dimensions=3000", "embedding-dimensions"),
         ("--forwarded-header=x-real-ip", "forwarded-header"),

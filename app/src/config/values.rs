@@ -38,13 +38,17 @@ pub struct Buckets(pub BTreeMap<String, String>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
+/// Parses networks. `none` says explicitly that there are none.
 pub(super) fn networks(text: &str) -> Result<List<IpNet>, String> {
+    if text.trim() == "none" {
+        return Ok(List(Vec::new()));
+    }
     let List(parts) = text.parse::<List<String>>()?;
     let networks = parts.iter().map(|part| {
         let network = part.parse::<IpNet>();
         let address = || part.parse().map(|address: std::net::IpAddr| address.into());
         network.or_else(|_| address()).map_err(|_| {
-            format!("`{part}` is not a network; write CIDRs separated by commas, such as `10.0.0.0/8,fd00::/8`")
+            format!("`{part}` is not a network; write CIDRs separated by commas, such as `10.0.0.0/8,fd00::/8`, or only `none`")
         })
     });
     networks.collect::<Result<_, _>>().map(List)

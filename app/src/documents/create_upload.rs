@@ -256,6 +256,7 @@ mod tests {
             max_documents: std::num::NonZeroU32::MIN,
             max_workspaces_per_user: std::num::NonZeroU32::MIN,
             max_members: std::num::NonZeroU32::MIN,
+            max_workspaces: std::num::NonZeroU32::MIN,
         };
         assert!(matches!(
             check(&quota, &upload(0, "")),

@@ -12,7 +12,7 @@ mod provider;
 use std::time::Duration;
 
 use openidconnect::core::{
-    CoreAuthenticationFlow, CoreIdToken, CoreIdTokenClaims, CoreRequestTokenError,
+    CoreAuthPrompt, CoreAuthenticationFlow, CoreIdToken, CoreIdTokenClaims, CoreRequestTokenError,
 };
 use openidconnect::{
     AuthorizationCode, ClaimsVerificationError, CsrfToken as State, Nonce, PkceCodeChallenge,
@@ -91,18 +91,20 @@ impl Oidc {
         self.provider.display_name()
     }
 
-    /// Records a pending sign-in of the browser and returns the authorization URL.
+    /// Records a pending sign-in of the browser and returns the authorization URL. With
+    /// `choose_account`, the provider asks which account to use even if the user has a session there.
     pub async fn start(
         &self,
         database: &PgPool,
         browser: &Token,
         return_to: &ReturnTo,
+        choose_account: bool,
     ) -> Result<Url, OidcError> {
         let client = self.provider.client().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let state = Token::random();
         let state_param = state.reveal();
-        let (url, _, nonce) = client
+        let mut request = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
                 move || State::new(state_param),
@@ -110,8 +112,11 @@ impl Oidc {
             )
             .add_scope(Scope::new("profile".to_owned()))
             .add_scope(Scope::new("email".to_owned()))
-            .set_pkce_challenge(challenge)
-            .url();
+            .set_pkce_challenge(challenge);
+        if choose_account {
+            request = request.add_prompt(CoreAuthPrompt::SelectAccount);
+        }
+        let (url, _, nonce) = request.url();
         sqlx::query(
             "INSERT INTO sign_ins (state_sha256, browser_sha256, nonce, pkce_verifier, return_to, expires_at)
              VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",

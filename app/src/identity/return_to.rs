@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::Token;
+
 const MAX_PATH_BYTES: usize = 1024;
 /// Characters to encode in a query value.
 const QUERY_VALUE: &AsciiSet = &CONTROLS
@@ -39,6 +41,12 @@ impl ReturnTo {
         &self.0
     }
 
+    /// The token, if the path is that of an invitation link.
+    pub fn invitation(&self) -> Option<Token> {
+        let rest = self.0.strip_prefix("/invitations/")?;
+        rest.split('?').next()?.parse().ok()
+    }
+
     /// The sign-in page with this path as its `return_to` parameter.
     pub fn sign_in_path(&self) -> String {
         if self.0 == "/" {
@@ -74,6 +82,28 @@ mod tests {
     fn paths_of_the_app_keep_their_query() {
         for path in ["/", "/account", "/w/abcdefghijkl/documents?q=a%20b"] {
             assert_eq!(ReturnTo::new(path).as_str(), path);
+        }
+    }
+
+    #[test]
+    fn only_the_path_of_an_invitation_has_its_token() {
+        let token = Token::random();
+        let path = format!("/invitations/{}", token.reveal());
+        for path in [path.clone(), format!("{path}?notice=x")] {
+            let found = ReturnTo::new(&path).invitation();
+            assert_eq!(
+                found.map(|found| found.reveal()),
+                Some(token.reveal()),
+                "{path}"
+            );
+        }
+        for path in [
+            "/",
+            "/invitations/",
+            "/invitations/short",
+            &format!("{path}/more"),
+        ] {
+            assert!(ReturnTo::new(path).invitation().is_none(), "{path}");
         }
     }
 

@@ -14,7 +14,7 @@ const DEFAULT_NAME: &str = "New user";
 pub struct User {
     pub id: UserId,
     pub display_name: String,
-    /// From the issuer. For display only.
+    /// From the issuer. For display, never to identify the user.
     pub email: Option<String>,
     /// Whether the issuer has verified the address.
     pub email_verified: bool,

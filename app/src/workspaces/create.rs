@@ -22,6 +22,8 @@ pub struct WorkspaceLimits {
     pub regions: Vec<String>,
     /// How many workspaces a user may own, whether created or taken over.
     pub max_workspaces_per_user: u32,
+    /// How many workspaces there may be in all.
+    pub max_workspaces: u32,
     pub max_members: u32,
 }
 
@@ -33,6 +35,7 @@ impl From<&Config> for WorkspaceLimits {
             classes: names(&config.tenants.classes),
             regions: names(&config.tenants.regions),
             max_workspaces_per_user: config.quota.max_workspaces_per_user.get(),
+            max_workspaces: config.quota.max_workspaces.get(),
             max_members: config.quota.max_members.get(),
         }
     }
@@ -58,6 +61,8 @@ pub enum CreateError {
     InvalidChoice,
     #[error("a user may own at most {limit} workspaces")]
     TooManyWorkspaces { limit: u32 },
+    #[error("there are already {limit} workspaces, the maximum (setting `max-workspaces`)")]
+    NoWorkspaceLeft { limit: u32 },
     #[error("the account does not exist or is being deleted")]
     AccountDeleted,
     #[error("query on the main database failed")]
@@ -99,6 +104,11 @@ pub async fn create_in(
     if !ownership::is_below_limit(transaction, user, limits.max_workspaces_per_user).await? {
         return Err(CreateError::TooManyWorkspaces {
             limit: limits.max_workspaces_per_user,
+        });
+    }
+    if !ownership::is_below_total_limit(transaction, limits.max_workspaces).await? {
+        return Err(CreateError::NoWorkspaceLeft {
+            limit: limits.max_workspaces,
         });
     }
     let id = WorkspaceId::random();
@@ -184,6 +194,7 @@ mod tests {
             classes: vec!["default".to_owned(), "large".to_owned()],
             regions: vec!["aws-eu-central-1".to_owned()],
             max_workspaces_per_user: 3,
+            max_workspaces: 100,
             max_members: 5,
         }
     }

@@ -218,8 +218,21 @@ pub async fn accept(
     user: UserId,
     quota: &WorkspaceQuota,
 ) -> Result<WorkspaceId, InvitationError> {
-    let hash = token.hash();
     let mut transaction = database.begin().await?;
+    let workspace = accept_in(&mut transaction, token, user, quota).await?;
+    transaction.commit().await?;
+    Ok(workspace)
+}
+
+/// Like [`accept`], within the caller's transaction: a sign-up creates the user and accepts the
+/// invitation together.
+pub async fn accept_in(
+    transaction: &mut PgConnection,
+    token: &Token,
+    user: UserId,
+    quota: &WorkspaceQuota,
+) -> Result<WorkspaceId, InvitationError> {
+    let hash = token.hash();
     let (workspace, role): (String, Role) = sqlx::query_as(
         "SELECT workspace_id, role FROM invitations
          WHERE token_sha256 = $1 AND (accepted_by = $2 OR (accepted_at IS NULL AND expires_at > now()))",
@@ -231,10 +244,10 @@ pub async fn accept(
     .ok_or(InvitationError::Invalid)?;
     let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::Invalid)?;
     // Lock order is user, workspace, invitation everywhere; any other order could deadlock.
-    if role.is_owner() && !ownership::lock_user(&mut transaction, user).await? {
+    if role.is_owner() && !ownership::lock_user(transaction, user).await? {
         return Err(InvitationError::Invalid);
     }
-    membership::lock_workspace(&mut transaction, &workspace)
+    membership::lock_workspace(transaction, &workspace)
         .await
         .map_err(|error| match error {
             MemberError::WorkspaceDeleted => InvitationError::Invalid,
@@ -252,7 +265,7 @@ pub async fn accept(
         return Ok(workspace);
     }
     if role.is_owner() {
-        membership::ensure_below_limit(&mut transaction, user, quota).await?;
+        membership::ensure_below_limit(transaction, user, quota).await?;
     }
     let role: Option<Role> = sqlx::query_scalar(
         "UPDATE invitations SET accepted_by = $2, accepted_at = now()
@@ -265,14 +278,6 @@ pub async fn accept(
     .await?;
     // Someone else accepted it first.
     let role = role.ok_or(InvitationError::Invalid)?;
-    membership::add(
-        &mut transaction,
-        &workspace,
-        user,
-        role,
-        quota.max_members.get(),
-    )
-    .await?;
-    transaction.commit().await?;
+    membership::add(transaction, &workspace, user, role, quota.max_members.get()).await?;
     Ok(workspace)
 }

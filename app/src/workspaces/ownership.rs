@@ -1,4 +1,5 @@
-//! Limits how many workspaces a user owns, however they came to own them.
+//! Limits how many workspaces there are, and how many of them a user owns, however they came to own
+//! them.
 //!
 //! The limit is checked whenever a user becomes an owner: by creating a workspace, accepting an
 //! owner invitation, or being promoted. Every workspace therefore counts towards someone's limit.
@@ -37,4 +38,19 @@ pub(super) async fn is_below_limit(
             .fetch_one(transaction)
             .await?;
     Ok(owned < i64::from(max_workspaces))
+}
+
+/// Whether another workspace may be created. Locks the number of workspaces until the transaction
+/// ends. Workspaces being deleted count until their database is gone.
+pub(super) async fn is_below_total_limit(
+    transaction: &mut PgConnection,
+    max_workspaces: u32,
+) -> sqlx::Result<bool> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('workspaces', 0))")
+        .execute(&mut *transaction)
+        .await?;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM workspaces")
+        .fetch_one(transaction)
+        .await?;
+    Ok(count < i64::from(max_workspaces))
 }

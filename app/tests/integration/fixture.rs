@@ -53,6 +53,7 @@ impl Fixture {
                 classes: vec!["default".to_owned()],
                 regions: vec!["aws-eu-central-1".to_owned()],
                 max_workspaces_per_user: 3,
+                max_workspaces: 100,
                 max_members: 4,
             },
             _stop: stop.drop_guard(),
@@ -88,6 +89,7 @@ impl Fixture {
             max_documents: count(20),
             max_workspaces_per_user: count(self.limits.max_workspaces_per_user),
             max_members: count(max_members),
+            max_workspaces: count(self.limits.max_workspaces),
         }
     }
 

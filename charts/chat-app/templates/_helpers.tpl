@@ -71,6 +71,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $_ := set $config "operations-listen" (printf "0.0.0.0:%s" (include "chat-app.operationsPort" .)) -}}
 {{- $_ := set $config "public-url" (required "publicUrl is required: set it to the scheme, host and port that browsers use, such as https://chat.example.com" .Values.publicUrl) -}}
 {{- $_ := set $config "tenants-namespace" (include "chat-app.tenantsNamespace" .) -}}
+{{- if and (.Values.ingress | default dict).enabled (not (get $config "trusted-proxies")) -}}
+{{- fail "config.trusted-proxies is required with ingress.enabled: set it to the networks of the ingress controller's Pods, such as 10.244.0.0/16, or to none if clients connect to the Pods with their own addresses. Without it, all clients that are not signed in share one rate limit" -}}
+{{- end -}}
+{{- $issuer := default "https://accounts.google.com" (get $config "oidc-issuer") | trimSuffix "/" -}}
+{{- if and (not (get $config "sign-up")) (ne (get $config "auth-mode") "local") (eq $issuer "https://accounts.google.com") -}}
+{{- $_ := set $config "sign-up" "invited" -}}
+{{- end -}}
+{{- if and (eq (toString (get $config "sign-up")) "invited") (not (get $config "first-owners")) -}}
+{{- fail "config.first-owners is required: sign-up is by invitation, which is the default if the issuer is Google, so set it to the e-mail address of the first user, who can then invite others. Or set config.sign-up to open, which lets everyone create an account and a database, or to closed, if all users have an account already" -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 

@@ -38,6 +38,18 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         ("home-one-region", home::page(&anonymous(), false)),
         ("sign-in", sign_in::page(&anonymous(), &sign_in)),
         (
+            "sign-in-refused",
+            sign_in::page(
+                &anonymous(),
+                &sign_in::SignInPage {
+                    sign_up: sign_in::SignUpView::Invited,
+                    choose_account: true,
+                    error: Some("You need an invitation to create an account here, so no account was created. Ask a member of the workspace that you want to join for an invitation link, open the link, and sign in from there.".to_owned()),
+                    ..sign_in.clone()
+                },
+            ),
+        ),
+        (
             "sign-in-local",
             sign_in::page(
                 &anonymous(),

@@ -1,6 +1,7 @@
 //! Signing in, through the OpenID provider or by name.
 
 mod complete;
+mod refusal;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -9,16 +10,18 @@ use serde::Deserialize;
 use service_kit::error_chain;
 use tracing::{info, warn};
 
-use super::pages::sign_in::{SignInPage, page};
-use crate::config::AuthMode;
+use super::pages::sign_in::{SignInPage, SignUpView, page};
+use crate::config::{AuthMode, SignUp};
 use crate::domain::RateLimitClass;
 use crate::identity::oidc::{AuthorizationResponse, Oidc, OidcError};
 use crate::identity::return_to::ReturnTo;
+use crate::identity::users::Claims;
 use crate::identity::{Session, local};
 use crate::web::shared::extract::{AnonymousSession, Form, Query};
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
+use complete::SignInError;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -35,6 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Deserialize)]
 struct SignInParams {
     return_to: Option<String>,
+    /// Whether the provider shows its choice of accounts, after one of them was refused.
+    #[serde(default)]
+    choose_account: bool,
 }
 
 impl SignInParams {
@@ -76,9 +82,17 @@ fn render(
 }
 
 fn sign_in_view(app: &App, return_to: &ReturnTo) -> SignInPage {
+    let sign_in = &app.config.sign_in;
     SignInPage {
         provider: app.oidc.as_ref().map(Oidc::display_name),
-        local: app.config.sign_in.auth_mode == AuthMode::Local,
+        local: sign_in.auth_mode == AuthMode::Local,
+        sign_up: match sign_in.sign_up() {
+            SignUp::Open => SignUpView::Open,
+            SignUp::Invited if return_to.invitation().is_some() => SignUpView::Joining,
+            SignUp::Invited => SignUpView::Invited,
+            SignUp::Closed => SignUpView::Closed,
+        },
+        choose_account: false,
         return_to: Some(return_to.as_str().to_owned()),
         name: String::new(),
         error: None,
@@ -94,7 +108,12 @@ async fn start(
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
     let return_to = params.return_to();
     match oidc
-        .start(&app.database, &anonymous.token, &return_to)
+        .start(
+            &app.database,
+            &anonymous.token,
+            &return_to,
+            params.choose_account,
+        )
         .await
     {
         Ok(url) => Ok(([anonymous.cookie(&app)], Redirect::to(url.as_str())).into_response()),
@@ -122,7 +141,7 @@ async fn callback(
         .await
     {
         Ok((claims, return_to)) => {
-            complete::complete_sign_in(&app, &headers, &claims, &return_to).await
+            complete(&app, &headers, &claims, &return_to, &anonymous, context).await
         }
         Err(error) => {
             let (status, message) = explain(error)?;
@@ -131,6 +150,36 @@ async fn callback(
                 ..sign_in_view(&app, &ReturnTo::start())
             };
             Ok(render(&app, &anonymous, context, status, &view))
+        }
+    }
+}
+
+/// Completes the sign-in, or shows the sign-in page with the reason why the settings refuse it.
+async fn complete(
+    app: &App,
+    headers: &HeaderMap,
+    claims: &Claims,
+    return_to: &ReturnTo,
+    anonymous: &AnonymousSession,
+    context: PageContext,
+) -> Result<Response, Problem> {
+    match complete::complete_sign_in(app, headers, claims, return_to).await {
+        Ok(response) => Ok(response),
+        Err(SignInError::Problem(problem)) => Err(problem),
+        Err(SignInError::Refused(refusal)) => {
+            info!(error = %refusal, "sign-in refused");
+            let view = SignInPage {
+                error: Some(refusal::message(&refusal, claims)),
+                choose_account: true,
+                ..sign_in_view(app, return_to)
+            };
+            Ok(render(
+                app,
+                anonymous,
+                context,
+                StatusCode::FORBIDDEN,
+                &view,
+            ))
         }
     }
 }
@@ -198,7 +247,7 @@ async fn sign_in_by_name(
     }
     let return_to = form.params.return_to();
     if let Some(claims) = local::claims(&form.name) {
-        return complete::complete_sign_in(&app, &headers, &claims, &return_to).await;
+        return complete(&app, &headers, &claims, &return_to, &anonymous, context).await;
     }
     let view = SignInPage {
         name: form.name,

@@ -119,8 +119,7 @@ async fn accept(
     let accepted = invitations::accept(&app.database, &token, session.user.id, quota).await;
     match accepted {
         Ok(workspace) => {
-            let (parameter, key) = (Notice::PARAMETER, Notice::Joined.key());
-            let target = format!("/w/{workspace}/documents?{parameter}={key}");
+            let target = Notice::Joined.on(&format!("/w/{workspace}/documents"));
             Ok(Redirect::to(&target).into_response())
         }
         Err(InvitationError::Invalid) => Ok(answer(&context, path.token, InvitationState::Closed)),

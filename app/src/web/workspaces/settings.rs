@@ -97,6 +97,12 @@ async fn create(
             let view = new_workspace_view(&app, &form, Some(error));
             Ok(pages::new_workspace::page(&context, &view).into_response())
         }
+        Err(error @ CreateError::NoWorkspaceLeft { .. }) => {
+            warn!(%error, "workspace not created");
+            let error = "This site has reached its maximum number of workspaces, so we couldn\u{2019}t create this one. Try again later, or ask your administrator for more room.".to_owned();
+            let view = new_workspace_view(&app, &form, Some(error));
+            Ok(pages::new_workspace::page(&context, &view).into_response())
+        }
         Err(CreateError::InvalidChoice) => {
             let error = "This option is no longer available. Choose another one.".to_owned();
             let view = new_workspace_view(&app, &form, Some(error));

@@ -8,16 +8,25 @@ use super::site::Site;
 use crate::browser::{Answer, Browser};
 
 async fn site(issuer: &str) -> (Site, tempfile::NamedTempFile) {
+    site_with(issuer, &[]).await
+}
+
+/// An app whose users sign in with this provider, and the file with its client secret.
+pub(crate) async fn site_with(issuer: &str, flags: &[&str]) -> (Site, tempfile::NamedTempFile) {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), CLIENT_SECRET).unwrap();
-    let flags = [
+    let own = [
         "--auth-mode=oidc".to_owned(),
         format!("--oidc-issuer={issuer}"),
         format!("--oidc-client-id={CLIENT_ID}"),
         format!("--oidc-client-secret-file={}", secret.path().display()),
         "--rate-limit-sign-ins=1000/1m,1000/1m".to_owned(),
     ];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let flags: Vec<&str> = own
+        .iter()
+        .map(String::as_str)
+        .chain(flags.iter().copied())
+        .collect();
     (Site::with(&flags).await, secret)
 }
 

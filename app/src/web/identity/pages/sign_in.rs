@@ -13,11 +13,45 @@ pub struct SignInPage {
     pub provider: Option<String>,
     /// Whether signing in by name only is enabled.
     pub local: bool,
+    pub sign_up: SignUpView,
+    /// Whether the provider shows its choice of accounts.
+    pub choose_account: bool,
     /// Path to return to after signing in.
     pub return_to: Option<String>,
     /// The name from a rejected submission.
     pub name: String,
     pub error: Option<String>,
+}
+
+/// What a person without an account can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignUpView {
+    #[default]
+    Open,
+    /// An invitation is needed.
+    Invited,
+    /// The person follows an invitation, which signing in accepts.
+    Joining,
+    Closed,
+}
+
+impl SignUpView {
+    fn lead(self) -> &'static str {
+        match self {
+            Self::Open => {
+                "When you sign in for the first time, we create a workspace for you with its own database."
+            }
+            Self::Invited => {
+                "To create an account, you need an invitation. If someone sent you a link, open it and sign in from there."
+            }
+            Self::Joining => {
+                "When you sign in for the first time, you join the workspace that you were invited to."
+            }
+            Self::Closed => {
+                "Sign in with your existing account. New accounts can\u{2019}t be created here."
+            }
+        }
+    }
 }
 
 pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
@@ -27,7 +61,7 @@ pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
             section.card.sign-in {
                 span.sign-in-mark { (icons::LOGO) }
                 h1 { "Sign in to " (PRODUCT) }
-                p.lead { "When you sign in for the first time, we create a workspace for you with its own database." }
+                p.lead { (view.sign_up.lead()) }
                 (form_error(view.error.as_deref()))
                 @if let Some(provider) = &view.provider {
                     a.button.primary.wide href=(start_path(view)) { "Continue with " (provider) }
@@ -44,18 +78,17 @@ pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
 /// A link rather than a form: the Content-Security-Policy's `form-action` would block the redirect
 /// to the provider.
 fn start_path(view: &SignInPage) -> String {
-    match &view.return_to {
-        None => "/sign-in/start".to_owned(),
-        Some(path) => with_return("/sign-in/start", path),
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(path) = &view.return_to {
+        query.append_pair("return_to", path);
     }
-}
-
-/// A sign-in link that returns to `path` afterwards.
-fn with_return(sign_in: &str, path: &str) -> String {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", path)
-        .finish();
-    format!("{sign_in}?{query}")
+    if view.choose_account {
+        query.append_pair("choose_account", "true");
+    }
+    match query.finish().as_str() {
+        "" => "/sign-in/start".to_owned(),
+        query => format!("/sign-in/start?{query}"),
+    }
 }
 
 fn return_to(view: &SignInPage) -> Markup {
