@@ -32,10 +32,17 @@ impl FromStr for EmailDomain {
 
     fn from_str(text: &str) -> Result<Self, InvalidEmailDomain> {
         match Host::parse(text) {
-            Ok(Host::Domain(name)) if name.contains('.') && !name.ends_with('.') => Ok(Self(name)),
+            Ok(Host::Domain(name)) if name.contains('.') && name.split('.').all(is_label) => {
+                Ok(Self(name))
+            }
             _ => Err(InvalidEmailDomain),
         }
     }
+}
+
+fn is_label(label: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+    !label.is_empty() && !label.starts_with('-') && label.bytes().all(allowed)
 }
 
 impl EmailAddress {
