@@ -31,6 +31,7 @@ const STYLES: [&str; 6] = [
     "pages.css",
     "chat.css",
 ];
+const ICONS: [&str; 3] = ["favicon.svg", "icon-192.png", "icon-512.png"];
 const SCRIPTS: [&str; 2] = ["app.js", "upload.js"];
 const PACKAGES: [&str; 3] = ["htmx.org", "htmx-ext-sse", "@fontsource-variable/inter"];
 
@@ -66,7 +67,9 @@ fn main() -> anyhow::Result<()> {
         "sse.js",
         &read(&packages.join("htmx-ext-sse/dist/sse.min.js"))?,
     )?;
-    bundle.add("favicon.svg", &read(&sources.join("favicon.svg"))?)?;
+    for name in ICONS {
+        bundle.add(name, &read(&sources.join(name))?)?;
+    }
     bundle.add("licences.txt", licences(&packages)?.as_bytes())?;
     fs::write(out.join("assets.rs"), bundle.table()).context("failed to write the table of assets")
 }
@@ -175,6 +178,7 @@ impl Bundle {
             "css" => "text/css; charset=utf-8",
             "js" => "text/javascript; charset=utf-8",
             "svg" => "image/svg+xml",
+            "png" => "image/png",
             "txt" => "text/plain; charset=utf-8",
             "woff2" => "font/woff2",
             other => bail!("unknown media type of .{other}"),

@@ -1,6 +1,7 @@
 //! The front page and the static files.
 
 pub mod pages;
+mod site_files;
 mod static_files;
 
 use axum::extract::State;
@@ -18,6 +19,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/", Access::Public, show),
         Route::get("/assets/{file}", Access::Public, static_files::serve)
             .rate_limit_class(RateLimitClass::Assets),
+        Route::get("/favicon.ico", Access::Public, site_files::favicon)
+            .rate_limit_class(RateLimitClass::Assets),
+        Route::get("/robots.txt", Access::Public, site_files::robots)
+            .rate_limit_class(RateLimitClass::Assets),
+        Route::get(
+            "/manifest.webmanifest",
+            Access::Public,
+            site_files::manifest,
+        )
+        .rate_limit_class(RateLimitClass::Assets),
     ]
 }
 

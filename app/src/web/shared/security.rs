@@ -68,7 +68,7 @@ fn content_security_policy(objects: &Objects) -> HeaderValue {
         .flat_map(|origin| [" ".to_owned(), origin])
         .collect();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; \
          connect-src 'self'{files}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     // Origins are always ASCII. If one was not, the fallback would block uploads, but allow nothing
