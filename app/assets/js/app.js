@@ -94,10 +94,37 @@
     if (event.target.closest("[data-close]") || event.target instanceof HTMLDialogElement) event.target.closest("dialog")?.close();
   });
 
+  // Forms that remove something are submitted after a question. A dialog focuses the button that
+  // changes nothing.
+  const ask = document.getElementById("ask");
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!ask || !(form instanceof HTMLFormElement) || !form.dataset.ask || form.dataset.confirmed) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const returnFocusTo = form.closest("details")?.querySelector("summary") ?? event.submitter;
+    closeMenus();
+    document.getElementById("ask-question").textContent = form.dataset.ask;
+    document.getElementById("ask-text").textContent = form.dataset.askText;
+    const confirm = document.getElementById("ask-confirm");
+    confirm.textContent = form.dataset.askConfirm;
+    confirm.onclick = () => {
+      form.dataset.confirmed = "yes";
+      ask.close();
+      form.requestSubmit();
+    };
+    ask.addEventListener("close", () => {
+      confirm.onclick = null;
+      if (!form.dataset.confirmed && returnFocusTo?.isConnected) returnFocusTo.focus();
+    }, { once: true });
+    ask.showModal();
+  }, true);
+
   // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page
   // enables them again.
   const enable = (form) => {
     delete form.dataset.sent;
+    delete form.dataset.confirmed;
     each('button[aria-busy="true"]', (button) => button.removeAttribute("aria-busy"), form);
   };
   document.addEventListener("submit", (event) => {

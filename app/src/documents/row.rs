@@ -153,6 +153,21 @@ pub async fn list(
     .await
 }
 
+/// How many of the workspace's documents are being uploaded or processed for the first time.
+pub async fn count_pending(
+    executor: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<u32> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM documents
+         WHERE workspace_id = $1 AND state IN ('uploading', 'queued', 'working') AND page_count IS NULL",
+    )
+    .bind(workspace.as_str())
+    .fetch_one(executor)
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// Notifies the workspace's event streams of a changed document when the transaction commits.
 pub(crate) async fn publish_change(
     executor: impl PgExecutor<'_>,

@@ -8,12 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 const TOKEN_BYTES: usize = 32;
 /// Domain separator of [`CsrfToken`]s.
 const CSRF_DOMAIN: &[u8] = b"csrf\0";
 /// Domain separator of receipt tokens.
 const RECEIPT_DOMAIN: &[u8] = b"receipt\0";
+/// Domain separator of invitation tokens.
+const INVITATION_DOMAIN: &[u8] = b"invitation\0";
 
 /// A bearer token of a session, a browser without a session, an invitation or a receipt.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,8 +52,19 @@ impl Token {
     /// the same token, and only this session can derive it. It does not reveal the session's token.
     #[must_use]
     pub fn receipt(&self, subject: &str) -> Self {
+        self.derive(RECEIPT_DOMAIN, subject.as_bytes())
+    }
+
+    /// The token of the invitation that a form with this key creates in this session. Submitting the
+    /// form again yields the same token, and only this session can derive it.
+    #[must_use]
+    pub fn invitation(&self, request: Uuid) -> Self {
+        self.derive(INVITATION_DOMAIN, request.as_bytes())
+    }
+
+    fn derive(&self, domain: &[u8], subject: &[u8]) -> Self {
         let hash = Sha256::new()
-            .chain_update(RECEIPT_DOMAIN)
+            .chain_update(domain)
             .chain_update(self.0)
             .chain_update(subject)
             .finalize();
@@ -142,6 +156,12 @@ mod tests {
         assert_ne!(session.receipt("a"), session.receipt("b"));
         assert_ne!(session.receipt("a"), Token::random().receipt("a"));
         assert_ne!(session.receipt("a").reveal(), session.csrf().as_str());
+        let request = Uuid::from_u128(1);
+        assert_eq!(session.invitation(request), session.invitation(request));
+        assert_ne!(
+            session.invitation(request),
+            Token::random().invitation(request)
+        );
     }
 
     #[test]

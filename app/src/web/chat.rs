@@ -173,6 +173,8 @@ async fn page(
     Ok(ChatPage {
         threads: threads.into_iter().map(views::link).collect(),
         thread: thread.map(|(thread, messages)| views::thread(thread, messages, &members)),
+        pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
+            .await?,
         documents: documents.into_iter().map(views::choice).collect(),
         chosen: None,
         excerpts_only: app.ask.is_extractive(),

@@ -1,7 +1,7 @@
 //! Invitation links. Each lets one person join a workspace and expires after a week.
 //!
-//! The database stores the hash of a link's token. The link is shown once, to the owner who created
-//! it; it can be revoked but not shown again.
+//! The database stores the hash of a link's token, so the link can be shown only in the session that
+//! created it. Owners can revoke it.
 
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Row as _};
@@ -58,14 +58,16 @@ impl From<sqlx::Error> for InvitationError {
     }
 }
 
-/// Creates an invitation. The returned token is not stored.
+/// Creates an invitation with this token, which is not stored. If there is one already, returns its
+/// id.
 pub async fn create(
     database: &PgPool,
     workspace: &WorkspaceId,
     by: UserId,
     role: Role,
-) -> Result<(InvitationId, Token), InvitationError> {
-    let (id, token) = (InvitationId::random(), Token::random());
+    token: &Token,
+) -> Result<InvitationId, InvitationError> {
+    let id = InvitationId::random();
     let mut transaction = database.begin().await?;
     membership::lock_workspace(&mut transaction, workspace).await?;
     // Checked again under the lock, so that an owner who was removed meanwhile cannot invite
@@ -87,6 +89,14 @@ pub async fn create(
     .bind(workspace.as_str())
     .execute(&mut *transaction)
     .await?;
+    let existing: Option<InvitationId> =
+        sqlx::query_scalar("SELECT id FROM invitations WHERE token_sha256 = $1")
+            .bind(token.hash().as_bytes())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if let Some(existing) = existing {
+        return Ok(existing);
+    }
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM invitations WHERE workspace_id = $1 AND accepted_at IS NULL",
     )
@@ -109,7 +119,24 @@ pub async fn create(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok((id, token))
+    Ok(id)
+}
+
+/// The open invitation of the workspace with this token.
+pub async fn find_open(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    token: &Token,
+) -> sqlx::Result<Option<Invitation>> {
+    sqlx::query_as(
+        "SELECT i.id, i.role, u.display_name AS created_by, i.created_at, i.expires_at
+         FROM invitations i LEFT JOIN users u ON u.id = i.created_by
+         WHERE i.workspace_id = $1 AND i.token_sha256 = $2 AND i.expires_at > now() AND i.accepted_at IS NULL",
+    )
+    .bind(workspace.as_str())
+    .bind(token.hash().as_bytes())
+    .fetch_optional(database)
+    .await
 }
 
 /// Open invitations, newest first.

@@ -245,3 +245,80 @@ fn htmx_is_configured_to_respect_the_content_security_policy() {
         );
     }
 }
+
+#[test]
+fn destructive_forms_ask_first_and_dialogs_focus_the_button_that_changes_nothing() {
+    let destructive = ["/delete", "/remove", "/revoke", "/leave"];
+    let mut forms = 0;
+    for (page, tags) in pages() {
+        let mut in_dialog = false;
+        let mut form: Option<(&Tag, bool)> = None;
+        for tag in &tags {
+            match (tag.name.as_str(), tag.is_end) {
+                ("dialog", is_end) => in_dialog = !is_end,
+                ("form", false) => form = Some((tag, in_dialog || tag.get("data-ask").is_some())),
+                ("input", false) if tag.get("data-confirm").is_some() => {
+                    form = form.map(|(tag, _)| (tag, true));
+                }
+                ("form", true) => {
+                    let Some((tag, asks)) = form.take() else {
+                        continue;
+                    };
+                    let action = tag.get("action").unwrap_or_default();
+                    if destructive.iter().any(|end| action.ends_with(end)) {
+                        assert!(asks, "{page}: {tag:?} asks no question");
+                        forms += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (id, end) in dialogs(&tags) {
+            let buttons: Vec<&Tag> = end
+                .iter()
+                .filter(|tag| tag.name == "button" && !tag.is_end)
+                .collect();
+            let is_dangerous = buttons.iter().any(|tag| {
+                tag.get("class")
+                    .is_some_and(|class| class.contains("danger"))
+            });
+            let focuses_cancel = buttons
+                .iter()
+                .any(|tag| tag.get("data-close").is_some() && tag.get("autofocus").is_some());
+            assert!(!is_dangerous || focuses_cancel, "{page}: {id}");
+        }
+    }
+    assert!(forms > 10, "only {forms} destructive forms");
+}
+
+/// The ids of the dialogs, and the tags in each.
+fn dialogs(tags: &[Tag]) -> Vec<(String, &[Tag])> {
+    let mut found = Vec::new();
+    let mut rest = tags;
+    while let Some(start) = rest
+        .iter()
+        .position(|tag| tag.name == "dialog" && !tag.is_end)
+    {
+        let id = rest[start].get("id").unwrap_or_default().to_owned();
+        let inside = &rest[start + 1..];
+        let end = inside
+            .iter()
+            .position(|tag| tag.name == "dialog" && tag.is_end)
+            .unwrap_or(inside.len());
+        found.push((id, &inside[..end]));
+        rest = &inside[end..];
+    }
+    found
+}
+
+#[test]
+fn hidden_elements_stay_hidden_when_they_have_the_focus() {
+    let css = assets::find(assets::APP_CSS.trim_start_matches("/assets/")).expect("the stylesheet");
+    let css = std::str::from_utf8(css.bytes).expect("text");
+    let selectors: Vec<&str> = css
+        .match_indices(".visually-hidden")
+        .map(|(at, _)| css[at..].split('{').next().expect("a selector").trim())
+        .collect();
+    // A file input would show the browser's own button.
+    assert_eq!(selectors, [".visually-hidden"]);
+}

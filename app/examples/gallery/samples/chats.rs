@@ -20,6 +20,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let fresh = ChatPage {
         threads: threads(),
         thread: None,
+        pending_documents: 0,
         documents: documents(),
         chosen: Some(DocumentId(uuid(106))),
         excerpts_only: false,
@@ -37,6 +38,20 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     };
     vec![
         ("chat-new", chat::page(&inside(), form_context, &fresh)),
+        (
+            "chat-pending-documents",
+            chat::page(
+                &inside(),
+                form_context,
+                &ChatPage {
+                    threads: Vec::new(),
+                    documents: Vec::new(),
+                    chosen: None,
+                    pending_documents: 3,
+                    ..fresh.clone()
+                },
+            ),
+        ),
         (
             "chat-no-documents",
             chat::page(

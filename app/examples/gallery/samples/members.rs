@@ -23,6 +23,7 @@ pub(super) fn members() -> Vec<(&'static str, Markup)> {
     };
     let page = members::MembersPage {
         workspace: workspace(),
+        request_id: uuid(21).to_string(),
         members: vec![
             member(11, "Mira Halvorsen", RoleView::Owner, true),
             member(12, "Tomasz Kowalczyk-Wiśniewski", RoleView::Member, false),

@@ -12,7 +12,7 @@ mod answer;
 mod prose;
 
 use jiff::Timestamp;
-use maud::{Markup, html};
+use maud::{Markup, Render as _, html};
 
 pub use answer::{
     AnswerState, AnswerView, AuthorView, CitationView, Progress, answer, answer_status, answer_text,
@@ -38,6 +38,8 @@ pub struct ChatPage {
     pub threads: Vec<ThreadLink>,
     /// The open conversation; `None` for a new one.
     pub thread: Option<ThreadView>,
+    /// How many documents are being uploaded or processed.
+    pub pending_documents: u32,
     /// The documents that questions can be limited to.
     pub documents: Vec<DocumentChoice>,
     /// For a new conversation: the selected document.
@@ -163,8 +165,15 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                             }
                         }
                     }
-                    (parts::menu("thread-menu", "this conversation", &parts::button_form(&format!("{base}/{}/delete", thread.id), form_context.csrf,
-                        "menu-item danger", html! { (icons::TRASH) span { "Delete conversation" } })))
+                    (parts::menu("thread-menu", "this conversation", &parts::ConfirmedButton {
+                        action: &format!("{base}/{}/delete", thread.id),
+                        csrf: form_context.csrf,
+                        class: "menu-item danger",
+                        label: html! { (icons::TRASH) span { "Delete conversation" } },
+                        question: "Delete conversation?",
+                        consequences: "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.",
+                        confirm: "Delete conversation",
+                    }.render()))
                 },
             }
         }
@@ -174,7 +183,11 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
 /// Shown instead of messages in a new conversation.
 fn beginning(form_context: FormContext<'_>, view: &ChatPage) -> Markup {
     html! {
-        @if view.documents.is_empty() {
+        @if view.documents.is_empty() && view.pending_documents > 0 {
+            (parts::empty(icons::CLOCK, "Your documents are being processed",
+                &format!("{} will be ready soon. Then you can ask questions here.", format::count(view.pending_documents.into(), "document", "documents")),
+                Some(html! { a.button.primary href={ "/w/" (form_context.workspace) "/documents" } { "Show progress" } })))
+        } @else if view.documents.is_empty() {
             (parts::empty(icons::DOCUMENTS, "No documents to ask about yet", "Upload a PDF first. You can ask questions about it as soon as it\u{2019}s ready.",
                 Some(html! { a.button.primary href={ "/w/" (form_context.workspace) "/documents" } { (icons::UPLOAD) "Upload documents" } })))
         } @else {

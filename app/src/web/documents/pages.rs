@@ -90,7 +90,22 @@ pub enum DocumentState {
         /// Whether processing the document again may succeed.
         retry: bool,
     },
+    /// A user cancelled the processing.
+    Cancelled {
+        message: String,
+        hint: String,
+    },
     Deleting,
+}
+
+impl DocumentState {
+    /// Whether users can have the document processed again.
+    pub(super) fn can_be_retried(&self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Failed { retry: true, .. } | Self::Cancelled { .. }
+        )
+    }
 }
 
 /// A transient error.
@@ -278,7 +293,7 @@ fn dialogs(form_context: FormContext<'_>) -> Markup {
                 p { strong data-slot="title" {} " will be deleted, along with its file and extracted text. Existing conversations are kept, but their links to this document will stop working. This can\u{2019}t be undone." }
                 div.form-actions {
                     button.button.danger type="submit" { "Delete document" }
-                    button.button.quiet type="button" data-close { "Cancel" }
+                    button.button.quiet type="button" data-close autofocus { "Cancel" }
                 }
             }
         }

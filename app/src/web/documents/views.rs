@@ -3,7 +3,7 @@
 use pdf_text::{PageKind, PageRange};
 
 use super::pages;
-use crate::documents::{Document, DocumentStatus, Hit, IngestStep};
+use crate::documents::{Document, DocumentStatus, Hit, IngestError, IngestStep, SystemFailure};
 
 pub(super) fn document(row: &Document) -> pages::DocumentView {
     pages::DocumentView {
@@ -66,6 +66,12 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
             }),
         },
         DocumentStatus::Ready => pages::DocumentState::Ready,
+        DocumentStatus::Failed(failure @ IngestError::System(SystemFailure::Cancelled)) => {
+            pages::DocumentState::Cancelled {
+                message: failure.message(),
+                hint: failure.hint().to_owned(),
+            }
+        }
         DocumentStatus::Failed(failure) => pages::DocumentState::Failed {
             reason: failure.message(),
             hint: failure.hint().to_owned(),

@@ -1,21 +1,23 @@
 //! The members of a workspace, and invitation links.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Redirect;
-use jiff::{Span, Timestamp};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::pages;
 use super::pages::members::{InvitationView, MemberView, MembersPage, NewInvitation};
 use crate::domain::Role;
+use crate::identity::Token;
 use crate::ids::{InvitationId, UserId};
-use crate::web::shared::extract::{Form, OwnerAccess, Path, WorkspaceAccess};
+use crate::web::shared::cookies::{self, CookieKind};
+use crate::web::shared::extract::{Form, OwnerAccess, Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::{Notice, PageContext, RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS, VALIDITY_HOURS};
+use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS};
 use crate::workspaces::members::{self, MemberError};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -41,13 +43,54 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+#[derive(Deserialize)]
+struct MembersParams {
+    /// The key of the form that created the invitation to show.
+    invitation: Option<Uuid>,
+}
+
 async fn show(
     State(app): State<App>,
     access: WorkspaceAccess,
     context: PageContext,
+    headers: HeaderMap,
+    Query(params): Query<MembersParams>,
 ) -> Result<Markup, Problem> {
-    let view = view(&app, &access).await?;
+    let token = params
+        .invitation
+        .filter(|_| access.role.is_owner())
+        .and_then(|request| invitation_token(&app, &headers, request));
+    let new_invitation = match token {
+        Some(token) => new_invitation(&app, &access, &token).await?,
+        None => None,
+    };
+    let view = MembersPage {
+        new_invitation,
+        ..view(&app, &access).await?
+    };
     Ok(pages::members::page(&context, &view))
+}
+
+fn invitation_token(app: &App, headers: &HeaderMap, request: Uuid) -> Option<Token> {
+    let session = cookies::read(headers, CookieKind::Session, &app.config.http.public_url)?;
+    Some(session.invitation(request))
+}
+
+async fn new_invitation(
+    app: &App,
+    access: &WorkspaceAccess,
+    token: &Token,
+) -> Result<Option<NewInvitation>, Problem> {
+    let found = invitations::find_open(&app.database, &access.workspace.id, token).await?;
+    Ok(found.map(|invitation| NewInvitation {
+        url: app
+            .config
+            .http
+            .public_url
+            .at(&format!("/invitations/{}", token.reveal())),
+        role: RoleView::from(invitation.role),
+        expires_at: invitation.expires_at,
+    }))
 }
 
 async fn view(app: &App, access: &WorkspaceAccess) -> Result<MembersPage, Problem> {
@@ -83,6 +126,7 @@ async fn view(app: &App, access: &WorkspaceAccess) -> Result<MembersPage, Proble
                 expires_at: invitation.expires_at,
             })
             .collect(),
+        request_id: Uuid::new_v4().to_string(),
         new_invitation: None,
         owner,
         error: None,
@@ -100,49 +144,42 @@ impl RoleForm {
     }
 }
 
-/// Shows the link in the response, because only the hash of its token is stored.
+#[derive(Deserialize)]
+struct InviteForm {
+    request_id: Uuid,
+    #[serde(flatten)]
+    role: RoleForm,
+}
+
+/// Redirects to the page with the link, so that reloading it creates no second invitation.
 async fn invite(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
     context: PageContext,
-    Form(form): Form<RoleForm>,
-) -> Result<Markup, Problem> {
-    let role = form.role()?;
-    let result =
-        invitations::create(&app.database, &access.workspace.id, access.user.id, role).await;
-    let (new_invitation, error) = match result {
-        Ok((_, token)) => {
-            let url = app
-                .config
-                .http
-                .public_url
-                .at(&format!("/invitations/{}", token.reveal()));
-            let expires_at = Timestamp::now()
-                .checked_add(Span::new().hours(i64::from(VALIDITY_HOURS)))
-                .unwrap_or(Timestamp::MAX);
-            let view = NewInvitation {
-                url,
-                role: RoleView::from(role),
-                expires_at,
-            };
-            (Some(view), None)
+    headers: HeaderMap,
+    Form(form): Form<InviteForm>,
+) -> Result<Response, Problem> {
+    let role = form.role.role()?;
+    let (workspace, request) = (&access.workspace.id, form.request_id);
+    let token = invitation_token(&app, &headers, request).ok_or_else(Problem::not_found)?;
+    match invitations::create(&app.database, workspace, access.user.id, role, &token).await {
+        Ok(_) => {
+            let target = format!("/w/{workspace}/members?invitation={request}");
+            Ok(Redirect::to(&target).into_response())
         }
         Err(InvitationError::TooManyOpen) => {
-            let error = format!(
-                "This workspace already has {MAX_OPEN_INVITATIONS} open invitations. Revoke one to \
-                 create another."
-            );
-            (None, Some(error))
+            let view = MembersPage {
+                error: Some(format!(
+                    "This workspace already has {MAX_OPEN_INVITATIONS} open invitations. Revoke one to \
+                     create another."
+                )),
+                ..view(&app, &access).await?
+            };
+            Ok(pages::members::page(&context, &view).into_response())
         }
-        Err(InvitationError::Invalid) => return Err(Problem::not_found()),
-        Err(InvitationError::Members(error)) => return Err(problem(error)),
-    };
-    let view = MembersPage {
-        new_invitation,
-        error,
-        ..view(&app, &access).await?
-    };
-    Ok(pages::members::page(&context, &view))
+        Err(InvitationError::Invalid) => Err(Problem::not_found()),
+        Err(InvitationError::Members(error)) => Err(problem(error)),
+    }
 }
 
 #[derive(Deserialize)]

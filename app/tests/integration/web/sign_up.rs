@@ -33,8 +33,17 @@ async fn sign_in(
 async fn invitation(site: &Site, owner_subject: &str) -> String {
     let owner = site.user(owner_subject).await;
     let workspace = site.workspace_of(owner).await;
-    let created = invitations::create(&site.app.database, &workspace.id, owner, Role::Member).await;
-    format!("/invitations/{}", created.unwrap().1.reveal())
+    let token = Token::random();
+    invitations::create(
+        &site.app.database,
+        &workspace.id,
+        owner,
+        Role::Member,
+        &token,
+    )
+    .await
+    .unwrap();
+    format!("/invitations/{}", token.reveal())
 }
 
 async fn counts(site: &Site) -> (i64, i64) {

@@ -2,14 +2,49 @@
 
 use app::domain::Role;
 use app::identity::Token;
-use app::ids::WorkspaceId;
+use app::ids::{InvitationId, UserId, WorkspaceId};
 use app::workspaces::create::{CreateError, create};
 use app::workspaces::invitations::{self, InvitationError};
 use app::workspaces::members::{self, MemberError};
 use app::workspaces::store;
 use futures::future::join_all;
+use sqlx::PgPool;
 
 use crate::fixture::{Fixture, new_workspace};
+
+/// Creates an invitation.
+async fn invite(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    by: UserId,
+    role: Role,
+) -> Result<(InvitationId, Token), InvitationError> {
+    let token = Token::random();
+    let id = invitations::create(database, workspace, by, role, &token).await?;
+    Ok((id, token))
+}
+
+#[tokio::test]
+async fn creating_an_invitation_twice_with_one_token_creates_one() {
+    let fixture = Fixture::start().await;
+    let owner = fixture.user("Ada").await;
+    let workspace = fixture.workspace(owner).await;
+    let token = Token::random();
+    let create = || {
+        invitations::create(
+            &fixture.database,
+            &workspace.id,
+            owner,
+            Role::Member,
+            &token,
+        )
+    };
+    let created = join_all((0..4).map(|_| create())).await;
+    let ids: Vec<InvitationId> = created.into_iter().map(Result::unwrap).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let open = invitations::list_open(&fixture.database, &workspace.id).await;
+    assert_eq!(open.unwrap().len(), 1);
+}
 
 #[tokio::test]
 async fn when_all_owners_leave_concurrently_one_stays() {
@@ -64,7 +99,7 @@ async fn an_invitation_accepted_concurrently_admits_one_user() {
     let plan = fixture.plan(10);
     let owner = fixture.user("Ada").await;
     let workspace = fixture.workspace(owner).await;
-    let (_, token) = invitations::create(&fixture.database, &workspace.id, owner, Role::Member)
+    let (_, token) = invite(&fixture.database, &workspace.id, owner, Role::Member)
         .await
         .unwrap();
     let mut users = Vec::new();
@@ -100,7 +135,7 @@ async fn concurrent_invitations_cannot_exceed_the_member_limit() {
     let workspace = fixture.workspace(owner).await;
     let mut guests = Vec::new();
     for _ in 0..6 {
-        let (_, token) = invitations::create(&fixture.database, &workspace.id, owner, Role::Member)
+        let (_, token) = invite(&fixture.database, &workspace.id, owner, Role::Member)
             .await
             .unwrap();
         guests.push((fixture.user("Guest").await, token));
@@ -130,7 +165,7 @@ async fn expired_revoked_and_unknown_invitations_give_the_same_error() {
     let owner = fixture.user("Ada").await;
     let workspace = fixture.workspace(owner).await;
     let guest = fixture.user("Bea").await;
-    let make = || invitations::create(&fixture.database, &workspace.id, owner, Role::Member);
+    let make = || invite(&fixture.database, &workspace.id, owner, Role::Member);
     let (_, old) = make().await.unwrap();
     sqlx::query("UPDATE invitations SET expires_at = now()")
         .execute(&fixture.database)
@@ -168,7 +203,7 @@ async fn an_owner_of_another_workspace_cannot_revoke_an_invitation() {
     let owner = fixture.user("Ada").await;
     let workspace = fixture.workspace(owner).await;
     let other = fixture.workspace(fixture.user("Bea").await).await;
-    let (id, token) = invitations::create(&fixture.database, &workspace.id, owner, Role::Owner)
+    let (id, token) = invite(&fixture.database, &workspace.id, owner, Role::Owner)
         .await
         .unwrap();
     assert!(
@@ -191,7 +226,7 @@ async fn a_removed_or_demoted_owner_keeps_no_invitation_and_cannot_create_one() 
     let workspace = fixture.workspace(owner).await;
     for demote in [true, false] {
         let second = fixture.user("Bea").await;
-        let make = |by, role| invitations::create(&fixture.database, &workspace.id, by, role);
+        let make = |by, role| invite(&fixture.database, &workspace.id, by, role);
         let (_, token) = make(owner, Role::Owner).await.unwrap();
         invitations::accept(&fixture.database, &token, second, &plan)
             .await
@@ -317,7 +352,7 @@ async fn accepting_owner_invitations_concurrently_cannot_exceed_the_limit() {
     for _ in 0..5 {
         let owner = fixture.user("Ada").await;
         let workspace = fixture.workspace(owner).await;
-        let (_, token) = invitations::create(&fixture.database, &workspace.id, owner, Role::Owner)
+        let (_, token) = invite(&fixture.database, &workspace.id, owner, Role::Owner)
             .await
             .unwrap();
         links.push(token);

@@ -102,10 +102,7 @@ fn passages(view: &DocumentPage, url: &str) -> Markup {
 }
 
 fn forms(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> Markup {
-    let retry = matches!(
-        document.state,
-        DocumentState::Ready | DocumentState::Failed { retry: true, .. }
-    );
+    let retry = document.state.can_be_retried();
     html! {
         @if document.state != DocumentState::Deleting {
             section.card.stack #rename {
@@ -129,7 +126,15 @@ fn forms(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> M
             section.card.stack.danger-zone #delete {
                 h2 { "Delete document" }
                 p { "This deletes the file and its extracted text. Existing conversations are kept, but their links to this document will stop working. This can\u{2019}t be undone." }
-                div.form-actions { (parts::button_form(&format!("{url}/delete"), form_context.csrf, "button danger", html! { (icons::TRASH) "Delete document" })) }
+                div.form-actions { (parts::ConfirmedButton {
+                    action: &format!("{url}/delete"),
+                    csrf: form_context.csrf,
+                    class: "button danger",
+                    label: html! { (icons::TRASH) "Delete document" },
+                    question: "Delete document?",
+                    consequences: "The file and its extracted text will be deleted. This can\u{2019}t be undone.",
+                    confirm: "Delete document",
+                }) }
             }
         }
     }

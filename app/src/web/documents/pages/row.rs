@@ -52,6 +52,7 @@ fn state_key(state: &DocumentState) -> &'static str {
         DocumentState::Working { .. } => "working",
         DocumentState::Ready => "ready",
         DocumentState::Failed { .. } => "failed",
+        DocumentState::Cancelled { .. } => "cancelled",
         DocumentState::Deleting => "deleting",
     }
 }
@@ -69,6 +70,7 @@ fn state_label(state: &DocumentState) -> (Severity, &'static str) {
         DocumentState::Working { .. } => (Severity::Warning, "Retrying"),
         DocumentState::Ready => (Severity::Good, "Ready"),
         DocumentState::Failed { .. } => (Severity::Bad, "Failed"),
+        DocumentState::Cancelled { .. } => (Severity::Neutral, "Cancelled"),
         DocumentState::Deleting => (Severity::Neutral, "Deleting"),
     }
 }
@@ -88,6 +90,7 @@ pub(in crate::web) fn state_line(form_context: FormContext<'_>, document: &Docum
                 }
                 @if let Some(blocked) = blocked { (blocked_line(form_context, blocked)) }
             },
+            DocumentState::Cancelled { message, hint } => p.row-state { (message) " " (hint) },
             DocumentState::Failed { reason, hint, .. } => {
                 p.row-failure { strong { (reason) } " " (hint) }
             },
@@ -115,10 +118,7 @@ fn blocked_line(form_context: FormContext<'_>, blocked: &Blocked) -> Markup {
 }
 
 fn actions(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> Markup {
-    let retry = matches!(
-        document.state,
-        DocumentState::Ready | DocumentState::Failed { retry: true, .. }
-    );
+    let retry = document.state.can_be_retried();
     let cancel = matches!(
         document.state,
         DocumentState::Uploading | DocumentState::Queued | DocumentState::Working { .. }

@@ -189,6 +189,7 @@ impl<'a> Layout<'a> {
                         (body)
                     }
                     @if context.user.is_none() { (navigation::footer()) }
+                    @if context.user.is_some() { (confirmation()) }
                     p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
                         (icons::CLOCK) "Connection lost. Reconnecting\u{2026}"
@@ -212,7 +213,9 @@ impl<'a> Layout<'a> {
                 meta name="description" content="Ask your documents. Every answer links to the pages it\u{2019}s based on.";
                 meta name="referrer" content="same-origin";
                 meta name="htmx-config" content=(HTMX_CONFIG);
+                link rel="icon" href="/favicon.ico" sizes="32x32";
                 link rel="icon" type="image/svg+xml" href=(assets::FAVICON_SVG);
+                link rel="manifest" href="/manifest.webmanifest";
                 link rel="stylesheet" href=(assets::APP_CSS);
                 script src=(assets::HTMX_JS) defer {}
                 script src=(assets::SSE_JS) defer {}
@@ -220,6 +223,23 @@ impl<'a> Layout<'a> {
                 @for script in self.scripts { script src=(script) defer {} }
                 @if let Some(seconds) = self.reload_seconds {
                     noscript { meta http-equiv="refresh" content=(seconds); }
+                }
+            }
+        }
+    }
+}
+
+/// The question before an action that removes something, filled in by the script from the form of a
+/// [`super::parts::ConfirmedButton`]. It opens with the focus on the button that changes nothing.
+fn confirmation() -> Markup {
+    html! {
+        dialog #ask aria-labelledby="ask-question" aria-describedby="ask-text" {
+            div.stack {
+                h2 #ask-question {}
+                p #ask-text {}
+                div.form-actions {
+                    button.button.danger #ask-confirm type="button" {}
+                    button.button.quiet type="button" data-close autofocus { "Cancel" }
                 }
             }
         }

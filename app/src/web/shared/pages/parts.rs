@@ -181,6 +181,32 @@ pub(in crate::web) fn button_form(
     }
 }
 
+/// A form that consists of one button, for an action that removes something. The script asks the
+/// question in a dialog (`#ask` in the layout) before it submits the form.
+pub(in crate::web) struct ConfirmedButton<'a> {
+    pub(in crate::web) action: &'a str,
+    pub(in crate::web) csrf: &'a str,
+    pub(in crate::web) class: &'a str,
+    pub(in crate::web) label: Markup,
+    /// Such as `Delete conversation?`.
+    pub(in crate::web) question: &'a str,
+    /// What is lost, and whether it can be undone.
+    pub(in crate::web) consequences: &'a str,
+    /// The label of the button that confirms.
+    pub(in crate::web) confirm: &'a str,
+}
+
+impl Render for ConfirmedButton<'_> {
+    fn render(&self) -> Markup {
+        html! {
+            form method="post" action=(self.action) data-once data-ask=(self.question) data-ask-text=(self.consequences) data-ask-confirm=(self.confirm) {
+                (csrf(self.csrf))
+                button type="submit" class=(self.class) { (self.label) }
+            }
+        }
+    }
+}
+
 /// A destructive action that the user confirms by typing a text.
 pub(in crate::web) struct TypedConfirmation<'a> {
     /// Id of the input, unique on the page.

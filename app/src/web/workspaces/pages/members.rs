@@ -15,7 +15,10 @@ pub struct MembersPage {
     pub members: Vec<MemberView>,
     /// Open invitations; shown only to owners.
     pub invitations: Vec<InvitationView>,
-    /// The invitation just created. Its link is shown only now, because only its hash is stored.
+    /// Submitting the form for invitations again with the same key creates no second invitation.
+    pub request_id: String,
+    /// The invitation just created. Only its creator's session can show its link, because only its
+    /// hash is stored.
     pub new_invitation: Option<NewInvitation>,
     /// Whether the viewer is an owner.
     pub owner: bool,
@@ -61,7 +64,7 @@ pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
             (heading("Members", Some(html! { "Members can see all documents and conversations in this workspace." }), None))
             (form_error(view.error.as_deref()))
             @if let Some(invitation) = &view.new_invitation { (new_invitation_card(invitation)) }
-            @if view.owner { (invite(context, &base)) }
+            @if view.owner { (invite(context, &view.request_id, &base)) }
             section aria-labelledby="members" {
                 div.list-head { h2 #members { "Members" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
                 ul.rows { @for member in &view.members { (member_row(context, view, member, &base)) } }
@@ -88,12 +91,13 @@ fn new_invitation_card(invitation: &NewInvitation) -> Markup {
     }
 }
 
-fn invite(context: &PageContext, base: &str) -> Markup {
+fn invite(context: &PageContext, request_id: &str, base: &str) -> Markup {
     html! {
         section.card.stack {
             h2 { "Invite member" }
             form.inline-form method="post" action={ (base) "/invitations" } data-once {
                 (csrf(&context.csrf))
+                input type="hidden" name="request_id" value=(request_id);
                 div.field.grow {
                     label for="role" { "Role" }
                     select #role name="role" {
@@ -123,8 +127,15 @@ fn member_row(
             input type="hidden" name="role" value=(other.value());
             button.menu-item type="submit" { (icons::MEMBERS) span { "Make " (other.label().to_lowercase()) } }
         }
-        (parts::button_form(&format!("{base}/{}/remove", member.id), &context.csrf, "menu-item danger separate",
-            html! { (icons::TRASH) span { "Remove from workspace" } }))
+        (parts::ConfirmedButton {
+            action: &format!("{base}/{}/remove", member.id),
+            csrf: &context.csrf,
+            class: "menu-item danger separate",
+            label: html! { (icons::TRASH) span { "Remove from workspace" } },
+            question: &format!("Remove {}?", member.name),
+            consequences: "They\u{2019}ll lose access right away. Documents they uploaded and conversations they started stay in the workspace. To come back, they need a new invitation.",
+            confirm: "Remove member",
+        })
     };
     html! {
         li.row {
@@ -161,7 +172,15 @@ fn open_invitations(context: &PageContext, view: &MembersPage, base: &str) -> Ma
                                 }
                             }
                             div.row-actions {
-                                (parts::button_form(&format!("{base}/invitations/{}/revoke", invitation.id), &context.csrf, "button small", "Revoke"))
+                                (parts::ConfirmedButton {
+                                    action: &format!("{base}/invitations/{}/revoke", invitation.id),
+                                    csrf: &context.csrf,
+                                    class: "button small",
+                                    label: html! { "Revoke" },
+                                    question: "Revoke invitation?",
+                                    consequences: "The link will stop working. You can create a new one at any time.",
+                                    confirm: "Revoke invitation",
+                                })
                             }
                         }
                     }
@@ -186,7 +205,15 @@ fn leave(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
                     a href={ "/w/" (view.workspace) "/settings#delete" } { "delete the workspace" } "." }
             } @else {
                 p { "You\u{2019}ll lose access right away. Documents you uploaded and conversations you started stay in the workspace." }
-                div.form-actions { (parts::button_form(&format!("{base}/leave"), &context.csrf, "button danger", "Leave workspace")) }
+                div.form-actions { (parts::ConfirmedButton {
+                    action: &format!("{base}/leave"),
+                    csrf: &context.csrf,
+                    class: "button danger",
+                    label: html! { "Leave workspace" },
+                    question: "Leave workspace?",
+                    consequences: "You\u{2019}ll lose access right away. To come back, you need a new invitation.",
+                    confirm: "Leave workspace",
+                }) }
             }
         }
     }
