@@ -25,7 +25,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use openidconnect::IssuerUrl;
 use secrecy::SecretString;
 use service_kit::settings::values as common;
 use service_kit::settings::{self, InvalidSetting, List, LoadError, Loaded, Sources};

@@ -1,8 +1,4 @@
 //! The settings of signing in.
-#![expect(
-    clippy::doc_markdown,
-    reason = "the doc comments of settings are help texts for the terminal"
-)]
 
 use std::time::Duration;
 
