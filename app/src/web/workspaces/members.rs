@@ -146,6 +146,8 @@ impl RoleForm {
 
 #[derive(Deserialize)]
 struct InviteForm {
+    /// Missing in a page of an earlier version.
+    #[serde(default = "Uuid::new_v4")]
     request_id: Uuid,
     #[serde(flatten)]
     role: RoleForm,
