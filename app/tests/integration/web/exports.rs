@@ -39,7 +39,7 @@ async fn an_export_ends_when_its_reader_loses_access() {
     give_database(&site, &emulator, &workspace).await;
     let tenant = site.app.pools.get(&workspace).await.expect("a database");
     sqlx::query(
-        "WITH thread AS (INSERT INTO threads (id, title) VALUES (gen_random_uuid(), 'Long') RETURNING id)
+        "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Long', gen_random_uuid()) RETURNING id)
          INSERT INTO messages (id, thread_id, ordinal, author, state, text)
          SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete',
                 (SELECT string_agg(encode(sha256((ordinal || ':' || hash)::bytea), 'base64'), '') FROM generate_series(1, $2) hash)
