@@ -2,6 +2,7 @@
 
 mod databases;
 mod events;
+mod exports;
 mod forgery;
 mod invitations;
 mod issuer;
@@ -12,4 +13,6 @@ mod oidc;
 mod problems;
 mod removals;
 mod sessions;
+mod sign_up;
 mod site;
+mod site_files;

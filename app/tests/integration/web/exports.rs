@@ -9,10 +9,11 @@ use axum::http::{Request, StatusCode};
 use futures::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
+use super::matrix::give_database;
+use super::site::Site;
 use crate::browser::Browser;
 use crate::emulator::Emulated;
-use crate::matrix::give_database;
-use crate::site::{Site, TIMEOUT, postgres};
+use crate::fixture::TIMEOUT;
 
 /// The archive has some 200 blocks, which a slow reader takes 20 seconds to read.
 const MESSAGES: i32 = 200;
@@ -35,7 +36,7 @@ async fn an_export_ends_when_its_reader_loses_access() {
     let site = Site::with(&["--rate-limit-expensive=1000/1m,1000/1m"]).await;
     let _ada = site.signed_in("ada").await;
     let workspace = site.workspace_of(site.user("ada").await).await;
-    let emulator = Emulated::start(postgres().await.uri(), "emulator_of_exports").await;
+    let emulator = Emulated::start().await;
     give_database(&site, &emulator, &workspace).await;
     let tenant = site.app.pools.get(&workspace).await.expect("a database");
     sqlx::query(

@@ -6,10 +6,10 @@ use app::workspaces::invitations;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::issuer::Issuer;
+use super::oidc::site_with;
+use super::site::Site;
 use crate::browser::{Answer, Browser};
-use crate::issuer::Issuer;
-use crate::oidc::site_with;
-use crate::site::Site;
 
 /// Signs in as the person with this address, and returns to a path.
 async fn sign_in(

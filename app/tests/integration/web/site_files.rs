@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use crate::site::Site;
+use super::site::Site;
 
 #[tokio::test]
 async fn browsers_find_the_icon_the_manifest_and_the_rules_for_search_engines() {
