@@ -36,9 +36,10 @@ done
 
 render() { "$helm" template r "$chart" -n "$namespace" -f "$here/accepted/least.yaml" "$@" 2>&1; }
 
-# `helm upgrade --reuse-values` uses the values of the previous chart, which may lack a map that this chart has.
+# `helm upgrade --reuse-values` uses the values of the previous chart, which may lack a map that this chart has. `config` contains
+# the first owners, which are required.
 for key in $(sed -n 's/^\([a-zA-Z]*\):.*/\1/p' "$chart/values.yaml"); do
-  [[ $key == image || $key == publicUrl || $key == secrets ]] || out=$(render --set "$key=null") ||
+  [[ $key == image || $key == publicUrl || $key == secrets || $key == config ]] || out=$(render --set "$key=null") ||
     fail "does not render without $key: $out"
 done
 
