@@ -103,16 +103,25 @@ fn chunk_pages(mut pages: mpsc::Receiver<pdf_text::Page>, max_chunks: usize) -> 
     let mut chunks = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         let words: Vec<PositionedWord> = page.words.iter().map(positioned).collect();
+        let tables: Vec<rag::Table> = page.tables.iter().map(table).collect();
         chunks.extend(chunker.page(&rag::Page {
             number: page.number,
             text: &page.text,
             words: &words,
+            tables: &tables,
         }));
         if chunks.len() > max_chunks {
             return None;
         }
     }
     Some(chunks)
+}
+
+fn table(table: &pdf_text::Table) -> rag::Table {
+    rag::Table {
+        range: table.start as usize..table.end as usize,
+        header: table.header.clone(),
+    }
 }
 
 fn positioned(word: &pdf_text::Word) -> PositionedWord {

@@ -18,7 +18,7 @@ use crate::page::Page;
 pub(crate) fn clean(pages: Vec<(u32, PageLines)>) -> Vec<Page> {
     let compounds = hyphens::Compounds::of(pages.iter().map(|(_, page)| page));
     let repeated = repeated_lines::find(&pages);
-    pages
+    let mut pages: Vec<Page> = pages
         .into_iter()
         .zip(repeated)
         .map(|((number, mut page), repeated)| {
@@ -26,7 +26,34 @@ pub(crate) fn clean(pages: Vec<(u32, PageLines)>) -> Vec<Page> {
             page.lines.retain(|_| !is_repeated.next().unwrap_or(false));
             assemble::assemble(number, page, &compounds)
         })
-        .collect()
+        .collect();
+    continue_tables(&mut pages);
+    pages
+}
+
+/// Gives tables that continue on the next page the header of their first page.
+fn continue_tables(pages: &mut [Page]) {
+    let cells = |row: &str| row.split('\t').count();
+    let mut continued: Option<(u32, String)> = None;
+    for page in pages {
+        if let (Some((number, header)), Some(table)) = (continued.take(), page.tables.first_mut()) {
+            let rows = page.text.get(table.start as usize..table.end as usize);
+            let first_row = rows.unwrap_or_default().lines().next().unwrap_or_default();
+            let same_columns = header.lines().any(|line| cells(line) == cells(first_row));
+            if number + 1 == page.number
+                && table.start == 0
+                && table.header.is_empty()
+                && same_columns
+            {
+                table.header = header;
+            }
+        }
+        continued = page
+            .tables
+            .last()
+            .filter(|table| table.end as usize == page.text.len() && !table.header.is_empty())
+            .map(|table| (page.number, table.header.clone()));
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,18 @@ pub struct Page<'page> {
     pub text: &'page str,
     /// Positions of its words, in the order of the text. If empty, the chunks have no boxes.
     pub words: &'page [PositionedWord],
+    /// Its tables, in the order of the text.
+    pub tables: &'page [Table],
+}
+
+/// A table on a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Byte range in the page's text.
+    pub range: Range<usize>,
+    /// The lines that name its columns, at the start of the range or on a previous page. Empty if
+    /// there are none.
+    pub header: String,
 }
 
 /// A word with its position on the page. Lengths are in points from the top left.
@@ -116,10 +128,11 @@ pub struct Chunk {
     pub page_from: u32,
     /// Last page. With the current rules it equals `page_from`.
     pub page_to: u32,
-    /// Start in the [`document_text`], in characters.
+    /// Start in the [`document_text`], in characters. If the text starts with the header of a
+    /// table, the start minus the length of the header, so that the end is correct.
     pub char_offset: usize,
-    /// Text: a segment of the [`document_text`] without surrounding white space. NUL, which
-    /// PostgreSQL cannot store, is replaced by U+FFFD.
+    /// Text: a segment of the [`document_text`] without surrounding white space, after the header
+    /// of the table in which it starts. NUL, which PostgreSQL cannot store, is replaced by U+FFFD.
     pub text: String,
     pub token_count: usize,
     /// Position, one box per line.
@@ -175,13 +188,28 @@ impl Chunker {
             let first = before.map_or(segment.start, |before| {
                 overlap::start(text, before.start, &segment, &self.rules, &self.tokens)
             });
-            let range = first..segment.end;
-            let content = text[range.clone()].replace('\0', "\u{fffd}");
+            let header = table_header(page, &segment, &self.rules, &self.tokens);
+            // The header takes the place of the text before.
+            let start = if header.is_some() {
+                segment.start
+            } else {
+                first
+            };
+            let range = start..segment.end;
+            let mut content = text[range.clone()].replace('\0', "\u{fffd}");
+            let mut char_offset = self.next_offset + offset.of(text, range.start);
+            if let Some(header) = header {
+                // As long as the white space before, so that joined chunks have no rest of it.
+                let gap = if segment.start == 0 { PAGE_BREAK } else { "\n" };
+                content.insert_str(0, gap);
+                content.insert_str(0, &header.replace('\0', "\u{fffd}"));
+                char_offset = char_offset.saturating_sub(header.chars().count() + gap.len());
+            }
             chunks.push(Chunk {
                 ordinal: self.next_ordinal,
                 page_from: page.number,
                 page_to: page.number,
-                char_offset: self.next_offset + offset.of(text, range.start),
+                char_offset,
                 token_count: self.tokens.count(&content),
                 boxes: boxes::boxes(&document, &range),
                 content_sha256: content_sha256(&content),
@@ -193,6 +221,26 @@ impl Chunker {
         self.next_offset += text.chars().count() + PAGE_BREAK.chars().count();
         chunks
     }
+}
+
+/// Returns the header of the table in which a segment starts, if both fit into a chunk.
+fn table_header<'page>(
+    page: &Page<'page>,
+    segment: &Range<usize>,
+    rules: &Rules,
+    tokens: &Tokens,
+) -> Option<&'page str> {
+    let start = segment.start;
+    let table = page
+        .tables
+        .iter()
+        .find(|table| table.range.contains(&start) && !table.header.is_empty())?;
+    let rows = page.text.get(table.range.clone())?;
+    let is_on_page = rows.starts_with(&table.header);
+    let first_row = table.range.start + if is_on_page { table.header.len() } else { 0 };
+    let content = page.text.get(segment.clone())?;
+    let fits = tokens.count(&table.header) + tokens.count(content) < rules.max_tokens;
+    (start >= first_row && fits).then_some(table.header.as_str())
 }
 
 /// Returns the text to which offsets refer: all pages that have text, separated by [`PAGE_BREAK`].

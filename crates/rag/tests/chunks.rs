@@ -13,6 +13,7 @@ fn pages<'page>(texts: &[&'page str]) -> Vec<Page<'page>> {
             number,
             text,
             words: &[],
+            tables: &[],
         })
         .collect()
 }
@@ -224,6 +225,7 @@ fn the_words_of_a_line_are_one_box_and_columns_are_separate() {
             number: 7,
             text,
             words: &words,
+            tables: &[],
         }],
         &Rules::default(),
     );
@@ -255,4 +257,36 @@ fn ids_are_deterministic_and_differ_by_document_and_ordinal() {
 fn invalid_rules_are_rejected() {
     assert_eq!(Rules::new(8, 0), Err(rag::RulesError::TooSmall));
     assert_eq!(Rules::new(100, 51), Err(rag::RulesError::Overlap));
+}
+
+#[test]
+fn a_chunk_that_starts_within_a_table_has_its_header() {
+    let header = "Name\tJob\tAmount";
+    let rows: Vec<String> = (0..60)
+        .map(|row| format!("Person {row}\tretired school teacher\t{row}.00"))
+        .collect();
+    let text = format!("Donors of the year\n\n{header}\n{}", rows.join("\n"));
+    let start = text.find(header).unwrap();
+    let tables = [rag::Table {
+        range: start..text.len(),
+        header: header.to_owned(),
+    }];
+    let page = rag::Page {
+        number: 1,
+        text: &text,
+        words: &[],
+        tables: &tables,
+    };
+    let rules = Rules::new(96, 16).unwrap();
+    let chunks = rag::chunk(&[page], &rules);
+    assert!(chunks.len() > 3);
+    for chunk in chunks.iter().skip(1) {
+        let rest = chunk.text.strip_prefix("Name\tJob\tAmount\n").unwrap();
+        assert!(rest.starts_with("Person "), "{rest}");
+        // The offset leads to the same end as without the header.
+        let end = chunk.char_offset + chunk.text.chars().count();
+        let before: String = text.chars().take(end).collect();
+        assert!(before.ends_with(rest));
+        assert!(chunk.token_count <= 96);
+    }
 }

@@ -16,6 +16,7 @@ fn candidates(document: u128, text: &str, scores: &[(i32, f32)]) -> Vec<Candidat
         number: 1,
         text,
         words: &[],
+        tables: &[],
     };
     chunk(&[page], &Rules::default())
         .into_iter()

@@ -262,6 +262,7 @@ pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&s
             number,
             text,
             words: &[],
+            tables: &[],
         })
         .collect();
     for chunk in rag::chunk(&pages, &Rules::default()) {

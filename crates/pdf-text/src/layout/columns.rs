@@ -233,9 +233,9 @@ struct Side {
     to: f32,
     top: f32,
     bottom: f32,
-    em: f32,
-    /// Sum of the lengths of the runs.
+    /// Sum of the lengths of the runs, and of the products of their lengths and font sizes.
     covered: f32,
+    covered_em: f32,
     characters: usize,
     /// Number of runs that start with a lower-case letter.
     lower: usize,
@@ -265,8 +265,8 @@ impl Side {
         self.to = self.to.max(run.to);
         self.top = self.top.min(run.baseline);
         self.bottom = self.bottom.max(run.baseline);
-        self.em = self.em.max(run.em);
         self.covered += run.to - run.from;
+        self.covered_em += (run.to - run.from) * run.em;
         self.characters += run
             .fragments
             .iter()
@@ -279,6 +279,11 @@ impl Side {
         }));
         self.right_to_left +=
             usize::from(first.is_some_and(|first| matches!(first, '\u{590}'..='\u{8ff}')));
+    }
+
+    /// Mean font size. A large initial or heading has little weight.
+    fn em(&self) -> f32 {
+        self.covered_em / self.covered.max(1.0)
     }
 
     fn width(&self) -> f32 {
@@ -302,7 +307,7 @@ impl Side {
         } else {
             lower >= FLOW_SHARE && !(self.runs >= MIN_CELLS && lower > CELLS_SHARE)
         };
-        fills && is_prose && self.width() >= MIN_COLUMN_EM * self.em
+        fills && is_prose && self.width() >= MIN_COLUMN_EM * self.em()
     }
 }
 
@@ -344,7 +349,7 @@ impl Columns {
         let shared = left.bottom.min(right.bottom) - left.top.max(right.top);
         let beside =
             shared >= BESIDE_SHARE * (left.bottom - left.top).min(right.bottom - right.top);
-        let wide = |side: &Side| side.width() >= MIN_COLUMN_EM * side.em;
+        let wide = |side: &Side| side.width() >= MIN_COLUMN_EM * side.em();
         if !beside || !wide(left) || !wide(right) || self.is_ruled(fewer_lines, rulings) {
             return false;
         }
@@ -355,7 +360,7 @@ impl Columns {
 
     /// Whether rulings between the lines cross the gap, as in a table.
     fn is_ruled(&self, lines: usize, rulings: &Rulings) -> bool {
-        let em = self.left.em.max(self.right.em);
+        let em = self.left.em().max(self.right.em());
         let crossing = rulings
             .horizontal
             .iter()

@@ -9,6 +9,9 @@ const OVERLAP_EM: f32 = 0.25;
 const SHIFT_EM: f32 = 0.15;
 /// Maximum distance of the two copies of a whole fragment, such as a shadow, in ems.
 const SHADOW_EM: f32 = 0.3;
+/// Minimum share of the glyphs of overlapping fragments that are copies, as a divisor. Of text that
+/// is drawn twice it is a half; other text that overlaps by chance has some equal letters.
+const MIN_COPIES: usize = 3;
 /// Maximum gap between the glyphs of a word, in ems.
 const WORD_GAP_EM: f32 = 0.13;
 
@@ -32,15 +35,45 @@ pub(super) fn remove(
             && (fragment.to - before.to).abs() <= SHADOW_EM * fragment.em
             && content(fragment, text) == content(before, text)
     });
-    let overlaps = fragments.windows(2).any(|pair| match pair {
-        [before, fragment] => before.to - fragment.from > OVERLAP_EM * fragment.em,
-        _ => false,
-    });
-    let is_readable = |fragment: &TextFragment| fragment.script != Script::RightToLeft;
-    if !overlaps || !fragments.iter().all(is_readable) {
+    if !fragments.windows(2).any(overlap) {
         return;
     }
-    let mut glyphs: Vec<DrawnGlyph> = fragments
+    // Groups of fragments that overlap each other.
+    let groups: Vec<Vec<TextFragment>> = fragments
+        .chunk_by(|a, b| overlap(&[a.clone(), b.clone()]))
+        .map(<[TextFragment]>::to_vec)
+        .collect();
+    *fragments = groups
+        .into_iter()
+        .flat_map(|group| match group.len() {
+            1 => group,
+            _ => without_copies(group, text, glyph_starts),
+        })
+        .collect();
+}
+
+/// Whether two fragments overlap.
+fn overlap(pair: &[TextFragment]) -> bool {
+    match pair {
+        [before, fragment] => before.to - fragment.from > OVERLAP_EM * fragment.em,
+        _ => false,
+    }
+}
+
+/// Returns overlapping fragments without copies of glyphs, or as they are if they are not copies of
+/// each other.
+fn without_copies(
+    group: Vec<TextFragment>,
+    text: &mut String,
+    glyph_starts: &[(u32, f32)],
+) -> Vec<TextFragment> {
+    if group
+        .iter()
+        .any(|fragment| fragment.script == Script::RightToLeft)
+    {
+        return group;
+    }
+    let mut glyphs: Vec<DrawnGlyph> = group
         .iter()
         .flat_map(|fragment| glyphs(fragment, text, glyph_starts))
         .collect();
@@ -56,8 +89,10 @@ pub(super) fn remove(
             kept.push(glyph);
         }
     }
-    if kept.len() < count {
-        *fragments = joined(kept, text);
+    if (count - kept.len()) * MIN_COPIES >= count {
+        joined(kept, text)
+    } else {
+        group
     }
 }
 

@@ -11,6 +11,8 @@ const BASELINE_EM: f32 = 0.2;
 /// Limits for superscripts and subscripts: their size as a share of the line's size, their distance
 /// from the baseline, and their distance from the previous word, the latter two in ems of the line.
 pub(super) const SCRIPT_SIZE: f32 = 0.9;
+/// Minimum size of a superscript. Text beside a larger initial is not one.
+const MIN_SCRIPT_SIZE: f32 = 0.4;
 const SCRIPT_SHIFT_EM: f32 = 0.6;
 const SCRIPT_GAP_EM: f32 = 0.5;
 
@@ -30,7 +32,7 @@ fn is_same_line(line_baseline: f32, line_em: f32, baseline: f32, em: f32, gap: f
     let (larger, smaller) = (line_em.max(em), line_em.min(em));
     let shift = (line_baseline - baseline).abs();
     shift <= BASELINE_EM * smaller
-        || (smaller <= SCRIPT_SIZE * larger
+        || ((MIN_SCRIPT_SIZE * larger..=SCRIPT_SIZE * larger).contains(&smaller)
             && shift <= SCRIPT_SHIFT_EM * larger
             && (-RUN_OVERLAP_EM * larger..=SCRIPT_GAP_EM * larger).contains(&gap))
 }

@@ -13,10 +13,13 @@ const SYMBOL_OFFSET: u32 = 0xf000;
 /// Fonts of pictures, whose codes are not letters.
 const PICTURE_FONTS: [&str; 4] = ["wingdings", "webdings", "dingbats", "symbol"];
 
-/// Reads glyphs. Remembers the characters of the fonts that it had to ask.
+/// Reads glyphs. Remembers what it had to ask the fonts.
 #[derive(Default)]
 pub(super) struct GlyphTexts {
+    /// Characters of the glyphs of a font.
     fonts: HashMap<u128, HashMap<u32, char>>,
+    /// Whether the outline of a glyph is empty. Drawing it takes long.
+    blank: HashMap<u128, bool>,
 }
 
 /// What is known of a glyph.
@@ -37,7 +40,11 @@ impl GlyphTexts {
         let Glyph::Outline(outline) = glyph else {
             return GlyphText::Unknown;
         };
-        if outline.outline().elements().is_empty() {
+        let is_blank = self
+            .blank
+            .entry(outline.identifier().cache_key())
+            .or_insert_with(|| outline.outline().elements().is_empty());
+        if *is_blank {
             return GlyphText::Blank;
         }
         let Some(font) = outline.font_data() else {

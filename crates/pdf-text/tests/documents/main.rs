@@ -6,6 +6,7 @@ mod cases;
 mod child;
 mod hostile;
 mod pdf;
+mod report;
 mod text;
 
 use pdf_text::{DocumentError, ExtractError, Extraction, Extractor, ExtractorConfig, Limits};

@@ -10,19 +10,9 @@ const MAX_PREFIX: usize = 5;
 /// Minimum share of the glyphs whose names are their codes, in percent.
 const MIN_PERCENT: usize = 80;
 
-/// TeX's text encoding (OT1) where it differs from ASCII.
-const TEX: [(u32, &str); 29] = [
-    (0x00, "Γ"),
-    (0x01, "Δ"),
-    (0x02, "Θ"),
-    (0x03, "Λ"),
-    (0x04, "Ξ"),
-    (0x05, "Π"),
-    (0x06, "Σ"),
-    (0x07, "Υ"),
-    (0x08, "Φ"),
-    (0x09, "Ψ"),
-    (0x0a, "Ω"),
+/// TeX's text encoding (OT1) where it differs from ASCII, without Greek capitals: other programs use the
+/// lowest codes for anything.
+const TEX: [(u32, &str); 18] = [
     (0x0b, "ff"),
     (0x0c, "fi"),
     (0x0d, "fl"),
