@@ -281,7 +281,9 @@ fn a_chunk_that_starts_within_a_table_has_its_header() {
     let chunks = rag::chunk(&[page], &rules);
     assert!(chunks.len() > 3);
     for chunk in chunks.iter().skip(1) {
-        let rest = chunk.text.strip_prefix("Name\tJob\tAmount\n").unwrap();
+        let (before, rest) = chunk.text.split_once("Name\tJob\tAmount\n").unwrap();
+        // The chunk with the first rows repeats the heading above the table.
+        assert!(before.is_empty() || chunk.ordinal == 1, "{:?}", chunk.text);
         assert!(rest.starts_with("Person "), "{rest}");
         // The offset leads to the same end as without the header.
         let end = chunk.char_offset + chunk.text.chars().count();
