@@ -210,6 +210,7 @@ pub enum ObservedSecret {
         project: Option<ProjectId>,
         /// Digest of the CA certificates in the Secret.
         ca_digest: Option<String>,
+        resource_version: Option<String>,
     },
 }
 
@@ -221,6 +222,7 @@ struct CachedSecret {
     intact: bool,
     project: Option<ProjectId>,
     ca_digest: Option<Box<str>>,
+    resource_version: Option<Box<str>>,
 }
 
 /// The connection Secrets.
@@ -258,7 +260,7 @@ impl SecretCache {
                 let key = NamespacedName::of(&secret);
                 let new = CachedSecret::from_metadata(&secret.metadata);
                 let old = self.current.lock().insert(key.clone(), new.clone());
-                // For example a label was added.
+                // The watch delivers the controller's own write.
                 if old.as_ref() == Some(&new) {
                     return Vec::new();
                 }
@@ -325,6 +327,7 @@ impl SecretCache {
                 intact: secret.intact,
                 project: secret.project.clone(),
                 ca_digest: secret.ca_digest.as_deref().map(str::to_owned),
+                resource_version: secret.resource_version.as_deref().map(str::to_owned),
             },
         }
     }
@@ -365,6 +368,7 @@ impl CachedSecret {
             ),
             project: annotation(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
             ca_digest: ca_digest.map(|digest| digest.as_str().into()),
+            resource_version: meta.resource_version.as_deref().map(Into::into),
         }
     }
 }

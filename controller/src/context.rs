@@ -20,6 +20,7 @@ use crate::leadership::LeaderGuard;
 use crate::mass_deletion::{DeletionHolds, DeletionRequest};
 use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
+use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::work_queue::WorkQueue;
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub project_updates: Semaphore,
     /// Which deletions of Tenants wait for a confirmation.
     pub deletion_holds: DeletionHolds,
+    /// Recent repairs of the connection Secrets.
+    pub secret_repairs: SecretRepairs,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
     /// Whether this process still holds the Lease. A process that was paused may find out late that

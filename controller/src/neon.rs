@@ -72,10 +72,11 @@ pub trait NeonApi: Send + Sync {
     /// Whether the project is deleted and can be recovered.
     fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool>;
 
-    /// The connection string of the direct host.
+    /// The connection string of the direct host: of the given compute, or of the default branch's.
     fn connection_uri(
         &self,
         id: &ProjectId,
+        compute: Option<(&BranchId, &EndpointId)>,
         database: &DatabaseName,
         role: &RoleName,
     ) -> NeonCall<ConnectionUri>;
@@ -200,10 +201,14 @@ impl NeonApi for Neon {
     fn connection_uri(
         &self,
         id: &ProjectId,
+        compute: Option<(&BranchId, &EndpointId)>,
         database: &DatabaseName,
         role: &RoleName,
     ) -> NeonCall<ConnectionUri> {
-        let call = self.projects().connection_uri(id, database, role);
+        let mut call = self.projects().connection_uri(id, database, role);
+        if let Some((branch, endpoint)) = compute {
+            call = call.branch(branch).endpoint(endpoint);
+        }
         call.pooled(false).send().boxed()
     }
 

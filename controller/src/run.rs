@@ -36,6 +36,7 @@ use crate::migration_sources::MigrationSources;
 use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
 use crate::neon::neon_connector;
 use crate::project_listing::{list_accounts, resync};
+use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
 use crate::watches::{class_source_watch, class_watch, secret_watch, tenant_watch};
@@ -216,6 +217,7 @@ async fn context(
         migration_permits: Semaphore::new(config.migrations.concurrency.get()),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
+        secret_repairs: SecretRepairs::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,

@@ -128,6 +128,18 @@ reasons! {
     /// A Secret with the name of the connection Secret exists and is not owned by this Tenant. The
     /// controller does not change it.
     SecretConflict,
+    /// Another client keeps changing the connection Secret. The controller restores it at increasing
+    /// intervals.
+    SecretContested,
+    /// The connection Secret has a new name, and the Secret with the old name still holds the
+    /// credentials.
+    SecretRenamed,
+    /// The project has no read-write compute, so that nothing can connect to the database.
+    ComputeMissing,
+    /// The database does not exist in the project.
+    DatabaseMissing,
+    /// The database rejects the owner's password, also after a reset.
+    PasswordRejected,
     /// Neon does not reveal the password of an adopted project, and `adopt.resetPassword` is not
     /// set.
     PasswordUnavailable,

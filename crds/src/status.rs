@@ -185,10 +185,25 @@ pub struct Connection {
 }
 
 /// Reference to the connection Secret.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Binding {
     /// Name of the Secret, in the Tenant's namespace.
     pub name: String,
+    /// The Secret's `resourceVersion` when the controller last wrote or checked its content.
+    #[serde(
+        default,
+        rename = "resourceVersion",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub resource_version: Option<String>,
+    /// Name of the Secret that `spec.connectionSecret` named before. It still holds the credentials:
+    /// delete it once no workload uses it.
+    #[serde(
+        default,
+        rename = "previousName",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub previous_name: Option<String>,
 }
 
 /// Schema version of the database.

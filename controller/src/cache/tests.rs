@@ -131,6 +131,7 @@ fn an_unmodified_secret_is_intact_and_has_its_project() {
         intact: true,
         project: Some(PROJECT.parse().unwrap()),
         ca_digest: ca.map(str::to_owned),
+        resource_version: None,
     };
     assert_eq!(observed(written()), expected(None));
     assert_eq!(observed(with_certificates()), expected(Some("ca-1")));

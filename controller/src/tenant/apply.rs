@@ -51,6 +51,7 @@ pub async fn apply(
             project::update(rec, observed, project, compute.as_ref()).await
         }
         Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
+        Step::CheckSecret(project) => secret::check_secret(rec, project).await,
         Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
         Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
@@ -73,6 +74,7 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Inspect(_) => "inspect",
         Step::Update { .. } => "update",
         Step::WriteSecret(_) => "write_secret",
+        Step::CheckSecret(_) => "check_secret",
         Step::Migrate(_) => "migrate",
         Step::DeleteProject(_) => "delete_project",
         Step::Suspended => "suspended",
@@ -93,6 +95,7 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::Inspect(_)
         | Step::Update { .. }
         | Step::WriteSecret(_)
+        | Step::CheckSecret(_)
         | Step::DeleteProject(_) => true,
         Step::AddClassFinalizer
         | Step::AddFinalizer

@@ -92,6 +92,8 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         deleted: rec.state.deleted.clone(),
         claimed_by,
         secret: rec.observed_secret(&secret_name),
+        secret_differs: rec.state.secret_differs,
+        secret_repair_at: ctx.secret_repairs.next_at(rec.uid, ctx.clock.now()),
         password_rejected: rec.state.password_rejected,
         ca_digest: rec
             .class

@@ -48,6 +48,10 @@ pub struct ObservedState {
     /// adopts.
     pub claimed_by: Option<String>,
     pub secret: ObservedSecret,
+    /// Whether the Secret's content was read and is not what the controller would write.
+    pub secret_differs: bool,
+    /// Until when the repair of the Secret is delayed, because another client keeps changing it.
+    pub secret_repair_at: Option<Timestamp>,
     /// Whether the database rejected the Secret's password during this reconciliation.
     pub password_rejected: bool,
     /// Digest of the CA certificates that the Secret should contain.

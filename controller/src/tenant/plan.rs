@@ -81,6 +81,8 @@ pub enum Step {
         compute: Option<EndpointId>,
     },
     WriteSecret(ProjectId),
+    /// Compare the content of the Secret, which changed since the controller last wrote it.
+    CheckSecret(ProjectId),
     /// Connect to the database and apply the missing migrations.
     Migrate(ProjectId),
     DeleteProject(ProjectId),
@@ -366,9 +368,11 @@ fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<
             intact: true,
             project: owner,
             ca_digest,
+            resource_version,
         } if *owner == Some(id.clone())
             && *ca_digest == observed.ca_digest
             && !observed.password_rejected
+            && !observed.secret_differs
             && observed.status.connection.is_some()
             && observed
                 .status
@@ -376,9 +380,47 @@ fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<
                 .as_ref()
                 .is_some_and(|binding| binding.name == desired.secret_name) =>
         {
-            None
+            let checked = observed.status.binding.as_ref();
+            let unchanged =
+                checked.is_some_and(|binding| binding.resource_version == *resource_version);
+            (!unchanged).then(|| repair_or_wait(Step::CheckSecret(id), desired, observed))
+        }
+        _ if is_repair(desired, observed) => {
+            Some(repair_or_wait(Step::WriteSecret(id), desired, observed))
         }
         _ => Some(Step::WriteSecret(id)),
+    }
+}
+
+/// Whether the controller has already written the Secret, so that another client changed it.
+fn is_repair(desired: &DesiredState, observed: &ObservedState) -> bool {
+    let written = observed
+        .status
+        .binding
+        .as_ref()
+        .is_some_and(|binding| binding.name == desired.secret_name);
+    written
+        && observed.status.connection.is_some()
+        && !observed.password_rejected
+        && !observed.secret_differs
+}
+
+/// The step, unless another client keeps changing the Secret.
+fn repair_or_wait(step: Step, desired: &DesiredState, observed: &ObservedState) -> Step {
+    match observed.secret_repair_at {
+        Some(until) if until > observed.now => Step::Wait {
+            until: Some(until),
+            issue: Issue::new(
+                Component::Credentials,
+                Reason::SecretContested,
+                format!(
+                    "another client keeps changing Secret {}; the controller checks it again at {until:.0}: stop the \
+                     other client, or set another name in spec.connectionSecret.name",
+                    desired.secret_name
+                ),
+            ),
+        },
+        _ => step,
     }
 }
 

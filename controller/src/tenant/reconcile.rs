@@ -12,7 +12,7 @@ use service_kit::error_chain;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info_span, warn};
 
-use crate::cache::CachedTenant;
+use crate::cache::{CachedTenant, ObservedSecret};
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
 use crate::issue::Component;
@@ -32,6 +32,10 @@ const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
 
 /// Wait after a conflict, which only means that the watch lags behind by a moment.
 const CONFLICT_RETRY: Duration = Duration::from_millis(200);
+
+/// How often the controller checks whether a Secret of another owner with the name of the connection
+/// Secret still exists.
+const FOREIGN_SECRET_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The end of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +186,10 @@ fn missing_project(
     step: &Step,
     error: &ReconcileError,
 ) -> Option<ProjectId> {
-    let (Step::Inspect(project) | Step::WriteSecret(project) | Step::Update { project, .. }) = step
+    let (Step::Inspect(project)
+    | Step::WriteSecret(project)
+    | Step::CheckSecret(project)
+    | Step::Update { project, .. }) = step
     else {
         return None;
     };
@@ -249,7 +256,11 @@ async fn finish_if_terminal(
             reason: Reason::Suspended,
         },
         Step::Stalled(issue) => Completion {
-            retry_after: Some(stalled_interval),
+            retry_after: Some(match issue.reason {
+                // No watch shows when the Secret of another owner is deleted.
+                Reason::SecretConflict => FOREIGN_SECRET_POLL_INTERVAL,
+                _ => stalled_interval,
+            }),
             outcome: ReconcileOutcome::Stalled,
             reason: issue.reason,
         },
@@ -286,10 +297,26 @@ fn ready_ms(rec: &Reconciliation<'_>) -> Option<i64> {
     rec.status.timings.as_ref()?.ready_ms
 }
 
-/// Records the whole desired state as in effect, including what Neon does not store.
+/// Records the whole desired state as in effect, including what Neon does not store, and forgets a
+/// former Secret that no longer exists.
 fn record_effective_spec(rec: &mut Reconciliation<'_>) {
     if let Some(desired) = rec.intent.desired() {
         rec.status.effective = Some(desired.effective());
+    }
+    if let Some(previous) = rec
+        .status
+        .binding
+        .as_ref()
+        .and_then(|binding| binding.previous_name.clone())
+        && !matches!(
+            rec.ctx
+                .secrets
+                .lookup(&rec.key_of(&previous), rec.uid, &rec.key.name),
+            ObservedSecret::Owned { .. }
+        )
+        && let Some(binding) = &mut rec.status.binding
+    {
+        binding.previous_name = None;
     }
 }
 

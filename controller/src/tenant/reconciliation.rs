@@ -64,6 +64,8 @@ pub struct ReconcileState {
     pub deleted: Option<ProjectId>,
     /// The Secret as a write found it, where the cache did not know it.
     pub secret: Option<ObservedSecret>,
+    /// Whether the Secret's content was read and is not what the controller would write.
+    pub secret_differs: bool,
     /// Whether the database rejected the password.
     pub password_rejected: bool,
     /// Whether `credentials` were read from Neon after a rejection.

@@ -277,6 +277,10 @@ fn availability(
                 | Reason::RecoveringProject
                 | Reason::Deleting
                 | Reason::PasswordUnavailable
+                | Reason::PasswordRejected
+                | Reason::DatabaseMissing
+                | Reason::ComputeMissing
+                | Reason::SecretConflict
                 | Reason::QuotaExceeded
         ) || issue.component == Component::Credentials && !input.credentials
     });

@@ -97,6 +97,8 @@ pub(crate) enum Edit {
 pub(crate) enum Drift {
     SecretDeleted,
     SecretEdited,
+    /// Somebody changes the password in the Secret under the controller's name as field manager.
+    SecretForged,
     /// The password changes, and a user requests a reconciliation.
     PasswordChanged,
     ProjectDeleted,
@@ -106,9 +108,10 @@ pub(crate) enum Drift {
 }
 
 impl Drift {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::SecretDeleted,
         Self::SecretEdited,
+        Self::SecretForged,
         Self::PasswordChanged,
         Self::ProjectDeleted,
         Self::ProjectRenamed,

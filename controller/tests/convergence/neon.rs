@@ -16,8 +16,8 @@ use neon_client::ids::{
 };
 use neon_client::model::{
     AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, Endpoint,
-    EndpointOperations, Operation, Project, ProjectPage, RecoveredProject, Role, RoleOperations,
-    UpdateEndpoint, UpdateProject, UpdatedProject,
+    EndpointOperations, Operation, Project, ProjectPage, ProjectSettings, RecoveredProject, Role,
+    RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -271,7 +271,9 @@ impl NeonApi for SimulatedNeon {
             let now = state.now();
             let project = &mut state.existing(&id)?.project;
             project.name = changes.name.unwrap_or_else(|| project.name.clone());
-            project.settings = changes.settings.or_else(|| project.settings.clone());
+            if let Some(changes) = changes.settings {
+                merge_settings(project.settings.get_or_insert_default(), changes);
+            }
             project.history_retention_seconds = changes
                 .history_retention_seconds
                 .or(project.history_retention_seconds);
@@ -348,6 +350,7 @@ impl NeonApi for SimulatedNeon {
     fn connection_uri(
         &self,
         id: &ProjectId,
+        _: Option<(&BranchId, &EndpointId)>,
         database: &DatabaseName,
         role: &RoleName,
     ) -> NeonCall<ConnectionUri> {
@@ -436,6 +439,18 @@ impl NeonApi for SimulatedNeon {
             Ok(Vec::new())
         })
     }
+}
+
+/// A setting that a change leaves out keeps its value.
+fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
+    let quota = settings.quota.get_or_insert_default();
+    let change = changes.quota.unwrap_or_default();
+    quota.active_time_seconds = change.active_time_seconds.or(quota.active_time_seconds);
+    quota.compute_time_seconds = change.compute_time_seconds.or(quota.compute_time_seconds);
+    quota.written_data_bytes = change.written_data_bytes.or(quota.written_data_bytes);
+    quota.data_transfer_bytes = change.data_transfer_bytes.or(quota.data_transfer_bytes);
+    quota.logical_size_bytes = change.logical_size_bytes.or(quota.logical_size_bytes);
+    settings.allowed_ips = changes.allowed_ips.or(settings.allowed_ips.take());
 }
 
 fn page(state: &mut State) -> ProjectPage {

@@ -18,6 +18,7 @@ use controller::mass_deletion::DeletionHolds;
 use controller::migration_sources::MigrationSources;
 use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
+use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
 use controller::tenant::reconcile::{Completion, reconcile_once};
 use controller::work_queue::WorkQueue;
@@ -115,6 +116,7 @@ impl Process {
             migration_permits: Semaphore::new(1),
             project_updates: Semaphore::new(1),
             deletion_holds: DeletionHolds::default(),
+            secret_repairs: SecretRepairs::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),
             guard: LeaderGuard::new(|| true),
             events: Events::discarded(),

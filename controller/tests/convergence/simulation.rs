@@ -246,6 +246,19 @@ impl Simulation {
                     state.store_secret(secret);
                 }
             }
+            (Drift::SecretForged, _) => {
+                let secrets: Vec<_> = state.secrets.values().cloned().collect();
+                for mut secret in secrets {
+                    if let Some(password) = secret
+                        .data
+                        .as_mut()
+                        .and_then(|data| data.get_mut(keys::PASSWORD))
+                    {
+                        password.0 = b"forged".to_vec();
+                        state.store_secret(secret);
+                    }
+                }
+            }
             (Drift::PasswordChanged, Some(project)) => {
                 "changed".clone_into(&mut project.password);
                 self.requests += 1;
@@ -387,8 +400,12 @@ impl Simulation {
             .project
             .settings
             .and_then(|settings| settings.quota)
-            .expect("a quota");
-        assert_eq!(quota.active_time_seconds, desired.quota.active_time_seconds);
+            .unwrap_or_default();
+        // Neon omits a limit of 0, which means unlimited.
+        assert_eq!(
+            quota.active_time_seconds.unwrap_or(0),
+            desired.quota.active_time_seconds.unwrap_or(0)
+        );
         assert_eq!(
             (
                 Some(project.endpoint.autoscaling_limit_min_cu),

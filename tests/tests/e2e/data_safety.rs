@@ -174,11 +174,33 @@ async fn tenant_with_own_key(
     Ok((key, emulator, id))
 }
 
+/// Waits until the class of the Tenant is not ready for this reason.
+async fn wait_for_class_reason(scenario: &Scenario, reason: Reason) -> Result<()> {
+    let class = scenario.tenant("acme").await?.spec.class_name;
+    let is_reported = |class: Option<&crds::TenantClass>| {
+        let status = class.and_then(|class| class.status.as_ref());
+        let ready = status
+            .and_then(|status| crds::find_condition(&status.conditions, ConditionType::Ready));
+        ready.is_some_and(|ready| ready.reason == reason.as_str())
+    };
+    let what = format!("not ready with {}", reason.as_str());
+    wait::until(
+        &scenario.classes(),
+        &class,
+        timeouts::DRIFT,
+        &what,
+        is_reported,
+    )
+    .await?;
+    Ok(())
+}
+
 async fn a_key_of_another_account_changes_nothing(scenario: &Scenario) -> Result<()> {
     let (key, emulator, id) = tenant_with_own_key(scenario).await?;
     let account = Account(&emulator);
     let cluster = scenario.cluster();
     cluster.apply_api_key(&key, FOREIGN_API_KEY).await?;
+    wait_for_class_reason(scenario, Reason::AccountMismatch).await?;
     scenario
         .wait_until_stalled("acme", Reason::AccountMismatch)
         .await?;
@@ -213,6 +235,7 @@ async fn a_tenant_is_orphaned_although_its_key_is_revoked(scenario: &Scenario) -
         .cluster()
         .apply_api_key(&key, "napi_revoked")
         .await?;
+    wait_for_class_reason(scenario, Reason::Unauthorized).await?;
     orphan(scenario, &Account(&emulator), &id, Reason::Unauthorized).await
 }
 

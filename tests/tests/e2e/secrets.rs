@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{Reason, keys};
+use crds::{ConditionType, Reason, keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use sqlx::Connection as _;
-use test_support::scenario::{is_available, project_id, secret_text};
+use test_support::neon::Account;
+use test_support::scenario::{condition, is_available, project_id, secret_text, status};
 use test_support::{Scenario, timeouts, wait};
 
 test_support::tests![
@@ -18,6 +19,10 @@ test_support::tests![
     a_secret_of_another_owner_is_never_changed,
     additions_of_others_to_the_secret_are_kept,
     every_driver_connects_with_the_uris_as_they_are,
+    a_value_changed_under_the_controllers_own_name_is_restored,
+    a_fight_over_the_secret_is_slowed_down_and_reported,
+    a_renamed_secret_names_the_former_one,
+    an_immutable_secret_that_is_outdated_stalls_the_tenant,
 ];
 
 const SECRET: &str = "acme-connection";
@@ -133,10 +138,137 @@ async fn a_secret_of_another_owner_is_never_changed(scenario: &Scenario) -> Resu
         .secrets()
         .delete(SECRET, &DeleteParams::default())
         .await?;
-    scenario.request_reconcile("acme").await?;
+    // No watch shows this, and the controller notices it nevertheless.
     let tenant = scenario.wait_until_ready("acme").await?;
     scenario.check_connection(&tenant).await?;
     Ok(())
+}
+
+/// Changes a value as the controller's own field manager, which `managedFields` does not show.
+async fn forge_password(scenario: &Scenario) -> Result<()> {
+    let mut secret = scenario.secrets().get(SECRET).await?;
+    secret.metadata.managed_fields = None;
+    secret.metadata.resource_version = None;
+    let data = secret.data.as_mut().context("the Secret has no data")?;
+    data.insert(
+        keys::PASSWORD.to_owned(),
+        k8s_openapi::ByteString(b"forged".to_vec()),
+    );
+    scenario
+        .secrets()
+        .patch(
+            SECRET,
+            &PatchParams::apply(crds::FIELD_MANAGER).force(),
+            &Patch::Apply(&secret),
+        )
+        .await?;
+    Ok(())
+}
+
+async fn a_value_changed_under_the_controllers_own_name_is_restored(
+    scenario: &Scenario,
+) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let before = scenario.secret_data(&tenant).await?;
+    forge_password(scenario).await?;
+    wait_for_data(scenario, "restored", |data| {
+        data.get(keys::PASSWORD) == before.get(keys::PASSWORD)
+    })
+    .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await
+}
+
+async fn a_fight_over_the_secret_is_slowed_down_and_reported(scenario: &Scenario) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    let before = scenario.secret_data(&tenant).await?;
+    let edit = Patch::Merge(json!({"stringData": {(keys::PASSWORD): "theirs"}}));
+    let params = PatchParams::default();
+    // The other client changes the Secret whenever the controller has restored it.
+    wait::poll(timeouts::CONVERGE, "the controller to wait", async || {
+        scenario.secrets().patch(SECRET, &params, &edit).await?;
+        let tenant = scenario.tenant("acme").await?;
+        let ready = condition(&tenant, ConditionType::Ready);
+        Ok(ready
+            .filter(|ready| ready.reason == Reason::SecretContested.as_str())
+            .map(|_| ()))
+    })
+    .await?;
+    let event = scenario
+        .wait_for_event("acme", Reason::SecretContested)
+        .await?;
+    ensure!(event.type_.as_deref() == Some("Warning"), "{event:?}");
+    let calls = Account(&emulator).calls("getConnectionURI");
+    ensure!(calls < 10, "{calls} calls in a fight");
+    // Once the other client stops, the Secret is restored.
+    wait_for_data(scenario, "restored", |data| {
+        data.get(keys::PASSWORD) == before.get(keys::PASSWORD)
+    })
+    .await?;
+    scenario.wait_until_ready("acme").await?;
+    Ok(())
+}
+
+async fn a_renamed_secret_names_the_former_one(scenario: &Scenario) -> Result<()> {
+    scenario.apply_and_wait("acme", json!({})).await?;
+    let rename = json!({"spec": {"connectionSecret": {"name": "acme-db"}}});
+    scenario.patch("acme", rename).await?;
+    let previous = |tenant: &crds::Tenant| {
+        let binding = status(tenant)?.binding.clone()?;
+        Some((binding.name, binding.previous_name))
+    };
+    let tenant = scenario.wait_until_ready("acme").await?;
+    ensure!(
+        previous(&tenant) == Some(("acme-db".to_owned(), Some(SECRET.to_owned()))),
+        "{:?}",
+        previous(&tenant)
+    );
+    scenario
+        .wait_for_event("acme", Reason::SecretRenamed)
+        .await?;
+    scenario
+        .secrets()
+        .delete(SECRET, &DeleteParams::default())
+        .await?;
+    scenario
+        .wait_for(
+            "acme",
+            timeouts::CONVERGE,
+            "without a former Secret",
+            |tenant| previous(tenant) == Some(("acme-db".to_owned(), None)),
+        )
+        .await?;
+    Ok(())
+}
+
+async fn an_immutable_secret_that_is_outdated_stalls_the_tenant(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let edit = json!({"immutable": true, "stringData": {(keys::PASSWORD): "theirs"}});
+    scenario
+        .secrets()
+        .patch(SECRET, &PatchParams::default(), &Patch::Merge(edit))
+        .await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::SecretConflict)
+        .await?;
+    ensure!(message.contains(SECRET), "{message}");
+    ensure!(
+        !is_available(&scenario.tenant("acme").await?),
+        "available with a wrong password"
+    );
+    scenario
+        .secrets()
+        .delete(SECRET, &DeleteParams::default())
+        .await?;
+    let again = scenario.wait_until_ready("acme").await?;
+    ensure!(
+        project_id(&again)? == project_id(&tenant)?,
+        "another project"
+    );
+    scenario.check_connection(&again).await
 }
 
 async fn additions_of_others_to_the_secret_are_kept(scenario: &Scenario) -> Result<()> {

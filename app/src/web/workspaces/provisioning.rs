@@ -230,6 +230,7 @@ mod tests {
                 }),
                 binding: binding.then(|| Binding {
                     name: "secret".to_owned(),
+                    ..Binding::default()
                 }),
                 ..TenantStatus::default()
             });

@@ -1,7 +1,7 @@
 //! Reads the compute of a project.
 
 use crds::Reason;
-use neon_client::ids::ProjectId;
+use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{Endpoint, EndpointType};
 
 use crate::error::ReconcileError;
@@ -36,10 +36,18 @@ pub(super) async fn read_write_compute(
     Ok((index < writers.len()).then(|| writers.swap_remove(index)))
 }
 
+/// The compute that the status records, with its branch. The Secret, the status and the database that
+/// is migrated are all of this branch, also after another branch became the default.
+pub(super) fn recorded_compute(rec: &Reconciliation<'_>) -> Option<(BranchId, EndpointId)> {
+    let project = rec.status.project.as_ref()?;
+    let branch = project.branch_id.as_ref()?.parse().ok()?;
+    Some((branch, project.endpoint_id.as_ref()?.parse().ok()?))
+}
+
 pub(super) fn no_read_write_compute(component: Component, id: &ProjectId) -> ReconcileError {
     ReconcileError::permanent(
         component,
-        Reason::NeonRequestRejected,
+        Reason::ComputeMissing,
         format!("project {id} has no read-write compute: add one to its default branch in Neon"),
     )
 }

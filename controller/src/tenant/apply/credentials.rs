@@ -7,7 +7,7 @@ use neon_client::ids::{BranchId, ProjectId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::compute::{no_read_write_compute, read_write_compute};
+use super::compute::{no_read_write_compute, read_write_compute, recorded_compute};
 use super::connection_string;
 use super::operations::wait_for_operations;
 use crate::error::ReconcileError;
@@ -43,14 +43,34 @@ pub(super) async fn fetch_credentials(
     reset_password(rec, id, uri).await
 }
 
+/// Reads the credentials from Neon, without any change. Returns whether they contain the password.
+pub(super) async fn reveal_credentials(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<bool, ReconcileError> {
+    let uri = match read_connection_string(rec, id).await? {
+        Some(uri) => uri,
+        None => build_connection_string(rec, id).await?,
+    };
+    store_credentials(rec, id, &uri)
+}
+
 /// Reads the connection string; `None` if Neon does not reveal the password.
 async fn read_connection_string(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<Option<SecretString>, ReconcileError> {
+    let compute = recorded_compute(rec);
     let (desired, neon) = (rec.desired()?, rec.account()?.client());
     match neon
-        .connection_uri(id, &desired.database, &desired.owner)
+        .connection_uri(
+            id,
+            compute
+                .as_ref()
+                .map(|(branch, endpoint)| (branch, endpoint)),
+            &desired.database,
+            &desired.owner,
+        )
         .await
     {
         Ok(answer) => Ok(Some(answer.uri)),
@@ -59,7 +79,7 @@ async fn read_connection_string(
             let reason = if desired.adopt.is_some() {
                 Reason::AdoptionMismatch
             } else {
-                Reason::DatabaseUnreachable
+                Reason::DatabaseMissing
             };
             let message = format!(
                 "project {id} has no database {} owned by role {}: restore them in Neon, or create a new Tenant whose \
@@ -152,7 +172,7 @@ fn check_reset_allowed(rec: &Reconciliation<'_>, id: &ProjectId) -> Result<(), R
     if rec.state.password_reset {
         return Err(ReconcileError::permanent(
             Component::Credentials,
-            Reason::DatabaseUnreachable,
+            Reason::PasswordRejected,
             format!(
                 "the database of project {id} rejects a password that was just reset: check the project in Neon"
             ),
@@ -167,8 +187,12 @@ async fn connection_string_after_reset(
     id: &ProjectId,
 ) -> Result<SecretString, ReconcileError> {
     let (desired, neon) = (rec.desired()?, rec.account()?.client());
+    let compute = recorded_compute(rec);
+    let compute = compute
+        .as_ref()
+        .map(|(branch, endpoint)| (branch, endpoint));
     match neon
-        .connection_uri(id, &desired.database, &desired.owner)
+        .connection_uri(id, compute, &desired.database, &desired.owner)
         .await
     {
         Ok(answer) => Ok(answer.uri),

@@ -188,10 +188,16 @@ async fn migration_error(
         message.push_str(": ");
         message.push_str(hint);
     }
+    // A failed migration leaves the database usable; these errors do not.
+    let reason = match error {
+        MigrationError::Authentication { .. } => Reason::PasswordRejected,
+        MigrationError::DatabaseMissing { .. } => Reason::DatabaseMissing,
+        _ => error.reason(),
+    };
     if error.is_transient() {
-        ReconcileError::transient(Component::Schema, error.reason(), message)
+        ReconcileError::transient(Component::Schema, reason, message)
     } else {
-        ReconcileError::permanent(Component::Schema, error.reason(), message)
+        ReconcileError::permanent(Component::Schema, reason, message)
     }
 }
 

@@ -30,8 +30,6 @@ pub(super) async fn delete_duplicate(
     let account = rec.account()?;
     let neon = account.client();
     let note = if named {
-        // The status may just have been switched to the other project. It must be recorded before
-        // this one is deleted.
         let deleting = Issue::new(
             Component::Project,
             Reason::DuplicateProject,
@@ -229,6 +227,10 @@ pub(super) async fn inspect(
     let project_matches = listed
         .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, adopted));
     if let Some(project) = &mut rec.status.project {
+        // The Secret still contains the host of the former compute.
+        if project.endpoint_id.as_deref() != Some(endpoint.id.as_str()) {
+            rec.status.connection = None;
+        }
         project.endpoint_id = Some(endpoint.id.to_string());
         project.branch_id = Some(endpoint.branch_id.to_string());
         if compute_matches && project_matches {

@@ -1,11 +1,15 @@
 //! Writes the connection Secret, and reads the password back from it.
 
-use crds::{Binding, Reason, SECRET_TYPE, keys};
+use std::collections::BTreeMap;
+
+use crds::{Binding, ConditionType, Reason, SECRET_TYPE, find_condition, keys};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::ProjectId;
 use secrecy::SecretString;
+use tracing::warn;
 
-use super::credentials::fetch_credentials;
+use super::credentials::{fetch_credentials, reveal_credentials};
 use crate::cache::{ObservedSecret, controller_of};
 use crate::cluster::{ClusterError, SecretToWrite};
 use crate::error::ReconcileError;
@@ -22,6 +26,20 @@ pub(super) async fn write_secret(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let name = rec.desired()?.secret_name.clone();
+    // Whether the Secret of another owner still exists is worth no call to Neon.
+    if has_conflict(rec)
+        && let Some(secret) = rec
+            .ctx
+            .cluster
+            .secret(&rec.key_of(&name))
+            .await
+            .map_err(cluster_error)?
+        && let SecretTarget::Unusable(secret) = target_of(rec, &secret)
+    {
+        rec.state.secret = Some(secret);
+        return Ok(());
+    }
+    record_repair(rec, &name);
     let known = rec
         .state
         .credentials
@@ -39,7 +57,13 @@ pub(super) async fn write_secret(
     };
     let (data, connection) = (details.to_data(), details.connection.clone());
     let uid = match find_or_create(rec, &name).await? {
-        SecretTarget::Owned { uid } => uid,
+        SecretTarget::Owned {
+            uid,
+            immutable: false,
+        } => uid,
+        SecretTarget::Owned {
+            immutable: true, ..
+        } => return Err(immutable_secret(&name)),
         SecretTarget::Unusable(secret) => {
             rec.state.secret = Some(secret);
             return Ok(());
@@ -58,8 +82,32 @@ pub(super) async fn write_secret(
         .await
         .map_err(cluster_error)?;
     rec.ctx.secrets.record_write(&written);
+    rec.state.secret_differs = false;
     rec.status.connection = Some(connection);
-    rec.status.binding = Some(Binding { name: name.clone() });
+    let previous = rec.status.binding.take();
+    let renamed = previous
+        .as_ref()
+        .is_some_and(|previous| previous.name != name);
+    let previous_name = previous.and_then(|previous| {
+        if renamed {
+            Some(previous.name)
+        } else {
+            previous.previous_name
+        }
+    });
+    if let Some(previous) = previous_name.as_ref().filter(|_| renamed) {
+        let note = format!(
+            "Secret {previous} still holds the credentials: delete it once no workload uses it"
+        );
+        rec.ctx
+            .events
+            .warning(rec.reference(), Reason::SecretRenamed, &note);
+    }
+    rec.status.binding = Some(Binding {
+        name: name.clone(),
+        resource_version: written.metadata.resource_version,
+        previous_name,
+    });
     rec.publish_event(
         Reason::SecretWritten,
         &format!("wrote the credentials of project {id} to Secret {name}"),
@@ -71,6 +119,7 @@ pub(super) async fn write_secret(
 enum SecretTarget {
     Owned {
         uid: String,
+        immutable: bool,
     },
     /// The Tenant does not own the Secret of that name.
     Unusable(ObservedSecret),
@@ -100,17 +149,124 @@ async fn find_or_create(
             Err(error) => return Err(cluster_error(error)),
         },
     };
-    let owned = is_owned(&secret, rec.uid) && secret.type_.as_deref() == Some(SECRET_TYPE);
+    Ok(target_of(rec, &secret))
+}
+
+fn target_of(rec: &Reconciliation<'_>, secret: &Secret) -> SecretTarget {
+    let owned = is_owned(secret, rec.uid) && secret.type_.as_deref() == Some(SECRET_TYPE);
     let controller = controller_of(&secret.metadata);
-    Ok(match (secret.metadata.uid.clone(), controller) {
-        (Some(uid), _) if owned => SecretTarget::Owned { uid },
+    match (secret.metadata.uid.clone(), controller) {
+        (Some(uid), _) if owned => SecretTarget::Owned {
+            uid,
+            immutable: secret.immutable == Some(true),
+        },
         (_, Some((name, uid)))
             if *name == *rec.key.name && TenantUid::parse(uid) != Some(rec.uid) =>
         {
             SecretTarget::Unusable(ObservedSecret::OwnedByPredecessor)
         }
         _ => SecretTarget::Unusable(ObservedSecret::NotOwned),
-    })
+    }
+}
+
+/// Whether the last reconciliation found a Secret of another owner.
+fn has_conflict(rec: &Reconciliation<'_>) -> bool {
+    find_condition(&rec.status.conditions, ConditionType::CredentialsReady)
+        .is_some_and(|condition| condition.reason == Reason::SecretConflict.as_str())
+}
+
+fn immutable_secret(name: &str) -> ReconcileError {
+    ReconcileError::permanent(
+        Component::Credentials,
+        Reason::SecretConflict,
+        format!(
+            "Secret {name} is immutable and its content is outdated: delete it, and the controller writes it again"
+        ),
+    )
+}
+
+/// Counts the repair of a Secret that another client changed, and reports a fight once.
+fn record_repair(rec: &Reconciliation<'_>, name: &str) {
+    let written = rec
+        .status
+        .binding
+        .as_ref()
+        .is_some_and(|binding| binding.name == name);
+    let first_write = !written || rec.status.connection.is_none();
+    // The difference that a check found was counted then.
+    if first_write || rec.state.password_rejected || rec.state.secret_differs {
+        return;
+    }
+    if rec.ctx.secret_repairs.record(rec.uid, rec.ctx.clock.now()) {
+        let note = format!(
+            "another client keeps changing Secret {name}; the controller restores it at increasing intervals"
+        );
+        warn!(
+            tenant.namespace = %rec.key.namespace,
+            tenant.name = %rec.key.name,
+            secret.name = name,
+            "another client keeps changing the connection secret"
+        );
+        rec.ctx
+            .events
+            .warning(rec.reference(), Reason::SecretContested, &note);
+    }
+}
+
+/// Compares the Secret's content with the credentials that Neon reveals. `managedFields` shows only
+/// changes by other field managers.
+pub(super) async fn check_secret(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let name = rec.desired()?.secret_name.clone();
+    record_repair(rec, &name);
+    let secret = rec
+        .ctx
+        .cluster
+        .secret(&rec.key_of(&name))
+        .await
+        .map_err(cluster_error)?;
+    let Some(secret) = secret else {
+        rec.state.secret = Some(ObservedSecret::Missing);
+        return Ok(());
+    };
+    if let SecretTarget::Unusable(secret) = target_of(rec, &secret) {
+        rec.state.secret = Some(secret);
+        return Ok(());
+    }
+    let actual = secret.data.unwrap_or_default();
+    let expected = expected_data(rec, id, &actual).await?;
+    if keys::ALL
+        .iter()
+        .all(|key| actual.get(*key) == expected.get(*key))
+    {
+        if let Some(binding) = &mut rec.status.binding {
+            binding.resource_version = secret.metadata.resource_version;
+        }
+    } else {
+        rec.state.secret_differs = true;
+    }
+    Ok(())
+}
+
+/// The data that the Secret should have. If Neon does not reveal the password, the Secret's own is
+/// assumed to be right.
+async fn expected_data(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+    actual: &BTreeMap<String, ByteString>,
+) -> Result<BTreeMap<String, ByteString>, ReconcileError> {
+    if !reveal_credentials(rec, id).await?
+        && let Some((_, details)) = &mut rec.state.credentials
+    {
+        let password = actual.get(keys::PASSWORD);
+        details.password = password
+            .and_then(|value| String::from_utf8(value.0.clone()).ok())
+            .unwrap_or_default();
+    }
+    let credentials = rec.state.credentials.as_ref();
+    Ok(credentials.map_or_else(BTreeMap::new, |(_, details)| details.to_data()))
 }
 
 fn is_owned(secret: &Secret, tenant: TenantUid) -> bool {

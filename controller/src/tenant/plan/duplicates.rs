@@ -31,9 +31,15 @@ pub(super) fn plan_duplicates(observed: &ObservedState, recorded: &ProjectId) ->
         if let Some(step) = delete_named(named, &duplicates) {
             return Some(step);
         }
-        // The user keeps the other project, so record that one first.
+        // The user keeps the other project, which is recorded once this one is deleted.
         if named == recorded && duplicates.len() == 1 {
-            return Some(Step::RecoverCreated(first.id.clone()));
+            return Some(match observed.listing.own {
+                Some(_) => Step::DeleteDuplicate {
+                    project: named.clone(),
+                    named: true,
+                },
+                None => Step::RecoverCreated(first.id.clone()),
+            });
         }
     }
     let unused = |duplicate: &&&ObservedProject| {

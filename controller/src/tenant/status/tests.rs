@@ -51,6 +51,7 @@ fn complete() -> TenantStatus {
         }),
         binding: Some(Binding {
             name: "one-connection".to_owned(),
+            ..Binding::default()
         }),
         schema: Some(SchemaStatus {
             version: Some(3),

@@ -43,7 +43,7 @@ impl SimulatedProject {
     ) -> Self {
         let compute = body.default_endpoint_settings.unwrap_or_default();
         let project = Project {
-            settings: body.settings,
+            settings: Some(body.settings.unwrap_or_default()),
             history_retention_seconds: body.history_retention_seconds,
             ..parsed(json!({
                 "id": id, "name": body.name, "region_id": body.region_id,

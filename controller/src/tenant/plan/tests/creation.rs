@@ -177,6 +177,7 @@ fn credentials_of_an_earlier_project_are_replaced() {
         intact: true,
         project: Some(id(OWN)),
         ca_digest: None,
+        resource_version: Some(SECRET_VERSION.to_owned()),
     };
     observed.status.project = Some(project_status(DUPLICATE));
     observed.listing.own = Some(listed(DUPLICATE));

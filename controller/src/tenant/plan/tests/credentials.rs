@@ -4,6 +4,7 @@ use crds::Reason;
 
 use super::fixtures::*;
 use crate::cache::ObservedSecret;
+use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::Step;
 
 /// A Secret that the Tenant owns.
@@ -12,6 +13,62 @@ fn owned(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecre
         intact,
         project: project.map(id),
         ca_digest: ca.map(str::to_owned),
+        resource_version: Some(SECRET_VERSION.to_owned()),
+    }
+}
+
+/// The Secret of an up-to-date Tenant in another version, with all keys as the controller owns them.
+fn changed() -> ObservedSecret {
+    ObservedSecret::Owned {
+        intact: true,
+        project: Some(id(OWN)),
+        ca_digest: None,
+        resource_version: Some("8".to_owned()),
+    }
+}
+
+#[test]
+fn a_secret_in_another_version_is_compared_with_what_the_controller_would_write() {
+    let mut observed = up_to_date();
+    observed.secret = changed();
+    assert_eq!(provision(&observed), Step::CheckSecret(id(OWN)));
+    observed.secret_differs = true;
+    assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
+}
+
+#[test]
+fn a_secret_that_another_client_keeps_changing_is_repaired_later() {
+    for secret in [
+        changed(),
+        ObservedSecret::Missing,
+        owned(false, Some(OWN), None),
+    ] {
+        let mut observed = up_to_date();
+        observed.secret = secret;
+        observed.secret_repair_at = Some(at(NOW + 5));
+        let Step::Wait { until, issue } = provision(&observed) else {
+            panic!("the plan does not wait")
+        };
+        assert_eq!(
+            (until, issue.reason),
+            (Some(at(NOW + 5)), Reason::SecretContested)
+        );
+        assert!(issue.message.contains(SECRET), "{}", issue.message);
+    }
+}
+
+#[test]
+fn a_first_secret_or_a_new_password_is_written_immediately() {
+    let immediate: [fn(&mut ObservedState); 3] = [
+        |observed| observed.status.binding = None,
+        |observed| observed.password_rejected = true,
+        |observed| observed.secret_differs = true,
+    ];
+    for change in immediate {
+        let mut observed = up_to_date();
+        observed.secret_repair_at = Some(at(NOW + 5));
+        change(&mut observed);
+        assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
     }
 }
 

@@ -52,6 +52,7 @@ fn without_proof_a_duplicate_is_never_deleted() {
                 intact: true,
                 project: Some(id(DUPLICATE)),
                 ca_digest: None,
+                resource_version: None,
             };
         }),
         ("the status is older than the project", |observed| {
@@ -100,11 +101,13 @@ fn a_user_names_the_project_to_delete() {
     observed.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
     observed.delete_duplicate = Some(id(DUPLICATE));
     assert_eq!(provision(&observed), delete_duplicate(DUPLICATE, true));
-    // The user keeps the other one, which is recorded before this one is deleted.
+    // The user keeps the other one, which is recorded once this one is deleted.
     observed.delete_duplicate = Some(id(OWN));
-    assert_eq!(provision(&observed), Step::RecoverCreated(id(DUPLICATE)));
-    observed.status.project = Some(project_status(DUPLICATE));
     assert_eq!(provision(&observed), delete_duplicate(OWN, true));
+    observed.listing.own = None;
+    observed.listing.marked = vec![listed(DUPLICATE)];
+    assert_eq!(provision(&observed), Step::RecoverCreated(id(DUPLICATE)));
+    observed.listing.own = Some(listed(OWN));
     observed.delete_duplicate = Some(id("strange-sea-9"));
     assert_eq!(
         stall_reason(&provision(&observed)),
@@ -162,6 +165,7 @@ fn without_a_status_one_of_several_projects_is_not_chosen_by_a_guess() {
         intact: true,
         project: Some(id(OWN)),
         ca_digest: None,
+        resource_version: Some(SECRET_VERSION.to_owned()),
     };
     assert_eq!(provision(&observed), Step::RecoverCreated(id(OWN)));
     observed.secret = ObservedSecret::Missing;

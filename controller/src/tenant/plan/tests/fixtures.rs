@@ -28,6 +28,8 @@ pub(super) const THIRD: &str = "late-sea-3";
 pub(super) const COMPUTE: &str = "ep-calm-1";
 pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000000001";
 pub(super) const SECRET: &str = "one-connection";
+/// The version of the Secret that the controller last wrote.
+pub(super) const SECRET_VERSION: &str = "7";
 /// The time of every reconciliation, in Unix seconds.
 pub(super) const NOW: i64 = 10_000;
 /// The time of a request whose answer was lost, in Unix seconds.
@@ -153,6 +155,8 @@ pub(super) fn up_to_date() -> ObservedState {
             }),
             binding: Some(Binding {
                 name: SECRET.to_owned(),
+                resource_version: Some(SECRET_VERSION.to_owned()),
+                previous_name: None,
             }),
             schema: Some(SchemaStatus {
                 version: Some(3),
@@ -189,7 +193,10 @@ pub(super) fn up_to_date() -> ObservedState {
             intact: true,
             project: Some(id(OWN)),
             ca_digest: None,
+            resource_version: Some(SECRET_VERSION.to_owned()),
         },
+        secret_differs: false,
+        secret_repair_at: None,
         password_rejected: false,
         ca_digest: None,
         schema: Ok(SchemaTarget {
