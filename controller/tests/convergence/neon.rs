@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use controller::identity::marked_tenant;
 use controller::neon::{NeonApi, NeonCall};
-use crds::{DeletionPolicy, annotations};
+use crds::annotations;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -72,9 +72,9 @@ impl State {
             .annotations()
             .get(annotations::DELETE_DUPLICATE)
             .is_some_and(|named| named == id.as_str());
-        let ordered = tenant.metadata.deletion_timestamp.is_some()
-            && self.policy_of(tenant) == DeletionPolicy::Delete
-            && project.made_for.is_some();
+        let ordered = project
+            .made_for
+            .is_some_and(|uid| self.ordered_deletions.contains(&uid));
         assert!(
             named || ordered || !project.has_data(),
             "{id} has data, and nobody ordered its deletion"

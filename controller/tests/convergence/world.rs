@@ -101,6 +101,9 @@ pub(crate) struct State {
     pub(crate) suspended_for: SignedDuration,
     /// The API key in the class's Secret.
     pub(crate) key: Key,
+    /// Tenants that were being deleted while their policy was `Delete`. A user can change the policy
+    /// during the deletion, which the running reconciliation does not see.
+    pub(crate) ordered_deletions: BTreeSet<TenantUid>,
     /// A backup of the Tenant.
     pub(crate) backup: Option<Tenant>,
     /// Whether background listings get no answer for now.
@@ -160,6 +163,7 @@ impl World {
             unreadable_until: EPOCH,
             suspended_for: SignedDuration::ZERO,
             key: Key::Valid,
+            ordered_deletions: BTreeSet::new(),
             backup: None,
             listings_held: false,
             crash_in: VecDeque::new(),

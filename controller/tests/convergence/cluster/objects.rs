@@ -66,6 +66,12 @@ impl State {
             tenant.metadata.generation =
                 tenant.metadata.generation.map(|generation| generation + 1);
         }
+        if tenant.metadata.deletion_timestamp.is_some()
+            && self.policy_of(&tenant) == DeletionPolicy::Delete
+        {
+            let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+            self.ordered_deletions.extend(uid);
+        }
         self.store_tenant(tenant);
     }
 
