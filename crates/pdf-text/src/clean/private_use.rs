@@ -14,15 +14,13 @@ pub(super) fn plain(character: char) -> Option<&'static str> {
         '\u{f6be}' => "j", // dotlessj
         '\u{f6bf}' => "LL",
         '\u{f6c0}' => "ll",
-        '\u{f6c3}' => ",", // commaaccent
+        '\u{f6c3}' | '\u{f6e1}' | '\u{f6e2}' => ",", // commaaccent and commas
         '\u{f6d1}' | '\u{f6d4}' => "˘",
         '\u{f6dc}' => "1",  // onefitted
         '\u{f6dd}' => "Rp", // rupiah
         '\u{f6de}' => "—",  // threequartersemdash
-        '\u{f6df}' => "¢",
-        '\u{f6e0}' => "¢",
-        '\u{f6e1}' | '\u{f6e2}' => ",",
-        '\u{f6e3}' | '\u{f6e4}' => "$",
+        '\u{f6df}' | '\u{f6e0}' | '\u{f7a2}' => "¢",
+        '\u{f6e3}' | '\u{f6e4}' | '\u{f724}' => "$",
         '\u{f6e5}' | '\u{f6e6}' => "-",
         '\u{f6e7}' | '\u{f6e8}' => ".",
         '\u{f6f9}' => "Ł",
@@ -30,10 +28,8 @@ pub(super) fn plain(character: char) -> Option<&'static str> {
         '\u{f6fd}' => "Š",
         '\u{f6ff}' => "Ž",
         '\u{f721}' => "!",
-        '\u{f724}' => "$",
         '\u{f726}' => "&",
         '\u{f7a1}' => "¡",
-        '\u{f7a2}' => "¢",
         '\u{f7bf}' => "¿",
         '\u{f730}'..='\u{f739}' => ascii("0123456789", character, '\u{f730}'),
         '\u{f73f}' => "?",

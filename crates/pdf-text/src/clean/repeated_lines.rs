@@ -108,7 +108,7 @@ fn repeated(pages: &[(u32, PageLines)], page_count: u32) -> Vec<Vec<Option<Copy>
                 .cmp(&b.value.map(|value| value - i64::from(b.number)))
                 .then(a.baseline.total_cmp(&b.baseline))
         });
-        for place in occurrences.chunk_by_mut(|a, b| is_same_place(a, b)) {
+        for place in occurrences.chunk_by_mut(is_same_place) {
             place.sort_by_key(|occurrence| occurrence.number);
             for series in place.chunk_by(|a, b| b.number - a.number <= MAX_PAGES_APART) {
                 let pages = series.chunk_by(|a, b| a.number == b.number).count();

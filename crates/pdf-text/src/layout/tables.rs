@@ -128,8 +128,12 @@ fn header_lines(table: &[Row], rulings: Option<&Rulings>, text: &str) -> usize {
     let with_numbers = numbers.iter().filter(|has_number| **has_number).count();
     let is_row = |row: &Row| extents(row).len() >= 2;
     if (1..=MAX_HEADER_LINES).contains(&names) && with_numbers * 2 >= table.len() - names {
-        let named = table.get(..names).unwrap_or_default();
-        return if named.iter().any(is_row) { names } else { 0 };
+        let first_rows = table.get(..names).unwrap_or_default();
+        return if first_rows.iter().any(is_row) {
+            names
+        } else {
+            0
+        };
     }
     let is_ruled = |pair: &[Row]| match (pair, rulings) {
         ([above, below], Some(rulings)) => rulings.horizontal.iter().any(|ruling| {

@@ -117,7 +117,7 @@ fn choice(annotation: &Dict<'_>, value: String) -> String {
     let options = inherited(annotation, |dict| dict.get::<Array<'_>>(b"Opt"));
     options
         .iter()
-        .flat_map(|options| options.iter::<Array<'_>>())
+        .flat_map(Array::iter::<Array<'_>>)
         .find_map(|option| {
             let mut texts = option
                 .iter::<PdfString<'_>>()

@@ -104,7 +104,7 @@ struct Pages<'pdf> {
     second: SecondReader,
 }
 
-impl<'pdf> Pages<'pdf> {
+impl Pages<'_> {
     fn read<'mended>(
         &mut self,
         index: usize,

@@ -74,7 +74,7 @@ pub(super) fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
         .iter::<Object<'_>>()
     {
         match entry {
-            Object::Number(number) => code = number.as_f64().max(0.0) as u32,
+            Object::Number(number) => code = u32::try_from(number.as_i64()).unwrap_or(0),
             Object::Name(name) => {
                 names.push((code, name_text(&name)));
                 code += 1;
@@ -84,11 +84,11 @@ pub(super) fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
     }
     names.retain(|(_, name)| name != ".notdef");
     let base = [10, 16].into_iter().find(|&base| {
-        let named = names
+        let count = names
             .iter()
             .filter(|(code, name)| number(name, base) == Some(*code))
             .count();
-        named > 0 && named * 100 >= names.len() * MIN_PERCENT
+        count > 0 && count * 100 >= names.len() * MIN_PERCENT
     })?;
     // In OT1 the codes of quotation marks are dotless letters, and there are no larger codes.
     let is_european = names
