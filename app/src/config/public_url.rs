@@ -1,10 +1,9 @@
 //! The origin that browsers use for the app.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
 
 /// Scheme, host and port that browsers use for the app: https, or http on the loopback interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +49,13 @@ impl FromStr for PublicUrl {
             && url.path() == "/"
             && url.query().is_none()
             && url.fragment().is_none();
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-            None => return Err(InvalidPublicUrl),
-        };
+        let loopback = http_client::is_loopback(&url);
         let https = match url.scheme() {
             "https" => true,
             "http" if loopback => false,
             _ => return Err(InvalidPublicUrl),
         };
-        if !bare {
+        if !bare || !url.has_host() {
             return Err(InvalidPublicUrl);
         }
         Ok(Self {

@@ -8,7 +8,7 @@ use openidconnect::IssuerUrl;
 use secrecy::SecretString;
 use service_kit::settings::List;
 use sqlx::postgres::PgConnectOptions;
-use url::{Host, Url};
+use url::Url;
 
 /// Longest name of a model, region or client, in bytes.
 const MAX_WORD_BYTES: usize = 200;
@@ -194,7 +194,7 @@ pub(super) fn issuer(text: &str) -> Result<IssuerUrl, String> {
         let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         bare && match url.scheme() {
             "https" => url.has_host(),
-            "http" => is_loopback(url),
+            "http" => http_client::is_loopback(url),
             _ => false,
         }
     });
@@ -203,13 +203,4 @@ pub(super) fn issuer(text: &str) -> Result<IssuerUrl, String> {
             "write the provider's https URL, such as `https://accounts.google.com`; http is allowed on the loopback interface only"
                 .to_owned()
         })
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

@@ -275,7 +275,6 @@ mod tests {
                 .unwrap();
             String::from_utf8(received).unwrap()
         });
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let request = Request {
             authorization: HeaderValue::from_static("Bearer napi"),
             route: Route::CreateProject,
@@ -285,7 +284,7 @@ mod tests {
         let now = Instant::now();
         let monotonic = now.checked_sub(Duration::from_millis(1)).unwrap();
         let late = Some(NotAfter::new(monotonic, Timestamp::MAX));
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http_client::builder().no_proxy().build().unwrap();
         let failed = send(
             &http,
             &request,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use openidconnect::{HttpRequest, HttpResponse};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Covers the whole request including the response body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Upper bound of a response body. Key sets and discovery documents have a few kilobytes.
@@ -31,11 +30,7 @@ impl From<reqwest::Error> for FetchError {
 }
 
 pub(super) fn client() -> Result<reqwest::Client, FetchError> {
-    Ok(reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .build()?)
+    Ok(http_client::builder().timeout(REQUEST_TIMEOUT).build()?)
 }
 
 /// Executes a request of the openidconnect crate.

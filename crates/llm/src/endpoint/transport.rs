@@ -6,15 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_openai::middleware::HttpRequestFactory;
+use reqwest::Response;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Response, redirect};
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::ConfigError;
 use crate::error::ModelError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that idle connections are kept: long enough for two questions of a conversation.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum number of bytes that are read of an error response.
@@ -23,34 +22,11 @@ const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 const MAX_RETRY_AFTER_SECONDS: f64 = 86_400.0;
 
 pub(super) fn http_client(base_url: &Url) -> Result<reqwest::Client, ConfigError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only if another thread has just installed a provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let mut builder = reqwest::Client::builder()
-        // The API key must not be sent to another server.
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
+    http_client::builder_for(base_url)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .user_agent(concat!("db-per-tenant/", env!("CARGO_PKG_VERSION")));
-    if base_url.scheme() == "http" {
-        // Plain HTTP needs no root certificates.
-        builder = builder.tls_certs_only([]);
-    }
-    if is_loopback(base_url) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(ConfigError::HttpClient)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
+        .user_agent(concat!("db-per-tenant/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(ConfigError::HttpClient)
 }
 
 #[derive(Clone)]

@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
-use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::{Neon, Shared};
 use crate::{AccountQuota, NoObserver, Observer, Priority, ids::OrgId, quota::QuotaLimiter};
@@ -17,8 +16,6 @@ pub const BASE_URL: &str = "https://console.neon.tech/api/v2/";
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default time that a call waits for its first quota permit.
 pub const QUEUE_TIMEOUT: Duration = Duration::from_mins(15);
-/// Timeout for opening a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time after which an idle connection is closed. It is shorter than the idle timeout of servers,
 /// so that requests rarely use a connection that the server is closing.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -207,37 +204,15 @@ pub(super) fn authorization(api_key: &SecretString) -> Result<HeaderValue, Build
 }
 
 fn http_client(base_url: &Url, user_agent: &str) -> Result<reqwest::Client, BuildError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only if another thread has just installed a provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
     let user_agent = HeaderValue::from_str(user_agent).map_err(|_| BuildError::UserAgent)?;
     let headers =
         HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
-    let mut builder = reqwest::Client::builder()
+    http_client::builder_for(base_url)
         .default_headers(headers)
         .user_agent(user_agent)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT);
-    if base_url.scheme() == "http" {
-        // Plain HTTP needs no root certificates.
-        builder = builder.tls_certs_only([]);
-    }
-    if is_loopback(base_url) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(BuildError::Http)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .build()
+        .map_err(BuildError::Http)
 }
 
 #[cfg(test)]
