@@ -10,7 +10,9 @@ mod components;
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::http::{Server, ServerLimits, operations};
+use service_kit::http::operations::{OperationsServer, Probes};
+use service_kit::http::{BindError, Server, ServerLimits};
+use service_kit::kubernetes::{self, NoObserver};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,8 +20,8 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Role};
 use crate::database::{self, MigrationError};
-use crate::telemetry::{Health, Metrics, ProcessState};
-use crate::tenants::connect;
+use crate::telemetry::{Health, Metrics, PROGRAM, ProcessState};
+use crate::tenants::CALL_TIMEOUT;
 use crate::web;
 
 pub use components::{StartError, compose};
@@ -42,13 +44,8 @@ const SERVER_LIMITS: ServerLimits = ServerLimits {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("failed to bind {address} (setting `{setting}`)")]
-    Port {
-        setting: &'static str,
-        address: std::net::SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Port(#[from] BindError),
     #[error("failed to install signal handlers")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -69,32 +66,23 @@ pub async fn run(role: Role) -> Result<(), RunError> {
         Health::default(),
         Arc::new(Metrics::new()),
     );
-    let operations = bind("operations-listen", config.http.operations_listen).await?;
-    let address = operations.address();
-    info!(operations.address = %address, "serving /livez, /readyz and /metrics");
-    let server = if has_server {
-        Some(bind("http-listen", config.http.listen).await?)
-    } else {
-        None
-    };
-    let operations_stop = CancellationToken::new();
-    let vitals = Probes {
+    let probes = ProcessProbes {
         health: health.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let operations_task = tokio::spawn(operations.serve(
-        operations::router(Arc::new(vitals)),
-        operations::LIMITS,
-        operations_stop.clone(),
-    ));
+    let address = config.http.operations_listen;
+    let operations =
+        OperationsServer::start("operations-listen", address, Arc::new(probes)).await?;
+    let server = if has_server {
+        Some(Server::bind("http-listen", config.http.listen).await?)
+    } else {
+        None
+    };
     let stopping = health.clone();
     let stop = service_kit::shutdown_signal(move || stopping.set(ProcessState::Stopping))
         .map_err(RunError::Signals)?;
     let result = serve(server, config, &health, metrics, &stop).await;
-    operations_stop.cancel();
-    if timeout(CLOSE_TIMEOUT, operations_task).await.is_err() {
-        warn!("operations server did not shut down in time");
-    }
+    operations.stop().await;
     result
 }
 
@@ -112,7 +100,11 @@ async fn serve(
     health.set(ProcessState::Syncing);
     let tasks = TaskTracker::new();
     let runs_jobs = server.is_none() || config.process.workers > 0;
-    let cluster = connect::client().await.map_err(StartError::Cluster)?;
+    let cluster = kubernetes::infer_config()
+        .await
+        .map_err(StartError::Cluster)?;
+    let cluster = kubernetes::client(cluster, &PROGRAM, CALL_TIMEOUT, Arc::new(NoObserver))
+        .map_err(StartError::Cluster)?;
     let grace = config.process.shutdown_grace;
     let app = compose(config, cluster, metrics, &tasks, stop).await?;
     let sync = (app.tenants.clone(), health.clone());
@@ -182,27 +174,13 @@ async fn migrate(config: &Config, stop: &CancellationToken) -> Result<bool, RunE
     }
 }
 
-async fn bind(setting: &'static str, address: std::net::SocketAddr) -> Result<Server, RunError> {
-    Server::bind(address)
-        .await
-        .map_err(|source| RunError::Port {
-            setting,
-            address,
-            source,
-        })
-}
-
 /// The health and the metrics that the operations server exposes.
-struct Probes {
+struct ProcessProbes {
     health: Health,
     metrics: Arc<Metrics>,
 }
 
-impl operations::Probes for Probes {
-    fn live(&self) -> Result<&'static str, String> {
-        Ok("alive")
-    }
-
+impl Probes for ProcessProbes {
     fn ready(&self) -> Result<&'static str, String> {
         self.health.ready()
     }

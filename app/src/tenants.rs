@@ -11,7 +11,6 @@
 mod availability;
 mod cache;
 mod cluster;
-pub mod connect;
 pub mod pools;
 mod throttle;
 mod view;
@@ -44,7 +43,7 @@ use crate::domain::Workspace;
 use cache::Cache;
 use cluster::{Cluster, ReadSecret};
 use throttle::Throttle;
-use watches::WatchHealth;
+use watches::WatchState;
 
 /// Maximum number of Tenants that one process applies concurrently. Each apply holds its
 /// workspace's row, and so one connection to the main database, until the API server answers. The
@@ -61,8 +60,8 @@ pub struct Tenants(Arc<Inner>);
 struct Inner {
     cluster: Cluster,
     cache: Cache,
-    tenants: WatchHealth,
-    secrets: WatchHealth,
+    tenants: WatchState,
+    secrets: WatchState,
     reconciles: Throttle,
     apply_permits: Semaphore,
 }
@@ -91,8 +90,8 @@ impl Tenants {
         let tenants = Self(Arc::new(Inner {
             cluster: Cluster::new(client.clone(), namespace),
             cache: Cache::default(),
-            tenants: WatchHealth::default(),
-            secrets: WatchHealth::default(),
+            tenants: WatchState::new("tenants"),
+            secrets: WatchState::new("secrets"),
             reconciles: Throttle::default(),
             apply_permits: Semaphore::new(MAX_CONCURRENT_APPLIES),
         }));
@@ -119,7 +118,10 @@ impl Tenants {
         let (tenants, secrets) = (&self.0.tenants, &self.0.secrets);
         WatchStatus {
             is_synced: tenants.synced.is_cancelled() && secrets.synced.is_cancelled(),
-            disconnected_since: match (tenants.disconnected_since(), secrets.disconnected_since()) {
+            disconnected_since: match (
+                tenants.health.disconnected_since(),
+                secrets.health.disconnected_since(),
+            ) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },

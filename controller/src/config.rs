@@ -173,7 +173,7 @@ pub struct Reconcile {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as http.address
+    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as operations.address
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = values::socket_address)]
     pub http_listen: SocketAddr,
     /// How long running steps can take to finish after SIGTERM, from 0s to 10m; the controller then aborts

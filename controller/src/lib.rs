@@ -1,10 +1,10 @@
 //! The controller of db-per-tenant: reconciles each Tenant into a Neon project with its schema
 //! applied, its credentials in a Secret and its connection details in the status.
 //!
-//! The modules are listed in layers, from top to bottom and separated by comments. A module imports
-//! only modules of lower layers; `tests/layers.rs` enforces this. Each kind has a folder of its
-//! own, [`tenant`] and [`class`], with the same file names: `observe`, `plan`, `apply`, `status`
-//! and `reconcile`.
+//! The modules are listed in layers, from top to bottom and separated by blank lines. A module
+//! imports only modules of lower layers; `tools/xtask/tests/architecture/layers.rs` enforces this.
+//! Each kind has a folder of its own, [`tenant`] and [`class`], with the same file names:
+//! `observe`, `plan`, `apply`, `status` and `reconcile`.
 
 // The process: starts the watches and the reconcilers.
 pub mod run;
@@ -35,7 +35,6 @@ pub mod neon;
 // Building blocks that do not know the kinds' logic.
 pub mod cache;
 pub mod events;
-pub mod kube_client;
 pub mod mass_deletion;
 pub mod migrations;
 

@@ -2,13 +2,12 @@
 //! connection string.
 
 mod metrics;
-mod neon_observer;
+mod observers;
 
 use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
-pub use metrics::{Metrics, MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
-pub use service_kit::telemetry::{TelemetryError, Traces};
+pub use metrics::{Metrics, MigrationOutcome, ReconcileOutcome, StepOutcome};
 
 /// How the controller appears in traces, and the default levels of its log.
 pub const PROGRAM: Program = Program {

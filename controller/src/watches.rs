@@ -1,5 +1,6 @@
 //! The watches, and which reconciliations a change triggers.
 
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,47 +10,32 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{PredicateConfig, WatchStreamExt, watcher as watch};
+use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use service_kit::error_chain;
+use service_kit::kubernetes::{WatchHealth, signal_synced, watch, watch_config};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::cache::CachedTenant;
 use crate::class::reconcile::ClassReconciler;
 use crate::context::Context;
 use crate::health::Health;
 
-/// Objects per page of a watch's initial list.
-const OBJECTS_PER_PAGE: u32 = 500;
-
-fn watch_config() -> watcher::Config {
-    watcher::Config::default().page_size(OBJECTS_PER_PAGE)
-}
-
-/// Reports the errors of a watch in the log and to `/readyz`.
-fn reported<K>(
-    events: impl Stream<Item = watcher::Result<Event<K>>>,
+/// A watch whose errors are reported to `/readyz`, besides the log.
+fn reported_watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
     health: Health,
-    watch: &'static str,
-) -> impl Stream<Item = watcher::Result<Event<K>>> {
-    events.inspect(move |event| match event {
-        Ok(_) => health.record_watch_success(watch),
-        Err(error) => {
-            let error = error_chain(error);
-            warn!(error, watch, "watch interrupted");
-            health.record_watch_error(watch, error);
-        }
+    name: &'static str,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watch(api, config, WatchHealth::new(name)).inspect(move |event| match event {
+        Ok(_) => health.record_watch_success(name),
+        Err(error) => health.record_watch_error(name, error_chain(error)),
     })
-}
-
-/// Cancels `synced` once the store behind a watch holds the initial list. The store's own
-/// `wait_until_ready` cannot be used: it wakes only the last waiter, and the controller's loop over
-/// the store is one already.
-fn signal_synced<K>(event: &Event<K>, synced: &CancellationToken) {
-    if matches!(event, Event::InitDone) {
-        synced.cancel();
-    }
 }
 
 /// Tenants whose spec or metadata changed. Queues the class of each Tenant that is added or
@@ -67,8 +53,7 @@ pub(crate) fn tenant_watch(
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let events = watch(api, watch_config()).default_backoff();
-    reported(events, health, "tenants")
+    reported_watch(api, watch_config(), health, "tenants")
         .reflect(writer)
         .inspect_ok(move |event| {
             signal_synced(event, &synced);
@@ -101,8 +86,7 @@ pub(crate) fn class_watch(
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
     let api: Api<TenantClass> = Api::all(client);
     let reconciler = reconciler.clone();
-    let events = watch(api, watch_config()).default_backoff();
-    reported(events, health, "tenantclasses")
+    reported_watch(api, watch_config(), health, "tenantclasses")
         .modify(|class| class.metadata.managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -131,13 +115,16 @@ pub(crate) async fn secret_watch(
         None => Api::all(client),
     };
     let selector = format!("{}={FIELD_MANAGER}", labels::MANAGED_BY);
-    let events = watch(api, watch_config().labels(&selector)).default_backoff();
-    let mut events = pin!(reported(events, health, "secrets"));
+    let config = watch_config().labels(&selector);
+    let mut events = pin!(reported_watch(api, config, health, "secrets"));
     while let Some(event) = events.next().await {
         let Ok(event) = event else { continue };
         let first = !synced.is_cancelled();
-        signal_synced(&event, &synced);
+        let is_last = matches!(event, Event::InitDone);
         let concerned = ctx.secrets.apply_event(scope.namespace.as_deref(), event);
+        if is_last {
+            synced.cancel();
+        }
         // The initial list arrives before the first reconciliation, which reads it from the cache.
         for tenant in concerned.into_iter().filter(|_| !first) {
             scope.queue.enqueue(tenant);
@@ -151,10 +138,10 @@ pub(crate) async fn class_source_watch(ctx: Arc<Context>, client: Client, health
     let namespace = ctx.cluster.namespace().to_owned();
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace);
     let config_maps: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &namespace);
-    let secrets = watch(secrets, watch_config()).default_backoff();
-    let secrets = changed_names(reported(secrets, health.clone(), "API keys"));
-    let config_maps = watch(config_maps, watch_config()).default_backoff();
-    let config_maps = changed_names(reported(config_maps, health, "migrations"));
+    let secrets = reported_watch(secrets, watch_config(), health.clone(), "API keys");
+    let secrets = changed_names(secrets);
+    let config_maps = reported_watch(config_maps, watch_config(), health, "migrations");
+    let config_maps = changed_names(config_maps);
     let secrets = secrets.map(|name| (true, name));
     let config_maps = config_maps.map(|name| (false, name));
     let mut changes = pin!(futures::stream::select(secrets, config_maps));

@@ -207,7 +207,9 @@ fn a_port_in_use_is_reported_with_exit_code_1() {
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
     assert!(
-        errors.contains(&format!("failed to listen on {address} (http-listen)")),
+        errors.contains(&format!(
+            "failed to listen on {address} (setting `http-listen`)"
+        )),
         "{errors}"
     );
 }
@@ -220,9 +222,12 @@ fn without_an_api_server_it_is_alive_but_not_ready_and_stops_on_sigterm() {
             .env("KUBECONFIG", kubeconfig)
             .args(["--http-listen", "127.0.0.1:0"]),
     );
-    let line = running.wait_for_line("http.address");
+    let line = running.wait_for_line("operations.address");
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-    let address = line["http.address"].as_str().expect("text").to_owned();
+    let address = line["operations.address"]
+        .as_str()
+        .expect("text")
+        .to_owned();
     let line = running.wait_for_line("failed to read the lease");
     assert!(line.to_lowercase().contains("connection refused"), "{line}");
     assert!(

@@ -21,7 +21,7 @@ use crate::ingestion::{self, IngestContext};
 use crate::jobs::{JobRegistry, Worker, WorkerConfig, WorkerTimings, backlog};
 use crate::objects::{self, ObjectStore};
 use crate::telemetry::{JobCounts, Metrics};
-use crate::tenants::{Pools, Tenants, connect};
+use crate::tenants::{Pools, Tenants};
 use crate::web::shared::App;
 use crate::web::shared::app::Components;
 use crate::web::shared::rate_limit::RateLimiter;
@@ -40,7 +40,7 @@ pub enum StartError {
     #[error("`database-url` must be the URL of a PostgreSQL database")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
-    Cluster(#[from] connect::ConnectError),
+    Cluster(#[from] service_kit::kubernetes::KubeClientError),
     #[error("failed to set up the S3 client")]
     Objects(#[from] objects::MissingCredentials),
     #[error("failed to set up the models")]
@@ -156,7 +156,7 @@ pub(super) fn start_workers(
 /// Starts the updates of metrics that other components count.
 pub(super) fn start_metrics(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     let (tenants, pools, limits) = (app.tenants.clone(), app.pools.clone(), app.limits.clone());
-    app.metrics.before_read(move |metrics| {
+    app.metrics.on_scrape(move |metrics| {
         let state = tenants.watch_status();
         metrics.set_tenants(state.tenants, state.disconnected_since.is_none());
         let counts = pools.counts();

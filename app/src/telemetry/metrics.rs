@@ -10,15 +10,13 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use service_kit::telemetry::Process;
+use prometheus_client::registry::Unit;
+use service_kit::telemetry::{Buckets, MetricsRegistry};
 
 use crate::domain::RateLimitClass;
 pub use answers::{AnswerSource, Answers, QuestionOutcome};
@@ -34,9 +32,6 @@ const REQUEST_BUCKETS_SECONDS: [f64; 11] = [
 /// Histogram buckets of ingestion step durations.
 const INGESTION_STEP_BUCKETS_SECONDS: [f64; 10] =
     [0.01, 0.05, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
-
-/// Updates gauges before an export.
-type BeforeRead = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -83,19 +78,9 @@ impl EncodeLabelValue for RejectionReason {
     }
 }
 
-/// Creates histograms with these buckets.
-#[derive(Clone, Copy, Debug)]
-struct Buckets(&'static [f64]);
-
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
-    }
-}
-
+#[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    before_read: Mutex<Vec<BeforeRead>>,
+    registry: MetricsRegistry<Self>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, Buckets>,
     rejected_requests: Family<RejectionLabels, Counter>,
@@ -111,12 +96,6 @@ pub struct Metrics {
     pub answers: Answers,
 }
 
-impl fmt::Debug for Metrics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -126,8 +105,7 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::default(),
-            before_read: Mutex::default(),
+            registry: MetricsRegistry::new(PREFIX, env!("CARGO_PKG_VERSION")),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(Buckets(&REQUEST_BUCKETS_SECONDS)),
             rejected_requests: Family::default(),
@@ -150,9 +128,7 @@ impl Metrics {
 
     /// Registers each family with its name and help text.
     fn register(&mut self) {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Process));
-        let own = registry.sub_registry_with_prefix(PREFIX);
+        let own = self.registry.own();
         own.register("http_requests", "HTTP requests", self.requests.clone());
         own.register_with_unit(
             "http_request_duration",
@@ -204,12 +180,6 @@ impl Metrics {
             self.ingestion_step_seconds.clone(),
         );
         self.answers.register(own);
-        own.register(
-            "build",
-            "Build information",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        self.registry = registry;
     }
 
     /// Records a response. `route` is the route's pattern.
@@ -267,22 +237,14 @@ impl Metrics {
             .observe(elapsed.as_secs_f64());
     }
 
-    /// Registers a callback that runs before each export, for gauges that are computed on demand.
-    pub fn before_read(&self, update: impl Fn(&Self) + Send + Sync + 'static) {
-        let mut hooks = self.before_read.lock();
-        hooks.push(Box::new(update));
+    /// Registers a function that runs before every scrape, for gauges that are computed on demand.
+    pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
+        self.registry.on_scrape(hook);
     }
 
-    /// All metrics in the `OpenMetrics` text format.
+    /// Runs the scrape hooks and returns all metrics in the `OpenMetrics` text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        let hooks = self.before_read.lock();
-        for update in hooks.iter() {
-            update(self);
-        }
-        drop(hooks);
-        let mut out = String::new();
-        text::encode(&mut out, &self.registry)?;
-        Ok(out)
+        self.registry.encode(self)
     }
 }
 
@@ -311,7 +273,7 @@ mod tests {
         metrics.request_completed("GET", "/w/{workspace}", 200, Duration::from_millis(7));
         metrics.request_rejected(RejectionReason::RateLimited, RateLimitClass::Questions);
         metrics.handler_panicked();
-        metrics.before_read(|metrics| metrics.set_pools(2, 5));
+        metrics.on_scrape(|metrics| metrics.set_pools(2, 5));
         metrics.set_tenants(3, true);
         metrics.jobs.set([jobs("ended"), jobs("ingest")]);
         metrics.jobs.set([jobs("ingest")]);

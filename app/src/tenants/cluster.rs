@@ -1,4 +1,5 @@
-//! All calls to the Kubernetes API except the watches, each with a timeout.
+//! All calls to the Kubernetes API except the watches. The client limits each of them to
+//! [`CALL_TIMEOUT`].
 //!
 //! Tenants are written by server-side apply, which preserves fields set by others. Every update and
 //! deletion names the UID, so a Tenant of the same name created by someone else is never touched.
@@ -32,9 +33,8 @@ pub enum ClusterError {
     #[error("failed to {call}: the API server is unavailable")]
     Unavailable {
         call: &'static str,
-        /// `None` after a timeout.
         #[source]
-        source: Option<kube::Error>,
+        source: kube::Error,
     },
 }
 
@@ -108,7 +108,7 @@ impl Cluster {
         let body = Patch::Apply(&body);
         let applied = self.tenants.patch(name.as_str(), &params, &body);
         Ok(AppliedTenant {
-            tenant: TenantView::of(with_timeout(CALL, applied).await?),
+            tenant: TenantView::of(applied.await.map_err(classify(CALL))?),
             is_new: true,
         })
     }
@@ -117,7 +117,11 @@ impl Cluster {
         &self,
         name: &TenantName,
     ) -> Result<Option<ObservedTenant>, ClusterError> {
-        let found = with_timeout("get the Tenant", self.tenants.get_opt(name.as_str())).await?;
+        let found = self
+            .tenants
+            .get_opt(name.as_str())
+            .await
+            .map_err(classify("get the Tenant"))?;
         Ok(found.map(ObservedTenant))
     }
 
@@ -146,13 +150,12 @@ impl Cluster {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let body = Patch::Apply(&body);
         let request = self.tenants.patch(view.name.as_str(), &params, &body);
-        match tokio::time::timeout(CALL_TIMEOUT, request).await {
-            Ok(Ok(_)) => Ok(RenameOutcome::Renamed),
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+        match request.await {
+            Ok(_) => Ok(RenameOutcome::Renamed),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 Ok(RenameOutcome::Conflict)
             }
-            Ok(Err(error)) => Err(classify(CALL, error)),
-            Err(_) => Err(timed_out(CALL)),
+            Err(error) => Err(classify(CALL)(error)),
         }
     }
 
@@ -160,7 +163,11 @@ impl Cluster {
         &self,
         name: &TenantName,
     ) -> Result<Option<TenantView>, ClusterError> {
-        let found = with_timeout("get the Tenant", self.tenants.get_opt(name.as_str())).await?;
+        let found = self
+            .tenants
+            .get_opt(name.as_str())
+            .await
+            .map_err(classify("get the Tenant"))?;
         Ok(found.map(TenantView::of))
     }
 
@@ -178,14 +185,13 @@ impl Cluster {
             ..DeleteParams::default()
         };
         let request = self.tenants.delete(name.as_str(), &params);
-        match tokio::time::timeout(CALL_TIMEOUT, request).await {
-            Ok(Ok(_)) => Ok(DeleteOutcome::InProgress),
+        match request.await {
+            Ok(_) => Ok(DeleteOutcome::InProgress),
             // 409: the Tenant of this name has another UID.
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 Ok(DeleteOutcome::NotFound)
             }
-            Ok(Err(error)) => Err(classify(CALL, error)),
-            Err(_) => Err(timed_out(CALL)),
+            Err(error) => Err(classify(CALL)(error)),
         }
     }
 
@@ -206,13 +212,18 @@ impl Cluster {
         };
         let patch = Patch::Merge(&patch);
         let request = self.tenants.patch(name.as_str(), &params, &patch);
-        with_timeout("annotate the Tenant", request)
+        request
             .await
             .map(|_| ())
+            .map_err(classify("annotate the Tenant"))
     }
 
     pub(super) async fn secret(&self, name: &str) -> Result<Option<ReadSecret>, ClusterError> {
-        let secret = with_timeout("get the Secret", self.secrets.get_opt(name)).await?;
+        let secret = self
+            .secrets
+            .get_opt(name)
+            .await
+            .map_err(classify("get the Secret"))?;
         Ok(secret.map(|secret| ReadSecret {
             version: secret.metadata.resource_version.unwrap_or_default().into(),
             data: secret.data.unwrap_or_default(),
@@ -253,31 +264,15 @@ impl ReadSecret {
     }
 }
 
-async fn with_timeout<T>(
-    call: &'static str,
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, ClusterError> {
-    match tokio::time::timeout(CALL_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(|error| classify(call, error)),
-        Err(_) => Err(timed_out(call)),
-    }
-}
-
-fn timed_out(call: &'static str) -> ClusterError {
-    ClusterError::Unavailable { call, source: None }
-}
-
-fn classify(call: &'static str, error: kube::Error) -> ClusterError {
-    match error {
+/// For `map_err`: names the call, and tells rejections from failures that a retry may repair.
+fn classify(call: &'static str) -> impl Fn(kube::Error) -> ClusterError {
+    move |error| match error {
         kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 404 | 405 | 422) => {
             ClusterError::Rejected {
                 call,
                 message: status.message.clone(),
             }
         }
-        source => ClusterError::Unavailable {
-            call,
-            source: Some(source),
-        },
+        source => ClusterError::Unavailable { call, source },
     }
 }

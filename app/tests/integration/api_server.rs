@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use app::tenants::CALL_TIMEOUT;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use serde_json::{Value, json};
+use service_kit::kubernetes::{NoObserver, RequestLayer};
 use tokio::sync::watch;
-use tower::BoxError;
+use tower::{BoxError, Layer as _};
 use uuid::Uuid;
 
 pub(crate) const NAMESPACE: &str = "chat-tenants";
@@ -57,7 +59,8 @@ impl Cluster {
             let cluster = cluster.clone();
             async move { cluster.handle(request).await }
         });
-        Client::new(service, NAMESPACE)
+        let limits = RequestLayer::new(CALL_TIMEOUT, Arc::new(NoObserver));
+        Client::new(limits.layer(service), NAMESPACE)
     }
 
     /// Fails all further requests and ends all watches.

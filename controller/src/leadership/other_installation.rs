@@ -14,7 +14,7 @@ use kube::{Client, ResourceExt as _};
 
 use super::clock::Clock;
 use super::store::StoreError;
-use crate::kube_client::describe_error;
+use service_kit::kubernetes::describe_error;
 
 /// Time between two looks at the Lease of another installation.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::kube_client::describe_error;
+use service_kit::kubernetes::describe_error;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LeaseRecord {

@@ -9,21 +9,19 @@ use std::fmt;
 use std::time::Duration;
 
 use crds::{Phase, Reason};
-use parking_lot::Mutex;
-use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use service_kit::telemetry::Process;
+use prometheus_client::registry::Unit;
+use service_kit::kubernetes::RequestOutcome;
+use service_kit::telemetry::{Buckets, MetricsRegistry};
 
 use labels::{
     ClassLabels, KubernetesRequestLabels, MigrationLabels, NeonLabels, PhaseLabels, PriorityLabels,
     ReconcileLabels, ResourceLabels, RouteLabels, StepLabels,
 };
-pub use labels::{MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
+pub use labels::{MigrationOutcome, ReconcileOutcome, StepOutcome};
 
 /// Prefix of every metric name.
 const PREFIX: &str = "tenant_controller";
@@ -38,12 +36,10 @@ const LONG_BUCKETS_S: [f64; 11] = [
     0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0,
 ];
 
-type ScrapeHook = Box<dyn Fn(&Metrics) + Send + Sync>;
-
 /// All metrics of the process.
+#[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    scrape_hooks: Mutex<Vec<ScrapeHook>>,
+    registry: MetricsRegistry<Self>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     steps: Family<StepLabels, Counter>,
@@ -63,22 +59,6 @@ pub struct Metrics {
     leader: Gauge,
 }
 
-/// Creates histograms with these bucket bounds.
-#[derive(Clone, Copy, Debug)]
-struct Buckets(&'static [f64]);
-
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -88,8 +68,7 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::default(),
-            scrape_hooks: Mutex::default(),
+            registry: MetricsRegistry::new(PREFIX, env!("CARGO_PKG_VERSION")),
             reconciles: Family::default(),
             reconcile_duration: Histogram::new(CALL_BUCKETS_S),
             steps: Family::default(),
@@ -114,10 +93,7 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Process));
-        let own = registry.sub_registry_with_prefix(PREFIX);
-
+        let own = self.registry.own();
         own.register(
             "reconciles",
             "Reconciliations of Tenants, by outcome and by the reason of the Ready condition",
@@ -206,12 +182,6 @@ impl Metrics {
             "1 if this process holds the leader election Lease, otherwise 0",
             self.leader.clone(),
         );
-        own.register(
-            "build",
-            "Build information",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        self.registry = registry;
     }
 
     /// `reason` is the reason of the Tenant's `Ready` condition.
@@ -269,8 +239,7 @@ impl Metrics {
             .inc();
     }
 
-    /// `resource` is the plural name, followed by `/` and the subresource if there is one.
-    pub fn record_kubernetes_request(
+    pub(super) fn record_kubernetes_request(
         &self,
         verb: &'static str,
         resource: &str,
@@ -281,7 +250,7 @@ impl Metrics {
             .get_or_create(&KubernetesRequestLabels {
                 verb,
                 resource: resource.to_owned(),
-                outcome,
+                outcome: outcome.as_str(),
             })
             .inc();
         self.kubernetes_request_duration
@@ -343,17 +312,12 @@ impl Metrics {
 
     /// Registers a function that runs before every scrape, for gauges that are computed on demand.
     pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
-        self.scrape_hooks.lock().push(Box::new(hook));
+        self.registry.on_scrape(hook);
     }
 
     /// Runs the scrape hooks and returns all metrics in the `OpenMetrics` text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        for hook in self.scrape_hooks.lock().iter() {
-            hook(self);
-        }
-        let mut out = String::new();
-        text::encode(&mut out, &self.registry)?;
-        Ok(out)
+        self.registry.encode(self)
     }
 }
 

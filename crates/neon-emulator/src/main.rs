@@ -10,6 +10,7 @@ use anyhow::Context;
 use neon_emulator::Emulator;
 use neon_emulator::openapi::Document;
 use serde::Serialize;
+use service_kit::process;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -18,12 +19,9 @@ use self::cli::Serve;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let serve = match cli::load(std::env::args_os(), &env) {
+    let serve = match cli::load(std::env::args_os(), &process::environment()) {
         Ok(serve) => serve,
-        Err(error) => return ExitCode::from(error.print("neon-emulator")),
+        Err(error) => return error.print("neon-emulator"),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -31,8 +29,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // Another crate may already have installed a provider, which is kept.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    process::install_crypto_provider();
     match run(serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

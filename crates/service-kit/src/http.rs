@@ -63,6 +63,17 @@ pub struct ServerLimits {
     pub drain_timeout: Duration,
 }
 
+/// A port could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {address} (setting `{setting}`)")]
+pub struct BindError {
+    /// The setting with the address.
+    pub setting: &'static str,
+    pub address: SocketAddr,
+    #[source]
+    pub source: io::Error,
+}
+
 /// A bound port that is not served yet.
 pub struct Server {
     listener: TcpListener,
@@ -80,7 +91,16 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
+    /// Binds the address that this setting has.
+    pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, BindError> {
+        Self::listen(address).map_err(|source| BindError {
+            setting,
+            address,
+            source,
+        })
+    }
+
+    fn listen(listen: SocketAddr) -> io::Result<Self> {
         let socket = match listen {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),

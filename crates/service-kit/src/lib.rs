@@ -1,9 +1,13 @@
 //! What every long-running program of this workspace needs: [`settings`] from flags, environment
-//! and file, [`telemetry`], [`http`] servers with limits, and graceful shutdown.
+//! and file, [`telemetry`], [`http`] servers with limits, the [`process`] with its exit code and
+//! graceful shutdown, and the client and watches of the Kubernetes API.
 
 use std::error::Error;
 
 pub mod http;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+pub mod process;
 pub mod settings;
 mod shutdown;
 pub mod telemetry;

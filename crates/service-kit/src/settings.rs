@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 pub use schema::{chart_schema, file_schema};
 pub use values::{List, LogFilter, LogFormat, Ratio};
@@ -128,16 +129,18 @@ const EXIT_INVALID: u8 = 2;
 impl LoadError {
     /// Prints the error, or the help text or version that the command line asks for. Returns the
     /// exit code.
-    pub fn print(&self, program: &str) -> u8 {
+    pub fn print(&self, program: &str) -> ExitCode {
         if let Self::CommandLine(error) = self {
             // Nothing can be done about a closed stdout.
             let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(EXIT_INVALID);
+            return u8::try_from(error.exit_code())
+                .unwrap_or(EXIT_INVALID)
+                .into();
         }
         for line in self.to_string().lines() {
             eprintln!("{program}: {line}");
         }
-        EXIT_INVALID
+        EXIT_INVALID.into()
     }
 }
 

@@ -2,6 +2,7 @@
 //! connection string.
 
 mod logs;
+mod metrics;
 mod process;
 mod traces;
 
@@ -10,7 +11,7 @@ use url::Url;
 
 use crate::settings::{LogFilter, LogFormat, Ratio, values};
 
-pub use process::Process;
+pub use metrics::{Buckets, MetricsRegistry};
 pub use traces::Traces;
 
 /// The program that logs and traces.

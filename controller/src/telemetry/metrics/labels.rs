@@ -80,36 +80,6 @@ encode_label_value!(MigrationOutcome {
     Unreachable => "unreachable",
 });
 
-/// How an HTTP request to the Kubernetes API ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestOutcome {
-    Success,
-    NotFound,
-    /// The object has changed, or exists already.
-    Conflict,
-    /// Authentication or authorization failed.
-    Denied,
-    Throttled,
-    /// Any other client error.
-    Rejected,
-    ServerError,
-    TimedOut,
-    /// The connection failed or broke.
-    Unreachable,
-}
-
-encode_label_value!(RequestOutcome {
-    Success => "success",
-    NotFound => "not_found",
-    Conflict => "conflict",
-    Denied => "denied",
-    Throttled => "throttled",
-    Rejected => "rejected",
-    ServerError => "server_error",
-    TimedOut => "timed_out",
-    Unreachable => "unreachable",
-});
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReconcileLabels {
     pub(super) outcome: ReconcileOutcome,
@@ -142,7 +112,7 @@ pub(super) struct PriorityLabels {
 pub(super) struct KubernetesRequestLabels {
     pub(super) verb: &'static str,
     pub(super) resource: String,
-    pub(super) outcome: RequestOutcome,
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

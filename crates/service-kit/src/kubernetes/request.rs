@@ -1,4 +1,4 @@
-//! A Tower layer that limits and records every HTTP request to the Kubernetes API.
+//! A Tower layer that limits every HTTP request to the Kubernetes API and reports it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,25 +12,79 @@ use kube::client::Body;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Layer, Service};
 
-use crate::telemetry::{Metrics, RequestOutcome};
+/// Receives every finished request, for metrics. Must not block.
+pub trait RequestObserver: Send + Sync + 'static {
+    /// `resource` is the plural name, followed by `/` and the subresource if there is one.
+    fn request(
+        &self,
+        verb: &'static str,
+        resource: &str,
+        outcome: RequestOutcome,
+        elapsed: Duration,
+    );
+}
+
+/// Ignores all requests.
+#[derive(Clone, Copy, Debug)]
+pub struct NoObserver;
+
+impl RequestObserver for NoObserver {
+    fn request(&self, _: &'static str, _: &str, _: RequestOutcome, _: Duration) {}
+}
+
+/// How an HTTP request to the Kubernetes API ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    Success,
+    NotFound,
+    /// The object has changed, or exists already.
+    Conflict,
+    /// Authentication or authorization failed.
+    Denied,
+    Throttled,
+    /// Any other client error.
+    Rejected,
+    ServerError,
+    TimedOut,
+    /// The connection failed or broke.
+    Unreachable,
+}
+
+impl RequestOutcome {
+    /// The value of the metrics' label `outcome`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Rejected => "rejected",
+            Self::ServerError => "server_error",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("no response to {verb} {resource} within {timeout:?}")]
-pub(super) struct RequestTimeout {
+struct RequestTimeout {
     verb: &'static str,
     resource: String,
     timeout: Duration,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct RequestLayer {
+/// Limits every request, and reports it to an observer.
+#[derive(Clone)]
+pub struct RequestLayer {
     timeout: Duration,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn RequestObserver>,
 }
 
 impl RequestLayer {
-    pub(super) fn new(timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { timeout, metrics }
+    pub fn new(timeout: Duration, observer: Arc<dyn RequestObserver>) -> Self {
+        Self { timeout, observer }
     }
 }
 
@@ -45,8 +99,8 @@ impl<S> Layer<S> for RequestLayer {
     }
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct RequestService<S> {
+#[derive(Clone)]
+pub struct RequestService<S> {
     inner: S,
     settings: RequestLayer,
 }
@@ -72,7 +126,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (verb, resource) = verb_and_resource(&request);
-        let RequestLayer { timeout, metrics } = self.settings.clone();
+        let RequestLayer { timeout, observer } = self.settings.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
             let started = Instant::now();
@@ -98,7 +152,7 @@ where
                         timeout,
                     }))
                 });
-            metrics.record_kubernetes_request(verb, &resource, outcome(&result), started.elapsed());
+            observer.request(verb, &resource, outcome(&result), started.elapsed());
             result
         })
     }

@@ -1,8 +1,9 @@
-//! Records the requests of the Neon client in [`Metrics`].
+//! Records the requests of the clients of Neon and of Kubernetes in [`Metrics`].
 
 use std::time::Duration;
 
 use neon_client::{Observer, Outcome, Priority, Route};
+use service_kit::kubernetes::{RequestObserver, RequestOutcome};
 
 use super::Metrics;
 
@@ -21,5 +22,17 @@ impl Observer for Metrics {
 
     fn throttled(&self, route: Route, _fraction: f64) {
         self.record_neon_rate_limited(route.name());
+    }
+}
+
+impl RequestObserver for Metrics {
+    fn request(
+        &self,
+        verb: &'static str,
+        resource: &str,
+        outcome: RequestOutcome,
+        elapsed: Duration,
+    ) {
+        self.record_kubernetes_request(verb, resource, outcome, elapsed);
     }
 }
