@@ -1,35 +1,40 @@
 //! The chat app: each user who signs up gets a workspace with its own database, uploads PDFs and
 //! asks questions about them.
 //!
-//! The modules form layers. A module imports only from modules above it in this list;
-//! `tests/layers.rs` checks every import.
-//!
-//! 1. [`ids`], [`domain`]: ids, and types that several modules share.
-//! 2. [`telemetry`], [`events`], [`jobs`]: metrics, notifications between processes, and the
-//!    durable job queue.
-//! 3. [`config`], [`tenants`], [`database`], [`objects`]: the cluster and the tenants' databases,
-//!    settings, the main database, S3.
-//! 4. [`identity`], [`documents`], [`workspaces`], [`ask`], [`ingestion`]: the domain.
-//! 5. [`web`]: pages and API, one folder per area of the product.
-//! 6. [`run`]: composes all of it into a process.
+//! The modules are listed in layers, from top to bottom and separated by blank lines. A module
+//! imports only modules of lower layers; `tools/xtask/tests/architecture/layers.rs` enforces this.
 
-pub mod domain;
-pub mod ids;
+// The process: composes all of it.
+pub mod run;
 
-pub mod events;
-pub mod jobs;
-pub mod telemetry;
+// Pages and API, one folder per area of the product.
+pub mod web;
 
-pub mod config;
+// From an uploaded file to searchable text.
+pub mod ingestion;
+
+// Questions and answers, and the life of workspaces.
+pub mod ask;
+pub mod workspaces;
+
+// Documents and users.
+pub mod documents;
+pub mod identity;
+
+// The main database, S3, the cluster and the databases of the Tenants.
 pub mod database;
 pub mod objects;
 pub mod tenants;
 
-pub mod ask;
-pub mod documents;
-pub mod identity;
-pub mod ingestion;
-pub mod workspaces;
+// Settings.
+pub mod config;
 
-pub mod run;
-pub mod web;
+// Notifications between processes, the durable job queue, and metrics.
+pub mod events;
+pub mod jobs;
+pub mod telemetry;
+
+// Types that several modules share.
+pub mod domain;
+
+pub mod ids;

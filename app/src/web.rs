@@ -3,7 +3,8 @@
 //! [`shared`] holds what all requests share: the application state, route policies, middleware, extractors, errors, rate limits and the
 //! page layout. The areas import from `shared` and from the domain modules, never from each other. [`router`] assembles the areas' routes.
 
-pub mod shared;
+// The modules are listed in layers, as in `lib.rs`.
+pub mod router;
 
 pub mod chat;
 pub mod documents;
@@ -11,4 +12,4 @@ pub mod home;
 pub mod identity;
 pub mod workspaces;
 
-pub mod router;
+pub mod shared;

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::DEFAULT_CONTROLLER_NAME;
-use crate::spec::{Compute, Database, DeletionPolicy, Quota};
+use crate::project_settings::{Compute, Database, DeletionPolicy, Quota};
 use crate::validation;
 
 /// Desired state of a TenantClass: the Neon account, the defaults and the limits of its Tenants.

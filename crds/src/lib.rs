@@ -11,6 +11,7 @@ mod class;
 mod conditions;
 mod manifest;
 mod meta;
+mod project_settings;
 mod secret;
 mod spec;
 mod status;
@@ -26,12 +27,12 @@ pub use conditions::{
 };
 pub use manifest::{tenant_class_crd, tenant_crd};
 pub use meta::{DEFAULT_CONTROLLER_NAME, FIELD_MANAGER, GROUP, annotations, finalizers, labels};
+pub use project_settings::{Compute, Database, DeletionPolicy, Quota};
 pub use secret::{
     CHANNEL_BINDING, ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys,
 };
 pub use spec::{
-    Adopt, Compute, ConnectionSecret, DEFAULT_CLASS, DEFAULT_DATABASE, DEFAULT_OWNER, Database,
-    DeletionPolicy, Quota, Tenant, TenantSpec,
+    Adopt, ConnectionSecret, DEFAULT_CLASS, DEFAULT_DATABASE, DEFAULT_OWNER, Tenant, TenantSpec,
 };
 pub use status::{
     Binding, Connection, CreationIntent, Effective, LostCreation, Phase, ProjectStatus,

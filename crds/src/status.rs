@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Compute, Database, DeletionPolicy, Quota};
+use crate::project_settings::{Compute, Database, DeletionPolicy, Quota};
 
 /// Observed state of a Tenant.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

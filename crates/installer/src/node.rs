@@ -9,13 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cache::Cache;
-use crate::npm::Packages;
+use crate::npm::{NODE_MISSING, Packages};
 use crate::{environment_variable, tool};
 
 /// Names the developer's own `node_modules` folder.
 pub(crate) const BROWSER_MODULES: &str = "BROWSER_MODULES";
-pub(crate) const NODE_MISSING: &str =
-    "install Node.js 20 or newer with npm (Debian: apt-get install npm)";
 /// The packages do not run on older releases.
 const MIN_NODE_MAJOR: u32 = 20;
 const PACKAGES: Packages = Packages {

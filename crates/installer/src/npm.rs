@@ -12,9 +12,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cache::Cache;
-use crate::node::NODE_MISSING;
 use crate::step::{Step, announce};
 use crate::tool;
+
+pub(crate) const NODE_MISSING: &str =
+    "install Node.js 20 or newer with npm (Debian: apt-get install npm)";
 
 /// Packages that are installed together.
 pub(crate) struct Packages {

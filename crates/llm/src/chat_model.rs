@@ -13,9 +13,9 @@ use async_openai::types::chat::{
 use futures::{Stream, StreamExt as _};
 use tokio::time::{Sleep, sleep};
 
-use crate::embed::Purpose;
 use crate::endpoint::Endpoint;
 use crate::error::ModelError;
+use crate::purpose::Purpose;
 
 /// Bytes per token, used to estimate token counts for the quota.
 const BYTES_PER_TOKEN: usize = 3;

@@ -13,6 +13,7 @@ use crate::config::{EmbeddingModel, LOCAL_MODEL_NAME};
 use crate::endpoint::Endpoint;
 use crate::error::ModelError;
 use crate::local::LocalModel;
+use crate::purpose::Purpose;
 
 /// Maximum number of texts per request. OpenAI accepts 2,048; smaller requests are cheaper to retry
 /// and give finer progress.
@@ -23,14 +24,6 @@ const MAX_BATCH_BYTES: usize = 128 * 1024;
 /// Bytes per token, used to estimate token counts for the quota: slightly fewer than in English, so
 /// that the estimate is high enough for most languages.
 const BYTES_PER_TOKEN: usize = 3;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Embeds a document. Waits for the quota and is retried patiently.
-    Document,
-    /// Embeds a question while a user waits. Has priority and fails early.
-    Question,
-}
 
 /// Converts texts to vectors of one model. Cheap to clone.
 #[derive(Clone)]

@@ -18,8 +18,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 
 use crate::config::{ConfigError, EndpointConfig, Quota};
-use crate::embed::Purpose;
 use crate::error::{ModelError, Retry};
+use crate::purpose::Purpose;
 use rate_limiter::RateLimiter;
 
 /// Maximum random wait between two attempts.

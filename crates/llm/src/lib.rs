@@ -17,15 +17,17 @@ mod endpoint;
 mod error;
 mod local;
 mod models;
+mod purpose;
 
 pub use chat_model::{AnswerEvent, AnswerStream, ChatModel, Finish, Usage};
 pub use config::{
     ConfigError, EmbeddingModel, EndpointConfig, LOCAL_MODEL_FILES, LOCAL_MODEL_NAME, LocalConfig,
     ModelsConfig, Quota,
 };
-pub use embed::{Embedder, Purpose};
+pub use embed::Embedder;
 pub use error::{LocalModelError, ModelError, Retry};
 pub use models::Models;
+pub use purpose::Purpose;
 
 /// Log targets that may contain responses of an endpoint and must be disabled.
 pub const SILENCED_LOG_TARGETS: &[&str] = &["async_openai"];

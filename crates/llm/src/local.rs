@@ -14,8 +14,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::LocalConfig;
-use crate::embed::Purpose;
 use crate::error::{LocalModelError, ModelError};
+use crate::purpose::Purpose;
 use bert::Bert;
 
 pub(crate) const DIMENSIONS: usize = 384;

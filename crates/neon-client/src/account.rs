@@ -7,6 +7,23 @@ use crate::{
     model::{AuthDetails, CurrentUser, Organization, OrganizationList, Region, RegionList},
 };
 
+impl Neon {
+    /// Returns the calls for regions.
+    pub fn regions(&self) -> Regions {
+        Regions::new(self.clone())
+    }
+
+    /// Returns the calls for the current user.
+    pub fn users(&self) -> Users {
+        Users::new(self.clone())
+    }
+
+    /// Returns the calls for organizations.
+    pub fn organizations(&self) -> Organizations {
+        Organizations::new(self.clone())
+    }
+}
+
 /// Calls for regions. See [`Neon::regions`].
 #[derive(Debug, Clone)]
 pub struct Regions {

@@ -16,6 +16,13 @@ use crate::{
 /// Maximum number of branches per page.
 pub const MAX_BRANCHES_PER_PAGE: u16 = 10_000;
 
+impl Neon {
+    /// Returns the calls for the branches of a project.
+    pub fn branches(&self, project: &ProjectId) -> Branches {
+        Branches::new(self.clone(), project.clone())
+    }
+}
+
 /// Calls for the branches of a project.
 #[derive(Debug, Clone)]
 pub struct Branches {

@@ -13,12 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Branches, Consumption, Databases, Endpoints, Error, ErrorKind, Observer, Operations,
-    Organizations, Permit, Priority, Projects, Regions, Roles, Route, Users,
-    ids::{BranchId, OrgId, ProjectId},
-    model::ErrorBody,
-    quota::QuotaLimiter,
-    transport::Request,
+    Error, ErrorKind, Observer, Permit, Priority, Route, ids::OrgId, model::ErrorBody,
+    quota::QuotaLimiter, transport::Request,
 };
 
 pub use self::builder::{BASE_URL, BuildError, CALL_TIMEOUT, NeonBuilder, QUEUE_TIMEOUT};
@@ -50,56 +46,6 @@ impl Neon {
     /// Returns a builder. Only [`NeonBuilder::api_key`] is required.
     pub fn builder() -> NeonBuilder {
         NeonBuilder::default()
-    }
-
-    /// Returns the calls for projects.
-    pub fn projects(&self) -> Projects {
-        Projects::new(self.clone())
-    }
-
-    /// Returns the calls for the operations of a project.
-    pub fn operations(&self, project: &ProjectId) -> Operations {
-        Operations::new(self.clone(), project.clone())
-    }
-
-    /// Returns the calls for the compute endpoints of a project.
-    pub fn endpoints(&self, project: &ProjectId) -> Endpoints {
-        Endpoints::new(self.clone(), project.clone())
-    }
-
-    /// Returns the calls for the branches of a project.
-    pub fn branches(&self, project: &ProjectId) -> Branches {
-        Branches::new(self.clone(), project.clone())
-    }
-
-    /// Returns the calls for the databases of a branch.
-    pub fn databases(&self, project: &ProjectId, branch: &BranchId) -> Databases {
-        Databases::new(self.clone(), project.clone(), branch.clone())
-    }
-
-    /// Returns the calls for the roles of a branch.
-    pub fn roles(&self, project: &ProjectId, branch: &BranchId) -> Roles {
-        Roles::new(self.clone(), project.clone(), branch.clone())
-    }
-
-    /// Returns the calls for the consumption of projects and branches.
-    pub fn consumption(&self) -> Consumption {
-        Consumption::new(self.clone())
-    }
-
-    /// Returns the calls for regions.
-    pub fn regions(&self) -> Regions {
-        Regions::new(self.clone())
-    }
-
-    /// Returns the calls for the current user.
-    pub fn users(&self) -> Users {
-        Users::new(self.clone())
-    }
-
-    /// Returns the calls for organizations.
-    pub fn organizations(&self) -> Organizations {
-        Organizations::new(self.clone())
     }
 
     /// Returns a client whose calls acquire permits with the given priority. The default is

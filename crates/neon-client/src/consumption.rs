@@ -59,6 +59,13 @@ impl ConsumptionQuery {
     }
 }
 
+impl Neon {
+    /// Returns the calls for the consumption of projects and branches.
+    pub fn consumption(&self) -> Consumption {
+        Consumption::new(self.clone())
+    }
+}
+
 /// Calls for consumption. See [`Neon::consumption`].
 #[derive(Debug, Clone)]
 pub struct Consumption {

@@ -10,6 +10,13 @@ use crate::{
     },
 };
 
+impl Neon {
+    /// Returns the calls for the databases of a branch.
+    pub fn databases(&self, project: &ProjectId, branch: &BranchId) -> Databases {
+        Databases::new(self.clone(), project.clone(), branch.clone())
+    }
+}
+
 /// Calls for the databases of a branch. See [`Neon::databases`].
 #[derive(Debug, Clone)]
 pub struct Databases {

@@ -10,6 +10,13 @@ use crate::{
     },
 };
 
+impl Neon {
+    /// Returns the calls for the compute endpoints of a project.
+    pub fn endpoints(&self, project: &ProjectId) -> Endpoints {
+        Endpoints::new(self.clone(), project.clone())
+    }
+}
+
 /// Calls for the compute endpoints of a project. See [`Neon::endpoints`].
 #[derive(Debug, Clone)]
 pub struct Endpoints {

@@ -17,6 +17,13 @@ pub use wait::{OPERATIONS_TIMEOUT, POLL_INTERVAL, WaitError, WaitForOperations};
 /// Maximum number of operations per page.
 const MAX_OPERATIONS_PER_PAGE: u16 = 1000;
 
+impl Neon {
+    /// Returns the calls for the operations of a project.
+    pub fn operations(&self, project: &ProjectId) -> Operations {
+        Operations::new(self.clone(), project.clone())
+    }
+}
+
 /// Calls for the operations of a project. See [`Neon::operations`].
 #[derive(Debug, Clone)]
 pub struct Operations {

@@ -25,6 +25,13 @@ pub const MAX_PROJECTS_PER_PAGE: u16 = 400;
 /// Range of [`ListProjects::response_timeout`], in milliseconds.
 const TIMEOUT_MS: std::ops::RangeInclusive<u128> = 100..=30_000;
 
+impl Neon {
+    /// Returns the calls for projects.
+    pub fn projects(&self) -> Projects {
+        Projects::new(self.clone())
+    }
+}
+
 /// Calls for projects. See [`Neon::projects`].
 #[derive(Debug, Clone)]
 pub struct Projects {

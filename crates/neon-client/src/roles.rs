@@ -7,6 +7,13 @@ use crate::{
     model::{CreateRole, RevealedPassword, Role, RoleEnvelope, RoleList, RoleOperations},
 };
 
+impl Neon {
+    /// Returns the calls for the roles of a branch.
+    pub fn roles(&self, project: &ProjectId, branch: &BranchId) -> Roles {
+        Roles::new(self.clone(), project.clone(), branch.clone())
+    }
+}
+
 /// Calls for the roles of a branch. See [`Neon::roles`].
 #[derive(Debug, Clone)]
 pub struct Roles {

@@ -14,6 +14,7 @@ mod pooler;
 mod preparation;
 mod relay;
 pub(crate) mod scram;
+mod session_start;
 mod startup;
 mod suspension;
 mod target;

@@ -1,7 +1,9 @@
 mod builder;
 mod maintenance;
 mod server;
+mod settings;
 mod start;
+mod start_error;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +17,7 @@ use tokio_util::task::TaskTracker;
 pub use self::builder::Builder;
 use self::server::BackingServer;
 pub use self::server::POSTGRES_VARIABLE;
-pub use self::start::StartError;
+pub use self::start_error::StartError;
 use crate::api::admin::{self, ProjectSummary, summaries};
 use crate::api::projects::create::{SeededProject, seed};
 use crate::api::{Api, ApiError};

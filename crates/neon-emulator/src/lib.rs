@@ -21,7 +21,7 @@
 //! # Layers
 //!
 //! The modules below are declared from the highest layer to the lowest. A module uses only modules
-//! of lower layers; `tests/layers.rs` checks this.
+//! of lower layers; `tools/xtask/tests/architecture/layers.rs` enforces this.
 
 // Assembly: configures, starts and stops an emulator.
 mod emulator;

@@ -2,13 +2,10 @@
 //! footers, and with a blank line between paragraphs. Each word keeps its position in the text.
 
 mod assemble;
-mod characters;
 mod hyphens;
 mod page_numbers;
 mod private_use;
 mod repeated_lines;
-
-pub(crate) use characters::characters;
 
 use crate::layout::PageLines;
 use crate::page::Page;

@@ -6,6 +6,7 @@
 //! lines from them (`layout`), cleans the text (`clean`), and returns the result page by page. The
 //! crate stores no file and logs nothing of a document's content.
 
+mod characters;
 pub mod child;
 mod clean;
 mod document;

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::cluster::SYSTEM_NAMESPACE;
 use crate::emulator::ComputeSuspension;
-use crate::{Cluster, Site, suite};
+use crate::report::say;
+use crate::{Cluster, Site};
 
 /// How many findings an error lists.
 const MAX_LISTED_FINDINGS: usize = 10;
@@ -54,7 +55,7 @@ async fn check_cold_starts(cluster: &Cluster) -> Result<()> {
         "none of {} connections started a suspended compute, so cold starts were not tested",
         counts.connections
     );
-    suite::say(&format!(
+    say(&format!(
         "{} connections to databases, {} cold starts",
         counts.connections, counts.cold_starts
     ));

@@ -1,6 +1,5 @@
 //! A test's own namespace and classes, and methods to apply objects and to wait for their state.
 
-mod objects;
 mod teardown;
 mod tenants;
 
@@ -18,11 +17,11 @@ use neon_emulator::{Emulator, Latency, Limits};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-pub use self::objects::{
-    condition, is_available, is_current, is_ready, merge, project_id, secret_text, status,
-};
 use crate::cluster::{FIELD_MANAGER, SYSTEM_NAMESPACE, create_namespace};
 use crate::emulator::TestEmulator;
+pub use crate::objects::{
+    condition, is_available, is_current, is_ready, merge, project_id, secret_text, status,
+};
 use crate::{Cluster, command};
 
 /// How many characters of a test's name its namespace contains.

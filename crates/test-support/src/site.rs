@@ -6,7 +6,6 @@ mod inspection;
 mod options;
 mod processes;
 mod proxies;
-mod shared;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +26,6 @@ pub use self::options::SiteOptions;
 use self::options::test_settings;
 pub use self::proxies::SiteProxies;
 use self::proxies::database_url;
-pub use self::shared::{SharedSite, SiteGuard};
 use crate::{Cluster, timeouts};
 
 /// The namespace of the app's Tenants.

@@ -17,7 +17,6 @@
 //!
 //! All tests run on one runtime, so they can share clients and connections.
 
-use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -30,8 +29,11 @@ use libtest_mimic::{Arguments, Failed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-use crate::site::SharedSite;
+use crate::report::KEEP_FOLDERS;
+use crate::shared_site::SharedSite;
 use crate::{Cluster, ClusterOptions, Scenario, Site, checks, timeouts};
+
+pub use crate::report::say;
 
 /// Tests that run in parallel, unless `--test-threads` is given. They mostly wait.
 const TEST_THREADS: usize = 10;
@@ -39,8 +41,6 @@ const TEST_THREADS: usize = 10;
 const WORKER_THREADS: usize = 4;
 /// How many lines of the app's logs a failed test prints.
 const SITE_LOG_LINES: usize = 60;
-/// If this variable is set, clusters keep their folders with the logs.
-pub const KEEP_FOLDERS: &str = "E2E_KEEP";
 
 /// The shared cluster. The first test starts it.
 static SHARED: Mutex<SharedCluster> = Mutex::const_new(SharedCluster::NotStarted);
@@ -262,9 +262,4 @@ pub async fn check_and_stop(cluster: Arc<Cluster>) -> Result<()> {
     }
     cluster.stop().await;
     checked
-}
-
-/// Prints a report to standard error, in one piece.
-pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

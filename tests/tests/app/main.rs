@@ -9,7 +9,7 @@ mod worker_crashes;
 
 use std::process::ExitCode;
 
-use test_support::site::SharedSite;
+use test_support::shared_site::SharedSite;
 use test_support::{SiteOptions, suite};
 
 /// For tests that do not interrupt servers.

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use test_support::site::SharedSite;
+use test_support::shared_site::SharedSite;
 use test_support::{Site, SiteOptions, command, sample_files, suite};
 
 static SITE: SharedSite = SharedSite::serial(|| SiteOptions {

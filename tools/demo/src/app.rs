@@ -17,7 +17,7 @@ use local_stack::s3::S3;
 use local_stack::sample_pdf;
 
 use crate::cluster::Cluster;
-use crate::runner::say;
+use crate::output::say;
 use crate::smoke_test;
 
 /// The namespace of the app's Tenants.

@@ -17,6 +17,10 @@ use serde_json::{Value, json};
 
 use crate::command::output;
 
+/// The controller's namespace.
+pub(crate) const SYSTEM_NAMESPACE: &str = "tenant-system";
+/// The namespace of the three Tenants.
+pub(crate) const TENANTS_NAMESPACE: &str = "tenants";
 /// Must be the name of the current context if the cluster is not on this machine.
 const CONFIRMED_CONTEXT: &str = "DEMO_KUBE_CONTEXT";
 const LOCAL_HOSTS: [&str; 4] = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0"];

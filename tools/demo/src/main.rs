@@ -4,6 +4,7 @@ mod app;
 mod cluster;
 mod command;
 mod manifests;
+mod output;
 mod runner;
 mod smoke_test;
 mod table;

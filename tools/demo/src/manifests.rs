@@ -12,9 +12,8 @@ use local_stack::repository;
 use serde_yaml::Value;
 
 use crate::app;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, SYSTEM_NAMESPACE, TENANTS_NAMESPACE};
 use crate::command::{output, output_with_input};
-use crate::runner::{SYSTEM_NAMESPACE, TENANTS_NAMESPACE};
 
 /// The name of the release, the Deployment and the `ServiceAccount`.
 const RELEASE: &str = "tenant-controller";

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,15 +27,13 @@ use local_stack::s3::S3;
 use local_stack::signals::interrupted;
 use neon_emulator::{Emulator, Latency, Limits, Plan};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, TENANTS_NAMESPACE};
+use crate::output::say;
 use crate::table::Table;
 use crate::{app, command, manifests, smoke_test};
 
 /// Part of the names of the demo's [`RunFolder`]s; `demo down` finds them by it.
 pub(crate) const PURPOSE: &str = "demo";
-/// The controller's namespace.
-pub(crate) const SYSTEM_NAMESPACE: &str = "tenant-system";
-pub(crate) const TENANTS_NAMESPACE: &str = "tenants";
 /// From the apply until three Tenants are ready, which takes seconds on an idle machine.
 const READY_TIMEOUT: Duration = Duration::from_mins(3);
 /// The shells' exit code for a program that SIGINT ended.
@@ -376,9 +373,4 @@ fn restart_if_exited<D>(program: Option<&mut Program<D>>) -> Result<bool> {
     ))?;
     program.restart()?;
     Ok(true)
-}
-
-/// Prints results to standard output; progress goes to standard error.
-pub(crate) fn say(line: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("failed to write to standard output")
 }

@@ -6,9 +6,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use crds::Tenant;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, TENANTS_NAMESPACE};
 use crate::command::output;
-use crate::runner::TENANTS_NAMESPACE;
 
 /// Uses pgvector, and reads the schema version that the migrator recorded and the server's own name
 /// of the database.

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Quota;
-use crate::embed::Purpose;
+use crate::purpose::Purpose;
 
 pub(super) struct RateLimiter {
     state: Mutex<State>,

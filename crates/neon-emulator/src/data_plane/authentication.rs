@@ -8,6 +8,7 @@ use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use super::pooler;
 use super::relay::{BUFFER_BYTES, ByteStream, READY_FOR_QUERY};
 use super::scram::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPasswords, ScramError};
+use super::session_start::SessionStart;
 use super::wire::{Message, put_message};
 
 /// Message types of authentication requests and responses.
@@ -38,16 +39,6 @@ pub(super) enum AuthOutcome {
     Rejected,
     /// The password is wrong. The client has not received an error yet.
     WrongPassword,
-}
-
-/// The state at the start of a session.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SessionStart {
-    /// Bytes that the client sent before it was authenticated.
-    pub(super) pipelined: BytesMut,
-    /// Whether backslashes are escape characters in all strings, due to a setting of the client,
-    /// the role or the database.
-    pub(super) backslash_escapes: bool,
 }
 
 /// Both sides of an authentication, with the bytes received but not processed yet.

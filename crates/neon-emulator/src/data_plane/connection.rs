@@ -7,10 +7,11 @@ use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-use super::authentication::{self, AuthOutcome, SessionStart};
+use super::authentication::{self, AuthOutcome};
 use super::error_response::{ErrorResponse, reject};
 use super::preparation::PreparedConnection;
 use super::relay::{self, ByteStream, SessionMonitor};
+use super::session_start::SessionStart;
 use super::startup::ClientRequest;
 use super::wire::StartupMessage;
 use super::{Backend, DataPlane, pooler};

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::server::ServerSource;
+use super::settings::Settings;
 use super::{Emulator, StartError, start};
 use crate::config::{DEFAULT_API_KEY, Latency, Limits};
 use crate::faults::Fault;
@@ -16,23 +17,6 @@ use local_servers::postgres;
 pub struct Builder {
     source: ServerSource,
     pub(super) settings: Settings,
-}
-
-/// The configuration, except for the PostgreSQL server.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) control_database: Option<String>,
-    pub(super) api_listen: SocketAddr,
-    pub(super) data_listen: SocketAddr,
-    pub(super) advertised_data_port: Option<u16>,
-    pub(super) host_template: Option<String>,
-    pub(super) api_keys: Vec<String>,
-    pub(super) latency: Latency,
-    pub(super) limits: Limits,
-    pub(super) spare_databases: u32,
-    pub(super) document: Option<Arc<Document>>,
-    pub(super) faults: Vec<Fault>,
-    pub(super) seed: u64,
 }
 
 impl Builder {

@@ -12,53 +12,23 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::builder::Settings;
 use super::server::{BackingServer, ServerSource};
+use super::settings::Settings;
+use super::start_error::StartError;
 use super::{Emulator, maintenance};
 use crate::api::{self, Api, CallCounter, RateLimiter, RequestLog};
-use crate::api_key::{ApiKey, InvalidApiKey};
+use crate::api_key::ApiKey;
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
 use crate::data_plane::{Backend, DataPlane};
-use crate::faults::{ArmError, Faults};
-use crate::hosts::{HostTemplateError, Hosts};
+use crate::faults::Faults;
+use crate::hosts::Hosts;
 use crate::openapi::Conformance;
 use crate::page;
 use crate::provision::Provisioner;
 use crate::sessions::Sessions;
 use crate::store::{OpenError, Store, connect_options};
-use crate::tls::{Certificates, TlsError};
-use local_servers::postgres::PostgresError;
-
-/// Why an emulator did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("at least one API key is required")]
-    NoApiKey,
-    #[error(transparent)]
-    InvalidApiKey(#[from] InvalidApiKey),
-    #[error(transparent)]
-    HostTemplate(#[from] HostTemplateError),
-    /// No PostgreSQL server is configured, and none could be started.
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
-    /// The PostgreSQL server cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("failed to read the emulator's state: {0}")]
-    State(String),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error(transparent)]
-    Fault(#[from] ArmError),
-    #[error("failed to create spare databases: {0}")]
-    SpareDatabases(String),
-    #[error("failed to listen on {address}")]
-    Listen {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
-}
+use crate::tls::Certificates;
 
 /// Starts an emulator. When this function returns, the API and the data plane accept connections.
 pub(super) async fn start(

@@ -7,7 +7,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::geometry::GlyphPosition;
 use super::rulings::Rulings;
-use crate::clean::characters;
+use crate::characters::characters;
 
 /// Maximum gap within a word, in ems. Kerning is about 0.05 em; the narrowest spaces of justified
 /// text are 0.2 em.

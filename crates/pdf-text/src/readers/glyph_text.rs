@@ -6,7 +6,7 @@ use hayro_interpret::font::Glyph;
 use hayro_interpret::hayro_cmap::BfString;
 use skrifa::{FontRef, MetadataProvider as _};
 
-use crate::clean::characters;
+use crate::characters::characters;
 
 /// Offset of the codes of symbol fonts in the private-use area.
 const SYMBOL_OFFSET: u32 = 0xf000;

@@ -9,8 +9,8 @@ use kube::Api;
 use local_stack::chat_app::release;
 
 use super::{BUCKET, Site, TENANTS_NAMESPACE};
+use crate::objects::secret_text;
 use crate::psql;
-use crate::scenario::secret_text;
 
 impl Site {
     pub fn tenants(&self) -> Api<Tenant> {

@@ -8,8 +8,8 @@ use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use super::rejection::RejectionMarker;
 use super::requests::RequestFilter;
 use super::responses::ResponseFilter;
-use crate::data_plane::authentication::SessionStart;
 use crate::data_plane::relay::{BUFFER_BYTES, ByteStream, SessionMonitor};
+use crate::data_plane::session_start::SessionStart;
 
 /// Maximum capacity of an empty buffer that a connection keeps, in bytes.
 const MAX_IDLE_BUFFER_BYTES: usize = 4 * BUFFER_BYTES;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Site, SiteOptions};
-use crate::{checks, suite};
+use crate::report::{KEEP_FOLDERS, say};
+use crate::{Site, SiteOptions, checks};
 
 /// A site that tests share. The first test starts it; [`SharedSite::stop`] checks and stops it.
 pub struct SharedSite {
@@ -66,11 +66,11 @@ impl SharedSite {
         };
         let checked = checks::check_site(&site).await;
         let mut site = Arc::into_inner(site).context("a test still uses the site")?;
-        if std::env::var_os(suite::KEEP_FOLDERS).is_some() {
+        if std::env::var_os(KEEP_FOLDERS).is_some() {
             site.keep_folder();
-            suite::say(&format!(
+            say(&format!(
                 "The logs are in {}",
-                site.cluster.folder().display()
+                site.cluster().folder().display()
             ));
         }
         site.stop().await?;

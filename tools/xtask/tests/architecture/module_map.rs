@@ -1,21 +1,17 @@
 //! Compares the module map in ARCHITECTURE.md with the folders that it describes.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails on a missing file"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use super::workspace;
 
 /// The folder whose table is a selection: it also contains the end-to-end tests of both programs.
 const PARTIAL: &str = "tests/";
 
 #[test]
 fn the_module_map_lists_every_module() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = workspace();
     let text = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("read ARCHITECTURE.md");
     let (_, map) = text
         .split_once("\n## Module map\n")

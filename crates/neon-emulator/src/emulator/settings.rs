@@ -1,0 +1,25 @@
+//! The configuration of an emulator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Latency, Limits};
+use crate::faults::Fault;
+use crate::openapi::Document;
+
+/// The configuration, except for the PostgreSQL server.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) control_database: Option<String>,
+    pub(super) api_listen: SocketAddr,
+    pub(super) data_listen: SocketAddr,
+    pub(super) advertised_data_port: Option<u16>,
+    pub(super) host_template: Option<String>,
+    pub(super) api_keys: Vec<String>,
+    pub(super) latency: Latency,
+    pub(super) limits: Limits,
+    pub(super) spare_databases: u32,
+    pub(super) document: Option<Arc<Document>>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) seed: u64,
+}
