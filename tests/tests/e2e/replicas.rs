@@ -11,7 +11,7 @@ use serde_json::json;
 use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
 use test_support::scenario::{project_id, status};
 use test_support::suite::{Trial, test_on};
-use test_support::{ClusterOptions, Scenario, timeouts, wait};
+use test_support::{Cluster, ClusterOptions, Scenario, timeouts, wait};
 
 /// The chart's default lease duration.
 const LEASE_SECONDS: u64 = 30;
@@ -65,6 +65,12 @@ async fn wait_for_holder(scenario: &Scenario, name: &str, limit: Duration) -> Re
     Ok(())
 }
 
+/// Whether the replica's log contains the event that starts the reconcilers.
+fn has_reconciled(cluster: &Cluster, replica: &str) -> Result<bool> {
+    let log = std::fs::read_to_string(cluster.log(replica))?;
+    Ok(log.contains("\"caches synced; reconciling\""))
+}
+
 async fn the_second_replica_waits_and_takes_over(scenario: &Scenario) -> Result<()> {
     let cluster = scenario.cluster();
     wait_for_holder(scenario, "one", timeouts::HANDOVER).await?;
@@ -73,9 +79,12 @@ async fn the_second_replica_waits_and_takes_over(scenario: &Scenario) -> Result<
         cluster.is_running("two").await?,
         "the second replica exited"
     );
-    let log = std::fs::read_to_string(cluster.log("two"))?;
     ensure!(
-        !log.contains("\"Reconciling\""),
+        has_reconciled(cluster, "one")?,
+        "the leader does not reconcile"
+    );
+    ensure!(
+        !has_reconciled(cluster, "two")?,
         "the second replica reconciles although it is not the leader"
     );
 
@@ -91,6 +100,10 @@ async fn the_second_replica_waits_and_takes_over(scenario: &Scenario) -> Result<
     );
     scenario.wait_until_ready("during").await?;
     scenario.apply_and_wait("after", json!({})).await?;
+    ensure!(
+        has_reconciled(cluster, "two")?,
+        "the new leader does not reconcile"
+    );
 
     // A killed replica holds the Lease until it expires.
     cluster.start_controller("one").await?;
