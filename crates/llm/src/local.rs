@@ -5,6 +5,7 @@
 //! length is embedded in windows, and its vector is their mean.
 
 mod bert;
+mod encoder;
 
 use std::sync::{Arc, Weak};
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result as Computed, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
 use tokenizers::Tokenizer;
 
 use super::DIMENSIONS;
+use super::encoder::{Encoder, EncoderConfig};
 use crate::error::LocalModelError;
 
 /// Word pieces per window including the special tokens, which is the length that the model was
@@ -23,7 +23,7 @@ const BATCH_PIECES: usize = 2_048;
 
 pub(super) struct Bert {
     tokenizer: Tokenizer,
-    model: BertModel,
+    model: Encoder,
     begin: u32,
     end: u32,
     padding: u32,
@@ -34,7 +34,7 @@ impl Bert {
         let read = |file: &'static str| {
             fs::read(folder.join(file)).map_err(|_| LocalModelError::File(file))
         };
-        let config: Config = serde_json::from_slice(&read("config.json")?)
+        let config: EncoderConfig = serde_json::from_slice(&read("config.json")?)
             .map_err(|_| LocalModelError::InvalidFile("config.json"))?;
         if config.hidden_size != DIMENSIONS || config.max_position_embeddings < WINDOW_PIECES {
             return Err(LocalModelError::InvalidFile("config.json"));
@@ -62,7 +62,7 @@ impl Bert {
             &Device::Cpu,
         )
         .map_err(|_| LocalModelError::InvalidFile("model.safetensors"))?;
-        let model = BertModel::load(weights, &config)
+        let model = Encoder::load(&weights, &config)
             .map_err(|_| LocalModelError::InvalidFile("model.safetensors"))?;
         Ok(Self {
             tokenizer,
@@ -130,9 +130,7 @@ impl Bert {
         }
         let pieces = Tensor::from_vec(pieces, shape, &Device::Cpu)?;
         let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let outputs = self
-            .model
-            .forward(&pieces, &pieces.zeros_like()?, Some(&mask))?;
+        let outputs = self.model.forward(&pieces, &mask)?;
         let mask = mask.unsqueeze(2)?;
         let sums = outputs.broadcast_mul(&mask)?.sum(1)?;
         sums.broadcast_div(&mask.sum(1)?)?.to_vec2()
