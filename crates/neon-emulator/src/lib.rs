@@ -62,6 +62,8 @@ mod clock;
 mod config;
 mod names;
 mod operations;
+
+// The plans of Neon.
 mod plan;
 
 pub use api::admin::ProjectSummary;

@@ -1,9 +1,9 @@
 //! Normalizes characters for search: ligatures and presentation forms become letters, and invisible
 //! characters are removed. Superscripts are kept, because x² is not x2.
 
-use unicode_normalization::UnicodeNormalization as _;
+mod private_use;
 
-use super::private_use;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Bullets of the fonts Symbol and Wingdings, which have no Unicode code point.
 const SYMBOL_BULLETS: [char; 4] = ['\u{f0a7}', '\u{f0b7}', '\u{f0d8}', '\u{f06c}'];

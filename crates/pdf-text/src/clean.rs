@@ -4,7 +4,6 @@
 mod assemble;
 mod hyphens;
 mod page_numbers;
-mod private_use;
 mod repeated_lines;
 
 use crate::layout::PageLines;

@@ -9,6 +9,7 @@
 mod bidi;
 mod columns;
 mod double_strike;
+mod fragment;
 mod geometry;
 mod grid;
 mod line_builder;
@@ -16,16 +17,18 @@ mod page_builder;
 mod page_lines;
 mod raised;
 mod regions;
+mod rows;
 mod rulings;
 mod runs;
 mod tables;
 
-pub(crate) use page_builder::{Glyph, PageBuilder, PageSummary};
+pub(crate) use fragment::Glyph;
+pub(crate) use page_builder::{PageBuilder, PageSummary};
 pub(crate) use page_lines::{LineWord, PageLines, TextLine, WordGap};
 pub(crate) use rulings::Rulings;
 
+use fragment::TextFragment;
 use line_builder::LineBuilder;
-use page_builder::TextFragment;
 
 /// Builds the lines of a page.
 pub(crate) fn lay_out(builder: PageBuilder) -> PageLines {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use unicode_bidi::{BidiInfo, Level};
 
-use super::page_builder::{Script, TextFragment};
+use super::fragment::{Script, TextFragment};
 use super::page_lines::WordGap;
 
 /// What a character of the visual string stands for.

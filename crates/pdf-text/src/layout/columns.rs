@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::regions::Line;
+use super::rows::Line;
 use super::rulings::Rulings;
 use super::runs::TextRun;
 

@@ -1,7 +1,7 @@
 //! Text that is drawn twice, slightly shifted, to appear bold. The pieces of the two copies may
 //! differ, so the glyphs are compared.
 
-use super::page_builder::{Script, TextFragment};
+use super::fragment::{Script, TextFragment};
 
 /// Minimum overlap of two fragments with text that is drawn twice, in ems.
 const OVERLAP_EM: f32 = 0.25;

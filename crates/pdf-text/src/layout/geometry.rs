@@ -1,6 +1,6 @@
 //! Coordinates along the direction of the text, and bounding boxes on the page.
 
-use super::page_builder::{Glyph, TextFragment};
+use super::fragment::{Glyph, TextFragment};
 
 /// Height of letters above and below the baseline, in ems.
 const ASCENT_EM: f32 = 0.78;

@@ -1,7 +1,7 @@
 //! Rows of ruled tables: the text between two horizontal rulings that vertical rulings part into
 //! cells. The lines of a cell are read before the next cell.
 
-use super::regions::{Cell, Row};
+use super::rows::{Cell, Row};
 use super::rulings::{Ruling, Rulings};
 use super::runs::{self, TextRun};
 use super::tables::has_number;

@@ -3,11 +3,11 @@
 
 use super::bidi;
 use super::double_strike;
+use super::fragment::{Script, TextFragment};
 use super::grid::merged;
-use super::page_builder::{Script, TextFragment};
 use super::page_lines::{LineWord, TextLine, WordGap};
 use super::raised::{self, Raised};
-use super::regions::{Cell, Row};
+use super::rows::{Cell, Row};
 use super::runs::{SCRIPT_SIZE, TextRun};
 
 /// Minimum width of a space that is not drawn, in ems.

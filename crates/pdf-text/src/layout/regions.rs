@@ -6,6 +6,7 @@
 
 use super::columns;
 use super::grid;
+use super::rows::{Line, Row};
 use super::rulings::Rulings;
 use super::runs::{self, TextRun};
 
@@ -13,70 +14,6 @@ use super::runs::{self, TextRun};
 const MAX_DEPTH: u8 = 12;
 /// Maximum number of runs of a page with columns. A page with more is a drawing with labels.
 const MAX_RUNS_WITH_COLUMNS: usize = 4_000;
-
-/// A line of the page: runs on one baseline, or a row of a ruled table.
-#[derive(Debug, Default)]
-pub(super) struct Row {
-    /// From left to right. Only the cells of a ruled table have several lines.
-    pub(super) cells: Vec<Cell>,
-    pub(super) from: f32,
-    pub(super) to: f32,
-    /// Of the first line.
-    pub(super) baseline: f32,
-    /// Of the last line.
-    pub(super) last_baseline: f32,
-    pub(super) em: f32,
-    /// Index of the column or band.
-    pub(super) column: usize,
-    /// Index of the table.
-    pub(super) table: Option<usize>,
-    /// Whether it names the columns of the table.
-    pub(super) is_header: bool,
-    /// Identifies the ruled table whose row it is.
-    pub(super) grid: Option<usize>,
-    /// Positions between the cells of an unruled table.
-    pub(super) breaks: Vec<f32>,
-}
-
-#[derive(Debug)]
-pub(super) struct Cell {
-    /// From top to bottom.
-    pub(super) lines: Vec<TextRun>,
-}
-
-impl Row {
-    pub(super) fn new(cells: Vec<Cell>) -> Self {
-        let mut row = Self {
-            from: f32::INFINITY,
-            to: f32::NEG_INFINITY,
-            baseline: f32::INFINITY,
-            last_baseline: f32::NEG_INFINITY,
-            ..Self::default()
-        };
-        for run in cells.iter().flat_map(|cell| &cell.lines) {
-            row.from = row.from.min(run.from);
-            row.to = row.to.max(run.to);
-            row.em = row.em.max(run.em);
-            row.baseline = row.baseline.min(run.baseline);
-            row.last_baseline = row.last_baseline.max(run.baseline);
-        }
-        row.cells = cells;
-        row
-    }
-
-    fn of_runs(runs: Vec<TextRun>) -> Self {
-        let baseline = runs::baseline(&runs);
-        let cells = runs
-            .into_iter()
-            .map(|run| Cell { lines: vec![run] })
-            .collect();
-        Self {
-            baseline,
-            last_baseline: baseline,
-            ..Self::new(cells)
-        }
-    }
-}
 
 /// Returns the lines of the page in reading order.
 pub(super) fn read(runs: Vec<TextRun>, rulings: Option<&Rulings>, text: &str) -> Vec<Row> {
@@ -94,22 +31,6 @@ pub(super) fn read(runs: Vec<TextRun>, rulings: Option<&Rulings>, text: &str) ->
     lines.sort_by(|a, b| a.baseline().total_cmp(&b.baseline()));
     region.read(lines, if with_columns { MAX_DEPTH } else { 0 });
     region.rows
-}
-
-/// A line before its place in the reading order is known.
-pub(super) enum Line {
-    /// From left to right.
-    Runs(Vec<TextRun>),
-    Grid(Row),
-}
-
-impl Line {
-    pub(super) fn baseline(&self) -> f32 {
-        match self {
-            Self::Runs(runs) => runs::baseline(runs),
-            Self::Grid(row) => row.baseline,
-        }
-    }
 }
 
 struct Region<'page> {

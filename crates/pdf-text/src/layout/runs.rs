@@ -1,6 +1,6 @@
 //! Joins fragments to runs: text that was drawn one after the other on one baseline.
 
-use super::page_builder::TextFragment;
+use super::fragment::TextFragment;
 
 /// Maximum gap within a run, in ems. A wider gap may separate columns or cells.
 pub(super) const RUN_GAP_EM: f32 = 1.0;

@@ -1,7 +1,7 @@
 //! Finds tables: consecutive lines whose cells are aligned, and rows of ruled tables. The text
 //! between two cells is a gap, however narrow, if the lines above or below have one there.
 
-use super::regions::Row;
+use super::rows::Row;
 use super::rulings::Rulings;
 use super::runs::TextRun;
 
