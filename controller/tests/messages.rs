@@ -100,6 +100,7 @@ fn errors_of_reconciliations() {
             retry_after: Some(Duration::from_secs(5)),
         },
         ErrorKind::LimitExceeded,
+        ErrorKind::PlanLimit,
         ErrorKind::Invalid,
         ErrorKind::Conflict,
         ErrorKind::PreconditionFailed,
