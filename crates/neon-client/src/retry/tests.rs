@@ -179,10 +179,10 @@ fn a_setting_that_the_plan_does_not_allow_is_recognized_by_its_message() {
         let error = AttemptError::ErrorResponse {
             status: StatusCode::from_u16(status).unwrap(),
             retry_after: None,
-            body: ErrorBody {
+            body: Some(ErrorBody {
                 message: message.to_owned(),
                 ..ErrorBody::default()
-            },
+            }),
         };
         assert_eq!(
             classify(false, &error),
