@@ -2,14 +2,12 @@
 //! before it reads the first byte. Whatever a malicious file achieves in it, the process has only
 //! one pipe to read from and one to write to, both with limits.
 
-mod confine;
-
 use std::io::{self, BufRead as _, BufWriter, Read as _, Write as _};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::thread;
 
-pub use confine::{Confinement, confine};
+pub use crate::confine::{Confinement, confine};
 
 use crate::document;
 use crate::document_error::DocumentError;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::child::Confinement;
+use crate::confine::Confinement;
 use crate::document_error::DocumentError;
 use crate::limits::Limits;
 use crate::page::{Extraction, Page};

@@ -9,6 +9,7 @@
 mod characters;
 pub mod child;
 mod clean;
+mod confine;
 mod document;
 mod document_error;
 mod extractor;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::child::Confinement;
+use crate::confine::Confinement;
 use crate::document_error::DocumentError;
 use crate::page::Page;
 use crate::report::PageReport;
