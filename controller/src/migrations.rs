@@ -14,11 +14,13 @@
 
 mod applied;
 mod file_name;
+mod lexer;
 mod limits;
 mod server_error;
-mod statements;
 mod target;
 mod tunnel;
+
+mod statements;
 
 mod error;
 mod set_error;

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use super::file_name;
 use super::limits::{MAX_MIGRATIONS, MAX_SQL_BYTES};
 use super::set_error::MigrationSetError;
-use super::statements::{self, Statement};
+use super::statements::{self, InvalidSql, SqlProblem, Statement};
 
 /// sqlx's marker, at the start of a file, for a migration that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
@@ -104,40 +104,20 @@ fn parse_statements(
     no_transaction: bool,
 ) -> Result<Vec<Statement>, MigrationSetError> {
     if let Some(at) = sql.find('\0') {
-        let line = 1 + sql[..at].matches('\n').count();
+        let line = statements::line_of(sql, 1 + sql[..at].chars().count());
         return Err(MigrationSetError::Forbidden {
             file: file.to_owned(),
             line,
             what: "a zero byte",
         });
     }
-    let statements = statements::split(sql).map_err(|token| MigrationSetError::Unterminated {
-        file: file.to_owned(),
-        line: token.line,
-        what: token.what,
+    let statements = statements::split(sql).map_err(|InvalidSql { line, problem }| {
+        let file = file.to_owned();
+        match problem {
+            SqlProblem::Unterminated(what) => MigrationSetError::Unterminated { file, line, what },
+            SqlProblem::Forbidden(what) => MigrationSetError::Forbidden { file, line, what },
+        }
     })?;
-    for statement in &statements {
-        let what = match statement.head.first().map_or("", String::as_str) {
-            _ if statement.copies_from_client => "COPY ... FROM stdin: the migrator sends no data",
-            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
-            | "RELEASE" => "transaction control statements: the whole file runs in one transaction",
-            "PREPARE"
-                if statement
-                    .head
-                    .get(1)
-                    .is_some_and(|word| word == "TRANSACTION") =>
-            {
-                "transaction control statements: the whole file runs in one transaction"
-            }
-            "\\" => "psql commands",
-            _ => continue,
-        };
-        return Err(MigrationSetError::Forbidden {
-            file: file.to_owned(),
-            line: statement.line,
-            what,
-        });
-    }
     match statements.len() {
         0 => Err(MigrationSetError::NoStatement {
             file: file.to_owned(),
