@@ -72,6 +72,11 @@ impl<K: Eq + Hash + Clone> Backoffs<K> {
         delay(attempt, &mut rand::rng(), self.min, self.max)
     }
 
+    /// Number of consecutive failures of a key.
+    pub fn failures(&self, key: &K) -> u32 {
+        self.failures.lock().get(key).copied().unwrap_or_default()
+    }
+
     /// Resets the count of a key that succeeded or was deleted.
     pub fn reset(&self, key: &K) {
         let mut failures = self.failures.lock();

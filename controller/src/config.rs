@@ -110,7 +110,8 @@ pub struct Migrations {
     /// Directory with SQL files that replace the built-in migrations
     #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
     pub dir: Option<PathBuf>,
-    /// Number of databases that are migrated concurrently; a new one counts while its compute starts
+    /// Number of databases of new Tenants that are migrated concurrently, and the same number for
+    /// other Tenants; a new one counts while its compute starts. Each class has one more
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
     /// Limit on connecting to a tenant's database, from 100ms to 5m. A suspended compute has to start

@@ -18,6 +18,7 @@ use crate::events::Events;
 use crate::identity::{InstallationId, TenantUid};
 use crate::leadership::LeaderGuard;
 use crate::mass_deletion::{DeletionHolds, DeletionRequest};
+use crate::migration_slots::MigrationSlots;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
 use crate::secret_repairs::SecretRepairs;
@@ -44,7 +45,7 @@ pub struct Context {
     pub migration_sources: MigrationSources,
     pub migrator: Arc<dyn Migrator>,
     /// Limits the databases that are migrated concurrently.
-    pub migration_permits: Semaphore,
+    pub migration_slots: MigrationSlots,
     /// Limits the projects that are updated concurrently.
     pub project_updates: Semaphore,
     /// Which deletions of Tenants wait for a confirmation.

@@ -26,6 +26,8 @@ pub enum Retry {
     /// When something changes. The controller also retries slowly, because limits and billing
     /// change outside Kubernetes.
     OnChange,
+    /// As `OnChange`, but the slow retry comes no sooner than this.
+    OnChangeOrAfter(Duration),
     /// After a moment, with a newer version of the object. The status is not written, because it is
     /// outdated.
     Conflict,
@@ -58,6 +60,13 @@ impl ReconcileError {
     /// An error that persists until someone changes the spec, the cluster or the Neon account.
     pub fn permanent(component: Component, reason: Reason, message: impl Into<String>) -> Self {
         Issue::new(component, reason, message).into()
+    }
+
+    /// The same error with another time for the retry.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
     }
 
     /// This process no longer holds the Lease, so it must not act and its caches may be outdated.

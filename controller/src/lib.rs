@@ -27,9 +27,10 @@ pub mod migration_sources;
 // Errors of reconciliations.
 pub mod error;
 
-// Access to the cluster and to Neon.
+// Access to the cluster and to Neon, and what limits it.
 pub mod cluster;
 pub mod leadership;
+pub mod migration_slots;
 pub mod neon;
 
 // Building blocks that do not know the kinds' logic.

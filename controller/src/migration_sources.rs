@@ -1,5 +1,5 @@
-//! The migrations of each class: those in the binary or in the configured directory, or those of
-//! the ConfigMap that the class names.
+//! The migrations of each class: those in the binary or in the configured directory, those of the
+//! ConfigMaps that the class names, or none.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ struct LoadedMigrations {
 }
 
 impl MigrationSources {
-    /// Classes that name no ConfigMap use `default`.
+    /// Classes with the source `BuiltIn` use `default`.
     pub fn new(default: MigrationSet) -> Self {
         Self {
             default,
@@ -57,15 +57,17 @@ impl MigrationSources {
         class: &TenantClass,
         cluster: &dyn ClusterApi,
     ) -> Result<(), ClusterError> {
-        let set = match (
-            &class.spec.migrations.source,
-            &class.spec.migrations.config_map,
-        ) {
-            (MigrationsSource::ConfigMap, Some(source)) => {
-                let config_map = cluster.own_config_map(&source.name).await?;
-                parse(&source.name, config_map, class, cluster.namespace())
+        let set = match class.spec.migrations.source {
+            MigrationsSource::BuiltIn => Ok(self.default.clone()),
+            MigrationsSource::None => Ok(MigrationSet::unmanaged()),
+            MigrationsSource::ConfigMap | MigrationsSource::ConfigMaps => {
+                let mut config_maps = Vec::new();
+                for source in class.spec.migrations.all_config_maps() {
+                    let config_map = cluster.own_config_map(&source.name).await?;
+                    config_maps.push((source.name.clone(), config_map));
+                }
+                read(config_maps, class, cluster.namespace()).await
             }
-            _ => Ok(self.default.clone()),
         };
         let generation = class.metadata.generation;
         self.by_class
@@ -80,21 +82,49 @@ impl MigrationSources {
     }
 }
 
-fn parse(
-    name: &str,
-    config_map: Option<ConfigMap>,
+async fn read(
+    config_maps: Vec<(String, Option<ConfigMap>)>,
     class: &TenantClass,
     namespace: &str,
 ) -> Result<MigrationSet, Issue> {
     let invalid =
         |message: String| Issue::new(Component::Schema, Reason::MigrationsInvalid, message);
-    let Some(config_map) = config_map else {
-        return Err(invalid(format!(
-            "ConfigMap {name} does not exist in namespace {namespace}: create it, or correct spec.migrations of \
-             TenantClass {}",
-            class.name_any()
-        )));
-    };
-    MigrationSet::from_files(config_map.data.unwrap_or_default())
-        .map_err(|error| invalid(format!("ConfigMap {name}: {}", error_chain(&error))))
+    let mut sources = Vec::new();
+    let mut names = Vec::new();
+    for (name, config_map) in config_maps {
+        let Some(config_map) = config_map else {
+            return Err(invalid(format!(
+                "ConfigMap {name} does not exist in namespace {namespace}: create it, or correct spec.migrations of \
+                 TenantClass {}",
+                class.name_any()
+            )));
+        };
+        sources.push(files(config_map));
+        names.push(name);
+    }
+    // Large sets take a while to parse.
+    let set = tokio::task::spawn_blocking(move || MigrationSet::from_sources(sources))
+        .await
+        .map_err(|error| invalid(error_chain(&error)))?;
+    set.map_err(|error| {
+        let kind = if names.len() == 1 {
+            "ConfigMap"
+        } else {
+            "ConfigMaps"
+        };
+        invalid(format!(
+            "{kind} {}: {}",
+            names.join(", "),
+            error_chain(&error)
+        ))
+    })
+}
+
+/// The files of a ConfigMap. Kubernetes clients store files that are not valid UTF-8 as binary data.
+fn files(config_map: ConfigMap) -> Vec<(String, Vec<u8>)> {
+    let text = config_map.data.unwrap_or_default().into_iter();
+    let binary = config_map.binary_data.unwrap_or_default().into_iter();
+    text.map(|(name, text)| (name, text.into_bytes()))
+        .chain(binary.map(|(name, bytes)| (name, bytes.0)))
+        .collect()
 }

@@ -16,23 +16,27 @@ mod applied;
 mod file_name;
 mod lexer;
 mod limits;
-mod server_error;
+mod response_filter;
+mod sqlstate;
 mod target;
-mod tunnel;
 
+mod server_error;
 mod statements;
+mod tunnel;
 
 mod error;
 mod set_error;
 
 mod connect;
+mod encoding;
+mod session_sql;
 mod set;
 
 mod load;
 mod migration_state;
 mod session;
 
-mod invalid_index;
+mod leftovers;
 
 mod execute;
 

@@ -32,6 +32,7 @@ use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
 use crate::leadership::LeaderGuard;
 use crate::mass_deletion::DeletionHolds;
+use crate::migration_slots::MigrationSlots;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
 use crate::neon::neon_connector;
@@ -214,7 +215,7 @@ async fn context(
             statement_timeout: config.migrations.statement_timeout,
             ..MigrationLimits::default()
         })),
-        migration_permits: Semaphore::new(config.migrations.concurrency.get()),
+        migration_slots: MigrationSlots::new(config.migrations.concurrency.get()),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),

@@ -10,9 +10,10 @@
 //! 4. [`apply`] executes the step.
 //! 5. [`status`] builds the status to report.
 //!
-//! `intent`, `desired`, `drift`, `plan` and `status` are pure. [`reconcile`] is the loop, and
+//! `annotations`, `intent`, `desired`, `drift`, `plan` and `status` are pure. [`reconcile`] is the loop, and
 //! [`reconciliation`] is its state.
 
+pub mod annotations;
 pub mod apply;
 pub mod desired;
 pub mod drift;

@@ -152,9 +152,8 @@ pub(crate) async fn class_source_watch(ctx: Arc<Context>, client: Client, health
                 spec.neon.api_key_secret_ref.name == name
             } else {
                 spec.migrations
-                    .config_map
-                    .as_ref()
-                    .is_some_and(|config_map| config_map.name == name)
+                    .all_config_maps()
+                    .any(|config_map| config_map.name == name)
             };
             if named {
                 ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));

@@ -279,7 +279,11 @@ pub struct Adoption {
     validation = Rule::new("self.source != 'ConfigMap' || has(self.configMap)")
         .message("configMap.name is required when source is ConfigMap: set it to the name of a ConfigMap with SQL files in the controller's namespace"),
     validation = Rule::new("self.source == 'ConfigMap' || !has(self.configMap)")
-        .message("configMap is not allowed unless source is ConfigMap; set source to ConfigMap or remove configMap")
+        .message("configMap is not allowed unless source is ConfigMap; set source to ConfigMap or remove configMap"),
+    validation = Rule::new("self.source != 'ConfigMaps' || (has(self.configMaps) && self.configMaps.size() > 0)")
+        .message("configMaps is required when source is ConfigMaps: list the names of ConfigMaps with SQL files in the controller's namespace"),
+    validation = Rule::new("self.source == 'ConfigMaps' || !has(self.configMaps)")
+        .message("configMaps is not allowed unless source is ConfigMaps; set source to ConfigMaps or remove configMaps")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Migrations {
@@ -289,6 +293,20 @@ pub struct Migrations {
     /// ConfigMap with the migrations. Required if and only if `source` is `ConfigMap`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapRef>,
+    /// ConfigMaps with the migrations, for histories that do not fit into one. Each has only higher
+    /// versions than those before it. Required if and only if `source` is `ConfigMaps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub config_maps: Option<Vec<ConfigMapRef>>,
+}
+
+impl Migrations {
+    /// The ConfigMaps with the migrations, in order.
+    pub fn all_config_maps(&self) -> impl Iterator<Item = &ConfigMapRef> {
+        self.config_map
+            .iter()
+            .chain(self.config_maps.iter().flatten())
+    }
 }
 
 /// Kind of source of the migrations.
@@ -301,6 +319,11 @@ pub enum MigrationsSource {
     /// A ConfigMap in the controller's namespace with one key per file, such as
     /// `0001_documents.sql`.
     ConfigMap,
+    /// Several such ConfigMaps, in order.
+    ConfigMaps,
+    /// No migrations: the controller does not change the schema, and a Tenant is ready when its
+    /// database accepts connections.
+    None,
 }
 
 /// Reference to a ConfigMap in the controller's namespace.

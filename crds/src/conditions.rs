@@ -115,6 +115,9 @@ reasons! {
     MigrationMissing,
     /// The class's migrations cannot be read or are invalid.
     MigrationsInvalid,
+    /// The table `_sqlx_migrations` of the database is not one that sqlx creates, so the controller
+    /// does not read it.
+    MigrationTableInvalid,
     /// The database has a newer schema than the class's migrations. The controller does not change
     /// it.
     SchemaAhead,
@@ -208,6 +211,8 @@ reasons! {
     ProjectUpdated,
     /// A deleted project was recovered.
     ProjectRecovered,
+    /// The value or the name of an annotation on the Tenant is not one that the controller accepts.
+    InvalidAnnotation,
     /// Migrations were applied.
     Migrated,
     /// The connection Secret was written.

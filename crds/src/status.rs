@@ -213,8 +213,10 @@ pub struct SchemaStatus {
     /// Version of the last applied migration. Absent if none is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Version of the last migration in the class's source.
-    pub target: i64,
+    /// Version of the last migration in the class's source. Absent if the class applies no
+    /// migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<i64>,
     /// Digest of the applied migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,

@@ -138,7 +138,7 @@ mod tests {
             conditions,
             schema: Some(SchemaStatus {
                 version: schema,
-                target: 2,
+                target: Some(2),
                 checksum: None,
                 applied_at: None,
                 project_id: None,

@@ -14,7 +14,8 @@ use tracing::debug;
 
 use super::error::{DatabaseConnectError, MigrationError};
 use super::limits::MigrationLimits;
-use super::server_error::ServerError;
+use super::response_filter::WireState;
+use super::server_error::{Origin, ServerError};
 use super::target::{DatabaseTarget, InvalidTarget, Tls};
 use super::tunnel::{self, TunnelError};
 
@@ -22,10 +23,16 @@ use super::tunnel::{self, TunnelError};
 const INITIAL_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection, and what its messages show.
+pub(super) struct Connected {
+    pub(super) connection: PgConnection,
+    pub(super) wire: Arc<WireState>,
+}
+
 pub(super) async fn connect(
     target: &DatabaseTarget,
     limits: &MigrationLimits,
-) -> Result<PgConnection, MigrationError> {
+) -> Result<Connected, MigrationError> {
     let address = target.address();
     let options = target.connect_options().map_err(|error| match error {
         InvalidTarget::PlaintextToRemoteHost => MigrationError::PlaintextRefused {
@@ -53,7 +60,7 @@ pub(super) async fn connect(
             .saturating_sub(started.elapsed());
         let limit = limits.connect_timeout.min(remaining);
         let error = match timeout(limit, attempt(&options, tls_config.clone())).await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(error)) => error,
             Err(_) => AttemptError::Transient(DatabaseConnectError::TimedOut(limit)),
         };
@@ -107,28 +114,37 @@ enum AttemptError {
     Rejected(ServerError),
 }
 
-/// Connects once: through a TLS tunnel if `tls_config` is given, otherwise without TLS.
+/// Connects once.
 async fn attempt(
     options: &PgConnectOptions,
     tls_config: Option<Arc<ClientConfig>>,
-) -> Result<PgConnection, AttemptError> {
-    let Some(tls_config) = tls_config else {
-        return options.connect().await.map_err(classify);
-    };
-    let local = tunnel::open(options.get_host(), options.get_port(), tls_config).await;
-    let local = local.map_err(|error| match error {
+) -> Result<Connected, AttemptError> {
+    let tunnel = tunnel::open(options.get_host(), options.get_port(), tls_config).await;
+    let tunnel = tunnel.map_err(|error| match error {
         TunnelError::Io(error) => AttemptError::Transient(DatabaseConnectError::Io(error)),
         TunnelError::Untrusted(message) => AttemptError::Untrusted(message),
     })?;
-    let options = options.clone().host(&local.ip().to_string());
-    options.port(local.port()).connect().await.map_err(classify)
+    let options = options
+        .clone()
+        .host(&tunnel.address.ip().to_string())
+        .port(tunnel.address.port());
+    match options.connect().await {
+        Ok(connection) => Ok(Connected {
+            connection,
+            wire: tunnel.state,
+        }),
+        Err(error) => Err(match tunnel.state.violation() {
+            Some(violation) => AttemptError::Transient(DatabaseConnectError::protocol(&violation)),
+            None => classify(error),
+        }),
+    }
 }
 
 fn classify(error: sqlx::Error) -> AttemptError {
     match error {
         sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-            Some(error) => classify_server_error(ServerError::new(error)),
-            None => AttemptError::Transient(DatabaseConnectError::Protocol(error.to_string())),
+            Some(error) => classify_server_error(ServerError::new(error, Origin::Connecting)),
+            None => AttemptError::Transient(DatabaseConnectError::protocol(&error)),
         },
         sqlx::Error::Io(error) => AttemptError::Transient(DatabaseConnectError::Io(error)),
         // The message of this error may contain a character of the password.
@@ -136,7 +152,7 @@ fn classify(error: sqlx::Error) -> AttemptError {
             "the role name or the password contains a character that Postgres does not allow"
                 .to_owned(),
         ),
-        other => AttemptError::Transient(DatabaseConnectError::Protocol(other.to_string())),
+        other => AttemptError::Transient(DatabaseConnectError::protocol(&other)),
     }
 }
 
@@ -181,8 +197,7 @@ mod tests {
         ] {
             let server = ServerError {
                 code: code.to_owned(),
-                message: "message".to_owned(),
-                detail: None,
+                message: None,
                 hint: None,
             };
             assert_eq!(kind(&classify_server_error(server)), expected, "{code}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crds::Reason;
 
-use super::server_error::ServerError;
+use super::server_error::{ServerError, sanitize};
 
 const QUOTA_HINT: &str = "raise spec.quota (or the class's default, if the Tenant sets no quota), or wait for the next billing period; \
                           to retry now, set the annotation dbpertenant.dev/reconcile-at";
@@ -87,9 +87,15 @@ pub enum MigrationError {
     #[error("timed out after {} s while {operation}", limit.as_secs())]
     TimedOut { operation: String, limit: Duration },
     #[error(
-        "{file} was changed after it was applied: restore its content, and put the change into a new file"
+        "{file} was changed after it was applied{}: restore its content, and put the change into a new file",
+        if *only_line_endings { " (only its line endings, LF or CRLF, differ)" } else { "" }
     )]
-    Changed { version: i64, file: String },
+    Changed {
+        version: i64,
+        file: String,
+        /// Whether the file has the recorded checksum with other line endings.
+        only_line_endings: bool,
+    },
     #[error("migration {version} has been applied but its file is missing: restore the file")]
     Missing { version: i64 },
     #[error(
@@ -107,8 +113,23 @@ pub enum MigrationError {
         "_sqlx_migrations records {file} as unfinished: check what it left behind, repair it, and delete row {version}"
     )]
     Dirty { version: i64, file: String },
-    #[error("the table _sqlx_migrations does not have the format that sqlx creates")]
-    InvalidMigrationsTable,
+    #[error(
+        "the controller does not read the table public._sqlx_migrations of this database: {problem}. Restore the table \
+         as sqlx creates it, with the rows of the applied migrations"
+    )]
+    InvalidMigrationsTable { problem: &'static str },
+    /// The check of the file did not find the statement that ended the transaction.
+    #[error(
+        "{file} ended the transaction that it runs in: remove the statement that did, and check what the file left \
+         behind in this database"
+    )]
+    TransactionEnded { file: String },
+    /// The server sent what no Postgres server sends to a migration.
+    #[error("{operation} failed: {violation}")]
+    UnexpectedResponse {
+        operation: String,
+        violation: String,
+    },
 }
 
 impl MigrationError {
@@ -128,7 +149,22 @@ impl MigrationError {
             | Self::Missing { .. }
             | Self::Ahead { .. }
             | Self::Dirty { .. }
-            | Self::InvalidMigrationsTable => false,
+            | Self::InvalidMigrationsTable { .. }
+            | Self::TransactionEnded { .. }
+            | Self::UnexpectedResponse { .. } => false,
+        }
+    }
+
+    /// Whether the database used up a limit on time, so that the next call may take as long.
+    pub fn ran_into_time_limit(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Locked { .. } => true,
+            Self::Statement(error) => error.server.is_timeout(),
+            Self::Server { server, .. } => server.is_timeout(),
+            Self::Unreachable { source, .. } => {
+                matches!(source.as_ref(), DatabaseConnectError::TimedOut(_))
+            }
+            _ => false,
         }
     }
 
@@ -155,12 +191,14 @@ impl MigrationError {
             | Self::Authentication { .. }
             | Self::DatabaseMissing { .. }
             | Self::Interrupted { .. }
-            | Self::TimedOut { .. } => Reason::DatabaseUnreachable,
+            | Self::TimedOut { .. }
+            | Self::UnexpectedResponse { .. } => Reason::DatabaseUnreachable,
             Self::Locked { .. } => Reason::Migrating,
             Self::Statement(_)
             | Self::Server { .. }
             | Self::Dirty { .. }
-            | Self::InvalidMigrationsTable => Reason::MigrationFailed,
+            | Self::TransactionEnded { .. } => Reason::MigrationFailed,
+            Self::InvalidMigrationsTable { .. } => Reason::MigrationTableInvalid,
             Self::Changed { .. } => Reason::MigrationChanged,
             Self::Missing { .. } => Reason::MigrationMissing,
             Self::Ahead { .. } => Reason::SchemaAhead,
@@ -184,6 +222,11 @@ pub enum DatabaseConnectError {
 }
 
 impl DatabaseConnectError {
+    /// An error whose text may contain what the server sent.
+    pub(super) fn protocol(error: &impl ToString) -> Self {
+        Self::Protocol(sanitize(&error.to_string()))
+    }
+
     fn is_quota_exceeded(&self) -> bool {
         matches!(self, Self::Server(server) if server.is_quota_exceeded())
     }
@@ -223,8 +266,7 @@ mod tests {
     fn server(code: &str, message: &str) -> ServerError {
         ServerError {
             code: code.to_owned(),
-            message: message.to_owned(),
-            detail: None,
+            message: Some(message.to_owned()),
             hint: None,
         }
     }
@@ -241,7 +283,8 @@ mod tests {
         };
         assert_eq!(
             MigrationError::Statement(Box::new(error)).to_string(),
-            "0002_threads.sql, line 14: column \"titel\" does not exist (42703). Hint: Perhaps you meant \"title\""
+            "0002_threads.sql, line 14: undefined column (42703); the database says: column \"titel\" does not exist. Hint: \
+             Perhaps you meant \"title\""
         );
     }
 

@@ -1,98 +1,232 @@
 //! Runs one migration and records it in `_sqlx_migrations`.
 //!
-//! A migration that runs in a transaction is one message: session settings, `BEGIN`, the file, its
-//! row, `COMMIT`. An interruption therefore cannot leave the file without its row, and a file takes
-//! one round trip. The error of a statement is attributed to a line of the file: by the position
-//! that Postgres reports or, as many errors have none, by the number of statements that succeeded
-//! before.
+//! A migration that runs in a transaction is two messages: the first begins the transaction,
+//! inserts the row as unfinished, and runs the file; the second marks the row as successful and
+//! commits. An interruption therefore cannot leave the file without its row. Nothing of ours
+//! follows the file in its message, so whatever the file is, it cannot change what the second
+//! message says. Before that message, the server must report that a transaction is still open, and
+//! the message itself fails unless the row is one that the same transaction inserted. So if a file
+//! ended its transaction in a way that its check did not find, its row remains as unfinished, and
+//! that is reported.
+//!
+//! The error of a statement is attributed to a line of the file: by the position that Postgres
+//! reports or, as many errors have none, by the number of statements that succeeded before.
 
+use std::time::Duration;
+
+use sqlx::Row as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
 
 use super::error::{MigrationError, StatementError};
-use super::invalid_index;
-use super::server_error::ServerError;
-use super::session::{self, MIGRATIONS_TABLE, PREAMBLE_STATEMENTS, Session};
+use super::leftovers::{self, Preparation};
+use super::server_error::{Origin, ServerError};
+use super::session::Session;
+use super::session_sql::{self, MIGRATIONS_TABLE};
 use super::set::Migration;
 use super::statements;
 
-/// Runs `migration`, which must not have been applied yet.
-pub(super) async fn execute(
+/// SQLSTATE that the second message raises if the row is not its transaction's.
+const OTHER_TRANSACTION: &str = "TM001";
+
+const CHECK_CONSTRAINTS: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+
+/// Runs `migration`, which must not have been applied yet, in a transaction. No other migration may
+/// have run in the session.
+pub(super) async fn execute_in_transaction(
     session: &mut Session<'_>,
     migration: &Migration,
 ) -> Result<(), MigrationError> {
     let limit = session.limits().file_timeout;
-    let result = if migration.no_transaction() {
-        timeout(limit, execute_without_transaction(session, migration)).await
-    } else {
-        timeout(limit, execute_in_transaction(session, migration)).await
+    let run = async {
+        run_file(session, migration).await?;
+        if !session.in_transaction() {
+            return Err(transaction_ended(migration));
+        }
+        commit(session, migration).await
     };
-    result.unwrap_or_else(|_| {
-        Err(MigrationError::TimedOut {
-            operation: operation(migration),
-            limit,
-        })
-    })
+    within_file_timeout(limit, migration, run).await
+}
+
+/// Runs `migration` outside a transaction in `session`, in which no other migration may have run,
+/// and records it through `control`. If the connection breaks before the row is written, the
+/// statement runs again.
+pub(super) async fn execute_without_transaction(
+    control: &mut Session<'_>,
+    session: &mut Session<'_>,
+    migration: &Migration,
+) -> Result<(), MigrationError> {
+    let started = Instant::now();
+    let limit = control.limits().file_timeout;
+    let run = async {
+        let is_repeated = was_started(control, migration).await?;
+        match leftovers::prepare(session, migration, is_repeated).await? {
+            Preparation::AlreadyDone => return Ok(()),
+            Preparation::Run => record_start(control, migration).await?,
+            // The statement fails, and must not be taken for its own work afterwards.
+            Preparation::NameTaken => {}
+        }
+        let settings = session_sql::file_settings(session.limits()).join("; ");
+        session.query(settings, "setting up the session").await?;
+        let result = session.execute(migration.sql().to_owned()).await;
+        let prefix = MessagePrefix {
+            chars: 0,
+            statements: 0,
+        };
+        result
+            .map_err(|(completed, error)| prefix.locate_error(session, migration, completed, error))
+    };
+    within_file_timeout(limit, migration, run).await?;
+    let version = migration.version();
+    let execution_time = started.elapsed().as_nanos().to_string();
+    let text = format!(
+        "DELETE FROM ONLY {MIGRATIONS_TABLE} WHERE version = {version} AND NOT success; {}",
+        insert_row(migration, true, &execution_time),
+    );
+    let operation = format!("recording {}", migration.file_name());
+    control.query(text, &operation).await.map(drop)
+}
+
+async fn within_file_timeout(
+    limit: Duration,
+    migration: &Migration,
+    run: impl Future<Output = Result<(), MigrationError>>,
+) -> Result<(), MigrationError> {
+    let operation = operation(migration);
+    timeout(limit, run)
+        .await
+        .unwrap_or(Err(MigrationError::TimedOut { operation, limit }))
 }
 
 fn operation(migration: &Migration) -> String {
     format!("applying {}", migration.file_name())
 }
 
-async fn execute_in_transaction(
-    session: &mut Session<'_>,
-    migration: &Migration,
-) -> Result<(), MigrationError> {
-    let prefix = format!("{}BEGIN;", session::preamble(session.limits()));
-    // sqlx records the execution time in a second query afterwards; here the row contains it from
-    // the start.
-    let execution_time =
-        "(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000000)::bigint";
-    let insert = insert_row(migration, execution_time);
-    // The line break ends a comment on the last line of the file.
-    let text = format!("{prefix}{}\n;{insert};COMMIT", migration.sql());
-    let prefix = MessagePrefix {
-        chars: prefix.chars().count(),
-        statements: PREAMBLE_STATEMENTS + 1,
-    };
-    let result = session.execute(text).await;
-    result.map_err(|(completed, error)| prefix.locate_error(migration, completed, error))
+fn transaction_ended(migration: &Migration) -> MigrationError {
+    MigrationError::TransactionEnded {
+        file: migration.file_name().to_owned(),
+    }
 }
 
-/// Outside a transaction, a statement must be the only one in its message. If the connection breaks
-/// before the row is written, the statement runs again.
-async fn execute_without_transaction(
-    session: &mut Session<'_>,
-    migration: &Migration,
-) -> Result<(), MigrationError> {
-    let preamble = session::preamble(session.limits());
-    session.query(preamble, "setting up the session").await?;
-    invalid_index::drop_invalid_index(session, migration).await?;
-    let started = Instant::now();
-    let result = session.execute(migration.sql().to_owned()).await;
+async fn run_file(session: &mut Session<'_>, migration: &Migration) -> Result<(), MigrationError> {
+    let mut statements = vec![
+        "BEGIN".to_owned(),
+        delete_start(migration),
+        insert_row(migration, false, "0"),
+    ];
+    statements.extend(session_sql::file_settings(session.limits()));
+    let text = format!("{};", statements.join(";"));
     let prefix = MessagePrefix {
-        chars: 0,
-        statements: 0,
+        chars: text.chars().count(),
+        statements: statements.len(),
     };
-    result.map_err(|(completed, error)| prefix.locate_error(migration, completed, error))?;
-    // Some tools record such a migration as started before they run it; this replaces that row.
+    let result = session.execute(text + migration.sql()).await;
+    result.map_err(|(completed, error)| prefix.locate_error(session, migration, completed, error))
+}
+
+/// Marks the row as successful and commits, with settings that the file cannot have changed.
+async fn commit(session: &mut Session<'_>, migration: &Migration) -> Result<(), MigrationError> {
+    let limits = session.limits();
+    let version = migration.version();
+    let statements = [
+        format!(
+            "SET LOCAL statement_timeout = {}",
+            limits.statement_timeout.as_millis()
+        ),
+        format!(
+            "SET LOCAL lock_timeout = {}",
+            limits.table_lock_timeout.as_millis()
+        ),
+        // No timeout applies to the checks of deferred constraints in COMMIT itself.
+        CHECK_CONSTRAINTS.to_owned(),
+        "SET LOCAL SESSION AUTHORIZATION DEFAULT".to_owned(),
+        "SET LOCAL ROLE NONE".to_owned(),
+        "SET LOCAL search_path = pg_catalog, pg_temp".to_owned(),
+        format!(
+            "DO $record$ BEGIN \
+                UPDATE ONLY {MIGRATIONS_TABLE} SET success = true, execution_time = \
+                    (extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000000)::bigint \
+                WHERE version = {version} AND NOT success AND xmin = pg_current_xact_id()::xid; \
+                IF NOT FOUND THEN \
+                    RAISE EXCEPTION USING ERRCODE = '{OTHER_TRANSACTION}', MESSAGE = 'other transaction'; \
+                END IF; \
+            END $record$"
+        ),
+        COMMIT.to_owned(),
+    ];
+    let limit = limits.statement_timeout + limits.query_timeout;
+    let operation = format!("recording {}", migration.file_name());
+    let result = timeout(limit, session.execute(statements.join("; "))).await;
+    let Err((completed, error)) =
+        result.map_err(|_| MigrationError::TimedOut { operation, limit })?
+    else {
+        return Ok(());
+    };
+    let checks_constraints = statements
+        .get(completed)
+        .is_some_and(|statement| statement == CHECK_CONSTRAINTS || statement == COMMIT);
+    match server_error(&error, "") {
+        Some((server, _)) if server.code == OTHER_TRANSACTION => Err(transaction_ended(migration)),
+        Some((server, _)) if checks_constraints => {
+            let file = migration.file_name().to_owned();
+            let line = None;
+            Err(MigrationError::Statement(Box::new(StatementError {
+                file,
+                line,
+                server,
+            })))
+        }
+        _ => {
+            let operation = format!("recording {}", migration.file_name());
+            Err(session.classify_error(error, &operation, ""))
+        }
+    }
+}
+
+/// Whether a migration outside a transaction was started before and not completed.
+async fn was_started(
+    control: &mut Session<'_>,
+    migration: &Migration,
+) -> Result<bool, MigrationError> {
     let text = format!(
-        "DELETE FROM {MIGRATIONS_TABLE} WHERE version = {} AND NOT success; {}",
+        "SELECT EXISTS (SELECT FROM ONLY {MIGRATIONS_TABLE} WHERE version = {})",
         migration.version(),
-        insert_row(migration, &started.elapsed().as_nanos().to_string()),
     );
-    session
-        .query(text, &format!("recording {}", migration.file_name()))
-        .await?;
-    Ok(())
+    let operation = format!("checking whether {} was started", migration.file_name());
+    let rows = control.query(text, &operation).await?;
+    let was_started = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
+    Ok(was_started.unwrap_or_default())
 }
 
-/// The statement that records a migration in sqlx's format. `execution_time` is an SQL expression,
-/// in nanoseconds.
-fn insert_row(migration: &Migration, execution_time: &str) -> String {
+/// Records that a migration outside a transaction has started, so that the next run knows what an
+/// interruption can have left behind.
+async fn record_start(
+    control: &mut Session<'_>,
+    migration: &Migration,
+) -> Result<(), MigrationError> {
+    let text = format!(
+        "{} ON CONFLICT DO NOTHING",
+        insert_row(migration, false, &session_sql::STARTED.to_string())
+    );
+    let operation = format!("recording the start of {}", migration.file_name());
+    control.query(text, &operation).await.map(drop)
+}
+
+/// The statement that removes what [`record_start`] wrote for an earlier content of the file.
+fn delete_start(migration: &Migration) -> String {
     format!(
-        "INSERT INTO {MIGRATIONS_TABLE} (version, description, success, checksum, execution_time) \
-         VALUES ({}, '{}', true, '\\x{}', {execution_time})",
+        "DELETE FROM ONLY {MIGRATIONS_TABLE} WHERE version = {} AND NOT success AND execution_time = {}",
+        migration.version(),
+        session_sql::STARTED,
+    )
+}
+
+/// The statement that records a migration in sqlx's format. `execution_time` is in nanoseconds.
+fn insert_row(migration: &Migration, success: bool, execution_time: &str) -> String {
+    format!(
+        "INSERT INTO {MIGRATIONS_TABLE} (version, description, installed_on, success, checksum, execution_time) \
+         VALUES ({}, '{}', now(), {success}, decode('{}', 'hex'), {execution_time})",
         migration.version(),
         migration.description().replace('\'', "''"),
         hex::encode(migration.checksum()),
@@ -110,51 +244,40 @@ impl MessagePrefix {
     /// the file.
     fn locate_error(
         &self,
+        session: &Session<'_>,
         migration: &Migration,
         completed: usize,
         error: sqlx::Error,
     ) -> MigrationError {
         let statements = migration.statements();
-        let Some((server, position)) = server_error(&error) else {
-            return session::classify_error(error, &operation(migration));
+        let operation = operation(migration);
+        let Some((server, position)) = server_error(&error, migration.sql()) else {
+            return session.classify_error(error, &operation, migration.sql());
         };
         let at_position = position
             .and_then(|position| position.checked_sub(self.chars))
             .filter(|position| *position > 0)
             .map(|position| statements::line_of(migration.sql(), position));
-        let failed_index = completed.checked_sub(self.statements);
-        let line = match (at_position, failed_index) {
-            // Postgres parses the whole message before it runs any of it, so a syntax error
-            // precedes the first statement.
-            (Some(line), failed_index)
-                if failed_index.is_none_or(|index| index < statements.len()) =>
-            {
-                Some(line)
-            }
-            (_, Some(index)) if index < statements.len() => {
-                statements.get(index).map(|statement| statement.line)
-            }
-            // The file is followed by its row and the commit, which checks deferred constraints.
-            (_, Some(index)) if index == statements.len() + 1 => None,
-            (_, Some(_)) => {
-                let operation = format!("recording {}", migration.file_name());
-                return MigrationError::Server { operation, server };
-            }
-            (_, None) => {
-                return MigrationError::Server {
-                    operation: operation(migration),
-                    server,
-                };
-            }
+        let failed_statement = completed
+            .checked_sub(self.statements)
+            .and_then(|index| statements.get(index));
+        // Postgres parses the whole message before it runs any of it, so a syntax error precedes
+        // the first statement.
+        let Some(line) = at_position.or_else(|| failed_statement.map(|statement| statement.line))
+        else {
+            return MigrationError::Server { operation, server };
         };
-        let file = migration.file_name().to_owned();
-        MigrationError::Statement(Box::new(StatementError { file, line, server }))
+        MigrationError::Statement(Box::new(StatementError {
+            file: migration.file_name().to_owned(),
+            line: Some(line),
+            server,
+        }))
     }
 }
 
 /// The server's error and its position in the message. `None` if the error is not the server's, or
 /// ended the session.
-fn server_error(error: &sqlx::Error) -> Option<(ServerError, Option<usize>)> {
+fn server_error(error: &sqlx::Error, sql: &str) -> Option<(ServerError, Option<usize>)> {
     let error = error
         .as_database_error()?
         .try_downcast_ref::<PgDatabaseError>()?;
@@ -163,6 +286,6 @@ fn server_error(error: &sqlx::Error) -> Option<(ServerError, Option<usize>)> {
         // Positions in the body of a function are not positions in the file.
         _ => None,
     };
-    let server = ServerError::new(error);
+    let server = ServerError::new(error, Origin::Sql(sql));
     (!server.terminates_session()).then_some((server, position))
 }

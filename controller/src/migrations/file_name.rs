@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MigrationFileName {
-    /// The number before the first `_`; greater than zero.
+    /// The number before the first `_`; not negative.
     pub(super) version: i64,
     /// The rest, with each `_` replaced by a space, as stored in `_sqlx_migrations`.
     pub(super) description: String,
@@ -36,9 +36,6 @@ pub(super) fn parse(name: &str) -> Result<Option<MigrationFileName>, &'static st
     let version: i64 = version
         .parse()
         .map_err(|_| "the version must be at most 9223372036854775807")?;
-    if version == 0 {
-        return Err("the version must be at least 1");
-    }
     // This also keeps quotes and line breaks out of the SQL that records the migration.
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if description.is_empty() || !description.bytes().all(is_allowed) {
@@ -65,6 +62,7 @@ mod tests {
         for (name, version, description) in [
             ("0001_documents.sql", 1, "documents"),
             ("1_a.sql", 1, "a"),
+            ("0_init.sql", 0, "init"),
             (
                 "20260131120000_add_threads-2.sql",
                 20_260_131_120_000,
@@ -105,7 +103,6 @@ mod tests {
             ("-1_a.sql", "number"),
             ("+1_a.sql", "number"),
             ("1 _a.sql", "number"),
-            ("0_a.sql", "at least 1"),
             ("9223372036854775808_a.sql", "at most"),
             ("1_.sql", "description"),
             ("1_it's.sql", "description"),

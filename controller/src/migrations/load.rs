@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::encoding;
 use super::file_name;
 use super::limits::{MAX_MIGRATIONS, MAX_SQL_BYTES};
 use super::set::MigrationSet;
@@ -45,8 +46,40 @@ impl MigrationSet {
             {
                 return Err(MigrationSetError::TooLarge);
             }
-            let text = fs::read_to_string(&path).map_err(unreadable(&path))?;
-            files.push((name, text));
+            files.push((name, fs::read(&path).map_err(unreadable(&path))?));
+        }
+        Self::from_sources(vec![files])
+    }
+
+    /// Creates a set from several lists of files, such as the data of ConfigMaps. Each list has
+    /// only higher versions than the lists before it.
+    pub fn from_sources(sources: Vec<Vec<(String, Vec<u8>)>>) -> Result<Self, MigrationSetError> {
+        let mut files = Vec::new();
+        let mut last: Option<(i64, String)> = None;
+        for source in sources {
+            let mut highest = last.clone();
+            for (name, bytes) in source {
+                // An invalid name is reported when the set is created.
+                let Ok(version) = file_name::parse(&name).map(|name| name.map(|name| name.version))
+                else {
+                    files.push((name, String::new()));
+                    continue;
+                };
+                let Some(version) = version else { continue };
+                if let Some((_, first)) = last.as_ref().filter(|(last, _)| *last > version) {
+                    let (first, second) = (first.clone(), name);
+                    return Err(MigrationSetError::OutOfOrder { first, second });
+                }
+                if highest
+                    .as_ref()
+                    .is_none_or(|(highest, _)| *highest < version)
+                {
+                    highest = Some((version, name.clone()));
+                }
+                let text = encoding::decode(&name, bytes)?;
+                files.push((name, text));
+            }
+            last = highest;
         }
         Self::from_files(files)
     }
@@ -127,6 +160,30 @@ mod tests {
             .expect("linked");
         let set = MigrationSet::from_directory(folder.path()).expect("the set is valid");
         assert_eq!(set.target_version(), 1);
+    }
+
+    #[test]
+    fn sources_are_ordered_by_version() {
+        let source = |names: &[&str]| -> Vec<(String, Vec<u8>)> {
+            let file = |name: &&str| ((*name).to_owned(), b"select 1".to_vec());
+            names.iter().map(file).collect()
+        };
+        let set = MigrationSet::from_sources(vec![
+            source(&["2_b.sql", "1_a.sql", "README.md"]),
+            source(&["3_c.sql"]),
+        ])
+        .expect("the set is valid");
+        assert_eq!((set.target_version(), set.migrations().len()), (3, 3));
+        for (first, second, expected) in [
+            (["1_a.sql", "3_c.sql"], "2_b.sql", "3_c.sql"),
+            (["1_a.sql", "2_b.sql"], "2_c.sql", "same version"),
+            (["1_a.sql", "b.sql"], "3_c.sql", "b.sql"),
+        ] {
+            let error = MigrationSet::from_sources(vec![source(&first), source(&[second])])
+                .expect_err("the set is invalid")
+                .to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! reads the applied migrations again, and applies each missing file. An interruption at any point,
 //! by an error, a dropped future or a killed process, leaves only complete files, and the next call
 //! continues with the first missing one.
+//!
+//! Every file runs in a session in which no other file has run, so that no setting, temporary table
+//! or prepared statement of one file changes what the next one does. The first session holds the
+//! lock and runs no file but the last.
 
 use std::time::Duration;
 
@@ -11,11 +15,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::error::{MigrationError, MigrationFailure};
-use super::execute::execute;
+use super::execute::{execute_in_transaction, execute_without_transaction};
 use super::limits::MigrationLimits;
 use super::migration_state::{MigrationState, compare};
 use super::session::{DatabaseState, Session};
-use super::set::MigrationSet;
+use super::set::{Migration, MigrationSet};
 use super::target::DatabaseTarget;
 
 /// Between two attempts to take the lock; it doubles after each.
@@ -73,33 +77,52 @@ async fn run(
     limits: &MigrationLimits,
     progress: &mut MigrationProgress,
 ) -> Result<(), MigrationError> {
-    let mut session = Session::open(target, limits).await?;
-    let state = session.read_state().await?;
+    let mut control = Session::open(target, limits).await?;
+    if set.is_empty() {
+        // Connecting shows that the database can be used.
+        control.close().await;
+        return Ok(());
+    }
+    let state = control.set_up_and_read_state().await?;
     progress.version = state.current_version();
     if !pending(&state, set)?.is_empty() {
-        migrate_locked(&mut session, &state, set, progress).await?;
+        migrate_locked(target, &mut control, &state, set, progress).await?;
     }
-    session.close().await;
+    control.close().await;
     Ok(())
 }
 
 async fn migrate_locked(
-    session: &mut Session<'_>,
+    target: &DatabaseTarget,
+    control: &mut Session<'_>,
     last_read: &DatabaseState,
     set: &MigrationSet,
     progress: &mut MigrationProgress,
 ) -> Result<(), MigrationError> {
-    let (state, versions) = wait_for_lock(session, last_read, set).await?;
+    let (state, versions) = wait_for_lock(control, last_read, set).await?;
     progress.version = state.current_version();
     if versions.is_empty() {
         return Ok(());
     }
     if !state.has_table {
-        session.create_migrations_table().await?;
+        control.create_migrations_table().await?;
     }
-    for migration in versions.iter().filter_map(|version| set.get(*version)) {
+    for (index, version) in versions.iter().enumerate() {
+        if index > 0 {
+            // This also shows that the control session, and with it the lock, still exists.
+            let remaining = pending(&control.read_state().await?, set)?;
+            if remaining.first() != Some(version) {
+                return Err(MigrationError::InvalidMigrationsTable {
+                    problem: "its rows changed during the migration",
+                });
+            }
+        }
+        let Some(migration) = set.get(*version) else {
+            continue;
+        };
         let started = Instant::now();
-        execute(session, migration).await?;
+        let is_last = index + 1 == versions.len();
+        apply(target, control, migration, is_last).await?;
         progress.applied.push(migration.version());
         progress.version = progress.version.max(Some(migration.version()));
         info!(
@@ -109,6 +132,26 @@ async fn migrate_locked(
             "applied migration"
         );
     }
+    Ok(())
+}
+
+async fn apply(
+    target: &DatabaseTarget,
+    control: &mut Session<'_>,
+    migration: &Migration,
+    is_last: bool,
+) -> Result<(), MigrationError> {
+    if is_last && !migration.no_transaction() {
+        return execute_in_transaction(control, migration).await;
+    }
+    let mut session = Session::open(target, control.limits()).await?;
+    session.set_up().await?;
+    if migration.no_transaction() {
+        execute_without_transaction(control, &mut session, migration).await?;
+    } else {
+        execute_in_transaction(&mut session, migration).await?;
+    }
+    session.close().await;
     Ok(())
 }
 
@@ -148,7 +191,15 @@ fn pending(state: &DatabaseState, set: &MigrationSet) -> Result<Vec<i64>, Migrat
             version,
             target: set.target_version(),
         }),
-        MigrationState::Changed { version, file } => Err(MigrationError::Changed { version, file }),
+        MigrationState::Changed {
+            version,
+            file,
+            only_line_endings,
+        } => Err(MigrationError::Changed {
+            version,
+            file,
+            only_line_endings,
+        }),
         MigrationState::Missing { version } => Err(MigrationError::Missing { version }),
         MigrationState::Dirty { version, file } => Err(MigrationError::Dirty { version, file }),
     }

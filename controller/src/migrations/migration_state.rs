@@ -23,6 +23,8 @@ pub enum MigrationState {
         /// The lowest such version.
         version: i64,
         file: String,
+        /// Whether the file has the recorded checksum with other line endings.
+        only_line_endings: bool,
     },
     /// An applied migration is missing from the set.
     Missing {
@@ -70,6 +72,7 @@ pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationSta
         return MigrationState::Changed {
             version: row.version,
             file: file(migration),
+            only_line_endings: migration.equals_except_line_endings(&row.checksum),
         };
     }
     if let Some((row, migration)) =
@@ -175,6 +178,7 @@ mod tests {
                 MigrationState::Changed {
                     version: 1,
                     file: of_file(1),
+                    only_line_endings: false,
                 },
             ),
             (
@@ -198,6 +202,28 @@ mod tests {
             ),
         ] {
             assert_eq!(compare(&applied, &set()), expected, "{applied:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_in_line_endings_only_is_recognised() {
+        let file = |sql: &str| MigrationSet::from_files([("1_a.sql", sql)]).expect("a set");
+        let (lf, crlf) = ("select 1;\n\nselect 2\n", "select 1;\r\n\r\nselect 2\r\n");
+        for (recorded, current, expected) in [
+            (lf, crlf, true),
+            (crlf, lf, true),
+            (lf, "select 1;\nselect 2\n", false),
+        ] {
+            let applied = AppliedMigration {
+                version: 1,
+                success: true,
+                checksum: file(recorded).migrations()[0].checksum().to_vec(),
+            };
+            let state = compare(&[applied], &file(current));
+            assert!(
+                matches!(state, MigrationState::Changed { only_line_endings, .. } if only_line_endings == expected),
+                "{recorded:?} {current:?}: {state:?}"
+            );
         }
     }
 

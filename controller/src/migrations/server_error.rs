@@ -1,41 +1,53 @@
-//! An error that Postgres returned, without the values from a tenant's rows that Postgres may quote
-//! in it.
+//! An error that Postgres returned, without values from a tenant's rows.
+//!
+//! Messages, details and hints can contain such values: in errors of the classes 22 and 23, but
+//! also in others, such as `syntax error in tsquery: "..."` of a cast, and in whatever a function
+//! or a trigger of the tenant raises. They end up in statuses, events and logs. Therefore a text is
+//! kept only if it cannot contain a value ([`Origin`] and [`may_quote`] decide that); otherwise the
+//! error has only its code and the name of that code.
 
 use std::fmt;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use super::sqlstate::condition_name;
 
 /// An error of the Postgres server. It contains no values from a tenant's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerError {
     /// The SQLSTATE.
     pub code: String,
-    pub message: String,
-    pub detail: Option<String>,
+    /// The server's message, if it cannot contain values of rows.
+    pub message: Option<String>,
+    /// The server's hint, if it cannot contain values of rows.
     pub hint: Option<String>,
 }
 
-/// SQLSTATE class "data exception": the message may quote a value.
-const DATA_EXCEPTION: &str = "22";
-/// SQLSTATE class "integrity constraint violation": the detail contains values of the row.
-const CONSTRAINT_VIOLATION: &str = "23";
-/// Longer messages, details and hints are truncated.
-const MAX_TEXT_CHARS: usize = 1_000;
+/// What the server was doing, which decides what its message can contain.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// Opening a connection: no SQL has run.
+    Connecting,
+    /// Running this SQL.
+    Sql(&'a str),
+}
+
+/// Longer messages and hints are truncated, in characters.
+const MAX_TEXT_CHARS: usize = 300;
 
 impl ServerError {
-    pub(super) fn new(error: &PgDatabaseError) -> Self {
-        let text = |text: &str| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
-        let code = error.code().to_owned();
-        let has_values = code.starts_with(DATA_EXCEPTION) || code.starts_with(CONSTRAINT_VIOLATION);
+    pub(super) fn new(error: &PgDatabaseError, origin: Origin<'_>) -> Self {
+        let has_position = matches!(error.position(), Some(PgErrorPosition::Original(_)));
+        let facts = Facts {
+            code: error.code(),
+            has_position,
+            has_context: error.r#where().is_some_and(|context| !context.is_empty()),
+        };
+        let text = |text: &str| may_quote(facts, text, origin).then(|| sanitize(text));
         Self {
-            message: if code.starts_with(DATA_EXCEPTION) {
-                text(without_value(error.message()))
-            } else {
-                text(error.message())
-            },
-            detail: error.detail().filter(|_| !has_values).map(text),
-            hint: error.hint().map(text),
-            code,
+            code: sanitize(error.code()),
+            message: text(error.message()),
+            hint: error.hint().and_then(text),
         }
     }
 
@@ -67,8 +79,15 @@ impl ServerError {
         self.message_contains("not allowed to connect")
     }
 
+    /// Whether the statement ran into a time limit of the migrator.
+    pub(super) fn is_timeout(&self) -> bool {
+        self.has_code(&["57014", "55P03"])
+    }
+
     fn message_contains(&self, text: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(text)
+        self.message
+            .as_ref()
+            .is_some_and(|message| message.to_ascii_lowercase().contains(text))
     }
 
     /// Whether the statement may succeed when it is retried.
@@ -88,11 +107,20 @@ impl ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)?;
-        for (label, text) in [("Detail", &self.detail), ("Hint", &self.hint)] {
-            if let Some(text) = text {
-                write!(f, ". {label}: {}", text.trim_end_matches('.'))?;
-            }
+        let Self {
+            code,
+            message,
+            hint,
+        } = self;
+        write!(f, "{} ({code})", condition_name(code))?;
+        match message {
+            Some(message) => write!(f, "; the database says: {message}")?,
+            None => f.write_str(
+                "; the database's message is not shown because it can contain values of rows",
+            )?,
+        }
+        if let Some(hint) = hint {
+            write!(f, ". Hint: {}", hint.trim_end_matches('.'))?;
         }
         Ok(())
     }
@@ -100,28 +128,196 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Cuts the message off where it quotes a value, as in `invalid input syntax for type integer:
-/// "x"`.
-fn without_value(message: &str) -> &str {
-    let end = message.find(": \"").or_else(|| message.find('"'));
-    end.map_or(message, |end| message[..end].trim_end())
+#[derive(Debug, Clone, Copy)]
+struct Facts<'a> {
+    code: &'a str,
+    /// Whether the error has a position in the SQL that was sent: the server found it before it ran
+    /// the statement.
+    has_position: bool,
+    /// Whether a function, a trigger or another statement caused it.
+    has_context: bool,
+}
+
+/// Whether a text of an error contains no value of a row.
+fn may_quote(facts: Facts<'_>, text: &str, origin: Origin<'_>) -> bool {
+    let Facts {
+        code,
+        has_position,
+        has_context,
+    } = facts;
+    let is = |codes: &[&str]| codes.iter().any(|prefix| code.starts_with(prefix));
+    let sql = match origin {
+        // A login trigger has a context.
+        Origin::Connecting => return !has_context,
+        Origin::Sql(sql) => sql,
+    };
+    // A string of the file is no secret, such as the message of its own RAISE.
+    if sql.contains(&format!("'{text}'")) {
+        return true;
+    }
+    if is(&["22", "P0", "XX"]) {
+        return false;
+    }
+    if has_position {
+        return !is(&["23"]);
+    }
+    if has_context {
+        return false;
+    }
+    if is(NAMES_ONLY) {
+        return true;
+    }
+    // A value that is cast to `regclass` and the like is reported as a missing object.
+    is(MISSING_OBJECT) && quoted_parts(text).all(|name| sql.contains(name))
+}
+
+/// Codes and classes whose messages consist of fixed text, numbers and names of objects, unless a
+/// function raises them. The values of violated constraints are in the detail, which is never shown.
+const NAMES_ONLY: &[&str] = &[
+    "08", "0A", "23", "25", "28", "2B", "2D", "3D", "40", "42501", "42701", "42710", "42723",
+    "42804", "42809", "42830", "42939", "42P06", "42P07", "42P16", "42P17", "53", "54", "55", "57",
+    "58",
+];
+const MISSING_OBJECT: &[&str] = &["3F", "42703", "42704", "42883", "42P01", "42P02"];
+
+/// The parts of a message in double quotes.
+fn quoted_parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split('"').skip(1).step_by(2)
+}
+
+/// Makes a text safe to show: one line, without control characters and invisible characters that
+/// change how text is displayed, and not too long.
+pub(super) fn sanitize(text: &str) -> String {
+    let is_invisible = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let mut shown: String = text
+        .chars()
+        .map(|c| match c {
+            _ if c.is_control() || is_invisible(c) => ' ',
+            _ => c,
+        })
+        .take(MAX_TEXT_CHARS)
+        .collect();
+    if text.chars().nth(MAX_TEXT_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SQL: &str =
+        "ALTER TABLE person ALTER mail TYPE regclass USING mail::regclass; DROP TABLE nowhere;
+         DO $$ BEGIN RAISE 'must be empty'; END $$";
+
+    fn quoted(code: &str, has_position: bool, has_context: bool, text: &str) -> bool {
+        let facts = Facts {
+            code,
+            has_position,
+            has_context,
+        };
+        may_quote(facts, text, Origin::Sql(SQL))
+    }
+
     #[test]
-    fn quoted_values_are_removed_from_messages() {
-        for (message, expected) in [
+    fn a_text_that_can_contain_a_value_of_a_row_is_not_shown() {
+        for (code, has_position, has_context, text) in [
             (
-                "invalid input syntax for type integer: \"4711 secret\"",
-                "invalid input syntax for type integer",
+                "22P02",
+                false,
+                false,
+                "invalid input syntax for type integer: \"a@b.c\"",
             ),
-            ("value \"4711\" is out of range for type integer", "value"),
-            ("division by zero", "division by zero"),
+            (
+                "22P02",
+                true,
+                false,
+                "invalid input syntax for type integer: \"a@b.c\"",
+            ),
+            (
+                "42601",
+                false,
+                false,
+                "syntax error in tsquery: \"a@b.c &\"",
+            ),
+            ("42P01", false, false, "relation \"a@b.c\" does not exist"),
+            ("42704", false, false, "role \"a@b.c\" does not exist"),
+            ("42883", false, false, "function \"a@b.c\" does not exist"),
+            ("P0001", false, true, "no a@b.c"),
+            ("42P07", false, true, "relation \"a@b.c\" already exists"),
+            ("23505", false, true, "a@b.c"),
+            ("23505", true, false, "a@b.c"),
+            ("XX000", false, false, "unexpected a@b.c"),
+            ("ZZ999", false, false, "a@b.c"),
         ] {
-            assert_eq!(without_value(message), expected);
+            assert!(
+                !quoted(code, has_position, has_context, text),
+                "{code} {text}"
+            );
         }
+    }
+
+    #[test]
+    fn a_text_that_contains_no_value_is_shown() {
+        for (code, has_position, has_context, text) in [
+            ("42703", true, false, "column \"titel\" does not exist"),
+            ("42601", true, false, "syntax error at or near \"CREAT\""),
+            ("42P07", false, false, "relation \"a\" already exists"),
+            ("42P01", false, false, "table \"nowhere\" does not exist"),
+            (
+                "23505",
+                false,
+                false,
+                "could not create unique index \"people_mail\"",
+            ),
+            (
+                "57014",
+                false,
+                false,
+                "canceling statement due to statement timeout",
+            ),
+            ("P0001", false, true, "must be empty"),
+        ] {
+            assert!(
+                quoted(code, has_position, has_context, text),
+                "{code} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_login_trigger_cannot_speak_for_the_server() {
+        let facts = |has_context| Facts {
+            code: "P0001",
+            has_position: false,
+            has_context,
+        };
+        assert!(may_quote(
+            facts(false),
+            "quota exceeded",
+            Origin::Connecting
+        ));
+        assert!(!may_quote(
+            facts(true),
+            "quota exceeded",
+            Origin::Connecting
+        ));
+    }
+
+    #[test]
+    fn shown_text_is_one_short_line() {
+        assert_eq!(sanitize("a\nb\u{1b}[31m\u{202e}c"), "a b [31m c");
+        assert_eq!(sanitize(&"ü".repeat(400)).chars().count(), 301);
+    }
+
+    #[test]
+    fn an_error_without_its_message_has_a_name() {
+        let error = ServerError {
+            code: "22012".to_owned(),
+            message: None,
+            hint: None,
+        };
+        assert!(error.to_string().starts_with("division by zero (22012)"));
     }
 }

@@ -4,6 +4,7 @@
 //! Each query is one message and one round trip. After an error the caller must drop the session;
 //! the server then releases the lock together with the connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -15,31 +16,17 @@ use tokio::time::timeout;
 use super::applied::{self, AppliedMigration};
 use super::connect;
 use super::error::{DatabaseConnectError, MigrationError};
-use super::limits::MigrationLimits;
-use super::server_error::ServerError;
+use super::limits::{MAX_MIGRATIONS, MigrationLimits};
+use super::response_filter::WireState;
+use super::server_error::{Origin, ServerError};
+use super::session_sql::{self, MIGRATIONS_TABLE};
 use super::target::DatabaseTarget;
 
-/// sqlx's table, in the schema that [`preamble`] selects.
-pub(super) const MIGRATIONS_TABLE: &str = "public._sqlx_migrations";
 /// For the message that ends the session. Without it the server releases everything a little later.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Number of statements in [`preamble`].
-pub(super) const PREAMBLE_STATEMENTS: usize = 8;
-
-/// Reads the applied migrations in one round trip, whether or not the table exists. A query that
-/// names a missing table would fail, so a `DO` block checks first and returns its result in a
-/// session setting.
-const READ_STATE: &str = "\
-DO $state$ BEGIN
-    IF to_regclass('public._sqlx_migrations') IS NULL THEN
-        PERFORM set_config('tenant_controller.applied', 'none', false);
-    ELSE
-        PERFORM set_config('tenant_controller.applied', 'rows ' || coalesce((
-            SELECT string_agg(version || ':' || success::int || ':' || encode(checksum, 'hex'), ',' ORDER BY version)
-            FROM public._sqlx_migrations), ''), false);
-    END IF;
-END $state$;
-SELECT current_database()::text, current_setting('tenant_controller.applied')";
+/// A longer state is parsed on a blocking thread, in bytes.
+const MAX_INLINE_PARSE_BYTES: usize = 16 * 1024;
+const READING_VERSION: &str = "reading the schema version";
 
 pub(super) struct DatabaseState {
     /// The name as the server reports it, which may differ from the requested one behind a proxy.
@@ -60,6 +47,7 @@ impl DatabaseState {
 
 pub(super) struct Session<'a> {
     connection: PgConnection,
+    wire: Arc<WireState>,
     limits: &'a MigrationLimits,
 }
 
@@ -68,21 +56,44 @@ impl<'a> Session<'a> {
         target: &DatabaseTarget,
         limits: &'a MigrationLimits,
     ) -> Result<Self, MigrationError> {
-        let connection = connect::connect(target, limits).await?;
-        Ok(Self { connection, limits })
+        let connected = connect::connect(target, limits).await?;
+        Ok(Self {
+            connection: connected.connection,
+            wire: connected.wire,
+            limits,
+        })
     }
 
     pub(super) fn limits(&self) -> &'a MigrationLimits {
         self.limits
     }
 
-    /// Sets the session up and reads which migrations are applied.
+    /// Whether the last message left a transaction open.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.wire.in_transaction()
+    }
+
+    /// Sets a new session up.
+    pub(super) async fn set_up(&mut self) -> Result<(), MigrationError> {
+        let text = session_sql::set_up(self.limits);
+        self.query(text, "setting up the session").await.map(drop)
+    }
+
+    /// Sets a new session up and reads which migrations are applied.
+    pub(super) async fn set_up_and_read_state(&mut self) -> Result<DatabaseState, MigrationError> {
+        let set_up = session_sql::set_up(self.limits);
+        let text = format!("{set_up}{}", session_sql::read_state());
+        self.state_from(text).await
+    }
+
+    /// Reads again which migrations are applied.
     pub(super) async fn read_state(&mut self) -> Result<DatabaseState, MigrationError> {
-        let text = format!("{}{READ_STATE}", preamble(self.limits));
-        let rows = self.query(text, "reading the schema version").await?;
-        rows.last()
-            .and_then(parse_state)
-            .ok_or(MigrationError::InvalidMigrationsTable)
+        self.state_from(session_sql::read_state()).await
+    }
+
+    async fn state_from(&mut self, text: String) -> Result<DatabaseState, MigrationError> {
+        let rows = self.query(text, READING_VERSION).await?;
+        parse_state(rows.last()).await
     }
 
     /// Tries to take sqlx's advisory lock, and reads the applied migrations again. While this
@@ -96,20 +107,20 @@ impl<'a> Session<'a> {
         last_read: &DatabaseState,
     ) -> Result<(bool, DatabaseState), MigrationError> {
         let text = format!(
-            "SELECT pg_try_advisory_lock({}); {READ_STATE}",
-            lock_id(&last_read.database)
+            "SELECT pg_try_advisory_lock({}); {}",
+            session_sql::lock_id(&last_read.database),
+            session_sql::read_state(),
         );
         let rows = self.query(text, "acquiring the migration lock").await?;
         let locked = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
-        let state = rows.last().and_then(parse_state);
-        locked
-            .zip(state)
-            .ok_or(MigrationError::InvalidMigrationsTable)
+        let state = parse_state(rows.last()).await?;
+        Ok((locked.unwrap_or_default(), state))
     }
 
     /// Creates sqlx's table, with sqlx's own statement.
     pub(super) async fn create_migrations_table(&mut self) -> Result<(), MigrationError> {
         const OPERATION: &str = "creating the table _sqlx_migrations";
+        self.wire.start_request(false);
         let limit = self.limits.query_timeout;
         match timeout(
             limit,
@@ -119,11 +130,11 @@ impl<'a> Session<'a> {
         {
             Ok(Ok(())) => Ok(()),
             Ok(Err(sqlx::migrate::MigrateError::Execute(error))) => {
-                Err(classify_error(error, OPERATION))
+                Err(self.classify_error(error, OPERATION, ""))
             }
             Ok(Err(other)) => Err(MigrationError::Interrupted {
                 operation: OPERATION.to_owned(),
-                source: DatabaseConnectError::Protocol(other.to_string()),
+                source: DatabaseConnectError::protocol(&other),
             }),
             Err(_) => Err(MigrationError::TimedOut {
                 operation: OPERATION.to_owned(),
@@ -132,20 +143,30 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs one of the controller's own queries and returns its rows.
+    /// Runs one of the controller's own queries, with its own time limit, and returns its rows.
     pub(super) async fn query(
         &mut self,
         text: String,
         operation: &str,
     ) -> Result<Vec<PgRow>, MigrationError> {
         let limit = self.limits.query_timeout;
+        self.query_within(limit, text, operation).await
+    }
+
+    pub(super) async fn query_within(
+        &mut self,
+        limit: Duration,
+        text: String,
+        operation: &str,
+    ) -> Result<Vec<PgRow>, MigrationError> {
+        self.wire.start_request(false);
         match timeout(
             limit,
-            sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.connection),
+            sqlx::raw_sql(AssertSqlSafe(text.as_str())).fetch_all(&mut self.connection),
         )
         .await
         {
-            Ok(result) => result.map_err(|error| classify_error(error, operation)),
+            Ok(result) => result.map_err(|error| self.classify_error(error, operation, &text)),
             Err(_) => Err(MigrationError::TimedOut {
                 operation: operation.to_owned(),
                 limit,
@@ -153,9 +174,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs the statements of one message. The error contains the number of statements that
-    /// succeeded.
+    /// Runs the statements of one message, without their rows. The error contains the number of
+    /// statements that succeeded.
     pub(super) async fn execute(&mut self, text: String) -> Result<(), (usize, sqlx::Error)> {
+        self.wire.start_request(true);
         let mut completed = 0;
         let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.connection);
         loop {
@@ -173,87 +195,72 @@ impl<'a> Session<'a> {
         // An error can be ignored: the server also releases the lock when the connection breaks.
         let _ = timeout(CLOSE_TIMEOUT, self.connection.close()).await;
     }
+
+    /// Classifies an error on the open connection. `sql` is what the server was running.
+    pub(super) fn classify_error(
+        &self,
+        error: sqlx::Error,
+        operation: &str,
+        sql: &str,
+    ) -> MigrationError {
+        let operation = operation.to_owned();
+        if let Some(violation) = self.wire.violation() {
+            let violation = violation.to_string();
+            return MigrationError::UnexpectedResponse {
+                operation,
+                violation,
+            };
+        }
+        let source = match error {
+            sqlx::Error::Database(error) => match error
+                .try_downcast_ref::<PgDatabaseError>()
+                .map(|error| ServerError::new(error, Origin::Sql(sql)))
+            {
+                Some(server) if server.terminates_session() => DatabaseConnectError::Server(server),
+                Some(server) => return MigrationError::Server { operation, server },
+                None => DatabaseConnectError::protocol(&error),
+            },
+            sqlx::Error::Io(error) => DatabaseConnectError::Io(error),
+            other => DatabaseConnectError::protocol(&other),
+        };
+        MigrationError::Interrupted { operation, source }
+    }
 }
 
-/// Resets the session at the start of every message, so that no migration depends on settings of an
-/// earlier one: a run that is repeated after an interruption has the same settings as the first.
-pub(super) fn preamble(limits: &MigrationLimits) -> String {
-    format!(
-        "RESET ALL; RESET ROLE; \
-         SET search_path = public; \
-         SET default_transaction_isolation = 'read committed'; \
-         SET client_min_messages = warning; \
-         SET lock_timeout = {}; \
-         SET statement_timeout = {}; \
-         SET client_connection_check_interval = '1s'; ",
-        limits.table_lock_timeout.as_millis(),
-        limits.statement_timeout.as_millis(),
-    )
-}
-
-/// Classifies an error on an open connection that no statement of a migration caused.
-pub(super) fn classify_error(error: sqlx::Error, operation: &str) -> MigrationError {
-    let operation = operation.to_owned();
-    let source = match error {
-        sqlx::Error::Database(error) => match error
-            .try_downcast_ref::<PgDatabaseError>()
-            .map(ServerError::new)
-        {
-            Some(server) if server.terminates_session() => DatabaseConnectError::Server(server),
-            Some(server) => return MigrationError::Server { operation, server },
-            None => DatabaseConnectError::Protocol(error.to_string()),
-        },
-        sqlx::Error::Io(error) => DatabaseConnectError::Io(error),
-        other => DatabaseConnectError::Protocol(other.to_string()),
-    };
-    MigrationError::Interrupted { operation, source }
-}
-
-fn parse_state(row: &PgRow) -> Option<DatabaseState> {
-    let database = row.try_get::<String, _>(0).ok()?;
-    let applied = row.try_get::<String, _>(1).ok()?;
-    let rows = match applied.strip_prefix("rows ") {
-        Some(rows) => Some(applied::parse(rows)?),
-        None if applied == "none" => None,
-        None => return None,
-    };
-    Some(DatabaseState {
-        database,
-        has_table: rows.is_some(),
-        applied: rows.unwrap_or_default(),
-    })
-}
-
-/// The key of the advisory lock that sqlx takes to migrate a database of this name.
-fn lock_id(database: &str) -> i64 {
-    0x3d32_ad9e * i64::from(crc32(database.as_bytes()))
-}
-
-/// CRC-32 of IEEE 802.3.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            let low_bit = crc & 1;
-            (crc >> 1) ^ (0xedb8_8320 * low_bit)
+/// Parses the result of [`session_sql::read_state`].
+async fn parse_state(row: Option<&PgRow>) -> Result<DatabaseState, MigrationError> {
+    let invalid = |problem| MigrationError::InvalidMigrationsTable { problem };
+    let (database, state) = row
+        .and_then(|row| {
+            let database = row.try_get::<String, _>(0).ok()?;
+            Some((database, row.try_get::<String, _>(1).ok()?))
         })
+        .ok_or_else(|| invalid(session_sql::OTHER_FORMAT))?;
+    if let Some(problem) = state.strip_prefix("invalid ") {
+        return Err(invalid(session_sql::problem(problem)));
+    }
+    let Some(rows) = state.strip_prefix("rows ") else {
+        return Ok(DatabaseState {
+            database,
+            applied: Vec::new(),
+            has_table: false,
+        });
+    };
+    let applied = if rows.len() > MAX_INLINE_PARSE_BYTES {
+        let rows = rows.to_owned();
+        tokio::task::spawn_blocking(move || applied::parse(&rows))
+            .await
+            .unwrap_or_default()
+    } else {
+        applied::parse(rows)
+    };
+    let applied = applied.ok_or_else(|| invalid(session_sql::INVALID_ROW))?;
+    if applied.len() > MAX_MIGRATIONS {
+        return Err(invalid(session_sql::TOO_MANY_ROWS));
+    }
+    Ok(DatabaseState {
+        database,
+        applied,
+        has_table: true,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::migrations::statements;
-
-    #[test]
-    fn crc32_matches_the_check_value_of_ieee_802_3() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        assert_eq!(crc32(b""), 0);
-    }
-
-    #[test]
-    fn the_preamble_has_the_declared_number_of_statements() {
-        let statements = statements::split(&preamble(&MigrationLimits::default()))
-            .expect("the preamble is valid SQL");
-        assert_eq!(statements.len(), PREAMBLE_STATEMENTS);
-    }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha384};
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
@@ -26,7 +26,7 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// The number at the start of the file name; greater than zero and unique in the set.
+    /// The number at the start of the file name; not negative, and unique in the set.
     pub fn version(&self) -> i64 {
         self.inner.version
     }
@@ -48,6 +48,15 @@ impl Migration {
     /// SHA-384 of the SQL, as in `_sqlx_migrations`.
     pub fn checksum(&self) -> &[u8] {
         &self.inner.checksum
+    }
+
+    /// Whether the SQL has this checksum with LF or CRLF as its line endings.
+    pub(super) fn equals_except_line_endings(&self, checksum: &[u8]) -> bool {
+        let lf = self.sql().replace("\r\n", "\n");
+        let crlf = lf.replace('\n', "\r\n");
+        [lf, crlf]
+            .iter()
+            .any(|sql| Sha384::digest(sql)[..] == *checksum)
     }
 
     /// Whether the migration must not run in a transaction. It then consists of one statement,
@@ -131,7 +140,7 @@ fn parse_statements(
     }
 }
 
-/// The migrations in order; never empty. Cloning is cheap.
+/// The migrations in order. Cloning is cheap.
 #[derive(Clone)]
 pub struct MigrationSet(Arc<SetInner>);
 
@@ -187,6 +196,20 @@ impl MigrationSet {
         })))
     }
 
+    /// A set without migrations: the controller does not manage the schema.
+    pub fn unmanaged() -> Self {
+        Self(Arc::new(SetInner {
+            migrations: Vec::new(),
+            digests: Vec::new(),
+            target_version: 0,
+        }))
+    }
+
+    /// Whether the controller does not manage the schema.
+    pub fn is_empty(&self) -> bool {
+        self.0.migrations.is_empty()
+    }
+
     /// All migrations, in the order in which they run.
     pub fn migrations(&self) -> &[Migration] {
         &self.0.migrations
@@ -200,7 +223,7 @@ impl MigrationSet {
         index.ok().and_then(|index| self.0.migrations.get(index))
     }
 
-    /// The highest version.
+    /// The highest version; 0 for an empty set.
     pub fn target_version(&self) -> i64 {
         self.0.target_version
     }

@@ -39,6 +39,18 @@ pub enum MigrationSetError {
         "the migrations exceed the limit of {MAX_MIGRATIONS} files or of {MAX_SQL_BYTES} bytes in total"
     )]
     TooLarge,
+    #[error(
+        "{file} is not encoded in UTF-8 but in {encoding}: save it as UTF-8 without a byte order mark"
+    )]
+    NotUtf8 {
+        file: String,
+        /// What the encoding seems to be.
+        encoding: &'static str,
+    },
+    #[error(
+        "{first} of an earlier source comes after {second} of a later one: list the sources in the order of their versions"
+    )]
+    OutOfOrder { first: String, second: String },
     /// The directory, or a file in it.
     #[error("failed to read {path}")]
     Unreadable { path: PathBuf, source: io::Error },

@@ -1,5 +1,5 @@
-//! TLS for a connection to Postgres: sqlx connects without TLS to a local port, and a task forwards
-//! the bytes over TLS.
+//! The way to a server: sqlx connects without TLS to a local port, and a task forwards the bytes,
+//! over TLS unless it is disabled, through the [`response_filter`].
 //!
 //! sqlx supports TLS, with three disadvantages. It reads the platform's root certificates for every
 //! connection. It does not disable Nagle's algorithm, so that the end of the handshake waits about
@@ -18,11 +18,13 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use super::response_filter::{self, WireState};
 
 /// Postgres' `SSLRequest` message: its length, then the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -75,36 +77,54 @@ fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConf
     Ok(Arc::new(config))
 }
 
-/// Connects to the server over TLS. Returns the local address that forwards to it, for one
-/// connection.
+/// An open connection to a server, which one client can use through a local port.
+pub(super) struct Tunnel {
+    pub(super) address: SocketAddr,
+    pub(super) state: Arc<WireState>,
+}
+
+/// Connects to the server, over TLS if `tls_config` is given.
 pub(super) async fn open(
     host: &str,
     port: u16,
-    tls_config: Arc<ClientConfig>,
-) -> Result<SocketAddr, TunnelError> {
-    let server = connect(host, port, tls_config).await?;
+    tls_config: Option<Arc<ClientConfig>>,
+) -> Result<Tunnel, TunnelError> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    match tls_config {
+        Some(tls_config) => listen(start_tls(stream, host, tls_config).await?).await,
+        None => listen(stream).await,
+    }
+}
+
+async fn listen(
+    server: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Tunnel, TunnelError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
+    let state = Arc::new(WireState::default());
+    let tunnel = Tunnel {
+        address,
+        state: Arc::clone(&state),
+    };
     tokio::spawn(async move {
         // If the client does not connect in time, it has reported an error of its own.
         let Ok(Ok((client, _))) = timeout(ACCEPT_TIMEOUT, listener.accept()).await else {
             return;
         };
         drop(listener);
-        forward(client, server).await;
+        forward(client, server, &state).await;
     });
-    Ok(address)
+    Ok(tunnel)
 }
 
-async fn connect(
+async fn start_tls(
+    mut stream: TcpStream,
     host: &str,
-    port: u16,
     tls_config: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, TunnelError> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TunnelError::Untrusted(error.to_string()))?;
-    let mut stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
     stream.write_all(&SSL_REQUEST).await?;
     match stream.read_u8().await? {
         b'S' => {}
@@ -141,14 +161,18 @@ fn handshake_error(error: io::Error) -> TunnelError {
 
 /// Forwards bytes in both directions until either end closes, then closes both, so that the server
 /// cancels a query whose client has gone.
-async fn forward(mut client: TcpStream, server: TlsStream<TcpStream>) {
+async fn forward(
+    mut client: TcpStream,
+    server: impl AsyncRead + AsyncWrite + Unpin,
+    state: &WireState,
+) {
     let _ = client.set_nodelay(true);
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = split(server);
     // The user of the connection sees the error.
     tokio::select! {
         _ = copy(&mut from_client, &mut to_server) => {}
-        _ = copy(&mut from_server, &mut to_client) => {}
+        _ = response_filter::forward_responses(&mut from_server, &mut to_client, state) => {}
     }
     let _ = timeout(SHUTDOWN_TIMEOUT, to_server.shutdown()).await;
 }

@@ -129,7 +129,7 @@ pub fn progress(step: &Step) -> Option<Issue> {
         Step::Migrate(_) => (
             Component::Schema,
             Reason::Migrating,
-            "applying migrations to the database",
+            "opening the database to apply migrations",
         ),
         Step::DeleteProject(_) => (Component::Project, Reason::Deleting, "deleting the project"),
         _ => return None,

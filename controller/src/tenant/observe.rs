@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crds::{Reason, Tenant, TenantClass, annotations, finalizers};
+use crds::{Reason, Tenant, TenantClass, finalizers};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
@@ -11,6 +11,7 @@ use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::identity::{TenantUid, project_name};
 use crate::issue::{Component, Issue};
+use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::desired::{deletion_protected, secret_name};
 use crate::tenant::intent::class_not_found;
 use crate::tenant::observed::{ObservedState, SchemaTarget};
@@ -58,6 +59,7 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         (Some(adopt), None) => other_claimant(ctx, adopt.project.as_str(), tenant),
         _ => None,
     };
+    let noted = TenantAnnotations::read(tenant.annotations());
     ObservedState {
         now: ctx.clock.now(),
         status: rec.status.clone(),
@@ -75,15 +77,9 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         deletion_held: rec
             .deletion_request()
             .and_then(|request| ctx.deletion_holds.held(&tenant.spec.class_name, request)),
-        orphan: tenant
-            .annotations()
-            .get(annotations::ORPHAN)
-            .is_some_and(|value| value == "true"),
-        delete_duplicate: tenant
-            .annotations()
-            .get(annotations::DELETE_DUPLICATE)
-            .and_then(|id| id.parse().ok()),
-        reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
+        orphan: noted.orphan,
+        delete_duplicate: noted.delete_duplicate,
+        reconcile_at: noted.reconcile_at,
         account: observed_account(rec),
         project_name: project_name(label, &ctx.installation, rec.uid),
         listing,

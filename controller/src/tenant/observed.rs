@@ -1,7 +1,7 @@
 //! The observed state of a Tenant: plain values that [`observe`](super::observe) gathers and the
 //! plan depends on.
 
-use crds::TenantStatus;
+use crds::{SchemaStatus, TenantStatus};
 use jiff::Timestamp;
 use neon_client::ids::{EndpointId, ProjectId};
 
@@ -72,6 +72,24 @@ pub struct ObservedCompute {
 pub struct SchemaTarget {
     /// Version of the last migration.
     pub version: i64,
-    /// Digest of all migrations.
+    /// Digest of all migrations; empty if the class applies no migrations.
     pub digest: String,
+}
+
+impl SchemaTarget {
+    /// Whether the class applies migrations.
+    pub fn is_managed(&self) -> bool {
+        !self.digest.is_empty()
+    }
+
+    /// Whether the recorded schema is that of this project and at the target. Without migrations,
+    /// it suffices that the database was reached.
+    pub fn is_reached(&self, schema: Option<&SchemaStatus>, project: &str) -> bool {
+        schema.is_some_and(|schema| {
+            let is_current = !self.is_managed()
+                || schema.version == Some(self.version)
+                    && schema.checksum.as_deref() == Some(self.digest.as_str());
+            is_current && schema.project_id.as_deref() == Some(project)
+        })
+    }
 }

@@ -432,11 +432,7 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
         Err(issue) => return Some(wait_or_stall(issue)),
         Ok(target) => target,
     };
-    let current = status.schema.as_ref().is_some_and(|schema| {
-        schema.project_id.as_deref() == Some(project.id.as_str())
-            && schema.version == Some(target.version)
-            && schema.checksum.as_deref() == Some(target.digest.as_str())
-    });
+    let current = target.is_reached(status.schema.as_ref(), &project.id);
     let requested =
         observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
     (!current || requested).then_some(Step::Migrate(id))

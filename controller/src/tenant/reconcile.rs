@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
@@ -17,6 +18,7 @@ use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
 use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
+use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::apply::{apply, calls_neon, progress, step_name};
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::observed::ObservedState;
@@ -95,6 +97,7 @@ async fn run(rec: &mut Reconciliation<'_>) -> Completion {
     if rec.deleting() && !observe(rec).has_finalizer {
         return released(rec);
     }
+    report_annotations(rec);
     for _ in 0..MAX_STEPS_PER_RECONCILE {
         if rec.ctx.stopping.is_cancelled() {
             return stopped();
@@ -132,6 +135,15 @@ fn stopped() -> Completion {
     }
 }
 
+/// Warns about annotations that have no effect because of their value or their name.
+fn report_annotations(rec: &Reconciliation<'_>) {
+    for problem in TenantAnnotations::read(rec.tenant.annotations()).problems {
+        rec.ctx
+            .events
+            .warning(rec.reference(), Reason::InvalidAnnotation, &problem);
+    }
+}
+
 fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
     Completion {
@@ -151,8 +163,11 @@ async fn execute_step(
     }
     // A Tenant that was ready reports a long step at its start. The status of any other already
     // says that work is in progress, unless it has none yet: the first listing can take long.
+    // Opening a database is always reported: if that ended the process, the status shows which
+    // database did.
     let reports = match step {
         Step::List { .. } => rec.status.phase.is_none(),
+        Step::Migrate(_) => true,
         _ => is_true(&rec.status.conditions, ConditionType::Ready),
     };
     if let Some(issue) = progress(step).filter(|_| reports) {
@@ -348,6 +363,10 @@ async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completio
         Retry::Conflict | Retry::NotLeader => (CONFLICT_RETRY, ReconcileOutcome::Failed),
         Retry::OnChange => (
             rec.ctx.config.reconcile.stalled_retry_interval,
+            ReconcileOutcome::Stalled,
+        ),
+        Retry::OnChangeOrAfter(delay) => (
+            delay.max(rec.ctx.config.reconcile.stalled_retry_interval),
             ReconcileOutcome::Stalled,
         ),
     };

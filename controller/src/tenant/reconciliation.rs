@@ -26,7 +26,9 @@ use crate::migrations::MigrationSet;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{ObservedCompute, ObservedState};
-use crate::tenant::status::{StatusInput, StatusOutcome, build_status, is_available};
+use crate::tenant::status::{
+    StatusInput, StatusOutcome, build_status, follow_target, is_available,
+};
 
 /// A running reconciliation.
 pub struct Reconciliation<'a> {
@@ -182,8 +184,12 @@ impl Reconciliation<'_> {
 
     /// The status that reports the outcome.
     pub fn next_status(&self, observed: &ObservedState, outcome: &StatusOutcome) -> TenantStatus {
+        let mut status = self.status.clone();
+        if let (Some(schema), Ok(target)) = (&mut status.schema, &observed.schema) {
+            follow_target(schema, target);
+        }
         build_status(
-            self.status.clone(),
+            status,
             &self.with_way_out(outcome),
             self.status_input(observed),
         )
@@ -252,12 +258,8 @@ impl Reconciliation<'_> {
             } => owner.as_ref().map(ProjectId::as_str) == project && self.status.binding.is_some(),
             _ => false,
         };
-        let schema = match (&self.status.schema, &observed.schema) {
-            (Some(schema), Ok(target)) => {
-                schema.project_id.as_deref() == project
-                    && schema.version == Some(target.version)
-                    && schema.checksum.as_ref() == Some(&target.digest)
-            }
+        let schema = match (&observed.schema, project) {
+            (Ok(target), Some(project)) => target.is_reached(self.status.schema.as_ref(), project),
             _ => false,
         };
         StatusInput {
@@ -340,7 +342,7 @@ impl Reconciliation<'_> {
 impl From<&ReconcileError> for StatusOutcome {
     fn from(error: &ReconcileError) -> Self {
         match error.retry {
-            Retry::OnChange => Self::Stalled(error.to_issue()),
+            Retry::OnChange | Retry::OnChangeOrAfter(_) => Self::Stalled(error.to_issue()),
             Retry::After(_) | Retry::Backoff | Retry::Conflict | Retry::NotLeader => {
                 Self::InProgress(error.to_issue())
             }

@@ -3,11 +3,15 @@
 //! Conditions follow kstatus: `Ready` is always present, `Reconciling`, `Stalled` and `Suspended`
 //! only while they are true. Messages come from issues, which never contain a secret.
 
-use crds::{ConditionType, Phase, Reason, TenantStatus, find_condition, is_true, set_condition};
+use crds::{
+    ConditionType, Phase, Reason, SchemaStatus, TenantStatus, find_condition, is_true,
+    set_condition,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::issue::{Component, Issue};
+use crate::tenant::observed::SchemaTarget;
 
 /// Longest message of a condition, in characters; the API server rejects more than 32,768 bytes.
 const MAX_MESSAGE_CHARS: usize = 4_000;
@@ -121,6 +125,22 @@ pub fn build_status(
 /// `Ready=Unknown`.
 fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
     find_condition(&status.conditions, kind).is_some_and(|condition| condition.status != "Unknown")
+}
+
+/// Updates the recorded schema when the class's migrations change, including when a file that was
+/// removed is added again.
+pub fn follow_target(schema: &mut SchemaStatus, target: &SchemaTarget) {
+    if target.is_managed() {
+        schema.target = Some(target.version);
+    } else {
+        *schema = SchemaStatus {
+            version: None,
+            target: None,
+            checksum: None,
+            applied_at: None,
+            project_id: schema.project_id.take(),
+        };
+    }
 }
 
 /// Whether a status reports that the database can be used.
@@ -249,7 +269,15 @@ fn components(
             state(
                 Component::Schema,
                 input.schema,
-                "the database has the latest schema",
+                if status
+                    .schema
+                    .as_ref()
+                    .is_some_and(|schema| schema.target.is_none())
+                {
+                    "the class applies no migrations"
+                } else {
+                    "the database has the latest schema"
+                },
             ),
         ),
     ]
@@ -262,12 +290,14 @@ fn availability(
     outcome: &StatusOutcome,
     input: StatusInput,
 ) -> ConditionState {
-    let migrated = match (&status.project, &status.schema) {
-        (Some(project), Some(schema)) => {
-            schema.version.is_some() && schema.project_id.as_deref() == Some(project.id.as_str())
-        }
-        _ => false,
-    };
+    let migrated = input.schema
+        || match (&status.project, &status.schema) {
+            (Some(project), Some(schema)) => {
+                schema.version.is_some()
+                    && schema.project_id.as_deref() == Some(project.id.as_str())
+            }
+            _ => false,
+        };
     let issue = outcome.issue();
     // These issues concern the existing database rather than a change that could not be applied.
     let unavailable = issue.is_some_and(|issue| {

@@ -78,8 +78,7 @@ impl SimulatedDatabases {
                         role: target.role.clone(),
                         server: ServerError {
                             code: INVALID_PASSWORD.to_owned(),
-                            message: "password authentication failed".to_owned(),
-                            detail: None,
+                            message: Some("password authentication failed".to_owned()),
                             hint: None,
                         },
                     });

@@ -15,6 +15,7 @@ use controller::context::{Context, NamespaceScope};
 use controller::events::Events;
 use controller::leadership::LeaderGuard;
 use controller::mass_deletion::DeletionHolds;
+use controller::migration_slots::MigrationSlots;
 use controller::migration_sources::MigrationSources;
 use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
@@ -113,7 +114,7 @@ impl Process {
             ),
             migration_sources: MigrationSources::new(default_migrations.expect("a valid set")),
             migrator: Arc::new(SimulatedDatabases(world.clone())),
-            migration_permits: Semaphore::new(1),
+            migration_slots: MigrationSlots::new(1),
             project_updates: Semaphore::new(1),
             deletion_holds: DeletionHolds::default(),
             secret_repairs: SecretRepairs::default(),

@@ -36,7 +36,7 @@ async fn a_failed_statement_is_reported_with_file_line_and_postgres_error() {
             "SELECT 1;\nDO $$ BEGIN\n RAISE 'no' USING HINT = 'try this';\nEND $$;",
             2,
             "P0001",
-            "try this",
+            "raise exception",
         ),
         (
             "SELECT 1\n;SELECT 1 / n\nFROM generate_series(0, 1) n",

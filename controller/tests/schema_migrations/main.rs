@@ -7,13 +7,18 @@
     reason = "test helpers fail the test by panicking"
 )]
 
+mod broken_servers;
 mod connecting;
 mod cuts;
 mod documents;
 mod emulator;
 mod failing;
+mod fresh_sessions;
+mod hostile_databases;
+mod interrupted_builds;
 mod migrating;
 mod relay;
 mod support;
 mod tls;
+mod transactions;
 mod waiting;

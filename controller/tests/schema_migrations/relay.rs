@@ -21,6 +21,10 @@ pub(crate) enum Interruption {
     WhenDone(usize),
     /// The message is delivered, and its response is held back until the client disconnects.
     HoldResponse(usize),
+    /// The server runs `COMMIT; BEGIN` before the message, unknown to the client.
+    NewTransaction(usize),
+    /// The server runs `COMMIT` at the end of the message.
+    Commit(usize),
 }
 
 pub(crate) struct Relay {
@@ -87,11 +91,17 @@ async fn relay_one(
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let (hold_responses, done) = (AtomicBool::new(false), Notify::new());
+    let skip_responses = AtomicBool::new(false);
 
     let responses = async {
         loop {
             let message = read_message(&mut from_server).await?;
-            if !hold_responses.load(Ordering::SeqCst) {
+            if skip_responses.load(Ordering::SeqCst) {
+                if message.first() == Some(&b'Z') {
+                    skip_responses.store(false, Ordering::SeqCst);
+                    done.notify_one();
+                }
+            } else if !hold_responses.load(Ordering::SeqCst) {
                 to_client.write_all(&message).await?;
             } else if message.first() == Some(&b'Z') {
                 done.notify_one();
@@ -120,6 +130,19 @@ async fn relay_one(
             {
                 hold_responses.store(true, Ordering::SeqCst);
             }
+            if interruption == Interruption::NewTransaction(number) {
+                skip_responses.store(true, Ordering::SeqCst);
+                to_server.write_all(&query("COMMIT; BEGIN")).await?;
+                done.notified().await;
+            }
+            if interruption == Interruption::Commit(number) {
+                // In the same message, so that the client gets one response.
+                let text = String::from_utf8_lossy(&message[5..message.len() - 1]).into_owned();
+                to_server
+                    .write_all(&query(&format!("{text};COMMIT")))
+                    .await?;
+                continue;
+            }
             to_server.write_all(&message).await?;
             if interruption == Interruption::WhenSent(number) {
                 return Ok(());
@@ -135,6 +158,12 @@ async fn relay_one(
     };
     // If either end disconnects, both connections end.
     tokio::select! { ended = responses => ended, ended = requests => ended }
+}
+
+/// A message with SQL.
+fn query(sql: &str) -> Vec<u8> {
+    let length = u32::try_from(sql.len() + 5).expect("fits");
+    [b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()
 }
 
 fn is_sql(message: &[u8]) -> bool {

@@ -42,7 +42,7 @@ pub(crate) async fn server() -> Arc<Server> {
 /// An empty database, owned by a role without special privileges.
 pub(crate) struct TestDatabase {
     pub(crate) target: DatabaseTarget,
-    _server: Arc<Server>,
+    server: Arc<Server>,
 }
 
 impl TestDatabase {
@@ -72,7 +72,7 @@ impl TestDatabase {
                 options: None,
                 tls: Tls::DisabledOnLoopback,
             },
-            _server: server,
+            server,
         }
     }
 
@@ -85,6 +85,16 @@ impl TestDatabase {
             .username(&self.target.role)
             .password(PASSWORD)
             .ssl_mode(PgSslMode::Disable)
+            .connect()
+            .await
+            .expect("connected to the database")
+    }
+
+    /// A session of a superuser in the database.
+    pub(crate) async fn connect_as_root(&self) -> PgConnection {
+        let options: PgConnectOptions = self.server.uri().parse().expect("a URI");
+        options
+            .database(&self.target.database)
             .connect()
             .await
             .expect("connected to the database")

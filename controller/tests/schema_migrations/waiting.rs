@@ -76,7 +76,7 @@ async fn waiting_for_the_lock_does_not_block_create_index_concurrently() {
         let second = migrate(&database.target, &set, &limits);
         let release = async {
             database
-                .wait_for(&format!("SELECT FROM ({sessions}) s WHERE count = 2"))
+                .wait_for(&format!("SELECT FROM ({sessions}) s WHERE count = 3"))
                 .await;
             execute(&mut writer, "COMMIT").await;
         };

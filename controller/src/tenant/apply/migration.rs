@@ -1,15 +1,16 @@
 //! Migrates the Tenant's database. No other step connects to it, because a connection wakes its
 //! compute.
 
+use std::time::Duration;
+
 use crds::{Reason, SchemaStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
-use tokio::time::Instant;
 
 use super::operations::failed_operation;
 use super::secret::owner_password;
-use crate::error::ReconcileError;
+use crate::error::{ReconcileError, Retry};
 use crate::issue::Component;
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
@@ -19,6 +20,8 @@ use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::millis_between;
 
+/// Wait before the next attempt to get a slot.
+const SLOT_RETRY: Duration = Duration::from_secs(3);
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
 
@@ -37,18 +40,28 @@ pub(super) async fn migrate_database(
         )
     })?;
     let target = database_target(rec, id).await?;
-    let result = {
-        let _permit = rec.ctx.migration_permits.acquire().await;
-        let start = Instant::now();
+    let (result, held) = {
+        let slots = &rec.ctx.migration_slots;
+        let is_new = recorded_schema(rec, id).is_none();
+        let lane = slots.lane(rec.uid, is_new);
+        let Some(slot) = slots.acquire(&rec.tenant.spec.class_name, lane).await else {
+            let message = "waiting until other databases of the class have been migrated";
+            let error = ReconcileError::transient(Component::Schema, Reason::Migrating, message);
+            return Err(error.with_retry(Retry::After(SLOT_RETRY)));
+        };
         let result = rec.ctx.migrator.migrate(&target, &set).await;
         rec.ctx
             .metrics
-            .record_migration(outcome(&result), start.elapsed());
-        result
+            .record_migration(outcome(&result), slot.held());
+        (result, slot.held())
     };
+    let time_limit = matches!(&result, Err(failure) if failure.error.ran_into_time_limit());
+    if !time_limit {
+        rec.ctx.migration_slots.forget(rec.uid);
+    }
     match result {
         Ok(report) => {
-            record_success(rec, id, &report, set.target_version());
+            record_success(rec, id, &report, &set);
             rec.status
                 .last_reconcile_at
                 .clone_from(&observed.reconcile_at);
@@ -66,10 +79,27 @@ pub(super) async fn migrate_database(
                     rec.state.password_rejected = true;
                     Ok(())
                 }
-                error => Err(migration_error(rec, id, error).await),
+                error => {
+                    let error = migration_error(rec, id, error).await;
+                    Err(if time_limit {
+                        let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, held);
+                        retry_later(error, wait)
+                    } else {
+                        error
+                    })
+                }
             }
         }
     }
+}
+
+/// Replaces the usual retry after an error by a longer one.
+fn retry_later(error: ReconcileError, wait: Duration) -> ReconcileError {
+    let retry = match error.retry {
+        Retry::OnChange => Retry::OnChangeOrAfter(wait),
+        _ => Retry::After(wait),
+    };
+    error.with_retry(retry)
 }
 
 async fn database_target(
@@ -110,7 +140,7 @@ fn record_success(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
     report: &MigrationReport,
-    target: i64,
+    set: &MigrationSet,
 ) {
     let now = rec.ctx.clock.now();
     let applied_at = match recorded_schema(rec, id) {
@@ -119,12 +149,22 @@ fn record_success(
         }
         _ => Some(Time(now)),
     };
-    rec.status.schema = Some(SchemaStatus {
-        version: Some(report.version),
-        target,
-        checksum: Some(report.digest.clone()),
-        applied_at,
-        project_id: Some(id.to_string()),
+    rec.status.schema = Some(if set.is_empty() {
+        SchemaStatus {
+            version: None,
+            target: None,
+            checksum: None,
+            applied_at: None,
+            project_id: Some(id.to_string()),
+        }
+    } else {
+        SchemaStatus {
+            version: Some(report.version),
+            target: Some(report.version),
+            checksum: Some(report.digest.clone()),
+            applied_at,
+            project_id: Some(id.to_string()),
+        }
     });
     if let Some(timings) = &mut rec.status.timings
         && timings.schema_ms.is_none()
@@ -164,12 +204,15 @@ fn record_failure(
         let digest = version.and_then(|version| set.digest_up_to(version));
         (digest.map(str::to_owned), Some(Time(rec.ctx.clock.now())))
     };
+    let project_id = recorded
+        .and_then(|schema| schema.project_id.clone())
+        .or_else(|| version.map(|_| id.to_string()));
     rec.status.schema = Some(SchemaStatus {
         version,
-        target: set.target_version(),
+        target: (!set.is_empty()).then(|| set.target_version()),
         checksum,
         applied_at,
-        project_id: version.map(|_| id.to_string()),
+        project_id,
     });
 }
 

@@ -55,7 +55,7 @@ fn complete() -> TenantStatus {
         }),
         schema: Some(SchemaStatus {
             version: Some(3),
-            target: 3,
+            target: Some(3),
             checksum: Some("digest-3".to_owned()),
             applied_at: None,
             project_id: Some(PROJECT.to_owned()),

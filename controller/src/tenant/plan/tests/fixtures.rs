@@ -160,7 +160,7 @@ pub(super) fn up_to_date() -> ObservedState {
             }),
             schema: Some(SchemaStatus {
                 version: Some(3),
-                target: 3,
+                target: Some(3),
                 checksum: Some("digest-3".to_owned()),
                 applied_at: None,
                 project_id: Some(OWN.to_owned()),

@@ -1,0 +1,167 @@
+//! Reads the annotations of a Tenant that have an effect. Pure.
+
+use std::collections::BTreeMap;
+
+use crds::{GROUP, annotations};
+use neon_client::ids::ProjectId;
+
+/// Longest value that requests a reconciliation, in bytes. It is copied into the status.
+const MAX_RECONCILE_AT_BYTES: usize = 128;
+/// Longest part of a name or value in a warning, in characters.
+const MAX_QUOTED_CHARS: usize = 64;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantAnnotations {
+    /// Whether the finalizer may be removed although the project remains.
+    pub orphan: bool,
+    /// The duplicate project that a person allows to delete.
+    pub delete_duplicate: Option<ProjectId>,
+    /// A changed value requests a reconciliation.
+    pub reconcile_at: Option<String>,
+    /// Annotations that have no effect although they look as if they were meant to.
+    pub problems: Vec<String>,
+}
+
+impl TenantAnnotations {
+    pub fn read(all: &BTreeMap<String, String>) -> Self {
+        let mut read = Self::default();
+        for (name, value) in all {
+            match name.as_str() {
+                annotations::ORPHAN => read.read_orphan(value),
+                annotations::RECONCILE_AT => read.read_reconcile_at(value),
+                annotations::DELETE_DUPLICATE => read.read_delete_duplicate(value),
+                _ => read.problems.extend(near_miss(name)),
+            }
+        }
+        read
+    }
+
+    fn read_orphan(&mut self, value: &str) {
+        match value {
+            "true" => self.orphan = true,
+            "false" | "" => {}
+            _ => self.problems.push(format!(
+                "the annotation {} has no effect with the value {:?}: set it to \"true\"",
+                annotations::ORPHAN,
+                shortened(value),
+            )),
+        }
+    }
+
+    fn read_delete_duplicate(&mut self, value: &str) {
+        match value.parse() {
+            Ok(id) => self.delete_duplicate = Some(id),
+            Err(_) => self.problems.push(format!(
+                "the annotation {} has no effect with the value {:?}: set it to the id of a project",
+                annotations::DELETE_DUPLICATE,
+                shortened(value),
+            )),
+        }
+    }
+
+    fn read_reconcile_at(&mut self, value: &str) {
+        if value.len() <= MAX_RECONCILE_AT_BYTES {
+            self.reconcile_at = Some(value.to_owned());
+        } else {
+            self.problems.push(format!(
+                "the annotation {} has no effect because its value has {} bytes: set it to a text of at most \
+                 {MAX_RECONCILE_AT_BYTES} bytes, such as the current time",
+                annotations::RECONCILE_AT,
+                value.len(),
+            ));
+        }
+    }
+}
+
+/// A warning about a name that differs from an annotation's only in its prefix, its case or its
+/// separators.
+fn near_miss(name: &str) -> Option<String> {
+    let (prefix, suffix) = name.split_once('/').unwrap_or(("", name));
+    if !prefix.is_empty() && !prefix.eq_ignore_ascii_case(GROUP) {
+        return None;
+    }
+    let meant = [
+        annotations::ORPHAN,
+        annotations::RECONCILE_AT,
+        annotations::DELETE_DUPLICATE,
+    ]
+    .into_iter()
+    .find(|known| {
+        let known = known.split_once('/').map_or("", |(_, suffix)| suffix);
+        letters(known) == letters(suffix)
+    })?;
+    Some(format!(
+        "the annotation {:?} has no effect: it is written {meant}",
+        shortened(name)
+    ))
+}
+
+fn letters(text: &str) -> String {
+    text.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_QUOTED_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, value: &str) -> TenantAnnotations {
+        TenantAnnotations::read(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn only_the_exact_annotation_has_an_effect() {
+        assert!(read(annotations::ORPHAN, "true").orphan);
+        for (name, value) in [
+            (annotations::ORPHAN, "True"),
+            (annotations::ORPHAN, "yes"),
+            (annotations::ORPHAN, " true"),
+            ("dbpertenant.dev/Orphan", "true"),
+            (annotations::DELETE_DUPLICATE, "calm sea"),
+            ("orphan", "true"),
+            ("dbpertenant.dev/reconcile_at", "now"),
+            ("DBperTenant.dev/reconcileAt", "now"),
+        ] {
+            let read = read(name, value);
+            assert!(
+                !read.orphan && read.reconcile_at.is_none(),
+                "{name}={value}"
+            );
+            assert_eq!(read.problems.len(), 1, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn other_annotations_are_not_reported() {
+        for (name, value) in [
+            (annotations::ORPHAN, "false"),
+            (annotations::PROJECT_ID, "x"),
+            ("example.com/orphan", "true"),
+            ("kubectl.kubernetes.io/restartedAt", "now"),
+        ] {
+            assert_eq!(read(name, value), TenantAnnotations::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_does_not_reach_the_status() {
+        let short = "2026-01-01T00:00:00Z";
+        let read_short = read(annotations::RECONCILE_AT, short);
+        assert_eq!(read_short.reconcile_at.as_deref(), Some(short));
+        let read_long = read(annotations::RECONCILE_AT, &"x".repeat(200_000));
+        assert_eq!(read_long.reconcile_at, None);
+        assert!(
+            read_long.problems[0].len() < 300,
+            "{:?}",
+            read_long.problems
+        );
+        let read_odd = read(annotations::ORPHAN, &"x".repeat(200_000));
+        assert!(read_odd.problems[0].len() < 300, "{:?}", read_odd.problems);
+    }
+}
