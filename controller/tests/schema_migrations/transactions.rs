@@ -194,7 +194,7 @@ fn file() -> impl Strategy<Value = String> {
 
 #[test]
 fn the_server_runs_every_accepted_file_in_one_transaction_and_every_valid_file_is_accepted() {
-    const CASES: u32 = 3_000;
+    const CASES: u32 = 1_000;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -120,17 +120,23 @@ impl Scenario {
     /// its name.
     pub async fn apply_config_map(&self, files: &[(&str, &str)]) -> Result<String> {
         let name = format!("{}-files", self.namespace);
+        self.apply_config_map_named(&name, files).await?;
+        Ok(name)
+    }
+
+    /// Like [`Scenario::apply_config_map`], with a name.
+    pub async fn apply_config_map_named(&self, name: &str, files: &[(&str, &str)]) -> Result<()> {
         let data: BTreeMap<_, _> = files.iter().copied().collect();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
         self.config_maps()
             .patch(
-                &name,
+                name,
                 &PatchParams::apply(FIELD_MANAGER).force(),
                 &Patch::Apply(object),
             )
             .await?;
-        remember(&self.config_map_names, &name);
-        Ok(name)
+        remember(&self.config_map_names, name);
+        Ok(())
     }
 
     fn config_maps(&self) -> Api<ConfigMap> {

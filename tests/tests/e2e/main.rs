@@ -8,6 +8,7 @@ mod computes;
 mod data_safety;
 mod deletion;
 mod drift;
+mod hostile_tenants;
 mod lifecycle;
 mod migrations;
 mod plans;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         safeguards::tests(),
         deletion::tests(),
         data_safety::tests(),
+        hostile_tenants::tests(),
         validation::tests(),
         lifecycle::tests(),
         updates::tests(),

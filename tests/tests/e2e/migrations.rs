@@ -3,7 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, Tenant, keys};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use test_support::cluster::SYSTEM_NAMESPACE;
 use test_support::scenario::{is_available, is_ready, status};
 use test_support::{Scenario, timeouts};
 
@@ -14,6 +19,11 @@ test_support::tests![
     a_missing_migration_is_rejected_until_it_is_restored,
     a_database_with_a_newer_schema_is_not_changed,
     unreadable_migrations_stall_new_tenants_until_they_are_fixed,
+    a_file_in_another_encoding_is_refused_by_name,
+    several_config_maps_are_applied_in_order,
+    without_migrations_a_tenant_is_ready_when_its_database_accepts_connections,
+    the_target_follows_a_file_that_is_removed_and_added_again,
+    an_index_is_built_once_the_table_is_no_longer_in_use,
 ];
 
 const FIRST: (&str, &str) = (
@@ -226,6 +236,161 @@ async fn unreadable_migrations_stall_new_tenants_until_they_are_fixed(
     ensure!(
         version(&tenant).context("the status has no schema version")? == 1,
         "wrong version"
+    );
+    Ok(())
+}
+
+async fn a_file_in_another_encoding_is_refused_by_name(scenario: &Scenario) -> Result<()> {
+    let class = apply_class(scenario, &[FIRST]).await?;
+    scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    // As `kubectl create configmap --from-file` stores it.
+    let utf16: Vec<u8> = "\u{feff}ALTER TABLE notes ADD COLUMN title text;\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let name = format!("{}-files", scenario.namespace());
+    let third = ("0003_later.sql", "CREATE TABLE later (id int);\n");
+    scenario.apply_config_map(&[FIRST, third]).await?;
+    let binary = ConfigMap {
+        binary_data: Some(
+            [("0002_title.sql".to_owned(), ByteString(utf16))]
+                .into_iter()
+                .collect(),
+        ),
+        ..ConfigMap::default()
+    };
+    let config_maps: Api<ConfigMap> =
+        Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE);
+    config_maps
+        .patch(&name, &PatchParams::default(), &Patch::Merge(binary))
+        .await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::MigrationsInvalid)
+        .await?;
+    ensure!(
+        message.contains("0002_title.sql") && message.contains("UTF-16"),
+        "{message}"
+    );
+    Ok(())
+}
+
+async fn several_config_maps_are_applied_in_order(scenario: &Scenario) -> Result<()> {
+    let first = scenario.apply_config_map(&[FIRST]).await?;
+    let second = format!("{first}-2");
+    scenario
+        .apply_config_map_named(&second, &[SECOND, THIRD])
+        .await?;
+    let sources = |names: [&str; 2]| json!({"migrations": {"source": "ConfigMaps", "configMaps": names.map(|name| json!({"name": name}))}});
+    let class = scenario.apply_class(sources([&first, &second])).await?;
+    scenario.apply("acme", json!({"className": class})).await?;
+    let tenant = wait_for_version(scenario, "acme", 3).await?;
+    ensure!(
+        applied_versions(scenario, &tenant).await? == "1,2,3",
+        "not all migrations were applied"
+    );
+    // A change of the second one reaches the Tenants as well.
+    let fourth = ("0004_later.sql", "create table later (id int);");
+    scenario
+        .apply_config_map_named(&second, &[SECOND, THIRD, fourth])
+        .await?;
+    wait_for_version(scenario, "acme", 4).await?;
+    scenario.apply_class(sources([&second, &first])).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::MigrationsInvalid)
+        .await?;
+    ensure!(message.contains("order"), "{message}");
+    Ok(())
+}
+
+async fn without_migrations_a_tenant_is_ready_when_its_database_accepts_connections(
+    scenario: &Scenario,
+) -> Result<()> {
+    let class = scenario
+        .apply_class(json!({"migrations": {"source": "None"}}))
+        .await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    let schema = status(&tenant)
+        .and_then(|status| status.schema.clone())
+        .context("no schema status")?;
+    ensure!(
+        is_available(&tenant) && schema.version.is_none() && schema.target.is_none(),
+        "{schema:?}"
+    );
+    let tables = "select count(*) from pg_tables where schemaname = 'public'";
+    ensure!(
+        scenario.psql(&tenant, keys::URI, tables).await? == "0",
+        "the controller created a table"
+    );
+    // The class begins to apply migrations, and stops again.
+    let files = scenario.apply_config_map(&[FIRST]).await?;
+    scenario
+        .apply_class(json!({"migrations": {"source": "ConfigMap", "configMap": {"name": files}}}))
+        .await?;
+    wait_for_version(scenario, "acme", 1).await?;
+    scenario
+        .apply_class(json!({"migrations": {"source": "None", "configMap": null}}))
+        .await?;
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "without a version", |tenant| {
+            is_ready(tenant) && is_available(tenant) && version(tenant).is_none()
+        })
+        .await?;
+    Ok(())
+}
+
+async fn the_target_follows_a_file_that_is_removed_and_added_again(
+    scenario: &Scenario,
+) -> Result<()> {
+    let target = |tenant: &Tenant| status(tenant)?.schema.as_ref()?.target;
+    let class = apply_class(scenario, &[FIRST, SECOND]).await?;
+    scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    scenario.apply_config_map(&[FIRST]).await?;
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "with target 1", |tenant| {
+            target(tenant) == Some(1)
+        })
+        .await?;
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "with target 2", |tenant| {
+            is_ready(tenant) && target(tenant) == Some(2) && version(tenant) == Some(2)
+        })
+        .await?;
+    Ok(())
+}
+
+async fn an_index_is_built_once_the_table_is_no_longer_in_use(scenario: &Scenario) -> Result<()> {
+    let class = apply_class(scenario, &[FIRST]).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    let index = (
+        "0002_later.sql",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY notes_id ON notes (id);\n",
+    );
+    let hold = "begin; insert into notes values (0); select pg_sleep(12); commit";
+    let (held, migrated) = tokio::join!(scenario.psql(&tenant, keys::URI, hold), async {
+        let open = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+        test_support::wait::poll(timeouts::CONVERGE, "an open transaction", async || {
+            let count = scenario.psql(&tenant, keys::URI, open).await?;
+            Ok((count == "1").then_some(()))
+        })
+        .await?;
+        scenario.apply_config_map(&[FIRST, index]).await?;
+        wait_for_version(scenario, "acme", 2).await
+    });
+    held?;
+    migrated?;
+    let valid = "select string_agg(indisvalid::text, ',') from pg_index where indexrelid = 'notes_id'::regclass";
+    ensure!(
+        scenario.psql(&tenant, keys::URI, valid).await? == "true",
+        "the index is not valid"
     );
     Ok(())
 }

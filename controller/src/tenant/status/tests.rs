@@ -473,3 +473,48 @@ fn a_long_message_is_truncated_to_fit_a_condition() {
         assert!(condition.message.len() < 32_768);
     }
 }
+
+#[test]
+fn the_recorded_target_follows_the_migrations_of_the_class() {
+    let target = |version, digest: &str| SchemaTarget {
+        version,
+        digest: digest.to_owned(),
+    };
+    let mut schema = complete().schema.expect("a schema");
+    for version in [4, 2, 4] {
+        follow_target(&mut schema, &target(version, "digest"));
+        assert_eq!((schema.version, schema.target), (Some(3), Some(version)));
+    }
+    // The class no longer applies migrations, so the controller does not know the version.
+    let unmanaged = target(0, "");
+    follow_target(&mut schema, &unmanaged);
+    assert_eq!((schema.version, schema.target), (None, None));
+    assert!(unmanaged.is_reached(Some(&schema), PROJECT));
+    assert!(!unmanaged.is_reached(Some(&schema), "another"));
+    assert!(!unmanaged.is_reached(None, PROJECT));
+    assert!(!target(3, "digest-3").is_reached(Some(&schema), PROJECT));
+}
+
+#[test]
+fn without_migrations_a_database_that_was_reached_is_available() {
+    let mut status = complete();
+    status.schema = Some(SchemaStatus {
+        version: None,
+        target: None,
+        checksum: None,
+        applied_at: None,
+        project_id: Some(PROJECT.to_owned()),
+    });
+    let reached = build_status(
+        status.clone(),
+        &StatusOutcome::Ready,
+        input(true, true, 100),
+    );
+    assert!(is_available(&reached));
+    let not_reached = build_status(
+        status,
+        &StatusOutcome::InProgress(Issue::new(Component::Schema, Reason::Migrating, "opening")),
+        input(true, false, 100),
+    );
+    assert!(!is_available(&not_reached));
+}

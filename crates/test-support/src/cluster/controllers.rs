@@ -122,6 +122,15 @@ impl Cluster {
         Ok(all)
     }
 
+    /// The process ids of all running controllers.
+    pub async fn controller_pids(&self) -> Vec<u32> {
+        let controllers = self.controllers.lock().await;
+        controllers
+            .values()
+            .filter_map(ControllerProcess::pid)
+            .collect()
+    }
+
     /// The logs of all controllers, including stopped ones.
     pub fn logs(&self) -> Result<Vec<PathBuf>> {
         let mut logs = Vec::new();
