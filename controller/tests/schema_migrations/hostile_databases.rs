@@ -61,14 +61,14 @@ async fn a_migrations_table_that_sqlx_did_not_create_is_not_read() {
         let database = TestDatabase::create().await;
         database.run(&format!("{slow} {sql}")).await;
         let started = Instant::now();
-        let failure = migrate(&database.target, &set(&TWO_MIGRATIONS), &short())
+        let failure = migrate(&database.target, &set(&TWO_MIGRATIONS), &limits())
             .await
             .expect_err(&sql);
         let MigrationError::InvalidMigrationsTable { .. } = failure.error else {
             panic!("{sql}: {failure:?}");
         };
         assert!(!failure.error.is_transient(), "{sql}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{sql}");
+        assert!(started.elapsed() < Duration::from_secs(50), "{sql}");
         let changed = "SELECT coalesce(to_regclass('a')::text, '-')";
         assert_eq!(database.column(changed).await, ["-"], "{sql}");
     }
@@ -124,7 +124,7 @@ async fn a_database_that_is_slow_ends_within_the_limits() {
             failure.error.ran_into_time_limit(),
             "{as_root}: {failure:?}"
         );
-        assert!(started.elapsed() < Duration::from_secs(20), "{as_root}");
+        assert!(started.elapsed() < Duration::from_secs(50), "{as_root}");
     }
 }
 
