@@ -81,7 +81,7 @@ fn provisioned() -> TenantStatus {
         }),
         schema: Some(SchemaStatus {
             version: Some(3),
-            target: 3,
+            target: Some(3),
             checksum: None,
             applied_at: None,
             project_id: Some("calm-sea-1".to_owned()),
@@ -158,8 +158,7 @@ fn errors_of_migrations() {
     );
     let server = |code: &str, message: &str| ServerError {
         code: code.to_owned(),
-        message: message.to_owned(),
-        detail: None,
+        message: Some(message.to_owned()),
         hint: None,
     };
     let unreachable = |source| MigrationError::Unreachable {
@@ -227,6 +226,7 @@ fn errors_of_migrations() {
         MigrationError::Changed {
             version: 2,
             file: file(),
+            only_line_endings: false,
         },
         MigrationError::Missing { version: 2 },
         MigrationError::Ahead {
@@ -237,7 +237,9 @@ fn errors_of_migrations() {
             version: 2,
             file: file(),
         },
-        MigrationError::InvalidMigrationsTable,
+        MigrationError::InvalidMigrationsTable {
+            problem: "it has triggers",
+        },
     ];
     let mut text = String::new();
     for error in errors {

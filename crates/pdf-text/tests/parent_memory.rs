@@ -78,6 +78,7 @@ fn chunk(mut pages: mpsc::Receiver<pdf_text::Page>) -> (usize, usize) {
             number: page.number,
             text: &page.text,
             words: &positioned,
+            tables: &[],
         }));
     }
     (words, chunks.len())
