@@ -290,14 +290,15 @@ fn availability(
     outcome: &StatusOutcome,
     input: StatusInput,
 ) -> ConditionState {
-    let migrated = input.schema
-        || match (&status.project, &status.schema) {
-            (Some(project), Some(schema)) => {
-                schema.version.is_some()
-                    && schema.project_id.as_deref() == Some(project.id.as_str())
-            }
-            _ => false,
-        };
+    let migrated = match (&status.project, &status.schema) {
+        (Some(project), Some(schema)) => {
+            // Without migrations, it suffices that the database was reached.
+            let is_unmanaged = input.schema && schema.target.is_none();
+            (schema.version.is_some() || is_unmanaged)
+                && schema.project_id.as_deref() == Some(project.id.as_str())
+        }
+        _ => false,
+    };
     let issue = outcome.issue();
     // These issues concern the existing database rather than a change that could not be applied.
     let unavailable = issue.is_some_and(|issue| {
