@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crds::{FIELD_MANAGER, Phase, Tenant, annotations, keys};
+use crds::{FIELD_MANAGER, Phase, ProjectStatus, Tenant, annotations, keys, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -21,7 +21,7 @@ use neon_client::ids::ProjectId;
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 
-use crate::identity::TenantUid;
+use crate::identity::{ProjectMark, TenantUid};
 use compressed::Compressed;
 
 mod compressed;
@@ -34,6 +34,9 @@ pub struct CachedTenant {
     metadata: ObjectMeta,
     class_name: Box<str>,
     adopted_project: Option<Box<str>>,
+    recorded_project: Option<Box<str>>,
+    record_is_own: bool,
+    annotated_project: Option<Box<str>>,
     phase: Option<Phase>,
     deletion_requested_at: Option<Timestamp>,
     status_edited: bool,
@@ -45,6 +48,11 @@ impl CachedTenant {
     /// The Tenant. `None` only if the memory is corrupt.
     pub fn decompress(&self) -> Option<Tenant> {
         serde_json::from_slice(&self.json.decompress()?).ok()
+    }
+
+    /// `None` if the API server assigned no valid UID.
+    pub fn uid(&self) -> Option<TenantUid> {
+        TenantUid::parse(self.metadata.uid.as_deref()?)
     }
 
     pub fn class_name(&self) -> &str {
@@ -81,6 +89,31 @@ impl CachedTenant {
     pub fn adopted_project(&self) -> Option<&str> {
         self.adopted_project.as_deref()
     }
+
+    /// The project id in the status.
+    pub fn recorded_project(&self) -> Option<&str> {
+        self.recorded_project.as_deref()
+    }
+
+    /// Whether the controller recorded the project in the status of this very Tenant. Otherwise the
+    /// status was restored from a backup or copied from another Tenant.
+    pub fn record_is_own(&self) -> bool {
+        self.record_is_own
+    }
+
+    /// The project id in the annotation.
+    pub fn annotated_project(&self) -> Option<&str> {
+        self.annotated_project.as_deref()
+    }
+}
+
+/// Whether a project was recorded in the status of the Tenant with this UID: the recorded name
+/// contains the UID, or the Tenant adopted the project.
+pub fn record_is_own(project: &ProjectStatus, uid: TenantUid, adopts: Option<&str>) -> bool {
+    if project.adopted {
+        return adopts == Some(project.id.as_str());
+    }
+    ProjectMark::parse(&project.name).is_some_and(|mark| mark.tenant == uid)
 }
 
 fn spec_hash(meta: &ObjectMeta) -> u64 {
@@ -117,9 +150,27 @@ impl TryFrom<Tenant> for CachedTenant {
     fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
         let status_edited = is_status_edited(&tenant.metadata);
         prune(&mut tenant);
+        let adopts = tenant
+            .spec
+            .adopt
+            .as_ref()
+            .map(|adopt| adopt.project_id.as_str());
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        let project = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.project.as_ref());
+        let annotated = tenant.metadata.annotations.as_ref();
         Ok(Self {
             status_edited,
             json: Compressed::new(&serde_json::to_vec(&tenant)?),
+            recorded_project: project.map(|project| project.id.as_str().into()),
+            record_is_own: project
+                .zip(uid)
+                .is_some_and(|(project, uid)| record_is_own(project, uid, adopts)),
+            annotated_project: annotated
+                .and_then(|all| all.get(annotations::PROJECT_ID))
+                .map(|id| id.as_str().into()),
             spec_hash: spec_hash(&tenant.metadata),
             phase: tenant.status.as_ref().and_then(|status| status.phase),
             deletion_requested_at: tenant
@@ -179,6 +230,12 @@ pub struct NamespacedName {
     pub name: Box<str>,
 }
 
+impl std::fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
 impl NamespacedName {
     pub fn of<K: Resource>(object: &K) -> Self {
         Self {
@@ -202,6 +259,12 @@ pub enum ObservedSecret {
     /// A Secret of that name exists and an earlier Tenant of the same name owns it; garbage
     /// collection will delete it.
     OwnedByPredecessor,
+    /// The controller wrote the Secret for a Tenant of the same name, and it has no owner: it was
+    /// restored from a backup.
+    Restored {
+        /// The project that the credentials belong to.
+        project: Option<ProjectId>,
+    },
     /// The Tenant owns the Secret.
     Owned {
         /// Whether every key still has the value that the controller wrote.
@@ -219,6 +282,8 @@ struct CachedSecret {
     /// The Tenant that controls the Secret.
     owner: Option<TenantUid>,
     owner_name: Box<str>,
+    /// The Tenant that the Secret was written for, if the Secret has no owner.
+    restored_for: Option<Box<str>>,
     intact: bool,
     project: Option<ProjectId>,
     ca_digest: Option<Box<str>>,
@@ -322,6 +387,11 @@ impl SecretCache {
             {
                 ObservedSecret::OwnedByPredecessor
             }
+            Some(secret) if secret.restored_for.as_deref() == Some(tenant_name) => {
+                ObservedSecret::Restored {
+                    project: secret.project.clone(),
+                }
+            }
             Some(secret) if secret.owner != Some(tenant) => ObservedSecret::NotOwned,
             Some(secret) => ObservedSecret::Owned {
                 intact: secret.intact,
@@ -362,6 +432,7 @@ impl CachedSecret {
         Self {
             owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
             owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
+            restored_for: restored_for(meta).map(Into::into),
             intact: is_intact(
                 meta.managed_fields.as_deref().unwrap_or_default(),
                 ca_digest.is_some(),
@@ -371,6 +442,19 @@ impl CachedSecret {
             resource_version: meta.resource_version.as_deref().map(Into::into),
         }
     }
+}
+
+/// Name of the Tenant that a Secret was written for, if the Secret has no owner. A backup keeps its
+/// labels, and a restore removes its owner.
+pub fn restored_for(meta: &ObjectMeta) -> Option<&str> {
+    let all = meta.labels.as_ref()?;
+    let unowned = meta.owner_references.as_ref().is_none_or(Vec::is_empty);
+    let ours = all
+        .get(labels::MANAGED_BY)
+        .is_some_and(|name| name == FIELD_MANAGER);
+    all.get(labels::TENANT)
+        .filter(|_| unowned && ours)
+        .map(String::as_str)
 }
 
 /// Name and UID of the Tenant that controls an object.

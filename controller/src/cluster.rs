@@ -4,6 +4,7 @@
 //! names the resource version or the UID of the object. The API server therefore rejects the writes
 //! of a process that lost its Lease or used an outdated cache.
 
+mod claim_lease;
 mod kube_cluster;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,10 @@ use crds::{Tenant, TenantClass, TenantClassStatus, TenantStatus};
 use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use neon_client::ids::ProjectId;
 
 use crate::cache::NamespacedName;
+use crate::identity::TenantUid;
 
 pub use kube_cluster::KubeCluster;
 
@@ -59,6 +62,24 @@ impl ClusterError {
     }
 }
 
+/// The claim of a project that a Tenant adopts or takes back: a Lease in the controller's namespace.
+/// Only one Tenant can create it, so no two Tenants get the same project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectClaim {
+    pub project: ProjectId,
+    pub holder: ClaimHolder,
+    /// UID and resource version of the Lease.
+    pub uid: String,
+    pub version: String,
+}
+
+/// The Tenant that holds a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimHolder {
+    pub tenant: NamespacedName,
+    pub uid: TenantUid,
+}
+
 /// The content of a connection Secret.
 pub struct SecretToWrite<'a> {
     /// Name of the Secret, in the Tenant's namespace.
@@ -96,6 +117,34 @@ pub trait ClusterApi: Send + Sync {
         tenant: &'a Tenant,
         status: &'a TenantStatus,
     ) -> ClusterCall<'a, Tenant>;
+
+    /// Sets the annotation with the id of the Tenant's project, if the Tenant's resource version has
+    /// not changed.
+    fn annotate_project<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        project: &'a str,
+    ) -> ClusterCall<'a, Tenant>;
+
+    /// Reads the claim of a project. `None` if no Tenant has claimed it.
+    fn claim<'a>(&'a self, project: &'a ProjectId) -> ClusterCall<'a, Option<ProjectClaim>>;
+
+    /// Creates the claim of a project. Fails if it exists.
+    fn create_claim<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()>;
+
+    /// Gives a claim to another holder, if its resource version has not changed.
+    fn transfer_claim<'a>(
+        &'a self,
+        claim: &'a ProjectClaim,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()>;
+
+    /// Deletes a claim, if its resource version has not changed.
+    fn delete_claim<'a>(&'a self, claim: &'a ProjectClaim) -> ClusterCall<'a, ()>;
 
     /// Reads the Secret of that name, regardless of its owner.
     fn secret<'a>(&'a self, key: &'a NamespacedName) -> ClusterCall<'a, Option<Secret>>;

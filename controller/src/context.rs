@@ -1,8 +1,11 @@
 //! What all reconciliations share: settings, caches, clients and limits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::TenantClass;
+use crds::{Tenant, TenantClass};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use tokio::sync::Semaphore;
@@ -35,6 +38,8 @@ pub struct Context {
     /// The watched namespaces: a single scope for all, or one for each.
     pub scopes: Vec<NamespaceScope>,
     pub classes: Store<TenantClass>,
+    /// Metadata of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
     /// Metadata of the connection Secrets.
     pub secrets: SecretCache,
     /// Tenants as our own last writes returned them.
@@ -84,6 +89,13 @@ impl Context {
     /// Whether this controller reconciles the class and its Tenants.
     pub fn serves(&self, class: &TenantClass) -> bool {
         class.spec.controller_name == self.config.kube.controller_name
+    }
+
+    /// The labels of a Tenant's namespace; `None` if the watch has not delivered the namespace yet.
+    pub fn namespace_labels(&self, tenant: &Tenant) -> Option<BTreeMap<String, String>> {
+        let namespace = tenant.metadata.namespace.as_deref()?;
+        let found = self.namespaces.get(&ObjectRef::new(namespace))?;
+        Some(found.labels().clone())
     }
 
     /// Reads the API key and the migrations of a class, which its Tenants need.

@@ -1,17 +1,24 @@
-//! Identifies the owner of a Neon project: its name carries a mark with the installation and the
-//! Tenant's UID.
+//! Identifies the owner of a Neon project: its name ends with a mark, which contains the
+//! installation, the Tenant's UID, and the Tenant's namespace and name.
 //!
 //! Neon's project names are not unique and its API has no idempotency key. After a lost answer,
-//! this mark is the only way to recognise the project that the request created. Only this module
-//! builds and parses it.
+//! this mark is the only way to recognise the project that the request created. The UID identifies
+//! one Tenant object; the namespace and the name identify the Tenants that are applied or restored
+//! in its place. Only this module builds and parses the mark.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Longest human-readable part of a project's name, in characters.
 const MAX_LABEL_CHARS: usize = 120;
 const MARK_PREFIX: &str = "dbpt-";
+/// Longest [`TenantKey`], in characters. With it, the longest label and the longest installation id,
+/// a project's name stays below Neon's limit.
+const MAX_KEY_CHARS: usize = 55;
+/// Bytes of the digest of a namespace and name that are too long for a key.
+const KEY_DIGEST_BYTES: usize = 16;
 
 /// Identifies an installation of the controller. Installations that share a Neon account ignore
 /// each other's projects.
@@ -77,24 +84,83 @@ impl fmt::Display for TenantUid {
     }
 }
 
-/// Name of a Tenant's project: a human-readable label, then the mark.
-pub fn project_name(label: &str, installation: &InstallationId, tenant: TenantUid) -> String {
-    let label: String = label
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_LABEL_CHARS)
-        .collect();
-    format!("{} {MARK_PREFIX}{installation}/{tenant}", label.trim())
+/// Namespace and name of a Tenant in the form in which a project's name contains them:
+/// `namespace/name`, or a digest if that is too long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantKey(Box<str>);
+
+impl TenantKey {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        let text = format!("{namespace}/{name}");
+        if text.len() <= MAX_KEY_CHARS {
+            return Self(text.into());
+        }
+        // A digest contains no slash, so it is not the key of any other Tenant.
+        let digest = Sha256::digest(text.as_bytes());
+        let hex = digest
+            .iter()
+            .take(KEY_DIGEST_BYTES)
+            .fold(String::new(), |mut hex, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+        Self(hex.into())
+    }
+}
+
+impl fmt::Display for TenantKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The mark in the name of a project that an installation of the controller created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectMark {
+    pub installation: InstallationId,
+    /// The Tenant that the project was created for, or that took it back last.
+    pub tenant: TenantUid,
+    /// Namespace and name of that Tenant.
+    pub key: TenantKey,
+}
+
+impl ProjectMark {
+    /// The mark in a project's name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        let mark = name.rsplit(' ').next()?.strip_prefix(MARK_PREFIX)?;
+        let mut parts = mark.splitn(3, '/');
+        Some(Self {
+            installation: InstallationId::parse(parts.next()?).ok()?,
+            tenant: TenantUid::parse(parts.next()?)?,
+            key: TenantKey(parts.next()?.into()),
+        })
+    }
+
+    /// Name of a project with this mark: a human-readable label, then the mark.
+    pub fn project_name(&self, label: &str) -> String {
+        let label: String = label
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_LABEL_CHARS)
+            .collect();
+        let Self {
+            installation,
+            tenant,
+            key,
+        } = self;
+        format!(
+            "{} {MARK_PREFIX}{installation}/{tenant}/{key}",
+            label.trim()
+        )
+    }
 }
 
 /// The Tenant that the mark in a project's name refers to, if the mark is of this installation.
 pub fn marked_tenant(name: &str, installation: &InstallationId) -> Option<TenantUid> {
-    let mark = name.rsplit(' ').next()?;
-    let tenant = mark
-        .strip_prefix(MARK_PREFIX)?
-        .strip_prefix(installation.as_str())?
-        .strip_prefix('/')?;
-    TenantUid::parse(tenant)
+    ProjectMark::parse(name)
+        .filter(|mark| mark.installation == *installation)
+        .map(|mark| mark.tenant)
 }
 
 #[cfg(test)]
@@ -106,21 +172,48 @@ mod tests {
         InstallationId::parse(text).unwrap()
     }
 
+    fn mark(id: &str, tenant: TenantUid, key: TenantKey) -> ProjectMark {
+        ProjectMark {
+            installation: installation(id),
+            tenant,
+            key,
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_project_name_identifies_its_tenant_for_any_label(label in ".{0,300}", bytes in any::<u128>()) {
-            let tenant = TenantUid(Uuid::from_u128(bytes));
-            let name = project_name(&label, &installation("prod-1"), tenant);
+        fn a_project_name_identifies_its_tenant_for_any_label(
+            label in ".{0,300}",
+            bytes in any::<u128>(),
+            id in "[a-z0-9]([a-z0-9-]{0,34}[a-z0-9])?",
+            namespace in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            tenant_name in "[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?",
+        ) {
+            let key = TenantKey::new(&namespace, &tenant_name);
+            let mark = mark(&id, TenantUid(Uuid::from_u128(bytes)), key);
+            let name = mark.project_name(&label);
             prop_assert!(name.chars().count() <= neon_client::model::MAX_PROJECT_NAME_CHARS);
-            prop_assert_eq!(marked_tenant(&name, &installation("prod-1")), Some(tenant));
-            prop_assert_eq!(marked_tenant(&name, &installation("prod")), None);
-            prop_assert_eq!(marked_tenant(&name, &installation("prod-12")), None);
+            prop_assert_eq!(ProjectMark::parse(&name), Some(mark));
         }
 
         #[test]
         fn a_name_without_the_mark_identifies_no_tenant(name in ".{0,100}") {
-            prop_assert_eq!(marked_tenant(&name, &installation("prod-1")), None);
+            prop_assert_eq!(ProjectMark::parse(&name), None);
         }
+    }
+
+    #[test]
+    fn the_key_of_a_tenant_is_readable_unless_it_is_too_long() {
+        assert_eq!(TenantKey::new("acme", "main").to_string(), "acme/main");
+        let (long, other) = ("n".repeat(63), "m".repeat(63));
+        let keys = [
+            TenantKey::new(&long, &long),
+            TenantKey::new(&long, &other),
+            TenantKey::new(&other, &long),
+        ];
+        assert_eq!(keys[0], TenantKey::new(&long, &long));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        assert!(keys[0].to_string().len() <= MAX_KEY_CHARS);
     }
 
     #[test]

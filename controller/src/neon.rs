@@ -66,11 +66,11 @@ pub trait NeonApi: Send + Sync {
 
     fn recover_project(&self, id: &ProjectId) -> NeonCall<RecoveredProject>;
 
+    /// The deleted project with this id, if it can be recovered.
+    fn recoverable_project(&self, id: &ProjectId) -> NeonCall<Option<Project>>;
+
     /// The pages of a listing of all projects. The listing is complete if no page is an error.
     fn list_projects(&self, page_size: u16) -> BoxStream<'static, Result<ProjectPage, Error>>;
-
-    /// Whether the project is deleted and can be recovered.
-    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool>;
 
     /// The connection string of the direct host: of the given compute, or of the default branch's.
     fn connection_uri(
@@ -188,14 +188,14 @@ impl NeonApi for Neon {
         self.projects().recover(id).send().boxed()
     }
 
-    fn list_projects(&self, page_size: u16) -> BoxStream<'static, Result<ProjectPage, Error>> {
-        self.projects().list().limit(page_size).pages().boxed()
-    }
-
-    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool> {
+    fn recoverable_project(&self, id: &ProjectId) -> NeonCall<Option<Project>> {
         let deleted = self.projects().list().recoverable().search(id.as_str());
         let id = id.clone();
-        async move { Ok(deleted.all().await?.projects.contains_key(&id)) }.boxed()
+        async move { Ok(deleted.all().await?.projects.remove(&id)) }.boxed()
+    }
+
+    fn list_projects(&self, page_size: u16) -> BoxStream<'static, Result<ProjectPage, Error>> {
+        self.projects().list().limit(page_size).pages().boxed()
     }
 
     fn connection_uri(

@@ -8,6 +8,8 @@ use std::time::Duration;
 use crds::TenantClass;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, future};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Client, ResourceExt};
@@ -40,7 +42,9 @@ use crate::project_listing::{list_accounts, resync};
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
-use crate::watches::{class_source_watch, class_watch, secret_watch, tenant_watch};
+use crate::watches::{
+    class_source_watch, class_watch, namespace_watch, secret_watch, tenant_watch,
+};
 use crate::work_queue::WorkQueue;
 
 /// Projects that are updated concurrently. Each update may wake a compute.
@@ -87,7 +91,8 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let grace = parts.config.process.shutdown_grace;
     let client = parts.client.clone();
     let (class_store, class_writer) = reflector::store::<TenantClass>();
-    let (ctx, writers) = context(parts, class_store).await?;
+    let (namespaces, namespace_writer) = reflector::store();
+    let (ctx, writers) = context(parts, class_store, namespaces).await?;
     count_phases(&ctx);
     let tracker = TaskTracker::new();
     let spawn = |task: BoxFuture<'static, ()>| {
@@ -106,6 +111,16 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     if stop.run_until_cancelled(synced.cancelled()).await.is_some() {
         load_classes(&ctx, &stop).await;
     }
+    let synced = CancellationToken::new();
+    let watch = namespace_watch(
+        ctx.clone(),
+        client.clone(),
+        health.clone(),
+        namespace_writer,
+        synced.clone(),
+    );
+    spawn(watch.boxed());
+    stop.run_until_cancelled(synced.cancelled()).await;
     spawn(class_source_watch(ctx.clone(), client.clone(), health.clone()).boxed());
     for scope in 0..ctx.scopes.len() {
         let synced = CancellationToken::new();
@@ -180,6 +195,7 @@ async fn finish(loops: Vec<JoinHandle<()>>, stop: &CancellationToken, grace: Dur
 async fn context(
     parts: Dependencies,
     classes: Store<TenantClass>,
+    namespaces: Store<PartialObjectMeta<Namespace>>,
 ) -> Result<(Arc<Context>, Vec<Writer<CachedTenant>>), RunError> {
     let Dependencies {
         config,
@@ -222,6 +238,7 @@ async fn context(
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,
+        namespaces,
         secrets: SecretCache::default(),
         own_writes: WriteThroughCache::default(),
         installation,

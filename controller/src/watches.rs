@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crds::{FIELD_MANAGER, TenantClass, labels};
 use futures::{Stream, StreamExt, TryStreamExt, future};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event};
@@ -128,6 +128,52 @@ pub(crate) async fn secret_watch(
         // The initial list arrives before the first reconciliation, which reads it from the cache.
         for tenant in concerned.into_iter().filter(|_| !first) {
             scope.queue.enqueue(tenant);
+        }
+    }
+}
+
+/// Keeps the labels of the namespaces up to date, and queues the Tenants that a change concerns:
+/// those whose class selects namespaces by their labels.
+pub(crate) async fn namespace_watch(
+    ctx: Arc<Context>,
+    client: Client,
+    health: Health,
+    writer: Writer<PartialObjectMeta<Namespace>>,
+    synced: CancellationToken,
+) {
+    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    let mut events = pin!(
+        reported_watch(api, watch_config(), health, "namespaces")
+            .modify(|namespace| {
+                namespace.metadata.managed_fields = None;
+                namespace.metadata.annotations = None;
+            })
+            .reflect(writer)
+    );
+    while let Some(event) = events.next().await {
+        let Ok(event) = event else { continue };
+        let first = !synced.is_cancelled();
+        signal_synced(&event, &synced);
+        match event {
+            Event::Apply(namespace) => enqueue_selected(&ctx, Some(&namespace.name_any())),
+            // After an interruption, any namespace may have changed.
+            Event::InitDone if !first => enqueue_selected(&ctx, None),
+            _ => {}
+        }
+    }
+}
+
+/// Queues the Tenants of a namespace, or of all, whose class selects namespaces by their labels.
+fn enqueue_selected(ctx: &Context, namespace: Option<&str>) {
+    let selects = |class: &Arc<TenantClass>| {
+        let allowed = class.spec.allowed_namespaces.as_ref();
+        allowed.is_some_and(|allowed| allowed.selector.is_some())
+    };
+    for class in ctx.classes.state().iter().filter(|class| selects(class)) {
+        for tenant in ctx.tenants_of(&class.name_any()) {
+            if namespace.is_none_or(|name| tenant.namespace().as_deref() == Some(name)) {
+                ctx.enqueue(ObjectRef::from_obj(&*tenant));
+            }
         }
     }
 }

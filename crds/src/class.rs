@@ -10,7 +10,9 @@
     reason = "printer columns repeat their type"
 )]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,9 +70,21 @@ pub struct TenantClassSpec {
     /// Limits on the values that a Tenant may request.
     #[serde(default)]
     pub limits: ClassLimits,
+    /// Namespaces whose Tenants may use the class. If omitted, Tenants of every namespace may. The
+    /// Tenants of a namespace that is no longer allowed become `Stalled`; their databases remain
+    /// available, and the Tenants can be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
     /// Existing Neon projects that Tenants of the class may adopt.
     #[serde(default)]
     pub adoption: Adoption,
+    /// What happens to a new Tenant if the account contains a project that belonged to an earlier
+    /// Tenant of the same namespace and name, for example because that Tenant was deleted with the
+    /// policy `Retain`, or because the cluster was rebuilt. Defaults to `Stall`.
+    // With the type `OnExistingProject` the schema would contain the enum's description, not this
+    // one.
+    #[serde(default)]
+    pub on_existing_project: OnExistingProject,
     /// Deletion policy of Tenants that do not set their own. Defaults to `Delete`. The default does
     /// not apply to adopted projects, which are retained unless their Tenant sets `deletionPolicy`.
     // With the type `Option<DeletionPolicy>` the schema would contain the enum's description, not
@@ -262,15 +276,125 @@ pub struct ClassLimits {
     pub quota: Option<Quota>,
 }
 
+/// Namespaces whose Tenants may use a class: those in `names`, and those that `selector` selects.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("has(self.names) || has(self.selector)")
+        .message("set names, selector or both; to allow every namespace, remove allowedNamespaces")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// Names of namespaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<validation::NamespaceNames>")]
+    pub names: Vec<String>,
+    /// Selects namespaces by their labels. An empty selector selects every namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::NamespaceSelector>")]
+    pub selector: Option<LabelSelector>,
+}
+
+impl AllowedNamespaces {
+    /// Whether Tenants of a namespace may use the class. `labels` are those of the namespace;
+    /// `None` if they are not known. Returns `None` if the answer depends on unknown labels.
+    pub fn allows(
+        &self,
+        namespace: &str,
+        labels: Option<&BTreeMap<String, String>>,
+    ) -> Option<bool> {
+        if self.names.iter().any(|name| name == namespace) {
+            return Some(true);
+        }
+        match (&self.selector, labels) {
+            (None, _) => Some(false),
+            (Some(_), None) => None,
+            (Some(selector), Some(labels)) => Some(selects(selector, labels)),
+        }
+    }
+}
+
+/// Whether a label selector selects an object. An unknown operator selects nothing.
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let matches = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    matches
+        && selector
+            .match_expressions
+            .iter()
+            .flatten()
+            .all(|requirement| {
+                let label = labels.get(&requirement.key);
+                let values = requirement.values.as_deref().unwrap_or_default();
+                match requirement.operator.as_str() {
+                    "In" => label.is_some_and(|label| values.contains(label)),
+                    "NotIn" => label.is_none_or(|label| !values.contains(label)),
+                    "Exists" => label.is_some(),
+                    "DoesNotExist" => label.is_none(),
+                    _ => false,
+                }
+            })
+}
+
 /// Existing Neon projects that Tenants of the class may adopt.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adoption {
-    /// Ids of the projects that may be adopted. If empty, Tenants of the class cannot adopt
-    /// projects.
+    /// Projects that may be adopted, and by which Tenants. If empty, Tenants of the class cannot
+    /// adopt projects.
+    // The list is atomic, so that a single manifest contains every project that may be adopted.
     #[serde(default)]
-    #[schemars(with = "validation::ProjectIds")]
-    pub allowed_project_ids: Vec<String>,
+    #[schemars(extend("maxItems" = 1024, "x-kubernetes-list-type" = "atomic"))]
+    pub allowed: Vec<AllowedAdoption>,
+}
+
+impl Adoption {
+    /// Whether a Tenant may adopt a project.
+    pub fn allows(&self, project: &str, namespace: &str, name: &str) -> bool {
+        self.allowed
+            .iter()
+            .any(|allowed| allowed.project_id == project && allowed.allows(namespace, name))
+    }
+}
+
+/// A project that may be adopted.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedAdoption {
+    /// Id of the Neon project, such as `quiet-river-12345678`.
+    #[schemars(with = "validation::ProjectId")]
+    pub project_id: String,
+    /// Namespace of the Tenant.
+    #[schemars(with = "validation::NamespaceName")]
+    pub namespace: String,
+    /// Name of the Tenant. If omitted, one Tenant of any name in the namespace may adopt the
+    /// project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<validation::ObjectName>")]
+    pub name: Option<String>,
+}
+
+impl AllowedAdoption {
+    /// Whether a Tenant may adopt this project.
+    pub fn allows(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name.as_deref().is_none_or(|only| only == name)
+    }
+}
+
+/// What happens to a new Tenant if a project of an earlier Tenant of its namespace and name exists.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum OnExistingProject {
+    /// The Tenant becomes `Stalled`, and its condition names the project. A user chooses with an
+    /// annotation on the Tenant: `dbpertenant.dev/project-id` takes the project back,
+    /// `dbpertenant.dev/ignore-project` starts with an empty database.
+    #[default]
+    Stall,
+    /// The Tenant takes the project back. If there are several projects, it becomes `Stalled`.
+    Adopt,
+    /// The Tenant starts with an empty database, and the project remains in Neon.
+    Ignore,
 }
 
 /// Source of the SQL migrations that are applied to every tenant database.

@@ -167,10 +167,16 @@ reasons! {
     ClassLimitExceeded,
     /// The spec changes a field that is immutable once the project exists.
     ImmutableField,
-    /// The class does not allow the project to be adopted.
+    /// The class does not allow Tenants of this namespace.
+    NamespaceNotAllowed,
+    /// The class does not allow this Tenant to adopt the project, or to take back a project that was
+    /// created for a Tenant of another namespace or name.
     AdoptionRefused,
-    /// The project already belongs to another Tenant.
+    /// The project belongs to another Tenant or another installation.
     ProjectInUse,
+    /// A project that belonged to an earlier Tenant of the same namespace and name exists. The
+    /// message says how to take it back and how to start with an empty database.
+    ExistingProject,
     /// The project to adopt does not match the Tenant: it does not exist, is in another region, or
     /// lacks the database or role.
     AdoptionMismatch,
@@ -194,7 +200,8 @@ reasons! {
     Deleting,
     /// The project was deleted. Neon can recover it for 7 days.
     ProjectDeleted,
-    /// The Tenant was deleted and its project retained, as its deletion policy requires.
+    /// The Tenant was deleted and the project that its status names was retained, because the
+    /// deletion policy is `Retain` or because the project does not belong to the Tenant.
     ProjectRetained,
     /// The Tenant was removed because of the annotation `dbpertenant.dev/orphan`, although its
     /// account could not be reached. The project, if there is one, remains in Neon.
@@ -207,6 +214,9 @@ reasons! {
     ProjectCreated,
     /// An existing project was adopted.
     ProjectAdopted,
+    /// The Tenant took back a project that belonged to an earlier Tenant of the same namespace and
+    /// name.
+    ProjectReclaimed,
     /// Settings of the project or its compute were changed to match the spec.
     ProjectUpdated,
     /// A deleted project was recovered.

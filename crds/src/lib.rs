@@ -18,9 +18,10 @@ mod status;
 mod validation;
 
 pub use class::{
-    AccountStatus, Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, MassDeletion,
-    MassDeletionStatus, Migrations, MigrationsSource, NeonAccount, OrphanedProjects, TenantClass,
-    TenantClassSpec, TenantClassStatus, TenantDefaults,
+    AccountStatus, Adoption, AllowedAdoption, AllowedNamespaces, ApiKeySecretRef, ClassLimits,
+    ConfigMapRef, MassDeletion, MassDeletionStatus, Migrations, MigrationsSource, NeonAccount,
+    OnExistingProject, OrphanedProjects, TenantClass, TenantClassSpec, TenantClassStatus,
+    TenantDefaults,
 };
 pub use conditions::{
     ConditionType, Reason, UnknownReason, find_condition, is_true, set_condition,

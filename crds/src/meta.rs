@@ -22,8 +22,14 @@ pub mod annotations {
     /// On a Tenant with the reason `DuplicateProject`: the id of the project that the controller
     /// deletes, which is one of those that the condition's message names.
     pub const DELETE_DUPLICATE: &str = "dbpertenant.dev/delete-duplicate";
-    /// On the connection Secret: the id of the project to which the credentials belong.
+    /// On the connection Secret: the id of the project to which the credentials belong. On a
+    /// Tenant: the id of its project, so that a backup without the status contains it. On a Tenant
+    /// without a project, it names the project to take back, which must have belonged to a Tenant of
+    /// the same namespace and name unless the class allows the adoption.
     pub const PROJECT_ID: &str = "dbpertenant.dev/project-id";
+    /// On a Tenant without a project: ids of projects, separated by commas, that belonged to an
+    /// earlier Tenant of its namespace and name and that it does not take back.
+    pub const IGNORE_PROJECT: &str = "dbpertenant.dev/ignore-project";
     /// On the connection Secret: a digest of the certificates in `ca.crt`, used to detect a changed
     /// `caBundle` of the class.
     pub const CA_DIGEST: &str = "dbpertenant.dev/ca-digest";

@@ -150,8 +150,8 @@ pub struct TenantSpec {
     /// `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_protection: Option<bool>,
-    /// Existing Neon project to adopt instead of creating one. The class must list the project in
-    /// `adoption.allowedProjectIds`.
+    /// Existing Neon project to adopt instead of creating one. The class must allow it in
+    /// `adoption.allowed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
     /// Suspends reconciliation. While `true`, the controller changes nothing in Neon or in the

@@ -91,6 +91,10 @@ pub struct ProjectStatus {
     /// Whether the project was adopted rather than created by the controller.
     #[serde(default)]
     pub adopted: bool,
+    /// Whether the project belonged to an earlier Tenant of the same namespace and name, or the
+    /// Tenant was restored from a backup, and the Tenant took the project back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reclaimed: bool,
     /// Neon's `updated_at` of the project when the controller last compared it with the desired
     /// state. The project is not compared again while `updated_at` is unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]

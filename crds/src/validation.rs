@@ -208,19 +208,75 @@ schema_types! {
         }],
     };
 
-    /// Ids of Neon projects. The list is atomic, so that a single manifest contains every project
-    /// that may be adopted.
-    ProjectIds = {
+    /// Name of a namespace (a DNS-1123 label).
+    NamespaceName = {
+        "type": "string",
+        "maxLength": 63,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+            "message": "must be the name of a namespace: lower-case letters, digits and '-', starting and ending with a letter or digit",
+        }],
+    };
+
+    /// Names of namespaces.
+    NamespaceNames = {
         "type": "array",
         "maxItems": 1024,
-        "x-kubernetes-list-type": "atomic",
+        "x-kubernetes-list-type": "set",
         "items": {
             "type": "string",
-            "maxLength": 60,
+            "maxLength": 63,
             "x-kubernetes-validations": [{
-                "rule": "self.matches('^[a-z0-9-]+$')",
-                "message": "must be the id of a Neon project (not its name), such as quiet-river-12345678",
+                "rule": "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+                "message": "must be the name of a namespace: lower-case letters, digits and '-', starting and ending with a letter or digit",
             }],
+        },
+    };
+
+    /// Label selector of namespaces, as in other Kubernetes objects.
+    NamespaceSelector = {
+        "type": "object",
+        "properties": {
+            "matchLabels": {
+                "description": "Labels that a namespace must have.",
+                "type": "object",
+                "maxProperties": 64,
+                "additionalProperties": { "type": "string", "maxLength": 63 },
+            },
+            "matchExpressions": {
+                "description": "Requirements that a namespace must meet.",
+                "type": "array",
+                "maxItems": 64,
+                "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": {
+                            "description": "Key of the label.",
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 317,
+                        },
+                        "operator": {
+                            "description": "How the label is compared with `values`.",
+                            "type": "string",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                        },
+                        "values": {
+                            "description": "Values of the label. Required with `In` and `NotIn`, and not allowed otherwise.",
+                            "type": "array",
+                            "maxItems": 256,
+                            "x-kubernetes-list-type": "set",
+                            "items": { "type": "string", "maxLength": 63 },
+                        },
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+                        "message": "values is required with the operators In and NotIn, and not allowed with Exists and DoesNotExist",
+                    }],
+                },
+            },
         },
     };
 

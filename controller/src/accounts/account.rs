@@ -20,7 +20,7 @@ use super::listing_error::ListingError;
 use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
 use crate::clock::WallClock;
 use crate::error::account_issue;
-use crate::identity::{InstallationId, TenantUid};
+use crate::identity::{InstallationId, TenantKey, TenantUid};
 use crate::issue::{Component, Issue};
 use crate::neon::NeonApi;
 
@@ -152,7 +152,7 @@ impl Account {
         if self.snapshot.lock().has_shown(id) {
             return Ok(true);
         }
-        self.client().is_recoverable(id).await
+        Ok(self.client().recoverable_project(id).await?.is_some())
     }
 
     /// Identifies the account within this process.
@@ -268,9 +268,14 @@ impl Account {
 
     /// What the snapshot shows about a Tenant and the project recorded in its status. Nothing, until
     /// it is known that the current API key belongs to the account that the snapshot shows.
-    pub fn listing_for(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ObservedListing {
+    pub fn listing_for(
+        &self,
+        tenant: TenantUid,
+        key: &TenantKey,
+        project: Option<&ProjectId>,
+    ) -> ObservedListing {
         if self.shows_current_owner() {
-            self.snapshot.lock().listing_for(tenant, project)
+            self.snapshot.lock().listing_for(tenant, key, project)
         } else {
             ObservedListing::default()
         }

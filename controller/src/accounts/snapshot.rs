@@ -6,8 +6,7 @@
 //! its Tenant are unknown, and the listing is incomplete: it does not prove that a Tenant has no
 //! project.
 //!
-//! The name of a project that the controller creates contains a mark: the installation id and the
-//! UID of the Tenant.
+//! The name of a project that the controller creates contains a mark, which identifies its Tenant.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use jiff::Timestamp;
 use neon_client::ids::ProjectId;
 use neon_client::model::{AllowedIps, Project, Quota};
 
-use crate::identity::{InstallationId, TenantUid, marked_tenant};
+use crate::identity::{InstallationId, ProjectMark, TenantKey, TenantUid};
 
 /// Largest storage of a project that holds nothing but Postgres's own catalogs.
 const MAX_UNUSED_STORAGE_BYTES: i64 = 64 << 20;
@@ -36,6 +35,7 @@ pub struct Snapshot {
     pages: usize,
     projects: HashMap<ProjectId, ListingEntry>,
     by_mark: HashMap<TenantUid, Vec<ProjectId>>,
+    by_key: HashMap<TenantKey, Vec<ProjectId>>,
     unavailable: HashSet<ProjectId>,
     /// Projects that an earlier listing showed and the last one does not.
     departed: HashSet<ProjectId>,
@@ -52,10 +52,14 @@ pub struct ObservedListing {
     pub as_of: Option<Timestamp>,
     /// When the last listing ended, complete or not.
     pub done_at: Option<Timestamp>,
-    /// The project recorded in the Tenant's status.
+    /// The project recorded in the Tenant's status. Without a status, the project that the Tenant
+    /// adopts, or that a backup names.
     pub own: Option<ObservedProject>,
     /// Projects whose name carries the Tenant's mark.
     pub marked: Vec<ObservedProject>,
+    /// Projects of other Tenants with the Tenant's namespace and name: of earlier ones, or of those
+    /// that the Tenant replaces.
+    pub namesakes: Vec<ObservedProject>,
     /// Whether Neon reports that it cannot read the recorded project at the moment.
     pub unavailable: bool,
     /// Whether the last listing is complete and shows the recorded project.
@@ -84,8 +88,8 @@ struct ListingEntry {
     project: Arc<ObservedProject>,
     /// Whether the last listing shows the project, rather than an earlier one or a local write.
     listed: bool,
-    /// The Tenant whose mark the project's name contains.
-    mark: Option<TenantUid>,
+    /// The mark in the project's name, if it is of this installation.
+    mark: Option<ProjectMark>,
 }
 
 #[derive(Clone, Debug)]
@@ -160,7 +164,7 @@ fn entry(project: &Project, installation: &InstallationId) -> ListingEntry {
     ListingEntry {
         project: Arc::new(observed_project(project)),
         listed: false,
-        mark: marked_tenant(&project.name, installation),
+        mark: ProjectMark::parse(&project.name).filter(|mark| mark.installation == *installation),
     }
 }
 
@@ -271,7 +275,11 @@ impl Snapshot {
             project.id.clone(),
             (now, LocalWrite::Written(entry.clone())),
         );
-        self.projects.insert(project.id.clone(), entry);
+        // The write may have changed the mark.
+        let before = self.projects.insert(project.id.clone(), entry);
+        if let Some(mark) = before.and_then(|entry| entry.mark) {
+            self.remove_from_index(&project.id, &mark);
+        }
         self.add_to_index(&project.id);
     }
 
@@ -283,34 +291,58 @@ impl Snapshot {
         if let Some(entry) = self.projects.remove(id)
             && let Some(mark) = entry.mark
         {
-            self.by_mark
-                .entry(mark)
-                .or_default()
-                .retain(|one| one != id);
+            self.remove_from_index(id, &mark);
         }
     }
 
     fn rebuild_index(&mut self) {
         self.by_mark.clear();
+        self.by_key.clear();
         for (id, entry) in &self.projects {
-            if let Some(mark) = entry.mark {
-                self.by_mark.entry(mark).or_default().push(id.clone());
+            if let Some(mark) = &entry.mark {
+                self.by_mark
+                    .entry(mark.tenant)
+                    .or_default()
+                    .push(id.clone());
+                self.by_key
+                    .entry(mark.key.clone())
+                    .or_default()
+                    .push(id.clone());
             }
         }
     }
 
-    fn add_to_index(&mut self, id: &ProjectId) {
-        let Some(mark) = self.projects.get(id).and_then(|entry| entry.mark) else {
-            return;
-        };
-        let ids = self.by_mark.entry(mark).or_default();
-        if !ids.contains(id) {
-            ids.push(id.clone());
+    fn remove_from_index(&mut self, id: &ProjectId, mark: &ProjectMark) {
+        if let Some(ids) = self.by_mark.get_mut(&mark.tenant) {
+            ids.retain(|one| one != id);
+        }
+        if let Some(ids) = self.by_key.get_mut(&mark.key) {
+            ids.retain(|one| one != id);
         }
     }
 
-    /// What the snapshot shows about a Tenant and the project recorded in its status.
-    pub fn listing_for(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ObservedListing {
+    fn add_to_index(&mut self, id: &ProjectId) {
+        let Some(mark) = self.projects.get(id).and_then(|entry| entry.mark.as_ref()) else {
+            return;
+        };
+        for ids in [
+            self.by_mark.entry(mark.tenant).or_default(),
+            self.by_key.entry(mark.key.clone()).or_default(),
+        ] {
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+    }
+
+    /// What the snapshot shows about the Tenant with this UID and key, and about the project that it
+    /// names.
+    pub fn listing_for(
+        &self,
+        tenant: TenantUid,
+        key: &TenantKey,
+        project: Option<&ProjectId>,
+    ) -> ObservedListing {
         let observed = |id: &ProjectId| {
             self.projects
                 .get(id)
@@ -326,6 +358,20 @@ impl Snapshot {
                 .into_iter()
                 .flatten()
                 .filter_map(observed)
+                .collect(),
+            namesakes: self
+                .by_key
+                .get(key)
+                .into_iter()
+                .flatten()
+                .filter_map(|id| self.projects.get(id))
+                .filter(|entry| {
+                    entry
+                        .mark
+                        .as_ref()
+                        .is_some_and(|mark| mark.tenant != tenant)
+                })
+                .map(|entry| ObservedProject::clone(&entry.project))
                 .collect(),
             unavailable: project.is_some_and(|id| self.unavailable.contains(id)),
             own_confirmed: self.complete

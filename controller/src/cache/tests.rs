@@ -252,6 +252,47 @@ fn a_secret_of_another_owner_or_without_one_is_not_owned() {
 }
 
 #[test]
+fn a_secret_without_an_owner_that_was_written_for_the_tenant_is_restored() {
+    let of = |change: fn(&mut ObjectMeta)| {
+        let mut metadata = written();
+        metadata.owner_references = None;
+        metadata.annotations =
+            Some([(annotations::PROJECT_ID.to_owned(), "calm-sea-1".to_owned())].into());
+        metadata.labels = Some(
+            [
+                (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
+                (labels::TENANT.to_owned(), "another".to_owned()),
+            ]
+            .into(),
+        );
+        change(&mut metadata);
+        observed(metadata)
+    };
+    assert!(matches!(
+        of(|_| {}),
+        ObservedSecret::Restored { project: Some(_) }
+    ));
+    assert_eq!(
+        of(|meta| meta.annotations = None),
+        ObservedSecret::Restored { project: None }
+    );
+    let other: [fn(&mut ObjectMeta); 3] = [
+        |meta| {
+            _ = meta
+                .labels
+                .as_mut()
+                .unwrap()
+                .insert(labels::TENANT.to_owned(), "two".to_owned())
+        },
+        |meta| _ = meta.labels.as_mut().unwrap().remove(labels::TENANT),
+        |meta| _ = meta.labels.as_mut().unwrap().remove(labels::MANAGED_BY),
+    ];
+    for change in other {
+        assert_eq!(of(change), ObservedSecret::NotOwned);
+    }
+}
+
+#[test]
 fn only_a_relevant_change_affects_the_owner() {
     let secrets = SecretCache::default();
     assert_eq!(apply(&secrets, written()), [tenant_ref("acme")], "new");

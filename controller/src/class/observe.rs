@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crds::{ConditionType, MassDeletionStatus, OrphanedProjects, Reason, TenantClass, is_true};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use crate::context::Context;
 use crate::identity::TenantUid;
@@ -54,15 +54,16 @@ fn orphaned_projects(ctx: &Context, class: &str) -> Option<OrphanedProjects> {
         .filter(|account| account.is_listed())?;
     let tenants: HashSet<TenantUid> = ctx
         .all_tenants()
-        .filter_map(|tenant| TenantUid::parse(tenant.meta().uid.as_deref()?))
+        .filter_map(|tenant| tenant.uid())
         .collect();
     let mut ids = account.orphaned_projects(&tenants);
-    // A project that was retained and then adopted still carries the mark of its former Tenant.
-    for adopted in ctx
-        .all_tenants()
-        .filter_map(|tenant| tenant.adopted_project()?.parse().ok())
-    {
-        ids.remove(&adopted);
+    // A project that was retained and then adopted or taken back can carry the mark of its former
+    // Tenant.
+    for tenant in ctx.all_tenants() {
+        let used = [tenant.adopted_project(), tenant.recorded_project()];
+        for id in used.into_iter().flatten().filter_map(|id| id.parse().ok()) {
+            ids.remove(&id);
+        }
     }
     Some(OrphanedProjects {
         count: i64::try_from(ids.len()).unwrap_or(i64::MAX),

@@ -8,12 +8,16 @@ use crds::{
     FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, labels,
 };
 use futures::FutureExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
+use neon_client::ids::ProjectId;
 use serde_json::json;
 
-use super::{ClusterApi, ClusterCall, ClusterError, SecretToWrite};
+use super::{
+    ClaimHolder, ClusterApi, ClusterCall, ClusterError, ProjectClaim, SecretToWrite, claim_lease,
+};
 use crate::cache::{NamespacedName, prune};
 
 const API_VERSION: &str = "dbpertenant.dev/v1alpha1";
@@ -40,6 +44,10 @@ impl KubeCluster {
 
     fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     fn classes(&self) -> Api<TenantClass> {
@@ -119,6 +127,101 @@ impl ClusterApi for KubeCluster {
                 .await
                 .map_err(|error| ClusterError::new("apply tenant status", error))
                 .map(pruned)
+        }
+        .boxed()
+    }
+
+    fn annotate_project<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        project: &'a str,
+    ) -> ClusterCall<'a, Tenant> {
+        async move {
+            let patch = json!({ "metadata": {
+                "resourceVersion": tenant.metadata.resource_version,
+                "uid": tenant.metadata.uid,
+                "annotations": { crds::annotations::PROJECT_ID: project },
+            } });
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
+            api.patch(&tenant.name_any(), &params, &Patch::Merge(&patch))
+                .await
+                .map_err(|error| ClusterError::new("patch tenant annotations", error))
+                .map(pruned)
+        }
+        .boxed()
+    }
+
+    fn claim<'a>(&'a self, project: &'a ProjectId) -> ClusterCall<'a, Option<ProjectClaim>> {
+        async move {
+            let lease = self
+                .leases()
+                .get_opt(&claim_lease::name(project))
+                .await
+                .map_err(|error| ClusterError::new("get project claim", error))?;
+            Ok(lease.and_then(|lease| claim_lease::parse(project, lease)))
+        }
+        .boxed()
+    }
+
+    fn create_claim<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()> {
+        async move {
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            let lease = claim_lease::lease(project, holder, None);
+            self.leases()
+                .create(&params, &lease)
+                .await
+                .map_err(|error| ClusterError::new("create project claim", error))
+                .map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn transfer_claim<'a>(
+        &'a self,
+        claim: &'a ProjectClaim,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()> {
+        async move {
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            let name = claim_lease::name(&claim.project);
+            let lease = claim_lease::lease(&claim.project, holder, Some(claim));
+            self.leases()
+                .replace(&name, &params, &lease)
+                .await
+                .map_err(|error| ClusterError::new("replace project claim", error))
+                .map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn delete_claim<'a>(&'a self, claim: &'a ProjectClaim) -> ClusterCall<'a, ()> {
+        async move {
+            let params = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: Some(claim.uid.clone()),
+                    resource_version: Some(claim.version.clone()),
+                }),
+                ..DeleteParams::default()
+            };
+            self.leases()
+                .delete(&claim_lease::name(&claim.project), &params)
+                .await
+                .map_err(|error| ClusterError::new("delete project claim", error))
+                .map(|_| ())
         }
         .boxed()
     }

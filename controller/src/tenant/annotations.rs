@@ -1,6 +1,6 @@
 //! Reads the annotations of a Tenant that have an effect. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{GROUP, annotations};
 use neon_client::ids::ProjectId;
@@ -16,6 +16,10 @@ pub struct TenantAnnotations {
     pub orphan: bool,
     /// The duplicate project that a person allows to delete.
     pub delete_duplicate: Option<ProjectId>,
+    /// The Tenant's project or, for a Tenant without one, the project to take back.
+    pub project: Option<ProjectId>,
+    /// Projects of earlier Tenants that the Tenant does not take back.
+    pub ignored_projects: BTreeSet<ProjectId>,
     /// A changed value requests a reconciliation.
     pub reconcile_at: Option<String>,
     /// Annotations that have no effect although they look as if they were meant to.
@@ -29,7 +33,13 @@ impl TenantAnnotations {
             match name.as_str() {
                 annotations::ORPHAN => read.read_orphan(value),
                 annotations::RECONCILE_AT => read.read_reconcile_at(value),
-                annotations::DELETE_DUPLICATE => read.read_delete_duplicate(value),
+                annotations::DELETE_DUPLICATE => {
+                    read.delete_duplicate = read.project_id(annotations::DELETE_DUPLICATE, value);
+                }
+                annotations::PROJECT_ID => {
+                    read.project = read.project_id(annotations::PROJECT_ID, value);
+                }
+                annotations::IGNORE_PROJECT => read.read_ignored_projects(value),
                 _ => read.problems.extend(near_miss(name)),
             }
         }
@@ -48,15 +58,23 @@ impl TenantAnnotations {
         }
     }
 
-    fn read_delete_duplicate(&mut self, value: &str) {
-        match value.parse() {
-            Ok(id) => self.delete_duplicate = Some(id),
-            Err(_) => self.problems.push(format!(
-                "the annotation {} has no effect with the value {:?}: set it to the id of a project",
-                annotations::DELETE_DUPLICATE,
-                shortened(value),
-            )),
+    fn read_ignored_projects(&mut self, value: &str) {
+        for id in value.split(',') {
+            if let Some(id) = self.project_id(annotations::IGNORE_PROJECT, id.trim()) {
+                self.ignored_projects.insert(id);
+            }
         }
+    }
+
+    fn project_id(&mut self, annotation: &str, value: &str) -> Option<ProjectId> {
+        let id = value.trim().parse().ok();
+        if id.is_none() {
+            self.problems.push(format!(
+                "the annotation {annotation} has no effect with the value {:?}: set it to the id of a project",
+                shortened(value),
+            ));
+        }
+        id
     }
 
     fn read_reconcile_at(&mut self, value: &str) {
@@ -84,6 +102,8 @@ fn near_miss(name: &str) -> Option<String> {
         annotations::ORPHAN,
         annotations::RECONCILE_AT,
         annotations::DELETE_DUPLICATE,
+        annotations::PROJECT_ID,
+        annotations::IGNORE_PROJECT,
     ]
     .into_iter()
     .find(|known| {
@@ -124,6 +144,9 @@ mod tests {
             (annotations::ORPHAN, " true"),
             ("dbpertenant.dev/Orphan", "true"),
             (annotations::DELETE_DUPLICATE, "calm sea"),
+            (annotations::PROJECT_ID, "Calm Sea"),
+            (annotations::IGNORE_PROJECT, "calm-sea-1, Calm Sea"),
+            ("dbpertenant.dev/projectId", "calm-sea-1"),
             ("orphan", "true"),
             ("dbpertenant.dev/reconcile_at", "now"),
             ("DBperTenant.dev/reconcileAt", "now"),
@@ -138,10 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn projects_are_named_by_their_ids() {
+        let id = |text: &str| -> ProjectId { text.parse().unwrap() };
+        assert_eq!(
+            read(annotations::PROJECT_ID, "calm-sea-1").project,
+            Some(id("calm-sea-1"))
+        );
+        assert_eq!(
+            read(annotations::IGNORE_PROJECT, "calm-sea-1, late-sea-2").ignored_projects,
+            [id("calm-sea-1"), id("late-sea-2")].into()
+        );
+    }
+
+    #[test]
     fn other_annotations_are_not_reported() {
         for (name, value) in [
             (annotations::ORPHAN, "false"),
-            (annotations::PROJECT_ID, "x"),
             ("example.com/orphan", "true"),
             ("kubectl.kubernetes.io/restartedAt", "now"),
         ] {

@@ -4,6 +4,8 @@
 //! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further
 //! calls. A failed step leaves nothing behind that the next reconciliation would not find.
 
+mod adopt;
+mod claim;
 mod compute;
 mod connection_string;
 mod create;
@@ -15,6 +17,7 @@ mod project;
 mod secret;
 
 use crds::Reason;
+use neon_client::ids::ProjectId;
 
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
@@ -41,7 +44,11 @@ pub async fn apply(
         }
         Step::Create { attempt } => create::create(rec, observed, *attempt).await,
         Step::RecoverCreated(project) => create::recover_created(rec, project).await,
-        Step::Adopt(project) => create::adopt(rec, project).await,
+        Step::Adopt(project) => adopt::adopt(rec, observed, project).await,
+        Step::Reclaim(project) => adopt::reclaim(rec, observed, project).await,
+        Step::FindNamed(project) => project::find_named(rec, observed, project).await,
+        Step::Claim { project, acquire } => claim::claim(rec, project, *acquire).await,
+        Step::AnnotateProject(project) => annotate_project(rec, project).await,
         Step::DeleteDuplicate { project, named } => {
             project::delete_duplicate(rec, observed, project, *named).await
         }
@@ -58,6 +65,21 @@ pub async fn apply(
     }
 }
 
+/// Writes the project's id to the annotation, which backups without the status contain.
+async fn annotate_project(
+    rec: &mut Reconciliation<'_>,
+    project: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let written = rec
+        .ctx
+        .cluster
+        .annotate_project(&rec.tenant, project.as_str())
+        .await
+        .map_err(|error| ReconcileError::cluster(Component::Project, error))?;
+    rec.adopt_version(written);
+    Ok(())
+}
+
 /// Name of a step in metrics and traces.
 pub fn step_name(step: &Step) -> &'static str {
     match step {
@@ -69,6 +91,10 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Create { .. } => "create",
         Step::RecoverCreated(_) => "recover_created",
         Step::Adopt(_) => "adopt",
+        Step::Reclaim(_) => "reclaim",
+        Step::FindNamed(_) => "find_named",
+        Step::Claim { .. } => "claim",
+        Step::AnnotateProject(_) => "annotate_project",
         Step::DeleteDuplicate { .. } => "delete_duplicate",
         Step::VerifyMissing(_) => "verify_missing",
         Step::Inspect(_) => "inspect",
@@ -90,6 +116,8 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::Create { .. }
         | Step::RecoverCreated(_)
         | Step::Adopt(_)
+        | Step::Reclaim(_)
+        | Step::FindNamed(_)
         | Step::DeleteDuplicate { .. }
         | Step::VerifyMissing(_)
         | Step::Inspect(_)
@@ -101,6 +129,8 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::AddFinalizer
         | Step::RemoveFinalizer(_)
         | Step::Wait { .. }
+        | Step::Claim { .. }
+        | Step::AnnotateProject(_)
         | Step::Migrate(_)
         | Step::Suspended
         | Step::Stalled(_)

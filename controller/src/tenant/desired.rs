@@ -7,8 +7,8 @@ mod network;
 mod size;
 
 use crds::{
-    Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective, Reason,
-    TenantClassSpec, TenantSpec,
+    Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective,
+    OnExistingProject, Reason, TenantClassSpec, TenantSpec,
 };
 use neon_client::ids::{DatabaseName, ProjectId, RegionId, RoleName};
 use neon_client::model::{ComputeUnits, Quota};
@@ -40,6 +40,8 @@ pub struct DesiredState {
     /// Role that owns the database.
     pub owner: RoleName,
     pub deletion_policy: DeletionPolicy,
+    /// What happens if a project of an earlier Tenant of the same namespace and name exists.
+    pub on_existing_project: OnExistingProject,
     /// The project to adopt instead of creating one.
     pub adopt: Option<AdoptionSpec>,
     pub secret_name: String,
@@ -112,7 +114,7 @@ pub fn resolve_desired(
     let adopt = spec
         .adopt
         .as_ref()
-        .map(|adopt| adoption(adopt, class))
+        .map(|adopt| adoption(name, adopt, class))
         .transpose()?;
     Ok(DesiredState {
         class_name: spec.class_name.clone(),
@@ -132,6 +134,7 @@ pub fn resolve_desired(
         database,
         owner,
         deletion_policy: deletion_policy(spec, Some(class), None),
+        on_existing_project: class.on_existing_project,
         adopt,
         secret_name: secret_name(name.name, spec),
     })
@@ -262,19 +265,20 @@ fn database_names(
     ))
 }
 
-fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptionSpec, Issue> {
-    if !class
-        .adoption
-        .allowed_project_ids
-        .contains(&adopt.project_id)
-    {
+fn adoption(
+    name: TenantName<'_>,
+    adopt: &crds::Adopt,
+    class: &TenantClassSpec,
+) -> Result<AdoptionSpec, Issue> {
+    let TenantName { namespace, name } = name;
+    if !class.adoption.allows(&adopt.project_id, namespace, name) {
         return Err(Issue::new(
             Component::Project,
             Reason::AdoptionRefused,
             format!(
-                "the class does not allow adopting project {0}: ask an administrator to add {0} to \
-                 spec.adoption.allowedProjectIds of the class",
-                adopt.project_id
+                "the class does not allow Tenant {namespace}/{name} to adopt project {id}: ask an administrator to add \
+                 {{projectId: {id}, namespace: {namespace}}} to spec.adoption.allowed of the class",
+                id = adopt.project_id
             ),
         ));
     }

@@ -1,5 +1,7 @@
 //! What a reconciliation works towards, resolved from the Tenant and its class. Pure.
 
+use std::collections::BTreeMap;
+
 use crds::{DeletionPolicy, Reason, Tenant, TenantClass, TenantStatus};
 
 use crate::issue::{Component, Issue};
@@ -19,7 +21,13 @@ pub enum Intent {
 }
 
 impl Intent {
-    pub fn resolve(tenant: &Tenant, status: &TenantStatus, class: Option<&TenantClass>) -> Self {
+    /// `namespace_labels` are the labels of the Tenant's namespace; `None` if they are not known.
+    pub fn resolve(
+        tenant: &Tenant,
+        status: &TenantStatus,
+        class: Option<&TenantClass>,
+        namespace_labels: Option<&BTreeMap<String, String>>,
+    ) -> Self {
         let spec = &tenant.spec;
         if tenant.metadata.deletion_timestamp.is_some() {
             let in_effect = status
@@ -52,6 +60,9 @@ impl Intent {
             namespace: tenant.metadata.namespace.as_deref().unwrap_or_default(),
             name: tenant.metadata.name.as_deref().unwrap_or_default(),
         };
+        if let Some(issue) = namespace_issue(name.namespace, class, namespace_labels) {
+            return Self::Provision(Err(issue));
+        }
         let immutable = status.project.as_ref().and(status.effective.as_ref());
         Self::Provision(resolve_desired(name, spec, &class.spec, immutable))
     }
@@ -62,6 +73,32 @@ impl Intent {
             Self::Provision(Ok(desired)) => Some(desired),
             Self::Provision(Err(_)) | Self::Delete(_) => None,
         }
+    }
+}
+
+/// Why the Tenants of a namespace may not use the class.
+fn namespace_issue(
+    namespace: &str,
+    class: &TenantClass,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Option<Issue> {
+    let allowed = class.spec.allowed_namespaces.as_ref()?;
+    let name = class.metadata.name.as_deref().unwrap_or_default();
+    match allowed.allows(namespace, labels) {
+        Some(true) => None,
+        Some(false) => Some(Issue::new(
+            Component::Project,
+            Reason::NamespaceNotAllowed,
+            format!(
+                "TenantClass {name} does not allow Tenants of namespace {namespace}: use another class, or ask an \
+                 administrator to add the namespace to spec.allowedNamespaces of the class"
+            ),
+        )),
+        None => Some(Issue::new(
+            Component::Project,
+            Reason::Waiting,
+            format!("the labels of namespace {namespace} have not been read yet"),
+        )),
     }
 }
 

@@ -1,20 +1,23 @@
 //! Gathers the observed state from the caches and the account's last listing, without any API call.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crds::{Reason, Tenant, TenantClass, finalizers};
+use crds::{Reason, TenantClass, finalizers};
 use kube::ResourceExt;
+use neon_client::ids::ProjectId;
 use sha2::{Digest, Sha256};
 
 use crate::accounts::ObservedListing;
-use crate::cache::CachedTenant;
+use crate::cache::{CachedTenant, ObservedSecret, record_is_own};
 use crate::context::Context;
-use crate::identity::{TenantUid, project_name};
+use crate::identity::{ProjectMark, TenantKey};
 use crate::issue::{Component, Issue};
 use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::desired::{deletion_protected, secret_name};
 use crate::tenant::intent::class_not_found;
-use crate::tenant::observed::{ObservedState, SchemaTarget};
+use crate::tenant::observed::{Holder, ObservedState, SchemaTarget};
+use crate::tenant::ownership::holders;
 use crate::tenant::reconciliation::Reconciliation;
 
 /// Bytes of the certificates' digest; enough to detect a change.
@@ -23,7 +26,7 @@ const CA_DIGEST_BYTES: usize = 16;
 /// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone, has
 /// no valid UID, or is of a class of another controller.
 pub fn begin<'a>(ctx: &'a Context, cached: &CachedTenant) -> Option<Reconciliation<'a>> {
-    let uid = TenantUid::parse(&cached.uid()?)?;
+    let uid = cached.uid()?;
     // Another controller reconciles the Tenant.
     if ctx
         .class(cached.class_name())
@@ -43,10 +46,10 @@ pub fn begin<'a>(ctx: &'a Context, cached: &CachedTenant) -> Option<Reconciliati
 /// The observed state at this point of the reconciliation.
 pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
     let (ctx, tenant) = (rec.ctx, &rec.tenant);
-    let project = rec.project();
-    let listing = match &rec.account {
-        Some(account) => account.listing_for(rec.uid, project.as_ref()),
-        None => ObservedListing::default(),
+    let mark = ProjectMark {
+        installation: ctx.installation.clone(),
+        tenant: rec.uid,
+        key: TenantKey::new(&rec.key.namespace, &rec.key.name),
     };
     let desired = rec.intent.desired();
     let label = desired.map_or("", |desired| desired.label.as_str());
@@ -54,12 +57,20 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         || secret_name(&rec.key.name, &tenant.spec),
         |desired| desired.secret_name.clone(),
     );
-    let adopt = desired.and_then(|desired| desired.adopt.as_ref());
-    let claimed_by = match (adopt, &project) {
-        (Some(adopt), None) => other_claimant(ctx, adopt.project.as_str(), tenant),
+    let secret = rec.observed_secret(&secret_name);
+    let noted = TenantAnnotations::read(tenant.annotations());
+    let adopted = desired
+        .and_then(|desired| desired.adopt.as_ref())
+        .map(|adopt| adopt.project.clone());
+    let named_project = match (&rec.status.project, &adopted) {
+        (None, None) => named_project(&noted, &secret),
         _ => None,
     };
-    let noted = TenantAnnotations::read(tenant.annotations());
+    let project = rec.project().or(adopted).or_else(|| named_project.clone());
+    let listing = match &rec.account {
+        Some(account) => account.listing_for(rec.uid, &mark.key, project.as_ref()),
+        None => ObservedListing::default(),
+    };
     ObservedState {
         now: ctx.clock.now(),
         status: rec.status.clone(),
@@ -81,13 +92,19 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         delete_duplicate: noted.delete_duplicate,
         reconcile_at: noted.reconcile_at,
         account: observed_account(rec),
-        project_name: project_name(label, &ctx.installation, rec.uid),
+        project_name: mark.project_name(label),
+        annotated_project: noted.project,
+        named_project,
+        ignored_projects: noted.ignored_projects,
+        adoptable: adoptable_projects(rec),
+        holders: other_holders(rec, &mark, &listing, project.as_ref()),
+        claim: rec.state.claim.clone(),
+        mark,
         listing,
         compute: rec.state.compute.clone(),
         project_found: rec.state.project_found,
         deleted: rec.state.deleted.clone(),
-        claimed_by,
-        secret: rec.observed_secret(&secret_name),
+        secret,
         secret_differs: rec.state.secret_differs,
         secret_repair_at: ctx.secret_repairs.next_at(rec.uid, ctx.clock.now()),
         password_rejected: rec.state.password_rejected,
@@ -146,33 +163,56 @@ fn class_not_loaded(component: Component, class: &str) -> Issue {
     )
 }
 
-/// Another Tenant that has the project or, among Tenants that adopt it, was created earlier.
-fn other_claimant(ctx: &Context, project: &str, tenant: &Tenant) -> Option<String> {
-    let rank = |tenant: &Tenant| (tenant.creation_timestamp().map(|time| time.0), tenant.uid());
-    ctx.all_tenants()
-        .filter(|cached| cached.uid().as_deref() != tenant.metadata.uid.as_deref())
-        .filter_map(|cached| cached.decompress())
-        .find(|other| {
-            let owns = other
-                .status
-                .as_ref()
-                .and_then(|status| status.project.as_ref())
-                .is_some_and(|owned| owned.id == project);
-            let adopts = other
-                .spec
-                .adopt
-                .as_ref()
-                .is_some_and(|adopt| adopt.project_id == project);
-            let deleting = other.metadata.deletion_timestamp.is_some();
-            owns || adopts && !deleting && rank(other) < rank(tenant)
-        })
-        .map(|other| {
-            format!(
-                "{}/{}",
-                other.namespace().unwrap_or_default(),
-                other.name_any()
-            )
-        })
+/// The project that a Tenant without a status has in its annotation or, after a restore, in its
+/// Secret.
+fn named_project(noted: &TenantAnnotations, secret: &ObservedSecret) -> Option<ProjectId> {
+    let restored = match secret {
+        ObservedSecret::Restored { project } => project.clone(),
+        _ => None,
+    };
+    noted.project.clone().or(restored)
+}
+
+fn adoptable_projects(rec: &Reconciliation<'_>) -> BTreeSet<ProjectId> {
+    let Some(class) = &rec.class else {
+        return BTreeSet::new();
+    };
+    let (namespace, name) = (&rec.key.namespace, &rec.key.name);
+    class
+        .spec
+        .adoption
+        .allowed
+        .iter()
+        .filter(|allowed| allowed.allows(namespace, name))
+        .filter_map(|allowed| allowed.project_id.parse().ok())
+        .collect()
+}
+
+/// The other Tenants that have a project that this Tenant names or could take back. A Tenant whose
+/// own project is recorded in its status needs no comparison with all others.
+fn other_holders(
+    rec: &Reconciliation<'_>,
+    mark: &ProjectMark,
+    listing: &ObservedListing,
+    project: Option<&ProjectId>,
+) -> BTreeMap<ProjectId, Holder> {
+    let recorded = rec.status.project.as_ref();
+    if recorded
+        .is_some_and(|recorded| !recorded.adopted && record_is_own(recorded, mark.tenant, None))
+    {
+        return BTreeMap::new();
+    }
+    let listed = listing.own.as_ref();
+    let named = project.map(|id| {
+        let mark = listed.and_then(|listed| ProjectMark::parse(&listed.name));
+        (id.clone(), mark)
+    });
+    let namesakes = listing.namesakes.iter().filter(|_| recorded.is_none());
+    let projects = namesakes
+        .map(|listed| (listed.id.clone(), ProjectMark::parse(&listed.name)))
+        .chain(named)
+        .collect();
+    holders(&projects, mark, rec.ctx.all_tenants())
 }
 
 fn ca_digest(pem: &str) -> String {

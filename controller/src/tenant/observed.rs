@@ -1,12 +1,15 @@
 //! The observed state of a Tenant: plain values that [`observe`](super::observe) gathers and the
 //! plan depends on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crds::{SchemaStatus, TenantStatus};
 use jiff::Timestamp;
 use neon_client::ids::{EndpointId, ProjectId};
 
 use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
+use crate::identity::ProjectMark;
 use crate::issue::Issue;
 use crate::tenant::desired::ComputeSettings;
 
@@ -35,8 +38,22 @@ pub struct ObservedState {
     pub reconcile_at: Option<String>,
     /// Whether the class's Neon account can be used.
     pub account: Result<(), Issue>,
+    /// The mark that the project's name should have.
+    pub mark: ProjectMark,
     /// The name that the project should have.
     pub project_name: String,
+    /// The project that the annotation on the Tenant names.
+    pub annotated_project: Option<ProjectId>,
+    /// The project that the annotation or a restored Secret names, for a Tenant without a project.
+    pub named_project: Option<ProjectId>,
+    /// The projects of earlier Tenants that the annotation tells the Tenant to ignore.
+    pub ignored_projects: BTreeSet<ProjectId>,
+    /// The projects that the class allows the Tenant to adopt.
+    pub adoptable: BTreeSet<ProjectId>,
+    /// The other Tenants that have a project that this Tenant names or could take back.
+    pub holders: BTreeMap<ProjectId, Holder>,
+    /// The claim of the project, once this reconciliation has read it.
+    pub claim: Option<ObservedClaim>,
     pub listing: ObservedListing,
     /// The project's compute, once this reconciliation has read it.
     pub compute: Option<ObservedCompute>,
@@ -44,9 +61,6 @@ pub struct ObservedState {
     pub project_found: bool,
     /// The project that this reconciliation deleted, or found deleted.
     pub deleted: Option<ProjectId>,
-    /// Another Tenant (`namespace/name`) that has, or claimed first, the project that this Tenant
-    /// adopts.
-    pub claimed_by: Option<String>,
     pub secret: ObservedSecret,
     /// Whether the Secret's content was read and is not what the controller would write.
     pub secret_differs: bool,
@@ -58,6 +72,27 @@ pub struct ObservedState {
     pub ca_digest: Option<String>,
     /// The schema that the database should have, or why the class's migrations cannot be used.
     pub schema: Result<SchemaTarget, Issue>,
+}
+
+/// Another Tenant that has a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// `namespace/name` of the Tenant.
+    pub tenant: String,
+    /// Whether the Tenant adopted the project. The project's claim decides between Tenants that
+    /// adopt the same project.
+    pub adopted: bool,
+}
+
+/// Who has claimed a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObservedClaim {
+    /// This Tenant.
+    Own,
+    /// Another Tenant (`namespace/name`).
+    Other(String),
+    /// No Tenant.
+    Free,
 }
 
 /// The read-write compute of a project.

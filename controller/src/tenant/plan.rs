@@ -7,6 +7,7 @@
 
 mod deletion;
 mod duplicates;
+mod existing;
 
 use crds::{Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -19,8 +20,10 @@ use crate::tenant::desired::DesiredState;
 use crate::tenant::drift::{compute_differs, project_differs};
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
+use crate::tenant::ownership::{Ownership, recorded_ownership, refusal};
 use deletion::plan_deletion;
 use duplicates::{choose_project, plan_duplicates};
+use existing::plan_existing;
 
 /// Maximum age of the listing that is used while a lost answer is being verified.
 pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
@@ -61,8 +64,21 @@ pub enum Step {
     },
     /// Record a project that an earlier request of this Tenant created.
     RecoverCreated(ProjectId),
-    /// Record a project that existed before the Tenant.
+    /// Claim and record a project that existed before the Tenant.
     Adopt(ProjectId),
+    /// Claim and record the project of an earlier Tenant of the same namespace and name.
+    Reclaim(ProjectId),
+    /// Look up a project that the listing lacks and that the Tenant's annotation or its restored
+    /// Secret names, and recover it if it was deleted.
+    FindNamed(ProjectId),
+    /// Read which Tenant has claimed the project.
+    Claim {
+        project: ProjectId,
+        /// Whether to claim it if no Tenant has.
+        acquire: bool,
+    },
+    /// Write the project's id to the annotation of the Tenant.
+    AnnotateProject(ProjectId),
     /// Delete a second project that carries the Tenant's mark.
     DeleteDuplicate {
         project: ProjectId,
@@ -100,6 +116,8 @@ pub enum ReleaseReason {
     Deleted,
     /// The project is retained by policy.
     Retained,
+    /// The recorded project does not belong to the Tenant.
+    NotOwned,
     /// The account cannot be reached, and the `orphan` annotation allows leaving the project
     /// behind.
     Orphaned,
@@ -110,7 +128,7 @@ pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
     match intent {
         Intent::Delete(policy) => plan_deletion(*policy, observed),
         Intent::Provision(_) if observed.suspended => Step::Suspended,
-        Intent::Provision(Err(issue)) => Step::Stalled(issue.clone()),
+        Intent::Provision(Err(issue)) => wait_or_stall(issue),
         Intent::Provision(Ok(desired)) => plan_reconcile(desired, observed),
     }
 }
@@ -198,11 +216,22 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
     let Ok(id) = project.id.parse::<ProjectId>() else {
         return Some(Step::Stalled(invalid_project_id(&project.id)));
     };
-    if let Some(issue) = adoption_conflict(desired, observed, &id) {
-        return Some(Step::Stalled(issue));
+    match recorded_ownership(observed, project, &id) {
+        Ownership::Own => {}
+        Ownership::Refused(issue) => return Some(Step::Stalled(issue)),
+        Ownership::Unlisted => return Some(LIST_IF_NEVER_LISTED),
+        Ownership::Unclaimed => {
+            return Some(Step::Claim {
+                project: id,
+                acquire: true,
+            });
+        }
     }
     if let Some(step) = plan_duplicates(observed, &id) {
         return Some(step);
+    }
+    if observed.annotated_project.as_ref() != Some(&id) {
+        return Some(Step::AnnotateProject(id));
     }
     if observed.listing.unavailable {
         return Some(Step::Wait {
@@ -291,7 +320,7 @@ fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool 
 /// The next step for a Tenant without a project.
 fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     if let Some(adopt) = &desired.adopt {
-        return adoption_conflict(desired, observed, &adopt.project)
+        return refusal(observed, &adopt.project, None)
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
     if let Some(step) = choose_project(observed) {
@@ -299,6 +328,9 @@ fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     }
     if observed.listing.as_of.is_none() {
         return LIST_IF_NEVER_LISTED;
+    }
+    if let Some(step) = plan_existing(desired, observed) {
+        return step;
     }
     resolve_pending_creation(&observed.status, &observed.listing, observed.now).unwrap_or_else(
         || {
@@ -324,35 +356,24 @@ fn invalid_project_id(id: &str) -> Issue {
     )
 }
 
-fn adoption_conflict(
-    desired: &DesiredState,
-    observed: &ObservedState,
-    project: &ProjectId,
-) -> Option<Issue> {
-    desired.adopt.as_ref()?;
-    let other = observed.claimed_by.as_ref()?;
-    Some(Issue::new(
-        Component::Project,
-        Reason::ProjectInUse,
-        format!(
-            "project {project} belongs to Tenant {other}; a project can belong to one Tenant only"
-        ),
-    ))
-}
-
 fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
     let project = observed.status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
     match &observed.secret {
-        ObservedSecret::NotOwned => Some(Step::Stalled(Issue::new(
-            Component::Credentials,
-            Reason::SecretConflict,
-            format!(
-                "Secret {0} exists and does not belong to this Tenant: delete it, or set another name in \
+        ObservedSecret::Restored { project } if *project == Some(id.clone()) => {
+            Some(Step::WriteSecret(id))
+        }
+        ObservedSecret::NotOwned | ObservedSecret::Restored { .. } => {
+            Some(Step::Stalled(Issue::new(
+                Component::Credentials,
+                Reason::SecretConflict,
+                format!(
+                    "Secret {0} exists and does not belong to this Tenant: delete it, or set another name in \
                  spec.connectionSecret.name",
-                desired.secret_name
-            ),
-        ))),
+                    desired.secret_name
+                ),
+            )))
+        }
         ObservedSecret::OwnedByPredecessor => Some(Step::Wait {
             until: Some(observed.now + STALE_SECRET_POLL_INTERVAL),
             issue: Issue::new(

@@ -25,7 +25,7 @@ use crate::mass_deletion::DeletionRequest;
 use crate::migrations::MigrationSet;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::{ObservedCompute, ObservedState};
+use crate::tenant::observed::{ObservedClaim, ObservedCompute, ObservedState};
 use crate::tenant::status::{
     StatusInput, StatusOutcome, build_status, follow_target, is_available,
 };
@@ -62,6 +62,8 @@ pub struct ReconcileState {
     pub class_has_finalizer: bool,
     /// Whether the project was read by id and found.
     pub project_found: bool,
+    /// Who has claimed the project that the Tenant adopts or takes back.
+    pub claim: Option<ObservedClaim>,
     /// The project that was deleted, or found deleted.
     pub deleted: Option<ProjectId>,
     /// The Secret as a write found it, where the cache did not know it.
@@ -81,11 +83,12 @@ impl<'a> Reconciliation<'a> {
         let account = ctx.accounts.for_class(&tenant.spec.class_name);
         let migrations = ctx.migration_sources.for_class(&tenant.spec.class_name);
         let status = tenant.status.clone().unwrap_or_default();
+        let intent = resolve(ctx, &tenant, &status, class.as_deref());
         Self {
             ctx,
             key: NamespacedName::of(&tenant),
             uid,
-            intent: Intent::resolve(&tenant, &status, class.as_deref()),
+            intent,
             status,
             account: account.and_then(Result::ok),
             migrations: migrations.and_then(Result::ok),
@@ -108,6 +111,11 @@ impl Reconciliation<'_> {
                 "the Tenant is being deleted",
             )),
         }
+    }
+
+    /// Resolves the intent again, after the status has changed.
+    pub fn resolve_intent(&mut self) {
+        self.intent = resolve(self.ctx, &self.tenant, &self.status, self.class.as_deref());
     }
 
     /// The account, for steps that are planned only if there is one.
@@ -337,6 +345,17 @@ impl Reconciliation<'_> {
             StatusOutcome::InProgress(_) | StatusOutcome::Suspended => {}
         }
     }
+}
+
+fn resolve(
+    ctx: &Context,
+    tenant: &Tenant,
+    status: &TenantStatus,
+    class: Option<&TenantClass>,
+) -> Intent {
+    let restricted = class.is_some_and(|class| class.spec.allowed_namespaces.is_some());
+    let labels = restricted.then(|| ctx.namespace_labels(tenant)).flatten();
+    Intent::resolve(tenant, status, class, labels.as_ref())
 }
 
 impl From<&ReconcileError> for StatusOutcome {

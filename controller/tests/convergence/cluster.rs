@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use controller::cache::NamespacedName;
-use controller::cluster::{ClusterApi, ClusterCall, ClusterError, SecretToWrite};
+use controller::cluster::{
+    ClaimHolder, ClusterApi, ClusterCall, ClusterError, ProjectClaim, SecretToWrite,
+};
 use crds::{
     FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations,
     finalizers,
@@ -18,8 +20,9 @@ use futures::FutureExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
-use kube::Resource as _;
 use kube::api::ObjectMeta;
+use kube::{Resource as _, ResourceExt as _};
+use neon_client::ids::ProjectId;
 use serde_json::json;
 
 pub(crate) use objects::secret_owner;
@@ -45,6 +48,7 @@ pub(crate) fn class() -> TenantClass {
                 "compute": { "minCU": 0.25, "maxCU": 1.0 },
             },
             "migrations": { "source": "ConfigMap", "configMap": { "name": "migrations" } },
+            "onExistingProject": "Adopt",
         },
     }))
     .expect("a valid class")
@@ -140,7 +144,80 @@ impl ClusterApi for SimulatedCluster {
             }
             state.check_recorded_project(&stored, status.as_ref());
             stored.status = status;
+            let recorded = stored
+                .status
+                .as_ref()
+                .and_then(|status| status.project.as_ref());
+            if let Some(project) = recorded {
+                // The Tenant took back a project that outlived an earlier one.
+                state.retained.retain(|id| id.as_str() != project.id);
+            }
             Ok(state.store_tenant(stored))
+        })
+        .boxed()
+    }
+
+    fn annotate_project<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        project: &'a str,
+    ) -> ClusterCall<'a, Tenant> {
+        let what = "patch tenant annotations";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_tenant(tenant, what)?;
+            stored
+                .annotations_mut()
+                .insert(annotations::PROJECT_ID.to_owned(), project.to_owned());
+            Ok(state.store_tenant(stored))
+        })
+        .boxed()
+    }
+
+    fn claim<'a>(&'a self, project: &'a ProjectId) -> ClusterCall<'a, Option<ProjectClaim>> {
+        self.read(|state| Ok(state.claims.get(project).cloned()))
+            .boxed()
+    }
+
+    fn create_claim<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()> {
+        let what = "create project claim";
+        self.write(what, move |state| {
+            if state.claims.contains_key(project) {
+                return Err(ClusterError::Exists { what });
+            }
+            state.store_claim(project, holder);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn transfer_claim<'a>(
+        &'a self,
+        claim: &'a ProjectClaim,
+        holder: &'a ClaimHolder,
+    ) -> ClusterCall<'a, ()> {
+        let what = "replace project claim";
+        self.write(what, move |state| {
+            if state.claims.get(&claim.project) != Some(claim) {
+                return Err(ClusterError::Conflict { what });
+            }
+            state.store_claim(&claim.project, holder);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn delete_claim<'a>(&'a self, claim: &'a ProjectClaim) -> ClusterCall<'a, ()> {
+        let what = "delete project claim";
+        self.write(what, move |state| {
+            if state.claims.get(&claim.project) != Some(claim) {
+                return Err(ClusterError::Conflict { what });
+            }
+            state.claims.remove(&claim.project);
+            Ok(())
         })
         .boxed()
     }

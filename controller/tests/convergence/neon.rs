@@ -310,13 +310,11 @@ impl NeonApi for SimulatedNeon {
         })
     }
 
-    fn is_recoverable(&self, id: &ProjectId) -> NeonCall<bool> {
+    fn recoverable_project(&self, id: &ProjectId) -> NeonCall<Option<Project>> {
         let id = id.clone();
         self.read(Route::ListProjects, move |state| {
-            Ok(state
-                .projects
-                .get(&id)
-                .is_some_and(|project| project.deleted))
+            let deleted = state.projects.get(&id).filter(|project| project.deleted);
+            Ok(deleted.map(|project| project.project.clone()))
         })
     }
 

@@ -104,6 +104,7 @@ impl Process {
                 queue: Arc::new(WorkQueue::default()),
             }],
             classes: class_store,
+            namespaces: reflector::store().0,
             secrets: SecretCache::default(),
             own_writes: WriteThroughCache::default(),
             accounts: Accounts::new(

@@ -445,6 +445,7 @@ impl Simulation {
         let mut end = json!({
             "tenant": state.tenant, "secrets": state.secrets, "projects": projects,
             "class": state.class.finalizers(), "retained": state.retained,
+            "claims": state.claims.keys().collect::<Vec<_>>(),
         });
         remove_volatile(&mut end);
         end

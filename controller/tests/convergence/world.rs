@@ -10,6 +10,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use controller::cluster::ProjectClaim;
 use controller::identity::{InstallationId, TenantUid, marked_tenant};
 use crds::{Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
@@ -76,6 +77,8 @@ pub(crate) struct State {
     pub(crate) in_flight: Vec<(Timestamp, SimulatedProject)>,
     pub(crate) tenant: Option<Tenant>,
     pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Claims of projects that a Tenant took back.
+    pub(crate) claims: BTreeMap<ProjectId, ProjectClaim>,
     /// When garbage collection deletes the Secrets of a deleted Tenant.
     pub(crate) garbage_collection: Option<Timestamp>,
     pub(crate) class: TenantClass,
@@ -150,6 +153,7 @@ impl World {
             in_flight: Vec::new(),
             tenant: None,
             secrets: BTreeMap::new(),
+            claims: BTreeMap::new(),
             garbage_collection: None,
             class: crate::cluster::class(),
             watch_events: VecDeque::new(),

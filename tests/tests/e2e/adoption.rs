@@ -1,18 +1,23 @@
 //! Adoption of existing projects.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{Reason, keys};
+use crds::{ConditionType, Reason, Tenant, keys};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
 use neon_client::ids::ProjectId;
 use neon_client::model::CreateProject;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use test_support::scenario::{project_id, status};
-use test_support::{Scenario, psql};
+use test_support::cluster::SYSTEM_NAMESPACE;
+use test_support::scenario::{condition, is_ready, project_id, status};
+use test_support::{Scenario, psql, timeouts};
 
 test_support::tests![
     an_adopted_project_keeps_its_name_and_password_and_survives_its_tenant,
     adoption_requires_the_permission_of_the_class,
     a_project_can_have_only_one_tenant,
+    of_two_tenants_that_adopt_a_project_at_once_one_gets_it,
+    a_project_is_adopted_only_in_the_namespace_that_the_class_names,
     an_unavailable_password_is_reset_only_if_the_spec_requests_it,
     a_project_that_does_not_match_the_spec_is_not_adopted,
     an_adopted_project_is_deleted_only_if_the_spec_requests_it,
@@ -23,8 +28,13 @@ async fn create_project(scenario: &Scenario, create: CreateProject) -> Result<Pr
 }
 
 async fn apply_class(scenario: &Scenario, allowed: &[&ProjectId]) -> Result<String> {
+    let namespace = scenario.namespace();
+    let allowed: Vec<_> = allowed
+        .iter()
+        .map(|id| json!({"projectId": id, "namespace": namespace}))
+        .collect();
     scenario
-        .apply_class(json!({"adoption": {"allowedProjectIds": allowed}}))
+        .apply_class(json!({"adoption": {"allowed": allowed}}))
         .await
 }
 
@@ -97,7 +107,7 @@ async fn adoption_requires_the_permission_of_the_class(scenario: &Scenario) -> R
         .wait_until_stalled("acme", Reason::AdoptionRefused)
         .await?;
     ensure!(
-        message.contains(id.as_str()) && message.contains("allowedProjectIds"),
+        message.contains(id.as_str()) && message.contains("adoption.allowed"),
         "{message}"
     );
     apply_class(scenario, &[&id]).await?;
@@ -142,6 +152,79 @@ async fn a_project_can_have_only_one_tenant(scenario: &Scenario) -> Result<()> {
         account.project_exists(&id).await? && account.project_exists(&own).await?,
         "deleting a Tenant without a project deleted the project"
     );
+    Ok(())
+}
+
+async fn of_two_tenants_that_adopt_a_project_at_once_one_gets_it(
+    scenario: &Scenario,
+) -> Result<()> {
+    const ROUNDS: usize = 6;
+    let mut projects = Vec::new();
+    for round in 0..ROUNDS {
+        let create = CreateProject::named(format!("by hand {round}"));
+        projects.push(create_project(scenario, create).await?);
+    }
+    let class = apply_class(scenario, &projects.iter().collect::<Vec<_>>()).await?;
+    let names = |round| ["a", "b"].map(|side| format!("{side}-{round}"));
+    let applied = projects.iter().enumerate().flat_map(|(round, id)| {
+        let spec = adopting(&class, id, json!({}));
+        names(round).map(|name| {
+            let spec = spec.clone();
+            async move { scenario.apply(&name, spec).await }
+        })
+    });
+    futures::future::try_join_all(applied).await?;
+    for (round, id) in projects.iter().enumerate() {
+        let settled = |tenant: &Tenant| {
+            is_ready(tenant)
+                || condition(tenant, ConditionType::Stalled)
+                    .is_some_and(|stalled| stalled.reason == Reason::ProjectInUse.as_str())
+        };
+        let mut ready = Vec::new();
+        for name in names(round) {
+            let tenant = scenario
+                .wait_for(&name, timeouts::CONVERGE, "settled", settled)
+                .await?;
+            if is_ready(&tenant) {
+                ready.push(name);
+            }
+        }
+        ensure!(ready.len() == 1, "{ready:?} have project {id}");
+        // The claim passes on once the Tenant that has the project is deleted.
+        scenario.delete(&ready[0]).await?;
+        scenario.wait_until_deleted(&ready[0]).await?;
+        let [a, b] = names(round);
+        let other = if ready[0] == a { b } else { a };
+        scenario.wait_until_ready(&other).await?;
+        scenario.delete(&other).await?;
+        scenario.wait_until_deleted(&other).await?;
+        let leases: Api<Lease> = Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE);
+        let claim = leases.get_opt(&format!("project-{id}-claim")).await?;
+        ensure!(claim.is_none(), "the claim of project {id} is left");
+        scenario.cluster().account().delete(id).await?;
+    }
+    Ok(())
+}
+
+async fn a_project_is_adopted_only_in_the_namespace_that_the_class_names(
+    scenario: &Scenario,
+) -> Result<()> {
+    let id = create_project(scenario, CreateProject::named("of team a")).await?;
+    let class = scenario
+        .apply_class(json!({"adoption": {"allowed": [
+            {"projectId": id, "namespace": "team-a"},
+            {"projectId": id, "namespace": scenario.namespace(), "name": "acme"},
+        ]}}))
+        .await?;
+    scenario
+        .apply("other", adopting(&class, &id, json!({})))
+        .await?;
+    scenario
+        .wait_until_stalled("other", Reason::AdoptionRefused)
+        .await?;
+    scenario
+        .apply_and_wait("acme", adopting(&class, &id, json!({})))
+        .await?;
     Ok(())
 }
 

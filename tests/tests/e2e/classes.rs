@@ -362,7 +362,7 @@ async fn orphaned_projects_are_counted_reported_and_kept(scenario: &Scenario) ->
         .uid()
         .context("the namespace has no UID")?;
     let marked_name = |installation: &str| {
-        format!("lost dbpt-{installation}/00000000-0000-4000-8000-000000000001")
+        format!("lost dbpt-{installation}/00000000-0000-4000-8000-000000000001/lost/main")
     };
     let ours = account
         .create(CreateProject::named(marked_name(&installation)))

@@ -11,8 +11,10 @@ mod drift;
 mod hostile_tenants;
 mod lifecycle;
 mod migrations;
+mod namespaces;
 mod plans;
 mod replicas;
+mod restores;
 mod safeguards;
 mod secret_leaks;
 mod secrets;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         replicas::tests(),
         data_safety::restarting(),
         safeguards::tests(),
+        restores::tests(),
         deletion::tests(),
         data_safety::tests(),
         hostile_tenants::tests(),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         secrets::tests(),
         classes::tests(),
         migrations::tests(),
+        namespaces::tests(),
         plans::tests(),
         drift::tests(),
         api_usage::tests(),

@@ -74,7 +74,10 @@ impl Operation {
                     .create(project)
                     .send()
                     .await?;
-                let allowed = json!({"adoption": {"allowedProjectIds": [made.project.id]}});
+                let namespace = run.scenario.namespace();
+                let allowed = json!({"adoption": {"allowed": [
+                    {"projectId": made.project.id, "namespace": namespace, "name": TENANT},
+                ]}});
                 run.change_class(allowed).await?;
                 before.adopted = Some(made.project.id);
             }

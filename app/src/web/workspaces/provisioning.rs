@@ -226,6 +226,7 @@ mod tests {
                     branch_id: None,
                     endpoint_id: None,
                     adopted: false,
+                    reclaimed: false,
                     checked_at: None,
                 }),
                 binding: binding.then(|| Binding {

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::identity::project_name;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -35,7 +34,20 @@ fn named(project: &str, name: &str) -> Project {
 
 /// A project whose name contains a Tenant's mark.
 fn marked(project: &str, owner: TenantUid) -> Project {
-    named(project, &project_name("acme/one", &installation(), owner))
+    named(project, &name_of(&installation(), owner))
+}
+
+fn key() -> TenantKey {
+    TenantKey::new("acme", "one")
+}
+
+fn name_of(installation: &InstallationId, tenant: TenantUid) -> String {
+    let mark = ProjectMark {
+        installation: installation.clone(),
+        tenant,
+        key: key(),
+    };
+    mark.project_name("acme/one")
 }
 
 /// A complete listing that began at this second.
@@ -55,7 +67,7 @@ fn listed(began: i64, projects: &[Project]) -> Snapshot {
 
 fn marks_of(snapshot: &Snapshot, owner: TenantUid) -> Vec<ProjectId> {
     let mut ids: Vec<_> = snapshot
-        .listing_for(owner, None)
+        .listing_for(owner, &key(), None)
         .marked
         .into_iter()
         .map(|project| project.id)
@@ -66,7 +78,7 @@ fn marks_of(snapshot: &Snapshot, owner: TenantUid) -> Vec<ProjectId> {
 
 fn has(snapshot: &Snapshot, project: &str) -> bool {
     snapshot
-        .listing_for(tenant(9), Some(&id(project)))
+        .listing_for(tenant(9), &key(), Some(&id(project)))
         .own
         .is_some()
 }
@@ -75,7 +87,7 @@ fn has(snapshot: &Snapshot, project: &str) -> bool {
 fn before_the_first_listing_the_snapshot_is_empty() {
     let snapshot = Snapshot::default();
     assert_eq!(
-        snapshot.listing_for(tenant(1), Some(&id("p-1"))),
+        snapshot.listing_for(tenant(1), &key(), Some(&id("p-1"))),
         ObservedListing::default()
     );
     assert!(snapshot.is_empty());
@@ -91,7 +103,7 @@ fn a_listing_shows_the_recorded_project_and_the_projects_with_the_mark() {
     ];
     let snapshot = listed(10, &projects);
     assert_eq!((snapshot.len(), snapshot.pages()), (4, 2));
-    let listing = snapshot.listing_for(tenant(1), Some(&id("p-4")));
+    let listing = snapshot.listing_for(tenant(1), &key(), Some(&id("p-4")));
     assert_eq!(listing.as_of, Some(at(10)));
     assert_eq!(
         listing.own.map(|project| project.name),
@@ -106,7 +118,7 @@ fn a_listing_shows_the_recorded_project_and_the_projects_with_the_mark() {
 fn settings_of_a_project_are_stored_in_canonical_form() {
     let snapshot = listed(10, &[named("p-1", "theirs")]);
     let project = snapshot
-        .listing_for(tenant(1), Some(&id("p-1")))
+        .listing_for(tenant(1), &key(), Some(&id("p-1")))
         .own
         .unwrap();
     assert_eq!(
@@ -123,7 +135,7 @@ fn settings_of_a_project_are_stored_in_canonical_form() {
         ..named("p-2", "theirs")
     };
     let project = listed(10, &[bare])
-        .listing_for(tenant(1), Some(&id("p-2")))
+        .listing_for(tenant(1), &key(), Some(&id("p-2")))
         .own
         .unwrap();
     assert_eq!(
@@ -136,10 +148,7 @@ fn settings_of_a_project_are_stored_in_canonical_form() {
 #[test]
 fn marks_of_other_installations_are_ignored() {
     let other = InstallationId::parse("test-2").unwrap();
-    let snapshot = listed(
-        10,
-        &[named("p-1", &project_name("acme/one", &other, tenant(1)))],
-    );
+    let snapshot = listed(10, &[named("p-1", &name_of(&other, tenant(1)))]);
     assert_eq!(marks_of(&snapshot, tenant(1)), []);
     assert!(snapshot.orphaned_projects(&HashSet::new()).is_empty());
 }
@@ -163,18 +172,18 @@ fn a_project_that_neon_cannot_read_is_unavailable_and_not_missing() {
     snapshot.replace(builder);
     assert!(
         snapshot
-            .listing_for(tenant(1), Some(&id("p-1")))
+            .listing_for(tenant(1), &key(), Some(&id("p-1")))
             .unavailable
     );
     assert!(
         !snapshot
-            .listing_for(tenant(1), Some(&id("p-2")))
+            .listing_for(tenant(1), &key(), Some(&id("p-2")))
             .unavailable
     );
     snapshot.replace(listing(20, &[]));
     assert!(
         !snapshot
-            .listing_for(tenant(1), Some(&id("p-1")))
+            .listing_for(tenant(1), &key(), Some(&id("p-1")))
             .unavailable,
         "the next listing contains no unavailable project"
     );
@@ -215,7 +224,7 @@ fn a_project_that_neon_cannot_read_is_kept_as_an_earlier_listing_showed_it() {
     assert!(snapshot.replace(partial(20, &[], &["p-1"])).is_empty());
     assert_eq!(snapshot.as_of(), Some(at(20)));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")]);
-    let listing = snapshot.listing_for(tenant(1), Some(&id("p-1")));
+    let listing = snapshot.listing_for(tenant(1), &key(), Some(&id("p-1")));
     assert!(listing.unavailable && !listing.own_confirmed);
 }
 
@@ -234,7 +243,9 @@ fn a_project_that_was_read_by_id_completes_the_listing() {
 fn a_project_is_confirmed_only_by_a_complete_listing_that_shows_it() {
     let confirmed = |snapshot: &Snapshot| {
         let own = id("p-1");
-        snapshot.listing_for(tenant(1), Some(&own)).own_confirmed
+        snapshot
+            .listing_for(tenant(1), &key(), Some(&own))
+            .own_confirmed
     };
     let projects = [marked("p-1", tenant(1))];
     let mut snapshot = listed(10, &projects);
@@ -326,7 +337,7 @@ fn the_last_of_several_writes_takes_effect() {
     snapshot.replace(listing(10, std::slice::from_ref(&first)));
     assert_eq!(
         snapshot
-            .listing_for(tenant(1), Some(&id("p-1")))
+            .listing_for(tenant(1), &key(), Some(&id("p-1")))
             .own
             .unwrap()
             .history_retention_seconds,
@@ -437,4 +448,28 @@ proptest! {
             prop_assert_eq!(snapshot.len(), existing.len());
         }
     }
+}
+
+#[test]
+fn projects_of_other_tenants_with_the_same_name_are_namesakes_until_they_are_taken_back() {
+    let mut snapshot = listed(10, &[marked("p-1", tenant(1)), marked("p-2", tenant(2))]);
+    let namesakes = |snapshot: &Snapshot, owner| -> Vec<String> {
+        let listing = snapshot.listing_for(owner, &key(), None);
+        let mut ids: Vec<_> = listing
+            .namesakes
+            .iter()
+            .map(|project| project.id.to_string())
+            .collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(namesakes(&snapshot, tenant(1)), ["p-2"]);
+    assert_eq!(namesakes(&snapshot, tenant(3)), ["p-1", "p-2"]);
+    let other = snapshot.listing_for(tenant(3), &TenantKey::new("acme", "two"), None);
+    assert_eq!(other.namesakes, []);
+    snapshot.record_write(&marked("p-1", tenant(3)), &installation(), at(20));
+    assert_eq!(namesakes(&snapshot, tenant(3)), ["p-2"], "taken back");
+    assert_eq!(marks_of(&snapshot, tenant(1)), []);
+    snapshot.record_deletion(&id("p-2"), at(21));
+    assert!(namesakes(&snapshot, tenant(3)).is_empty(), "deleted");
 }

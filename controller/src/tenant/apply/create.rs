@@ -1,5 +1,4 @@
-//! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts
-//! an existing one.
+//! Gives a Tenant its project: creates it, or recovers one that an earlier request created.
 
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
 use crate::tenant::drift::creation_settings;
-use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::{StatusOutcome, millis_between};
@@ -100,7 +98,13 @@ pub(super) async fn create(
         .iter()
         .find(|compute| compute.endpoint_type == EndpointType::ReadWrite);
     let effective = rec.desired()?.effective();
-    record_project(rec, &created.project, compute, false, Some(effective));
+    record_project(
+        rec,
+        &created.project,
+        compute,
+        Origin::Created,
+        Some(effective),
+    );
     if let Some(details) = created.connection_uris.first() {
         store_credentials(rec, &created.project.id, &details.connection_uri)?;
     }
@@ -142,7 +146,7 @@ fn add(time: Timestamp, duration: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-fn start_timings(rec: &mut Reconciliation<'_>) {
+pub(super) fn start_timings(rec: &mut Reconciliation<'_>) {
     let now = rec.ctx.clock.now();
     let created = rec.tenant.metadata.creation_timestamp.as_ref();
     let started_at = started_at(created.map(|time| time.0), now);
@@ -199,7 +203,7 @@ pub(super) async fn recover_created(
     let compute = read_write_compute(rec, id, ACTION).await?;
     remember_lost_creation(&mut rec.status);
     // The settings that it was created with are unknown, so record none; an update follows.
-    record_project(rec, &project, compute.as_ref(), false, None);
+    record_project(rec, &project, compute.as_ref(), Origin::Created, None);
     account.record_write(&project);
     rec.publish_event(
         Reason::ProjectCreated,
@@ -208,119 +212,19 @@ pub(super) async fn recover_created(
     Ok(())
 }
 
-/// Records a project that existed before the Tenant.
-pub(super) async fn adopt(
-    rec: &mut Reconciliation<'_>,
-    id: &ProjectId,
-) -> Result<(), ReconcileError> {
-    const ACTION: &str = "adopt the project";
-    let account = rec.account()?;
-    start_timings(rec);
-    let project = match account.client().project(id).await {
-        Ok(project) => project,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(adoption_mismatch(format!(
-                "the account has no project {id}: create a new Tenant with the right spec.adopt.projectId"
-            )));
-        }
-        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
-    };
-    let spec = &rec.tenant.spec;
-    if let Some(region) = spec
-        .region
-        .as_deref()
-        .filter(|region| *region != project.region_id.as_str())
-    {
-        return Err(adoption_mismatch(format!(
-            "project {id} is in region {}, but spec.region is {region}",
-            project.region_id
-        )));
-    }
-    if let Some(version) = spec
-        .postgres_version
-        .filter(|version| *version != i32::from(project.pg_version))
-    {
-        return Err(adoption_mismatch(format!(
-            "project {id} runs Postgres {}, but spec.postgresVersion is {version}",
-            project.pg_version
-        )));
-    }
-    let compute = read_write_compute(rec, id, ACTION).await?;
-    let effective = effective_of_adopted(rec.desired()?, &project, compute.as_ref());
-    record_project(rec, &project, compute.as_ref(), true, Some(effective));
-    // From now on, the project's region and version apply instead of the class's defaults.
-    rec.intent = Intent::resolve(&rec.tenant, &rec.status, rec.class.as_deref());
-    account.record_write(&project);
-    rec.publish_event(Reason::ProjectAdopted, &format!("adopted project {id}"));
-    Ok(())
+/// How a Tenant got its project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Created,
+    Adopted,
+    Reclaimed,
 }
 
-fn adoption_mismatch(message: String) -> ReconcileError {
-    ReconcileError::permanent(Component::Project, Reason::AdoptionMismatch, message)
-}
-
-/// The settings in effect in a project that is being adopted, as far as the desired state sets
-/// them.
-fn effective_of_adopted(
-    desired: &DesiredState,
-    project: &Project,
-    compute: Option<&Endpoint>,
-) -> Effective {
-    let wanted = desired.effective();
-    let settings = project.settings.clone().unwrap_or_default();
-    let quota = settings.quota.unwrap_or_default();
-    let limit = |wanted: Option<i64>, current: Option<u64>| {
-        wanted
-            .and(current)
-            .and_then(|current| i64::try_from(current).ok())
-            .filter(|current| *current > 0)
-    };
-    let size =
-        |wanted: Option<f64>, current: fn(&Endpoint) -> f64| wanted.and(compute.map(current));
-    Effective {
-        region: project.region_id.to_string(),
-        postgres_version: i32::from(project.pg_version),
-        compute: crds::Compute {
-            min_cu: size(wanted.compute.min_cu, |compute| {
-                compute.autoscaling_limit_min_cu.as_f64()
-            }),
-            max_cu: size(wanted.compute.max_cu, |compute| {
-                compute.autoscaling_limit_max_cu.as_f64()
-            }),
-            suspend_timeout_seconds: wanted
-                .compute
-                .suspend_timeout_seconds
-                .and(compute.map(|compute| compute.suspend_timeout_seconds)),
-        },
-        quota: crds::Quota {
-            active_time_seconds: limit(wanted.quota.active_time_seconds, quota.active_time_seconds),
-            compute_time_seconds: limit(
-                wanted.quota.compute_time_seconds,
-                quota.compute_time_seconds,
-            ),
-            written_data_bytes: limit(wanted.quota.written_data_bytes, quota.written_data_bytes),
-            data_transfer_bytes: limit(wanted.quota.data_transfer_bytes, quota.data_transfer_bytes),
-            logical_size_bytes: limit(wanted.quota.logical_size_bytes, quota.logical_size_bytes),
-        },
-        history_retention_seconds: wanted
-            .history_retention_seconds
-            .and(project.history_retention_seconds.map(i64::from)),
-        allowed_ips: match &desired.allowed_ips {
-            Some(_) => settings
-                .allowed_ips
-                .and_then(|allowed| allowed.ips)
-                .unwrap_or_default(),
-            None => Vec::new(),
-        },
-        ..wanted
-    }
-}
-
-fn record_project(
+pub(super) fn record_project(
     rec: &mut Reconciliation<'_>,
     project: &Project,
     compute: Option<&Endpoint>,
-    adopted: bool,
+    origin: Origin,
     effective: Option<Effective>,
 ) {
     rec.status.project = Some(ProjectStatus {
@@ -329,7 +233,8 @@ fn record_project(
         name: project.name.clone(),
         branch_id: compute.map(|compute| compute.branch_id.to_string()),
         endpoint_id: compute.map(|compute| compute.id.to_string()),
-        adopted,
+        adopted: origin == Origin::Adopted,
+        reclaimed: origin == Origin::Reclaimed,
         checked_at: Some(project.updated_at.to_string()),
     });
     rec.status.creation = None;

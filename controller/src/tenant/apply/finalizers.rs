@@ -3,6 +3,7 @@
 use crds::{Reason, finalizers};
 use tracing::warn;
 
+use super::claim::release;
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
 use crate::issue::Component;
@@ -45,6 +46,7 @@ pub(super) async fn remove_finalizer(
     rec: &mut Reconciliation<'_>,
     reason: ReleaseReason,
 ) -> Result<(), ReconcileError> {
+    release(rec).await;
     report_remaining_project(rec, reason);
     let mut list = rec.tenant.metadata.finalizers.clone().unwrap_or_default();
     list.retain(|finalizer| finalizer != finalizers::PROJECT);
@@ -69,6 +71,10 @@ fn report_remaining_project(rec: &Reconciliation<'_>, reason: ReleaseReason) {
             Reason::ProjectRetained,
             &format!("project {id} remains in Neon, by deletionPolicy Retain"),
         ),
+        (ReleaseReason::NotOwned, Some(id)) => rec.publish_event(
+            Reason::ProjectRetained,
+            &format!("project {id} remains in Neon, because it does not belong to this Tenant"),
+        ),
         (ReleaseReason::Orphaned, id) => {
             let project = id.map_or_else(
                 || "a project may remain".to_owned(),
@@ -86,6 +92,6 @@ fn report_remaining_project(rec: &Reconciliation<'_>, reason: ReleaseReason) {
                 .events
                 .warning(rec.reference(), Reason::ProjectOrphaned, &note);
         }
-        (ReleaseReason::Deleted | ReleaseReason::Retained, _) => {}
+        (ReleaseReason::Deleted | ReleaseReason::Retained | ReleaseReason::NotOwned, _) => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Inspects, updates, recovers and deletes a project.
 
+use crds::annotations::{IGNORE_PROJECT, PROJECT_ID};
 use crds::{Reason, Tenant};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -11,10 +12,12 @@ use super::compute::{no_read_write_compute, read_write_compute};
 use crate::accounts::is_unused;
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
+use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::{compute_changes, compute_differs, project_changes, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
+use crate::tenant::ownership::refusal;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
@@ -189,6 +192,57 @@ pub(super) async fn verify_missing(
             error,
         )),
     }
+}
+
+/// Looks up a project that the listing lacks and that the Tenant's annotation or its restored Secret
+/// names, and recovers it if it was deleted.
+pub(super) async fn find_named(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "look up the project that the Tenant names";
+    let account = rec.account()?;
+    let neon = account.client();
+    let failed = |error| ReconcileError::neon(Component::Project, ACTION, error);
+    match neon.project(id).await {
+        Ok(project) if project.deleted_at.is_none() => {
+            account.record_write(&project);
+            return Ok(());
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let Some(deleted) = neon.recoverable_project(id).await.map_err(failed)? else {
+        return Err(ReconcileError::permanent(
+            Component::Project,
+            Reason::ProjectNotFound,
+            format!(
+                "project {id}, which the annotation {PROJECT_ID} or the restored Secret names, does not exist in the \
+                 account and Neon cannot recover it: correct the annotation, or annotate this Tenant with \
+                 {IGNORE_PROJECT}={id} to start with an empty database"
+            ),
+        ));
+    };
+    if let Some(issue) = refusal(observed, id, ProjectMark::parse(&deleted.name).as_ref()) {
+        return Err(ReconcileError::permanent(
+            issue.component,
+            issue.reason,
+            issue.message,
+        ));
+    }
+    check_tenant_exists(rec).await?;
+    let recovered = neon
+        .recover_project(id)
+        .await
+        .map_err(|error| ReconcileError::neon(Component::Project, "recover the project", error))?;
+    account.record_write(&recovered.project);
+    rec.publish_event(
+        Reason::ProjectRecovered,
+        &format!("recovered project {id}, which an earlier Tenant had deleted"),
+    );
+    Ok(())
 }
 
 /// Reads the Tenant from the API server. The cache may still show a Tenant whose deletion this

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Binding, ConditionType, Reason, SECRET_TYPE, find_condition, keys};
+use crds::{Binding, ConditionType, Reason, SECRET_TYPE, annotations, find_condition, keys};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::ProjectId;
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tracing::warn;
 
 use super::credentials::{fetch_credentials, reveal_credentials};
-use crate::cache::{ObservedSecret, controller_of};
+use crate::cache::{ObservedSecret, controller_of, restored_for};
 use crate::cluster::{ClusterError, SecretToWrite};
 use crate::error::ReconcileError;
 use crate::identity::TenantUid;
@@ -153,7 +153,8 @@ async fn find_or_create(
 }
 
 fn target_of(rec: &Reconciliation<'_>, secret: &Secret) -> SecretTarget {
-    let owned = is_owned(secret, rec.uid) && secret.type_.as_deref() == Some(SECRET_TYPE);
+    let owned = (is_owned(secret, rec.uid) || is_restored(rec, secret))
+        && secret.type_.as_deref() == Some(SECRET_TYPE);
     let controller = controller_of(&secret.metadata);
     match (secret.metadata.uid.clone(), controller) {
         (Some(uid), _) if owned => SecretTarget::Owned {
@@ -267,6 +268,14 @@ async fn expected_data(
     }
     let credentials = rec.state.credentials.as_ref();
     Ok(credentials.map_or_else(BTreeMap::new, |(_, details)| details.to_data()))
+}
+
+/// Whether the Secret was restored from a backup and holds credentials of the Tenant's project.
+fn is_restored(rec: &Reconciliation<'_>, secret: &Secret) -> bool {
+    let all = secret.metadata.annotations.as_ref();
+    let named = all.and_then(|all| all.get(annotations::PROJECT_ID));
+    let recorded = rec.status.project.as_ref().map(|project| &project.id);
+    named.is_some() && named == recorded && restored_for(&secret.metadata) == Some(&*rec.key.name)
 }
 
 fn is_owned(secret: &Secret, tenant: TenantUid) -> bool {

@@ -32,7 +32,9 @@ fn class() -> TenantClassSpec {
             ..TenantDefaults::default()
         },
         limits: ClassLimits::default(),
+        allowed_namespaces: None,
         adoption: Adoption::default(),
+        on_existing_project: OnExistingProject::default(),
         deletion_policy: None,
         migrations: Migrations::default(),
         controller_name: crds::DEFAULT_CONTROLLER_NAME.to_owned(),
@@ -126,6 +128,7 @@ fn an_empty_spec_gets_the_defaults_of_the_class_and_neons_names() {
         database: "neondb".parse().unwrap(),
         owner: "neondb_owner".parse().unwrap(),
         deletion_policy: DeletionPolicy::Delete,
+        on_existing_project: OnExistingProject::Stall,
         adopt: None,
         secret_name: "one-connection".to_owned(),
     };

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
+use crate::tenant::ownership::{Ownership, recorded_ownership};
 
 pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) -> Step {
     if observed.deletion_protected {
@@ -51,7 +52,12 @@ fn plan_unprotected_deletion(policy: DeletionPolicy, observed: &ObservedState) -
     if policy == DeletionPolicy::Retain {
         return plan_retained_request(observed);
     }
-    let recorded = recorded_project(observed);
+    let (recorded, otherwise) = match recorded_project(observed) {
+        Recorded::None => (None, ReleaseReason::Deleted),
+        Recorded::Own(id) => (Some(id), ReleaseReason::Deleted),
+        Recorded::Foreign => (None, ReleaseReason::NotOwned),
+        Recorded::Unknown(step) => return step,
+    };
     if let Some(step) = plan_duplicates_of_deleted(observed, recorded.as_ref()) {
         return step;
     }
@@ -59,7 +65,7 @@ fn plan_unprotected_deletion(policy: DeletionPolicy, observed: &ObservedState) -
         Some(project) => Step::DeleteProject(project),
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
-            .unwrap_or(Step::RemoveFinalizer(ReleaseReason::Deleted)),
+            .unwrap_or(Step::RemoveFinalizer(otherwise)),
     }
 }
 
@@ -99,9 +105,36 @@ fn plan_retained_request(observed: &ObservedState) -> Step {
         .unwrap_or(Step::RemoveFinalizer(reason))
 }
 
-fn recorded_project(observed: &ObservedState) -> Option<ProjectId> {
-    let recorded = observed.status.project.as_ref()?.id.parse().ok()?;
-    (Some(&recorded) != observed.deleted.as_ref()).then_some(recorded)
+/// The project in the status of a Tenant that is being deleted.
+enum Recorded {
+    /// There is none, or it is deleted.
+    None,
+    Own(ProjectId),
+    /// It belongs to another Tenant, so it is not deleted.
+    Foreign,
+    /// This step has to tell first.
+    Unknown(Step),
+}
+
+fn recorded_project(observed: &ObservedState) -> Recorded {
+    let Some(project) = &observed.status.project else {
+        return Recorded::None;
+    };
+    let Ok(id) = project.id.parse::<ProjectId>() else {
+        return Recorded::None;
+    };
+    if Some(&id) == observed.deleted.as_ref() {
+        return Recorded::None;
+    }
+    match recorded_ownership(observed, project, &id) {
+        Ownership::Own => Recorded::Own(id),
+        Ownership::Refused(_) => Recorded::Foreign,
+        Ownership::Unlisted => Recorded::Unknown(LIST_IF_NEVER_LISTED),
+        Ownership::Unclaimed => Recorded::Unknown(Step::Claim {
+            project: id,
+            acquire: false,
+        }),
+    }
 }
 
 fn marked_project(observed: &ObservedState) -> Option<ProjectId> {

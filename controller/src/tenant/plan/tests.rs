@@ -10,3 +10,4 @@ mod duplicates;
 mod edits;
 mod fixtures;
 mod properties;
+mod restores;

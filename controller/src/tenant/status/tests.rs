@@ -38,6 +38,7 @@ fn complete() -> TenantStatus {
             branch_id: None,
             endpoint_id: None,
             adopted: false,
+            reclaimed: false,
             checked_at: None,
         }),
         connection: Some(Connection {

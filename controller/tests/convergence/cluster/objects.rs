@@ -1,6 +1,6 @@
 //! The stored objects: what users and the API server do with them.
 
-use controller::cluster::ClusterError;
+use controller::cluster::{ClaimHolder, ClusterError, ProjectClaim};
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
 use crds::{DeletionPolicy, Tenant, TenantClass, TenantStatus};
@@ -170,6 +170,17 @@ impl State {
         self.watch_events
             .push_back(WatchEvent::Secret(secret.clone()));
         secret
+    }
+
+    pub(super) fn store_claim(&mut self, project: &ProjectId, holder: &ClaimHolder) {
+        let version = self.next_resource_version();
+        let claim = ProjectClaim {
+            project: project.clone(),
+            holder: holder.clone(),
+            uid: format!("claim-{project}"),
+            version,
+        };
+        self.claims.insert(project.clone(), claim);
     }
 
     /// The stored Tenant, if it is the version that the controller read.

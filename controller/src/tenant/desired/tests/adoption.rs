@@ -1,11 +1,21 @@
 //! Adopted projects, and the deletion policy.
 
+use crds::AllowedAdoption;
+
 use super::*;
 
 fn adopting() -> Adopt {
     Adopt {
         project_id: PROJECT.to_owned(),
         reset_password: false,
+    }
+}
+
+fn allowed(project: &str, namespace: &str, name: Option<&str>) -> AllowedAdoption {
+    AllowedAdoption {
+        project_id: project.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.map(str::to_owned),
     }
 }
 
@@ -16,16 +26,34 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
             "none is allowed",
             |spec, _| spec.adopt = Some(adopting()),
             Reason::AdoptionRefused,
-            &[PROJECT, "allowedProjectIds"],
+            &[PROJECT, "adoption.allowed"],
         ),
         (
             "another is allowed",
             |spec, class| {
                 spec.adopt = Some(adopting());
-                class.adoption.allowed_project_ids = vec!["quiet-river-1".to_owned()];
+                class.adoption.allowed = vec![allowed("quiet-river-1", "acme", None)];
             },
             Reason::AdoptionRefused,
             &[PROJECT],
+        ),
+        (
+            "another namespace may",
+            |spec, class| {
+                spec.adopt = Some(adopting());
+                class.adoption.allowed = vec![allowed(PROJECT, "other", None)];
+            },
+            Reason::AdoptionRefused,
+            &[PROJECT, "acme"],
+        ),
+        (
+            "another Tenant of the namespace may",
+            |spec, class| {
+                spec.adopt = Some(adopting());
+                class.adoption.allowed = vec![allowed(PROJECT, "acme", Some("two"))];
+            },
+            Reason::AdoptionRefused,
+            &[PROJECT, "acme/one"],
         ),
     ]);
     let desired = resolve_with(|spec, class| {
@@ -33,7 +61,7 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
             reset_password: true,
             ..adopting()
         });
-        class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
+        class.adoption.allowed = vec![allowed(PROJECT, "acme", Some("one"))];
     })
     .unwrap();
     assert_eq!(
@@ -47,13 +75,13 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
 
 #[test]
 fn an_adopted_project_keeps_settings_that_the_spec_leaves_out() {
-    let allowed: Change = |spec, class| {
+    let adopts: Change = |spec, class| {
         spec.adopt = Some(adopting());
-        class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
+        class.adoption.allowed = vec![allowed(PROJECT, "acme", Some("one"))];
         class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
         class.limits.postgres_versions = Some(vec![18]);
     };
-    let desired = resolve_with(allowed).unwrap();
+    let desired = resolve_with(adopts).unwrap();
     assert_eq!(desired.quota, Quota::default());
     assert_eq!(desired.allowed_ips, None);
     assert_eq!(desired.compute, ComputeSettings::default());

@@ -1,14 +1,14 @@
 //! Adoption of an existing project. Whether the class allows it is checked when the desired state
 //! is resolved.
 
-use crds::Reason;
+use crds::{DeletionPolicy, Reason};
 
 use super::fixtures::*;
 use crate::accounts::ObservedProject;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::ObservedState;
-use crate::tenant::plan::{Step, plan};
+use crate::tenant::observed::{ObservedClaim, ObservedState};
+use crate::tenant::plan::{ReleaseReason, Step, plan};
 
 fn adopting() -> DesiredState {
     DesiredState {
@@ -23,6 +23,7 @@ fn adopting() -> DesiredState {
 fn adopted() -> ObservedState {
     let mut observed = up_to_date();
     recorded_project(&mut observed).adopted = true;
+    observed.adoptable = [id(OWN)].into();
     observed.listing.own = Some(ObservedProject {
         name: "original name".to_owned(),
         ..listed(OWN)
@@ -32,7 +33,9 @@ fn adopted() -> ObservedState {
 }
 
 fn adopt_plan(observed: &ObservedState) -> Step {
-    plan(&Intent::Provision(Ok(adopting())), observed)
+    let mut observed = observed.clone();
+    observed.adoptable = [id(OWN)].into();
+    plan(&Intent::Provision(Ok(adopting())), &observed)
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn a_tenant_that_adopts_never_creates_a_project() {
 #[test]
 fn a_project_of_another_tenant_is_not_adopted() {
     let mut observed = new_tenant();
-    observed.claimed_by = Some("acme/other".to_owned());
+    hold(&mut observed, OWN, true);
     let Step::Stalled(issue) = adopt_plan(&observed) else {
         panic!("the plan does not stall")
     };
@@ -65,12 +68,70 @@ fn a_project_of_another_tenant_is_not_adopted() {
 }
 
 #[test]
-fn a_tenant_whose_project_is_claimed_by_another_stalls_even_after_the_adoption() {
+fn the_claim_decides_between_tenants_that_adopted_the_same_project() {
     let mut observed = adopted();
-    observed.claimed_by = Some("acme/other".to_owned());
+    hold(&mut observed, OWN, true);
+    let claim = |acquire| Step::Claim {
+        project: id(OWN),
+        acquire,
+    };
+    assert_eq!(adopt_plan(&observed), claim(true));
+    assert_eq!(
+        delete(DeletionPolicy::Delete, &observed),
+        claim(false),
+        "a deletion does not claim a project"
+    );
+    observed.claim = Some(ObservedClaim::Own);
+    assert_eq!(adopt_plan(&observed), Step::UpToDate);
+    assert_eq!(
+        delete(DeletionPolicy::Delete, &observed),
+        Step::DeleteProject(id(OWN))
+    );
+    for other in [
+        ObservedClaim::Other("acme/other".to_owned()),
+        ObservedClaim::Free,
+    ] {
+        observed.claim = Some(other);
+        assert_eq!(
+            delete(DeletionPolicy::Delete, &observed),
+            Step::RemoveFinalizer(ReleaseReason::NotOwned)
+        );
+    }
+    observed.claim = Some(ObservedClaim::Other("acme/other".to_owned()));
     assert_eq!(
         stall_reason(&adopt_plan(&observed)),
         Some(Reason::ProjectInUse)
+    );
+}
+
+#[test]
+fn a_tenant_that_the_project_was_created_for_takes_precedence_over_a_claim() {
+    let mut observed = adopted();
+    hold(&mut observed, OWN, false);
+    observed.claim = Some(ObservedClaim::Own);
+    assert_eq!(
+        stall_reason(&adopt_plan(&observed)),
+        Some(Reason::ProjectInUse)
+    );
+    assert_eq!(
+        delete(DeletionPolicy::Delete, &observed),
+        Step::RemoveFinalizer(ReleaseReason::NotOwned)
+    );
+}
+
+#[test]
+fn an_adopted_project_that_the_class_no_longer_allows_is_not_deleted() {
+    let mut observed = adopted();
+    observed.adoptable.clear();
+    assert_eq!(
+        delete(DeletionPolicy::Delete, &observed),
+        Step::RemoveFinalizer(ReleaseReason::NotOwned)
+    );
+    observed.account = class_missing();
+    assert_eq!(
+        stall_reason(&delete(DeletionPolicy::Delete, &observed)),
+        Some(Reason::ClassNotFound),
+        "without a class, it is not known what it allows"
     );
 }
 
@@ -81,11 +142,4 @@ fn an_adopted_project_keeps_its_name() {
     own_listed(&mut observed).updated_at = "v2".to_owned();
     observed.compute = Some(observed_compute(desired().compute));
     assert_eq!(adopt_plan(&observed), Step::UpToDate);
-}
-
-#[test]
-fn a_claim_of_another_tenant_does_not_concern_a_tenant_that_adopts_none() {
-    let mut observed = up_to_date();
-    observed.claimed_by = Some("acme/other".to_owned());
-    assert_eq!(provision(&observed), Step::UpToDate);
 }

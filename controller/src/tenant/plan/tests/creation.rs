@@ -63,6 +63,8 @@ fn the_secret_follows_the_project_and_the_schema_follows_the_secret() {
     observed.status.project.clone_from(&done.status.project);
     observed.status.effective.clone_from(&done.status.effective);
     observed.listing = done.listing;
+    assert_eq!(provision(&observed), Step::AnnotateProject(id(OWN)));
+    observed.annotated_project = done.annotated_project;
     assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
     observed.secret = done.secret;
     observed.status.connection = done.status.connection;
@@ -180,6 +182,7 @@ fn credentials_of_an_earlier_project_are_replaced() {
         resource_version: Some(SECRET_VERSION.to_owned()),
     };
     observed.status.project = Some(project_status(DUPLICATE));
+    observed.annotated_project = Some(id(DUPLICATE));
     observed.listing.own = Some(listed(DUPLICATE));
     observed.listing.marked = vec![listed(DUPLICATE)];
     assert_eq!(provision(&observed), Step::WriteSecret(id(DUPLICATE)));

@@ -40,6 +40,7 @@ fn every_state() -> Vec<(&'static str, ObservedState)> {
     unlisted.listing = ObservedListing::default();
     let mut adopted = up_to_date();
     adopted.status.project.as_mut().unwrap().adopted = true;
+    adopted.adoptable = [id(OWN)].into();
     adopted.listing.marked.clear();
     vec![
         ("new", new_tenant()),
@@ -198,7 +199,7 @@ fn only_the_account_can_delay_a_deletion() {
         |observed| observed.secret = ObservedSecret::NotOwned,
         |observed| observed.schema = Err(issue(Reason::MigrationsInvalid)),
         |observed| observed.listing.unavailable = true,
-        |observed| observed.claimed_by = Some("acme/other".to_owned()),
+        |observed| hold(observed, OWN, true),
         |observed| observed.status.effective = None,
     ];
     for obstacle in obstacles {

@@ -184,6 +184,7 @@ fn duplicates_of_an_adopted_project_are_ignored() {
     let mut observed = up_to_date();
     observed.listing.marked = vec![listed(DUPLICATE)];
     recorded_project(&mut observed).adopted = true;
+    observed.adoptable = [id(OWN)].into();
     assert_eq!(provision(&observed), Step::UpToDate);
 }
 

@@ -77,6 +77,7 @@ fn a_changed_setting_is_sent_to_neon() {
                 |_, observed| {
                     observed.project_name = "Acme dbpt-test/1".to_owned();
                     recorded_project(observed).adopted = true;
+                    observed.adoptable = [id(OWN)].into();
                 },
                 Step::UpToDate,
             ),

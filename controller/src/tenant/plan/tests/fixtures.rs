@@ -1,10 +1,10 @@
 //! Fixtures: a desired state, an up-to-date Tenant and a new one, and a helper for tables of cases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
-    Binding, Connection, CreationIntent, DeletionPolicy, LostCreation, ProjectStatus, Reason,
-    SchemaStatus, TenantStatus,
+    Binding, Connection, CreationIntent, DeletionPolicy, LostCreation, OnExistingProject,
+    ProjectStatus, Reason, SchemaStatus, TenantStatus,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -13,10 +13,11 @@ use neon_client::model::{ComputeUnits, Quota};
 
 use crate::accounts::{ObservedListing, ObservedProject};
 use crate::cache::ObservedSecret;
+use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::{ComputeSettings, DesiredState};
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::{ObservedCompute, ObservedState, SchemaTarget};
+use crate::tenant::observed::{Holder, ObservedCompute, ObservedState, SchemaTarget};
 use crate::tenant::plan::{Step, plan};
 
 /// The recorded project of an up-to-date Tenant.
@@ -26,7 +27,7 @@ pub(super) const DUPLICATE: &str = "late-sea-2";
 /// A third project with the Tenant's mark.
 pub(super) const THIRD: &str = "late-sea-3";
 pub(super) const COMPUTE: &str = "ep-calm-1";
-pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000000001";
+pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000000001/acme/one";
 pub(super) const SECRET: &str = "one-connection";
 /// The version of the Secret that the controller last wrote.
 pub(super) const SECRET_VERSION: &str = "7";
@@ -63,6 +64,7 @@ pub(super) fn desired() -> DesiredState {
         database: "neondb".parse().unwrap(),
         owner: "neondb_owner".parse().unwrap(),
         deletion_policy: DeletionPolicy::Delete,
+        on_existing_project: OnExistingProject::Stall,
         adopt: None,
         secret_name: SECRET.to_owned(),
     }
@@ -122,6 +124,7 @@ pub(super) fn project_status(project: &str) -> ProjectStatus {
         branch_id: Some("br-calm-1".to_owned()),
         endpoint_id: Some(COMPUTE.to_owned()),
         adopted: false,
+        reclaimed: false,
         checked_at: Some("v1".to_owned()),
     }
 }
@@ -176,19 +179,26 @@ pub(super) fn up_to_date() -> ObservedState {
         reconcile_at: None,
         class_has_finalizer: true,
         account: Ok(()),
+        mark: ProjectMark::parse(NAME).unwrap(),
         project_name: NAME.to_owned(),
+        annotated_project: Some(id(OWN)),
+        named_project: None,
+        ignored_projects: BTreeSet::new(),
+        adoptable: BTreeSet::new(),
+        holders: BTreeMap::new(),
+        claim: None,
         listing: ObservedListing {
             as_of: Some(at(NOW - 60)),
             done_at: None,
             own: Some(listed(OWN)),
             marked: vec![listed(OWN)],
+            namesakes: Vec::new(),
             unavailable: false,
             own_confirmed: true,
         },
         compute: None,
         project_found: false,
         deleted: None,
-        claimed_by: None,
         secret: ObservedSecret::Owned {
             intact: true,
             project: Some(id(OWN)),
@@ -215,8 +225,17 @@ pub(super) fn new_tenant() -> ObservedState {
             ..ObservedListing::default()
         },
         secret: ObservedSecret::Missing,
+        annotated_project: None,
         ..up_to_date()
     }
+}
+
+/// Another Tenant has this project.
+pub(super) fn hold(observed: &mut ObservedState, project: &str, adopted: bool) {
+    let tenant = "acme/other".to_owned();
+    observed
+        .holders
+        .insert(id(project), Holder { tenant, adopted });
 }
 
 pub(super) fn issue(reason: Reason) -> Issue {

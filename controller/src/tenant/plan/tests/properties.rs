@@ -1,5 +1,7 @@
 //! Properties of every plan.
 
+use std::collections::BTreeSet;
+
 use crds::{CreationIntent, DeletionPolicy, Reason};
 use neon_client::ids::ProjectId;
 use proptest::prelude::*;
@@ -11,7 +13,7 @@ use crate::cache::ObservedSecret;
 use crate::issue::Issue;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::ObservedState;
+use crate::tenant::observed::{Holder, ObservedState};
 use crate::tenant::plan::{ReleaseReason, Step, plan};
 
 /// Cases of each property.
@@ -73,6 +75,7 @@ fn listings() -> impl Strategy<Value = ObservedListing> {
                             }
                         })
                         .collect(),
+                    namesakes: Vec::new(),
                     unavailable,
                     own_confirmed,
                 }
@@ -156,7 +159,20 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
                 deleted,
                 delete_duplicate,
                 password_rejected: rejected,
-                claimed_by: claimed.then(|| "acme/other".to_owned()),
+                holders: claimed
+                    .then(|| {
+                        let tenant = "acme/other".to_owned();
+                        (
+                            id(OWN),
+                            Holder {
+                                tenant,
+                                adopted: true,
+                            },
+                        )
+                    })
+                    .into_iter()
+                    .collect(),
+                adoptable: BTreeSet::from([id(OWN), id(DUPLICATE), id(THIRD)]),
                 ..observed
             }
         },
@@ -301,7 +317,7 @@ proptest! {
         let step = plan(&Intent::Delete(DeletionPolicy::Delete), &observed);
         let fits = matches!(
             step,
-            Step::RemoveFinalizer(_) | Step::DeleteProject(_) | Step::DeleteDuplicate { .. } | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
+            Step::RemoveFinalizer(_) | Step::DeleteProject(_) | Step::DeleteDuplicate { .. } | Step::Claim { acquire: false, .. } | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
         );
         prop_assert!(fits, "{:?}", step);
     }
