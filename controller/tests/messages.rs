@@ -77,6 +77,7 @@ fn provisioned() -> TenantStatus {
             branch_id: None,
             endpoint_id: None,
             adopted: false,
+            reclaimed: false,
             checked_at: None,
         }),
         schema: Some(SchemaStatus {
