@@ -201,7 +201,9 @@ async fn copy(
 }
 
 /// An `ErrorResponse` message with the fields at the start of a longer one, each shortened. The
-/// server sends the severity, the code and the message first.
+/// server sends the severity, the code and the message first. The context comes later and may be
+/// cut off; without it, the text of a function would be taken for the server's own. Only functions
+/// raise errors of this length, so the new message always has a context.
 fn shortened_error(body: &[u8]) -> Vec<u8> {
     let mut fields = Vec::new();
     for field in body.split(|byte| *byte == 0) {
@@ -213,7 +215,7 @@ fn shortened_error(body: &[u8]) -> Vec<u8> {
         fields.extend_from_slice(value.as_bytes());
         fields.push(0);
     }
-    fields.push(0);
+    fields.extend_from_slice(b"Wshortened\0\0");
     let length = u32::try_from(fields.len()).unwrap_or(u32::MAX) + 4;
     [&b"E"[..], &length.to_be_bytes(), &fields].concat()
 }
@@ -304,7 +306,7 @@ mod tests {
         assert!(received.len() < 6_000, "{}", received.len());
         let text = String::from_utf8(received[5..].to_vec()).expect("UTF-8");
         assert!(text.starts_with("SERROR\0C22P02\0Mü"), "{text}");
-        assert!(text.ends_with("\0\0"), "{text}");
+        assert!(text.ends_with("\0Wshortened\0\0"), "{text}");
     }
 
     #[tokio::test]

@@ -173,6 +173,7 @@ async fn no_error_contains_what_the_database_contains() {
         "DO $$ BEGIN RAISE '%', (SELECT mail FROM person LIMIT 1); END $$",
         "DO $$ BEGIN RAISE '%', (SELECT mail FROM person LIMIT 1) USING ERRCODE = '42P07', HINT = (SELECT mail FROM person LIMIT 1), \
          DETAIL = (SELECT mail FROM person LIMIT 1); END $$",
+        "DO $$ BEGIN RAISE '%', (SELECT repeat(mail, 1000000) FROM person LIMIT 1) USING ERRCODE = '42P07'; END $$",
         "DO $$ BEGIN EXECUTE (SELECT mail FROM person LIMIT 1); END $$",
         "DO $$ BEGIN ASSERT false, (SELECT mail FROM person LIMIT 1); END $$",
         "CREATE FUNCTION f(text) RETURNS regclass LANGUAGE sql AS 'SELECT $1::regclass'; SELECT f(mail) FROM person",
