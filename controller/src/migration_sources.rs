@@ -1,5 +1,5 @@
 //! The migrations of each class: those in the binary or in the configured directory, those of the
-//! ConfigMaps that the class names, or none.
+//! `ConfigMap`s that the class names, or none.
 
 use std::collections::HashMap;
 

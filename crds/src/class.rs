@@ -417,7 +417,7 @@ pub struct Migrations {
     /// ConfigMap with the migrations. Required if and only if `source` is `ConfigMap`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapRef>,
-    /// ConfigMaps with the migrations, for histories that do not fit into one. Each has only higher
+    /// Every `ConfigMap` with migrations, for histories that do not fit into one. Each has only higher
     /// versions than those before it. Required if and only if `source` is `ConfigMaps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -425,7 +425,7 @@ pub struct Migrations {
 }
 
 impl Migrations {
-    /// The ConfigMaps with the migrations, in order.
+    /// Every `ConfigMap` with migrations, in order.
     pub fn all_config_maps(&self) -> impl Iterator<Item = &ConfigMapRef> {
         self.config_map
             .iter()
@@ -443,7 +443,7 @@ pub enum MigrationsSource {
     /// A ConfigMap in the controller's namespace with one key per file, such as
     /// `0001_documents.sql`.
     ConfigMap,
-    /// Several such ConfigMaps, in order.
+    /// Several such objects, in order.
     ConfigMaps,
     /// No migrations: the controller does not change the schema, and a Tenant is ready when its
     /// database accepts connections.

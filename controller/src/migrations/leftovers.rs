@@ -205,10 +205,8 @@ fn reindex(head: &[&str]) -> Option<ConcurrentStatement> {
     let kind = head
         .iter()
         .position(|word| matches!(*word, "INDEX" | "TABLE" | "SCHEMA" | "DATABASE"))?;
-    let rest = match head.get(kind + 1..)? {
-        ["CONCURRENTLY", rest @ ..] => rest,
-        rest => rest,
-    };
+    let rest = head.get(kind + 1..)?;
+    let rest = rest.strip_prefix(&["CONCURRENTLY"]).unwrap_or(rest);
     Some(match *head.get(kind)? {
         "INDEX" => ConcurrentStatement::ReindexIndex(relation_name(rest)?),
         "TABLE" => ConcurrentStatement::ReindexTable(relation_name(rest)?),

@@ -180,10 +180,8 @@ fn quoted(rest: &str, quote: char, has_escapes: bool) -> Option<usize> {
     while let Some((at, character)) = characters.next() {
         if has_escapes && character == '\\' {
             characters.next();
-        } else if character == quote {
-            if characters.next_if(|(_, next)| *next == quote).is_none() {
-                return Some(at + 1);
-            }
+        } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none() {
+            return Some(at + 1);
         }
     }
     None

@@ -51,7 +51,8 @@ impl MigrationSet {
         Self::from_sources(vec![files])
     }
 
-    /// Creates a set from several lists of files, such as the data of ConfigMaps. Each list has
+    /// Creates a set from several lists of files, such as the data of several
+    /// `ConfigMap`s. Each list has
     /// only higher versions than the lists before it.
     pub fn from_sources(sources: Vec<Vec<(String, Vec<u8>)>>) -> Result<Self, MigrationSetError> {
         let mut files = Vec::new();
