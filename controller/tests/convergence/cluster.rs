@@ -48,7 +48,7 @@ pub(crate) fn class() -> TenantClass {
                 "compute": { "minCU": 0.25, "maxCU": 1.0 },
             },
             "migrations": { "source": "ConfigMap", "configMap": { "name": "migrations" } },
-            "onExistingProject": "Adopt",
+            "onExistingProject": "Ignore",
         },
     }))
     .expect("a valid class")
@@ -142,16 +142,9 @@ impl ClusterApi for SimulatedCluster {
             if stored.status == status {
                 return Ok(stored);
             }
+            state.take_back(&stored, status.as_ref());
             state.check_recorded_project(&stored, status.as_ref());
             stored.status = status;
-            let recorded = stored
-                .status
-                .as_ref()
-                .and_then(|status| status.project.as_ref());
-            if let Some(project) = recorded {
-                // The Tenant took back a project that outlived an earlier one.
-                state.retained.retain(|id| id.as_str() != project.id);
-            }
             Ok(state.store_tenant(stored))
         })
         .boxed()

@@ -91,6 +91,8 @@ pub(crate) enum Edit {
     Retain(bool),
     /// An operator adds a migration to the class.
     NewMigration,
+    /// An administrator lets Tenants take back the projects of earlier ones.
+    AdoptExisting,
 }
 
 #[derive(Clone, Debug)]

@@ -222,6 +222,16 @@ fn a_crash_around_any_effect_does_not_change_the_result_of_a_second_life() {
 }
 
 #[test]
+fn a_crash_around_any_effect_does_not_change_the_result_of_taking_a_project_back() {
+    let retain = [
+        Event::Edit(Edit::AdoptExisting),
+        Event::Edit(Edit::Retain(true)),
+        Event::Delete,
+    ];
+    crash_around_every_effect(&[CREATION, &retain, &[Event::Apply], &[Event::Delete]]);
+}
+
+#[test]
 fn a_crash_around_any_effect_of_an_unanswered_creation_does_not_change_its_result() {
     for outcome in [
         Outcome::Refused,

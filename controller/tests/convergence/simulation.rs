@@ -183,9 +183,13 @@ impl Simulation {
 
     fn edit(&mut self, edit: &Edit) {
         let mut state = self.world.state();
-        if matches!(edit, Edit::NewMigration) {
-            state.schema += 1;
-            return;
+        match edit {
+            Edit::NewMigration => {
+                state.schema += 1;
+                return;
+            }
+            Edit::AdoptExisting => return state.adopt_existing_projects(),
+            _ => {}
         }
         state.edit_tenant(|tenant| {
             let spec = &mut tenant.spec;
@@ -213,7 +217,7 @@ impl Simulation {
                 Edit::Retain(retain) => {
                     spec.deletion_policy = retain.then_some(DeletionPolicy::Retain);
                 }
-                Edit::NewMigration => {}
+                Edit::NewMigration | Edit::AdoptExisting => {}
             }
         });
     }

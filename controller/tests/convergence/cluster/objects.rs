@@ -3,7 +3,7 @@
 use controller::cluster::{ClaimHolder, ClusterError, ProjectClaim};
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
-use crds::{DeletionPolicy, Tenant, TenantClass, TenantStatus};
+use crds::{DeletionPolicy, OnExistingProject, Tenant, TenantClass, TenantStatus};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -210,12 +210,33 @@ impl State {
         }
     }
 
+    /// An administrator lets Tenants take back the projects of earlier ones.
+    pub(crate) fn adopt_existing_projects(&mut self) {
+        let mut class = self.class.clone();
+        class.spec.on_existing_project = OnExistingProject::Adopt;
+        self.store_class(class);
+    }
+
     pub(super) fn store_class(&mut self, mut class: TenantClass) -> TenantClass {
         class.metadata.resource_version = Some(self.next_resource_version());
         self.class = class.clone();
         self.watch_events
             .push_back(WatchEvent::Class(class.clone()));
         class
+    }
+
+    /// A Tenant that records a project of an earlier Tenant, which outlived that Tenant by its policy,
+    /// takes the project back.
+    pub(super) fn take_back(&mut self, tenant: &Tenant, status: Option<&TenantStatus>) {
+        let recorded = status.and_then(|status| status.project.as_ref());
+        let Some(id) = recorded.and_then(|project| project.id.parse::<ProjectId>().ok()) else {
+            return;
+        };
+        if self.retained.remove(&id)
+            && let Some(project) = self.projects.get_mut(&id)
+        {
+            project.made_for = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
+        }
     }
 
     /// Panics if the Tenant would have a project that was not created for it.
