@@ -71,10 +71,9 @@ pub async fn run(role: Role) -> Result<(), RunError> {
         metrics: Arc::clone(&metrics),
     };
     let address = config.http.operations_listen;
-    let operations =
-        OperationsServer::start("operations-listen", address, Arc::new(probes)).await?;
+    let operations = OperationsServer::start("operations-listen", address, Arc::new(probes))?;
     let server = if has_server {
-        Some(Server::bind("http-listen", config.http.listen).await?)
+        Some(Server::bind("http-listen", config.http.listen)?)
     } else {
         None
     };

@@ -75,8 +75,7 @@ async fn serve(config: Config, cluster: kube::Config) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
     };
     let operations =
-        OperationsServer::start("http-listen", config.process.http_listen, Arc::new(probes))
-            .await?;
+        OperationsServer::start("http-listen", config.process.http_listen, Arc::new(probes))?;
     let stopping = health.clone();
     let stop = service_kit::shutdown_signal(move || stopping.set_role(Role::Stopping))?;
     let result = lead(config, client, health, metrics, stop).await;

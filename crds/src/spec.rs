@@ -145,7 +145,7 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Refuses the deletion of the Tenant while `true`: the API server rejects the request if the
-    /// chart's ValidatingAdmissionPolicy is installed, and the controller keeps the Tenant and its
+    /// chart's `ValidatingAdmissionPolicy` is installed, and the controller keeps the Tenant and its
     /// project until the field is `false`. If omitted, the class's value applies, which defaults to
     /// `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

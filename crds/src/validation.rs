@@ -69,7 +69,7 @@ schema_types! {
     /// Share in percent.
     Percent = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 100 };
 
-    /// Name of a controller: a domain, a slash and a path, as in an IngressClass.
+    /// Name of a controller: a domain, a slash and a path, as in an `IngressClass`.
     ControllerName = {
         "type": "string",
         "maxLength": 253,

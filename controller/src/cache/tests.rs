@@ -282,7 +282,7 @@ fn a_secret_without_an_owner_that_was_written_for_the_tenant_is_restored() {
                 .labels
                 .as_mut()
                 .unwrap()
-                .insert(labels::TENANT.to_owned(), "two".to_owned())
+                .insert(labels::TENANT.to_owned(), "two".to_owned());
         },
         |meta| _ = meta.labels.as_mut().unwrap().remove(labels::TENANT),
         |meta| _ = meta.labels.as_mut().unwrap().remove(labels::MANAGED_BY),

@@ -244,7 +244,7 @@ mod tests {
         let state = WireState::default();
         let row = message(b'D', &[7; 100]);
         let sent = [
-            message(b'N', &[1; 100_000]),
+            message(b'N', &vec![1; 100_000]),
             row.clone(),
             message(b'A', b"x"),
         ]
@@ -254,7 +254,11 @@ mod tests {
 
     #[tokio::test]
     async fn rows_reach_the_client_only_if_it_reads_them() {
-        let sent = [message(b'D', &[0; 5_000_000]), message(b'C', b"SELECT 1\0")].concat();
+        let sent = [
+            message(b'D', &vec![0; 5_000_000]),
+            message(b'C', b"SELECT 1\0"),
+        ]
+        .concat();
         let state = WireState::default();
         state.start_request(true);
         assert_eq!(

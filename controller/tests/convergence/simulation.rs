@@ -80,7 +80,8 @@ impl Simulation {
             }
             Event::Backup => {
                 let mut state = self.world.state();
-                state.backup = state.tenant.clone();
+                let tenant = state.tenant.clone();
+                state.backup = tenant;
             }
             Event::RestoreStatus => self.world.state().restore(false),
             Event::RestoreTenant => self.world.state().restore(true),
@@ -283,8 +284,7 @@ impl Simulation {
                 project.endpoint.autoscaling_limit_max_cu = ComputeUnits::from_quarters(60);
                 project.project.updated_at = now;
             }
-            (Drift::StatusLost, _) => {}
-            (_, None) => {}
+            (Drift::StatusLost, _) | (_, None) => {}
         }
     }
 

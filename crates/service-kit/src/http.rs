@@ -92,7 +92,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Binds the address that this setting has.
-    pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, BindError> {
+    pub fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, BindError> {
         Self::listen(address).map_err(|source| BindError {
             setting,
             address,

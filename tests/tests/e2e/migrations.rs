@@ -375,7 +375,7 @@ async fn an_index_is_built_once_the_table_is_no_longer_in_use(scenario: &Scenari
         "-- no-transaction\nCREATE INDEX CONCURRENTLY notes_id ON notes (id);\n",
     );
     let hold = "begin; insert into notes values (0); select pg_sleep(12); commit";
-    let (held, migrated) = tokio::join!(scenario.psql(&tenant, keys::URI, hold), async {
+    let (transaction, migrated) = tokio::join!(scenario.psql(&tenant, keys::URI, hold), async {
         let open = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
         test_support::wait::poll(timeouts::CONVERGE, "an open transaction", async || {
             let count = scenario.psql(&tenant, keys::URI, open).await?;
@@ -385,7 +385,7 @@ async fn an_index_is_built_once_the_table_is_no_longer_in_use(scenario: &Scenari
         scenario.apply_config_map(&[FIRST, index]).await?;
         wait_for_version(scenario, "acme", 2).await
     });
-    held?;
+    transaction?;
     migrated?;
     let valid = "select string_agg(indisvalid::text, ',') from pg_index where indexrelid = 'notes_id'::regclass";
     ensure!(

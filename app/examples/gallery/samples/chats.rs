@@ -10,6 +10,7 @@ use maud::Markup;
 
 use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};
 
+#[expect(clippy::too_many_lines, reason = "a list of sample pages")]
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let id = workspace();
     let form_context = FormContext {

@@ -65,6 +65,7 @@ pub(super) async fn delete_duplicate(
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     }
     account.record_deletion(id);
+    rec.state.deleted = Some(id.clone());
     Ok(())
 }
 

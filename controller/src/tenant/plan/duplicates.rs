@@ -33,12 +33,13 @@ pub(super) fn plan_duplicates(observed: &ObservedState, recorded: &ProjectId) ->
         }
         // The user keeps the other project, which is recorded once this one is deleted.
         if named == recorded && duplicates.len() == 1 {
-            return Some(match observed.listing.own {
-                Some(_) => Step::DeleteDuplicate {
+            return Some(if observed.deleted.as_ref() == Some(recorded) {
+                Step::RecoverCreated(first.id.clone())
+            } else {
+                Step::DeleteDuplicate {
                     project: named.clone(),
                     named: true,
-                },
-                None => Step::RecoverCreated(first.id.clone()),
+                }
             });
         }
     }

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use neon_client::model::{
-    BranchEndpoint, CreateEndpoint, CreateProject, DefaultEndpointSettings, ProjectSettings,
-    UpdateEndpoint, UpdateProject,
+    BranchEndpoint, ComputeUnits, CreateEndpoint, CreateProject, DefaultEndpointSettings,
+    ProjectSettings, UpdateEndpoint, UpdateProject,
 };
 
 use super::ApiError;
@@ -11,7 +11,7 @@ use crate::plan::{Plan, PlanViolation};
 
 pub(super) fn project_creation(plan: Plan, request: &CreateProject) -> Result<(), PlanViolation> {
     plan.check_history(request.history_retention_seconds)?;
-    plan.check_size(request.autoscaling_limit_max_cu.map(|size| size.as_f64()))?;
+    plan.check_size(request.autoscaling_limit_max_cu.map(ComputeUnits::as_f64))?;
     settings(plan, request.settings.as_ref())?;
     compute_defaults(plan, request.default_endpoint_settings.as_ref())
 }
@@ -24,17 +24,17 @@ pub(super) fn project_update(plan: Plan, update: &UpdateProject) -> Result<(), P
 
 pub(super) fn compute_creation(plan: Plan, request: &CreateEndpoint) -> Result<(), PlanViolation> {
     plan.check_suspend_timeout(request.suspend_timeout_seconds)?;
-    plan.check_size(request.autoscaling_limit_max_cu.map(|size| size.as_f64()))
+    plan.check_size(request.autoscaling_limit_max_cu.map(ComputeUnits::as_f64))
 }
 
 pub(super) fn branch_compute(plan: Plan, request: &BranchEndpoint) -> Result<(), PlanViolation> {
     plan.check_suspend_timeout(request.suspend_timeout_seconds)?;
-    plan.check_size(request.autoscaling_limit_max_cu.map(|size| size.as_f64()))
+    plan.check_size(request.autoscaling_limit_max_cu.map(ComputeUnits::as_f64))
 }
 
 pub(super) fn compute_update(plan: Plan, update: &UpdateEndpoint) -> Result<(), PlanViolation> {
     plan.check_suspend_timeout(update.suspend_timeout_seconds)?;
-    plan.check_size(update.autoscaling_limit_max_cu.map(|size| size.as_f64()))
+    plan.check_size(update.autoscaling_limit_max_cu.map(ComputeUnits::as_f64))
 }
 
 fn settings(plan: Plan, settings: Option<&ProjectSettings>) -> Result<(), PlanViolation> {
@@ -49,7 +49,7 @@ fn compute_defaults(
         return Ok(());
     };
     plan.check_suspend_timeout(defaults.suspend_timeout_seconds)?;
-    plan.check_size(defaults.autoscaling_limit_max_cu.map(|size| size.as_f64()))
+    plan.check_size(defaults.autoscaling_limit_max_cu.map(ComputeUnits::as_f64))
 }
 
 /// Neon answers most of these without a code.

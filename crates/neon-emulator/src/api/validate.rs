@@ -209,7 +209,7 @@ pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
 /// Validates the autoscaling limits.
 pub(super) fn compute_sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
     for size in [min, max] {
-        if !is_compute_size(size.as_f64()) {
+        if !is_compute_size(size) {
             return Err(ApiError::invalid(format!(
                 "{size} is not a valid compute size: use 0.25, 0.5, a whole number up to 16, or an even number up to 56"
             )));
@@ -229,8 +229,9 @@ pub(super) fn compute_sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), 
     Ok(())
 }
 
-fn is_compute_size(units: f64) -> bool {
-    let fraction = units == 0.25 || units == 0.5;
+fn is_compute_size(size: ComputeUnits) -> bool {
+    let units = size.as_f64();
+    let fraction = [1, 2].map(ComputeUnits::from_quarters).contains(&size);
     let whole = units.fract() == 0.0 && (1.0..=MAX_AUTOSCALING_CU).contains(&units);
     let even = units % 2.0 == 0.0 && (MAX_AUTOSCALING_CU..=MAX_FIXED_CU).contains(&units);
     fraction || whole || even

@@ -302,7 +302,7 @@ impl PageMetrics {
             && !line.is_row
             && !next.is_row
             && !starts_list_item(next, page)
-            && !(starts_with_code(line, page) && starts_with_code(next, page))
+            && (!starts_with_code(line, page) || !starts_with_code(next, page))
         {
             LineJoin::Continue
         } else {

@@ -66,7 +66,8 @@ pub(super) fn find(lines: &[Line], rulings: &Rulings, text: &str) -> Option<Band
         .flat_map(|right| strips(lines, right, min_gap))
         .collect();
     candidates.sort_by_key(|(score, strip)| (std::cmp::Reverse(*score), strip.lines.start));
-    candidates.dedup_by(|(_, a), (_, b)| a.lines == b.lines && a.before == b.before);
+    candidates
+        .dedup_by(|(_, a), (_, b)| a.lines == b.lines && a.before.total_cmp(&b.before).is_eq());
     candidates
         .into_iter()
         .take(MAX_CANDIDATES)

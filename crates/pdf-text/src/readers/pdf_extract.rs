@@ -1,6 +1,7 @@
 //! The second reader. pdf-extract panics on many unusual files, so each page is read separately: a
 //! page that it cannot read is counted, and the others are kept.
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -35,14 +36,14 @@ impl Reader for PdfExtractReader {
 
 /// Reads single pages of a file that the first reader has opened.
 #[derive(Default)]
-pub(super) struct SecondReader(Option<Option<Document>>);
+pub(super) struct SecondReader(OnceCell<Option<Document>>);
 
 impl SecondReader {
     /// Reads a page by number. The file is opened at the first call.
     pub(super) fn page(&mut self, file: &[u8], number: u32) -> Option<PageBuilder> {
         let document = self
             .0
-            .get_or_insert_with(|| catch_unwind(|| open(file).ok()).ok().flatten())
+            .get_or_init(|| catch_unwind(|| open(file).ok()).ok().flatten())
             .as_ref()?;
         catch_unwind(AssertUnwindSafe(|| {
             let id = *document.get_pages().get(&number)?;

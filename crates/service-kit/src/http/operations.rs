@@ -51,13 +51,13 @@ pub struct OperationsServer {
 }
 
 impl OperationsServer {
-    /// Serves the endpoints on the address that this setting has.
-    pub async fn start(
+    /// Serves the endpoints on the address that this setting has. Requires a Tokio runtime.
+    pub fn start(
         setting: &'static str,
         address: SocketAddr,
         probes: Arc<dyn Probes>,
     ) -> Result<Self, BindError> {
-        let server = Server::bind(setting, address).await?;
+        let server = Server::bind(setting, address)?;
         info!(operations.address = %server.address(), "serving /livez, /readyz and /metrics");
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(router(probes), LIMITS, stop.clone()));

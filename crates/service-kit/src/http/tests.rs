@@ -55,7 +55,7 @@ async fn serve(server: Server, router: Router) -> (SocketAddr, TaskTracker) {
 
 async fn server() -> Server {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::bind("listen", any).await.expect("a port")
+    Server::bind("listen", any).expect("a port")
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {

@@ -36,7 +36,8 @@ fn an_unused_duplicate_of_a_lost_request_is_deleted_before_any_other_step() {
 
 #[test]
 fn without_proof_a_duplicate_is_never_deleted() {
-    let doubts: [(&str, fn(&mut ObservedState)); 6] = [
+    type Change = fn(&mut ObservedState);
+    let doubts: [(&str, Change); 6] = [
         ("no lost request", |observed| {
             observed.status.lost_creations.clear();
         }),
@@ -104,9 +105,13 @@ fn a_user_names_the_project_to_delete() {
     // The user keeps the other one, which is recorded once this one is deleted.
     observed.delete_duplicate = Some(id(OWN));
     assert_eq!(provision(&observed), delete_duplicate(OWN, true));
+    // A listing without the recorded project does not show that it was deleted.
     observed.listing.own = None;
     observed.listing.marked = vec![listed(DUPLICATE)];
+    assert_eq!(provision(&observed), delete_duplicate(OWN, true));
+    observed.deleted = Some(id(OWN));
     assert_eq!(provision(&observed), Step::RecoverCreated(id(DUPLICATE)));
+    observed.deleted = None;
     observed.listing.own = Some(listed(OWN));
     observed.delete_duplicate = Some(id("strange-sea-9"));
     assert_eq!(

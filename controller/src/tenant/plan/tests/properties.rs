@@ -69,8 +69,8 @@ fn listings() -> impl Strategy<Value = ObservedListing> {
                             let unused = unused_mask & 1 << index_of(project) != 0;
                             let created_at = at(LOST_REQUEST + created_after);
                             ObservedProject {
-                                unused,
                                 created_at,
+                                unused,
                                 ..listed(project)
                             }
                         })

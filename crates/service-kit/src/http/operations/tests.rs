@@ -36,9 +36,7 @@ struct Running {
 }
 
 async fn start() -> Running {
-    let server = Server::bind("listen", SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .expect("port");
+    let server = Server::bind("listen", SocketAddr::from(([127, 0, 0, 1], 0))).expect("port");
     let fake = Arc::new(FakeProbes(Mutex::new(Err(
         "not ready: warming up".to_owned()
     ))));
