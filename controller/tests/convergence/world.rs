@@ -363,16 +363,16 @@ impl State {
             .status
             .as_ref()
             .is_some_and(|status| status.creation.is_some());
-        let mut own = self
-            .projects
-            .values()
-            .filter(|project| !project.deleted && project.made_for == uid)
-            .peekable();
-        let copied = !self.marked_copies().is_empty();
+        let own = || {
+            let projects = self.projects.values();
+            projects.filter(|project| project.made_for == uid)
+        };
+        let is_alive = own().any(|project| !project.deleted);
+        // A deleted project is recovered only if it carries the mark as well.
         !pending
             && self.in_flight.is_empty()
-            && (own.peek().is_some() || !copied)
-            && own.all(|project| is_marked(&project.project))
+            && (is_alive || self.marked_copies().is_empty())
+            && own().all(|project| is_marked(&project.project))
     }
 
     pub(crate) fn next_project_id(&mut self) -> ProjectId {
