@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_response_is_limited_in_total() {
-        let row = message(b'D', &[0; 1_000_000]);
+        let row = message(b'D', &vec![0; 1_000_000]);
         let state = WireState::default();
         let (received, violation) = filter(&row.repeat(10), &state).await;
         assert_eq!(received.len(), 4 * row.len());

@@ -266,6 +266,8 @@ impl Simulation {
             }
             (Drift::PasswordChanged, Some(project)) => {
                 "changed".clone_into(&mut project.password);
+                // It can change between the reading of the password and the connection.
+                self.justified.insert(Reason::PasswordRejected);
                 self.requests += 1;
                 let request = self.requests.to_string();
                 state.edit_tenant(|tenant| {

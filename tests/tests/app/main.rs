@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         authorization::tests(),
     ];
     suite::run_and_then(tests.into_iter().flatten().collect(), async {
-        let undisturbed = UNDISTURBED.stop().await;
-        INTERRUPTED.stop().await.and(undisturbed)
+        let undisturbed = Box::pin(UNDISTURBED.stop()).await;
+        Box::pin(INTERRUPTED.stop()).await.and(undisturbed)
     })
 }

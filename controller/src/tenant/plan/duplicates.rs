@@ -121,8 +121,16 @@ pub(super) fn plan_duplicates_of_deleted(
 ) -> Option<Step> {
     let mut duplicates = marked_except(observed, recorded);
     duplicates.retain(|project| Some(&project.id) != observed.deleted.as_ref());
-    if duplicates.is_empty() || observed.status.project.is_none() && duplicates.len() == 1 {
-        return None;
+    // Without a recorded project, the only one is the Tenant's, unless the annotation names another:
+    // that one may be deleted already, and this one a copy that somebody made.
+    let is_own = |project: &ObservedProject| {
+        let annotated = observed.annotated_project.as_ref();
+        annotated.is_none_or(|id| *id == project.id)
+    };
+    match duplicates.as_slice() {
+        [] => return None,
+        [only] if observed.status.project.is_none() && is_own(only) => return None,
+        _ => {}
     }
     if let Some(named) = &observed.delete_duplicate
         && let Some(step) = delete_named(named, &duplicates)

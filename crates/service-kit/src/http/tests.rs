@@ -39,21 +39,21 @@ impl Drop for OnDrop {
 
 /// An endless response; the token is cancelled when the server drops it.
 fn endless(dropped: CancellationToken) -> Body {
-    let block = Bytes::from_static(&[0; 64 * 1024]);
+    let block = Bytes::from(vec![0; 64 * 1024]);
     Body::from_stream(stream::unfold(OnDrop(dropped), move |guard| {
         let block = block.clone();
         async move { Some((Ok::<_, std::io::Error>(block), guard)) }
     }))
 }
 
-async fn serve(server: Server, router: Router) -> (SocketAddr, TaskTracker) {
+fn serve(server: Server, router: Router) -> (SocketAddr, TaskTracker) {
     let address = server.address();
     let tasks = TaskTracker::new();
     tasks.spawn(server.serve(router, LIMITS, CancellationToken::new()));
     (address, tasks)
 }
 
-async fn server() -> Server {
+fn server() -> Server {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Server::bind("listen", any).expect("a port")
 }
@@ -76,7 +76,7 @@ async fn a_client_that_stops_reading_is_disconnected() {
     let dropped = CancellationToken::new();
     let token = dropped.clone();
     let router = Router::new().route("/", get(async move || endless(token.clone())));
-    let (address, _tasks) = serve(server().await, router).await;
+    let (address, _tasks) = serve(server(), router);
     let mut client = connect(address).await;
     assert!(responds(&mut client).await);
     timeout(TIMEOUT, dropped.cancelled())
@@ -89,7 +89,7 @@ async fn a_client_that_reads_is_served_for_longer_than_the_write_timeout() {
     let dropped = CancellationToken::new();
     let token = dropped.clone();
     let router = Router::new().route("/", get(async move || endless(token.clone())));
-    let (address, _tasks) = serve(server().await, router).await;
+    let (address, _tasks) = serve(server(), router);
     let mut client = connect(address).await;
     client.write_all(REQUEST).await.expect("sent");
     let mut buffer = vec![0; 64 * 1024];
@@ -104,7 +104,7 @@ async fn a_client_that_reads_is_served_for_longer_than_the_write_timeout() {
 #[tokio::test]
 async fn connections_over_the_limit_of_a_peer_are_closed() {
     let router = Router::new().route("/", get(async || "hello"));
-    let (address, _tasks) = serve(server().await, router).await;
+    let (address, _tasks) = serve(server(), router);
     let (mut first, mut second) = (connect(address).await, connect(address).await);
     assert!(responds(&mut first).await && responds(&mut second).await);
     assert!(!responds(&mut connect(address).await).await);
@@ -120,8 +120,8 @@ async fn connections_over_the_limit_of_a_peer_are_closed() {
 #[tokio::test]
 async fn shared_peers_have_no_limit_of_their_own() {
     let router = Router::new().route("/", get(async || "hello"));
-    let server = server().await.with_shared_peers(|peer| peer.is_loopback());
-    let (address, _tasks) = serve(server, router).await;
+    let server = server().with_shared_peers(|peer| peer.is_loopback());
+    let (address, _tasks) = serve(server, router);
     let mut open = Vec::new();
     for _ in 0..=LIMITS.max_connections_per_peer {
         let mut stream = connect(address).await;

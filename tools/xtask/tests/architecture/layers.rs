@@ -98,9 +98,7 @@ fn layers(sources: &Sources, module: &ModulePath) -> BTreeMap<String, usize> {
     for (layer, paragraph) in code.split("\n\n").enumerate() {
         for line in paragraph.lines() {
             let words: Vec<&str> = line.split([' ', ';']).collect();
-            if let ["mod", name, ""] | ["pub", "mod", name, ""] | ["pub(crate)", "mod", name, ""] =
-                words[..]
-            {
+            if let ["mod", name, ""] | ["pub" | "pub(crate)", "mod", name, ""] = words[..] {
                 layers.insert(name.to_owned(), layer);
             }
         }

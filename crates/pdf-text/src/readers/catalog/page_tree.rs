@@ -158,6 +158,7 @@ fn linearized_page_count(file: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the lists contain options")]
     fn id(number: u32) -> Option<ObjectIdentifier> {
         Some(ObjectIdentifier::new(number, 0))
     }

@@ -35,7 +35,7 @@ struct Running {
     task: tokio::task::JoinHandle<()>,
 }
 
-async fn start() -> Running {
+fn start() -> Running {
     let server = Server::bind("listen", SocketAddr::from(([127, 0, 0, 1], 0))).expect("port");
     let fake = Arc::new(FakeProbes(Mutex::new(Err(
         "not ready: warming up".to_owned()
@@ -75,7 +75,7 @@ async fn get_path(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn the_endpoints_report_what_the_probes_say() {
-    let running = start().await;
+    let running = start();
     let response = get_path(running.address, "/livez").await;
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let response = get_path(running.address, "/readyz").await;
@@ -92,14 +92,14 @@ async fn the_endpoints_report_what_the_probes_say() {
 
 #[tokio::test]
 async fn metrics_are_open_metrics_text() {
-    let response = get_path(start().await.address, "/metrics").await;
+    let response = get_path(start().address, "/metrics").await;
     assert!(response.contains(OPEN_METRICS), "{response}");
     assert!(response.trim_end().ends_with("# EOF"), "{response}");
 }
 
 #[tokio::test]
 async fn other_paths_and_methods_are_rejected() {
-    let running = start().await;
+    let running = start();
     assert!(
         get_path(running.address, "/")
             .await
@@ -116,7 +116,7 @@ async fn other_paths_and_methods_are_rejected() {
 
 #[tokio::test]
 async fn a_request_head_over_the_limit_is_rejected() {
-    let running = start().await;
+    let running = start();
     let filler = "a".repeat(2 * LIMITS.max_head_bytes);
     let response = send(
         running.address,
@@ -128,7 +128,7 @@ async fn a_request_head_over_the_limit_is_rejected() {
 
 #[tokio::test]
 async fn shutdown_closes_the_port_without_waiting_for_idle_connections() {
-    let running = start().await;
+    let running = start();
     let idle = TcpStream::connect(running.address)
         .await
         .expect("connected");
