@@ -1,10 +1,10 @@
 //! The Neon accounts of the classes: one client and one rate limit for each, and the listings of
 //! their projects.
 //!
-//! This module and the `apply` modules call Neon, through [`crate::neon::NeonApi`]. A caller that needs to know
-//! about a project reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty
-//! requests a listing that begins after a given time; callers that wait at the same time share one
-//! listing.
+//! This module and the `apply` modules call Neon, through [`NeonApi`](crate::neon::NeonApi). A
+//! caller that needs to know about a project reads the [`Snapshot`] of the account, which costs no
+//! call. A caller that needs certainty requests a listing that begins after a given time; callers
+//! that wait at the same time share one listing.
 
 mod account;
 mod listing_error;
