@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use controller::identity::{TenantUid, marked_tenant};
 use controller::telemetry::ReconcileOutcome;
 use controller::tenant::desired::{TenantName, resolve_desired};
 use crds::{
@@ -20,7 +21,7 @@ use tokio::time::{advance, sleep};
 use crate::cluster::{NAMESPACE, TENANT, secret_owner};
 use crate::events::{Drift, Edit, Event, Key};
 use crate::process::{Process, Progress};
-use crate::world::{State, World};
+use crate::world::{State, World, installation};
 
 /// Reconciliations until a Tenant has converged once nothing else happens. While a lost answer is
 /// being verified, there is one every five seconds.
@@ -161,10 +162,15 @@ impl Simulation {
         if reason != Reason::DuplicateProject {
             return;
         }
+        let tenant = state.tenant.as_ref().and_then(|tenant| tenant.uid());
+        let tenant = tenant.as_deref().and_then(TenantUid::parse);
+        let has_mark = |id: &ProjectId| {
+            marked_tenant(&state.projects[id].project.name, &installation()) == tenant
+        };
         let Some(id) = state
             .marked_copies()
             .into_iter()
-            .next()
+            .find(has_mark)
             .or_else(|| state.duplicate())
         else {
             return;
