@@ -12,7 +12,7 @@ use crds::{
     finalizers, keys,
 };
 use jiff::SignedDuration;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use neon_client::ids::ProjectId;
 use neon_client::model::{ComputeUnits, Project};
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ impl Simulation {
         if reason != Reason::DuplicateProject {
             return;
         }
-        let tenant = state.tenant.as_ref().and_then(|tenant| tenant.uid());
+        let tenant = state.tenant.as_ref().and_then(ResourceExt::uid);
         let tenant = tenant.as_deref().and_then(TenantUid::parse);
         let has_mark = |id: &ProjectId| {
             marked_tenant(&state.projects[id].project.name, &installation()) == tenant
