@@ -29,7 +29,7 @@ use crate::identity::InstallationId;
 use crate::issue::{Component, Issue};
 use crate::neon::NeonConnector;
 
-pub use account::Account;
+pub use account::{Account, Priority};
 pub use listing_error::ListingError;
 pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot, is_unused};
 

@@ -96,7 +96,7 @@ impl Health {
         self.state.lock().watch_errors.remove(watch);
     }
 
-    /// Records that a watch failed. It retries by itself.
+    /// Records that a watch failed. The watch reconnects automatically.
     pub fn record_watch_error(&self, watch: &'static str, message: String) {
         let mut state = self.state.lock();
         let previous = state

@@ -1,5 +1,6 @@
-//! Holds the deletion of projects after many Tenants of a class were deleted at once, as by
-//! `kubectl delete crd` or by a GitOps tool that prunes a folder, until a user confirms it.
+//! Holds the deletion of projects after many Tenants of a class were deleted within a
+//! minute, for example by `kubectl delete crd` or by a GitOps tool that prunes a folder, until a user
+//! confirms the deletions.
 //!
 //! Deletions are counted by the time at which they were requested, so that a controller that starts
 //! later, or an account that was unreachable for a while, gives the same answer. Whether deletions

@@ -1,4 +1,4 @@
-//! Limits how many databases are migrated concurrently, so that nobody keeps others waiting.
+//! Limits how many databases are migrated concurrently, so that no tenant keeps others waiting.
 //!
 //! A tenant can make its migrations slow, for example with a trigger that sleeps. Therefore new
 //! Tenants, roll-outs, and Tenants whose last migration ran into a time limit have slots of their
@@ -28,7 +28,7 @@ const MAX_WAIT_AFTER_LIMIT: Duration = Duration::from_hours(6);
 /// Slots that are shared by some Tenants only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Tenants whose database has not been migrated yet: somebody waits for them.
+    /// Tenants whose database has not been migrated yet. Their users are waiting.
     New,
     /// Tenants whose database gets newer migrations.
     RollOut,

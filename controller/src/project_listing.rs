@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use service_kit::error_chain;
 use tracing::{debug, warn};
 
-use crate::accounts::{Account, ListingError};
+use crate::accounts::{Account, ListingError, Priority};
 use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::tenant::observe::begin;
@@ -54,7 +54,7 @@ pub(crate) async fn list_accounts(ctx: Arc<Context>) {
 /// Lists one account. Returns its number and the wait until its next listing.
 async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     let result = account
-        .list_since(ctx.clock.now(), account.background_client())
+        .list_since(ctx.clock.now(), Priority::Background)
         .await;
     let wait = match &result {
         Ok(()) => ctx.accounts.listing_interval(account),

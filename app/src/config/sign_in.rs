@@ -25,9 +25,8 @@ pub struct SignIn {
     /// the app's client secret at the provider; without it, the app is a public client
     #[arg(long, hide = true, env = "OIDC_CLIENT_SECRET", value_parser = values::secret)]
     pub oidc_client_secret: Option<SecretString>,
-    /// Who can create an account: everyone who can sign in, people who follow an invitation link, or
-    /// nobody. If unset: `invited` if the issuer is Google, where everyone can have an account, and
-    /// otherwise `open`
+    /// Who can create an account: everyone who can sign in (open), only people with an invitation link
+    /// (invited), or no one (closed). The default is invited if the issuer is Google, and open otherwise
     #[arg(long, value_enum)]
     pub sign_up: Option<SignUp>,
     /// E-mail addresses of the people who can create an account without an invitation while sign-up is

@@ -205,8 +205,8 @@ async fn write(
     }
 }
 
-/// Returns when the reader has no access any more. Failed checks are repeated: while the main
-/// database is unavailable, nobody can be removed either.
+/// Returns when the reader has lost access. Failed checks are repeated: while the main database is
+/// unavailable, members cannot be removed either.
 async fn until_access_ends(database: &PgPool, workspace: &WorkspaceId, reader: Reader) {
     loop {
         sleep(ACCESS_CHECK_INTERVAL).await;

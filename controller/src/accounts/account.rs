@@ -32,6 +32,14 @@ const MAX_RESOLVED_PER_LISTING: usize = 100;
 /// Such projects that are read concurrently.
 const CONCURRENT_RESOLUTIONS: usize = 4;
 
+/// Which calls go first at the rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A user waits for the call.
+    User,
+    Background,
+}
+
 /// One Neon account.
 pub struct Account {
     id: usize,
@@ -99,10 +107,31 @@ impl Account {
         Ok(())
     }
 
-    /// Reads whom the API key belongs to, unless it is known. What is known about the projects of
-    /// another owner is forgotten.
-    pub async fn identify(&self, client: &dyn NeonApi) -> Result<(), neon_client::Error> {
-        let generation = self.key_generation();
+    /// A client for calls that a user waits for, and whom its API key belongs to. Unlike
+    /// [`Account::client`], the client keeps its key if the account gets another one.
+    pub async fn identified_client(&self) -> Result<(Arc<dyn NeonApi>, String), ListingError> {
+        let (client, generation) = self.current_client();
+        self.identify(&*client, generation).await?;
+        let _key = self.api_key.lock();
+        match self.owner() {
+            Some(owner) if generation == self.key_generation() => Ok((client, owner)),
+            _ => Err(ListingError::KeyChanged),
+        }
+    }
+
+    /// The client and the generation of its key.
+    fn current_client(&self) -> (Arc<dyn NeonApi>, usize) {
+        let _key = self.api_key.lock();
+        (self.client(), self.key_generation())
+    }
+
+    /// Reads whom the API key of this generation belongs to, unless it is known. What is known about
+    /// the projects of another owner is forgotten.
+    async fn identify(
+        &self,
+        client: &dyn NeonApi,
+        generation: usize,
+    ) -> Result<(), neon_client::Error> {
         if self.owner.lock().is_some() {
             return Ok(());
         }
@@ -113,6 +142,7 @@ impl Account {
             (AuthMethod::ApiKeyOrg, _) | (_, None) => details.account_id,
             (_, Some(org_id)) => org_id.to_string(),
         };
+        let _key = self.api_key.lock();
         if generation == self.key_generation() {
             let mut listed_owner = self.listed_owner.lock();
             if listed_owner.as_ref() != Some(&owner) {
@@ -132,7 +162,11 @@ impl Account {
 
     /// Why the account must not be used by a class whose projects belong to `recorded`.
     pub fn owner_mismatch(&self, recorded: Option<&str>) -> Option<Issue> {
-        let owner = self.owner()?;
+        self.mismatch_of(&self.owner()?, recorded)
+    }
+
+    /// The same for the owner of a certain key.
+    pub fn mismatch_of(&self, owner: &str, recorded: Option<&str>) -> Option<Issue> {
         let expected = self.org_id.as_ref().map(OrgId::as_str).or(recorded)?;
         (owner != expected).then(|| {
             Issue::new(
@@ -176,19 +210,12 @@ impl Account {
         self.client.read().clone()
     }
 
-    /// A client for calls that no user waits for; the rate limiter lets those of
-    /// [`Account::client`] go first.
-    pub fn background_client(&self) -> Arc<dyn NeonApi> {
-        self.client().background()
-    }
-
-    /// Lists all projects of the account with `client`, unless the last complete listing began at
-    /// `since` or later. Fails if the listing is incomplete; its projects are in the snapshot even
+    /// Lists all projects of the account, unless the last complete listing began at `since` or later. Fails if the listing is incomplete; its projects are in the snapshot even
     /// then.
     pub async fn list_since(
         &self,
         since: Timestamp,
-        client: Arc<dyn NeonApi>,
+        priority: Priority,
     ) -> Result<(), ListingError> {
         let _guard = self.listing_lock.lock().await;
         if self
@@ -199,7 +226,7 @@ impl Account {
         {
             return Ok(());
         }
-        let result = self.list(client).await;
+        let result = self.list(priority).await;
         *self.last_error.lock() = match &result {
             Err(ListingError::Neon(error)) => Some(account_issue(error)),
             // The Tenants with a recorded project do not need a complete listing.
@@ -208,9 +235,13 @@ impl Account {
         result
     }
 
-    async fn list(&self, client: Arc<dyn NeonApi>) -> Result<(), ListingError> {
-        let generation = self.key_generation();
-        self.identify(&*client).await?;
+    async fn list(&self, priority: Priority) -> Result<(), ListingError> {
+        let (client, generation) = self.current_client();
+        let client = match priority {
+            Priority::User => client,
+            Priority::Background => client.background(),
+        };
+        self.identify(&*client, generation).await?;
         let mut listing = ListingBuilder::begin(self.clock.now());
         let mut pages = client.list_projects(PROJECTS_PER_PAGE);
         while let Some(page) = pages.next().await {

@@ -16,7 +16,7 @@ pub enum ListingError {
          to a Tenant without a recorded project"
     )]
     Incomplete { count: usize, example: ProjectId },
-    #[error("the API key changed during the listing")]
+    #[error("the API key changed during a call")]
     KeyChanged,
 }
 

@@ -79,7 +79,7 @@ pub struct ObservedProject {
     /// Allowed addresses in canonical form; `None` if the listing does not show the settings.
     pub allowed_ips: Option<BTreeSet<String>>,
     pub history_retention_seconds: Option<u32>,
-    /// Whether Neon's usage figures prove that nobody has used the project.
+    /// Whether Neon's usage figures prove that the project was never used.
     pub unused: bool,
 }
 
@@ -187,7 +187,7 @@ fn observed_project(project: &Project) -> ObservedProject {
     }
 }
 
-/// Whether the usage figures of a project prove that nobody has used it. Missing figures prove
+/// Whether the usage figures of a project prove that it was never used. Missing figures prove
 /// nothing.
 pub fn is_unused(project: &Project) -> bool {
     project.compute_last_active_at.is_none()

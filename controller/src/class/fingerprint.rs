@@ -13,7 +13,12 @@ pub fn fingerprint(ctx: &Context, class: &TenantClass) -> u64 {
     let mut hasher = DefaultHasher::new();
     let spec = serde_json::to_string(&class.spec).unwrap_or_default();
     let deleting = class.metadata.deletion_timestamp.is_some();
-    (spec, deleting, &class.metadata.finalizers).hash(&mut hasher);
+    let account = class
+        .status
+        .as_ref()
+        .and_then(|status| status.account.as_ref());
+    let account = account.map(|account| &account.id);
+    (spec, deleting, &class.metadata.finalizers, account).hash(&mut hasher);
     // The account and the number of its key, or the issue with it.
     ctx.accounts
         .for_class(&name)

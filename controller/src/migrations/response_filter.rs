@@ -121,7 +121,7 @@ pub(super) async fn forward_responses(
                 client.write_all(&shortened_error(&start)).await?;
             }
         }
-        // More messages often follow at once; the client needs them only together.
+        // Messages often arrive together; flushing once per batch is enough.
         if server.buffer().is_empty() {
             client.flush().await?;
         }

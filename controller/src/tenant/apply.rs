@@ -19,6 +19,7 @@ mod secret;
 use crds::Reason;
 use neon_client::ids::ProjectId;
 
+use crate::accounts::Priority;
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
@@ -38,7 +39,7 @@ pub async fn apply(
         Step::List { since } => {
             let account = rec.account()?;
             account
-                .list_since(*since, account.client())
+                .list_since(*since, Priority::User)
                 .await
                 .map_err(ReconcileError::from)
         }

@@ -8,6 +8,7 @@ use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 use tokio::time::Instant;
@@ -175,7 +176,7 @@ async fn execute_step(
             .await?;
     }
     if calls_neon(step) {
-        check_account(rec).await?;
+        check_account(rec, step).await?;
     }
     let mut result = apply(rec, observed, step)
         .instrument(info_span!("step", step = step_name(step)))
@@ -211,24 +212,26 @@ fn missing_project(
     (error.is_not_found() && !rec.state.project_found).then(|| project.clone())
 }
 
-/// Reads whom the API key belongs to, unless it is known, and fails if that is another account than
-/// that of the class's projects.
-async fn check_account(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
+/// Makes sure that the calls of the step go to the account of the class's projects. The account must
+/// be recorded in the class before the first call that needs it: otherwise a crash followed by
+/// another key would leave a project behind in the former account.
+async fn check_account(rec: &mut Reconciliation<'_>, step: &Step) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    account
-        .identify(&*account.client())
-        .await
-        .map_err(|error| {
-            ReconcileError::neon(
-                Component::Project,
-                "read whom the API key belongs to",
-                error,
-            )
-        })?;
-    match account.owner_mismatch(rec.bound_account()) {
-        Some(issue) => Err(issue.into()),
-        None => Ok(()),
+    let (client, owner) = account.identified_client().await?;
+    if let Some(issue) = account.mismatch_of(&owner, rec.bound_account()) {
+        return Err(issue.into());
     }
+    if rec.bound_account().is_none() && !matches!(step, Step::List { .. }) {
+        let class = ObjectRef::new(&rec.tenant.spec.class_name);
+        rec.ctx.class_queue.enqueue(class);
+        return Err(ReconcileError::transient(
+            Component::Project,
+            Reason::Waiting,
+            "waiting until the TenantClass has recorded its Neon account",
+        ));
+    }
+    rec.checked_client = Some(client);
+    Ok(())
 }
 
 /// The outcome that a step reports which ends the reconciliation; `None` for other steps.

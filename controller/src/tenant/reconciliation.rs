@@ -23,6 +23,7 @@ use crate::identity::TenantUid;
 use crate::issue::{Component, Issue};
 use crate::mass_deletion::DeletionRequest;
 use crate::migrations::MigrationSet;
+use crate::neon::NeonApi;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{ObservedClaim, ObservedCompute, ObservedState};
@@ -42,6 +43,9 @@ pub struct Reconciliation<'a> {
     pub class: Option<Arc<TenantClass>>,
     /// The class's account, if it can be used.
     pub account: Option<Arc<Account>>,
+    /// The client of the account, once it is certain that its key belongs to the account of the
+    /// class's projects.
+    pub checked_client: Option<Arc<dyn NeonApi>>,
     /// The class's migrations, if they are valid.
     pub migrations: Option<MigrationSet>,
     pub intent: Intent,
@@ -91,6 +95,7 @@ impl<'a> Reconciliation<'a> {
             intent,
             status,
             account: account.and_then(Result::ok),
+            checked_client: None,
             migrations: migrations.and_then(Result::ok),
             state: ReconcileState::default(),
             class,
@@ -125,6 +130,18 @@ impl Reconciliation<'_> {
                 Component::Project,
                 Reason::AccountUnreachable,
                 "the class no longer has a usable Neon account",
+            )
+        })
+    }
+
+    /// The client for calls that a user waits for. Steps that call Neon are preceded by the check of
+    /// the key; the client keeps this key if the account gets another one meanwhile.
+    pub fn neon(&self) -> Result<Arc<dyn NeonApi>, ReconcileError> {
+        self.checked_client.clone().ok_or_else(|| {
+            ReconcileError::transient(
+                Component::Project,
+                Reason::AccountUnreachable,
+                "the API key of the account has not been checked yet",
             )
         })
     }

@@ -42,8 +42,7 @@ pub(crate) enum Event {
     RestoreTenant,
     /// The API key of the class is replaced.
     Key(Key),
-    /// Somebody else copies the Tenant's project with its data, or renames a project of their own to
-    /// its name.
+    /// Another user copies the Tenant's project with its data, or renames a project to its name.
     Copy,
     /// A user applies the Tenant, unless it exists.
     Apply,
@@ -99,7 +98,7 @@ pub(crate) enum Edit {
 pub(crate) enum Drift {
     SecretDeleted,
     SecretEdited,
-    /// Somebody changes the password in the Secret under the controller's name as field manager.
+    /// Another client changes the password in the Secret under the controller's name as field manager.
     SecretForged,
     /// The password changes, and a user requests a reconciliation.
     PasswordChanged,

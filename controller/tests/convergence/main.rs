@@ -27,7 +27,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 
-use events::{Drift, Edit, Event, creation_outcomes, events, outcomes};
+use events::{Drift, Edit, Event, Key, creation_outcomes, events, outcomes};
 use simulation::Simulation;
 use world::Outcome;
 
@@ -39,6 +39,8 @@ const CASES: u32 = 500;
 const LONG_CASES: u32 = 10_000;
 /// More calls than any reconciliation makes.
 const ALL_CALLS: Event = Event::Calls(u8::MAX);
+/// The first reconciliation ends when it knows the account, which the class then records.
+const RECORDS_ACCOUNT: Event = ALL_CALLS;
 
 /// Runs a simulation on simulated time.
 fn simulate<T>(run: impl Future<Output = T>) -> T {
@@ -146,7 +148,8 @@ fn a_tenant_without_faults_becomes_ready() {
 fn a_retained_project_outlives_its_tenant() {
     simulate(async {
         let mut simulation = Simulation::new();
-        for event in [ALL_CALLS, Event::Edit(Edit::Retain(true)), Event::Delete] {
+        simulation.converge().await;
+        for event in [Event::Edit(Edit::Retain(true)), Event::Delete] {
             simulation.handle(&event).await;
         }
         simulation.converge().await;
@@ -159,6 +162,7 @@ fn a_retained_project_outlives_its_tenant() {
 #[test]
 fn a_recorded_project_that_neon_cannot_read_is_neither_replaced_nor_deleted() {
     run(&[
+        RECORDS_ACCOUNT,
         Event::Calls(20),
         Event::Unavailable(2),
         Event::ListingBegins,
@@ -280,4 +284,67 @@ fn two_crashes_do_not_change_the_result_of_a_creation() {
             }
         }
     }
+}
+
+/// Schedules that random runs have found.
+#[test]
+fn a_foreign_key_during_a_deletion_that_the_cache_does_not_show_creates_nothing() {
+    run(&[
+        RECORDS_ACCOUNT,
+        Event::Creation(Outcome::Late(0)),
+        Event::Calls(1),
+        Event::Calls(4),
+        Event::Calls(4),
+        Event::Calls(2),
+        Event::WatchLag(2),
+        Event::Delete,
+        Event::ListingBegins,
+        Event::Key(Key::Foreign),
+        Event::Seconds(10),
+        Event::Calls(5),
+        Event::Calls(1),
+    ]);
+}
+
+#[test]
+fn a_copy_is_kept_if_the_status_is_lost_while_its_tenant_is_deleted() {
+    run(&[
+        RECORDS_ACCOUNT,
+        Event::Calls(15),
+        Event::Copy,
+        Event::Delete,
+        Event::Calls(1),
+        Event::Drift(Drift::StatusLost),
+    ]);
+}
+
+#[test]
+fn a_tenant_that_is_restored_after_its_password_changed_gets_the_current_one() {
+    run(&[
+        RECORDS_ACCOUNT,
+        Event::Calls(15),
+        Event::Backup,
+        Event::Drift(Drift::PasswordChanged),
+        Event::CrashIn(0),
+        Event::Delete,
+        Event::Calls(1),
+        Event::Calls(5),
+        Event::RestoreTenant,
+    ]);
+}
+
+#[test]
+fn a_user_can_name_each_of_several_copies() {
+    run(&[
+        RECORDS_ACCOUNT,
+        Event::Calls(15),
+        Event::Delete,
+        Event::Copy,
+        Event::Calls(3),
+        Event::Apply,
+        Event::Calls(1),
+        Event::ListingBegins,
+        Event::Calls(4),
+        Event::Copy,
+    ]);
 }

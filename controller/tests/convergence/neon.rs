@@ -50,8 +50,8 @@ impl State {
         self.live(id).ok_or(ErrorKind::NotFound)
     }
 
-    /// Panics unless the project belongs to the Tenant, and if it has data, somebody ordered its
-    /// deletion.
+    /// Panics unless the project belongs to the Tenant, and if it has data, its deletion was
+    /// ordered.
     fn check_deletion(&self, id: &ProjectId) {
         let tenant = self
             .tenant
@@ -77,7 +77,7 @@ impl State {
             .is_some_and(|uid| self.ordered_deletions.contains(&uid));
         assert!(
             named || ordered || !project.has_data(),
-            "{id} has data, and nobody ordered its deletion"
+            "{id} has data, and its deletion was not ordered"
         );
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use controller::accounts::Accounts;
+use controller::accounts::{Accounts, Priority};
 use controller::backoff::Backoffs;
 use controller::cache::{CachedTenant, SecretCache, WriteThroughCache};
 use controller::class::reconcile::{ClassReconciler, reconcile as reconcile_class};
@@ -249,7 +249,7 @@ impl Process {
         let since = self.ctx.clock.now();
         let mut listing = async move {
             // An incomplete listing fails.
-            let _ = account.list_since(since, account.background_client()).await;
+            let _ = account.list_since(since, Priority::Background).await;
         }
         .boxed();
         // The listing reads the projects when it is polled first.

@@ -55,7 +55,7 @@ pub(crate) struct SimulatedProject {
     pub(crate) schema: Option<i64>,
     /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
-    /// The Tenant that the controller created it for; `None` for a project of somebody else.
+    /// The Tenant that the controller created it for; `None` for a project that another user created.
     pub(crate) made_for: Option<TenantUid>,
 }
 

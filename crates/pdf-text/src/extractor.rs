@@ -72,8 +72,7 @@ pub enum ExtractError {
     /// The child process could not be started. A retry may succeed.
     #[error("failed to start the extractor process")]
     Spawn(#[source] io::Error),
-    /// The receiver of the pages was dropped.
-    #[error("nobody receives the pages any more")]
+    #[error("the receiver of the pages was dropped")]
     Stopped,
 }
 

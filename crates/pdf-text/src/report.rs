@@ -1,4 +1,4 @@
-//! What could be read of each page, and what the user is told about it.
+//! What could be read of each page, and the messages about it for the user.
 
 use serde::{Deserialize, Serialize};
 

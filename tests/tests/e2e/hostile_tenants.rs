@@ -1,5 +1,5 @@
-//! Tenants whose owners make their databases dangerous to migrate, while the controller serves all
-//! others in little memory and tells nobody what the databases contain.
+//! Tenants whose owners make their databases dangerous to migrate. The controller keeps serving all
+//! others, its memory stays small, and it discloses nothing of what the databases contain.
 
 use std::fs;
 

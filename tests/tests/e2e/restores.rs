@@ -3,8 +3,8 @@
 //! procedures.
 //!
 //! A restore does what Velero does: it creates the Secrets before the Tenants, keeps labels,
-//! annotations and finalizers, omits UIDs and owners, and omits the status unless it is told to
-//! restore it.
+//! annotations and finalizers, omits UIDs and owners, and omits the status unless the restore
+//! includes it.
 
 use std::sync::Arc;
 

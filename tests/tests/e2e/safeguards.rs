@@ -1,5 +1,5 @@
 //! What keeps a mistake from deleting databases or from disturbing the controller: mass deletions,
-//! protected Tenants, a second installation, and statuses that somebody else writes.
+//! protected Tenants, a second installation, and statuses that other clients write.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -19,9 +19,9 @@ pub(in crate::web) const ACCOUNT_DELETION_PATH: &str = "/account/delete";
 /// The subject of an account's receipt. A session has at most one.
 pub(in crate::web) const ACCOUNT_SUBJECT: &str = "account";
 
-/// A deletion request that may repeat an earlier one. While the subject is being deleted, nobody
-/// has access to it, so the repeated request fails with 404 or 401. If its session cookie belongs
-/// to the user who requested the deletion, it is redirected to the receipt instead.
+/// A deletion request that may repeat an earlier one. While the subject is being deleted, it
+/// is inaccessible, so the repeated request fails with 404 or 401. If its session cookie belongs to
+/// the user who requested the deletion, it is redirected to the receipt instead.
 pub(in crate::web) struct RepeatedDeletion(Token);
 
 impl RepeatedDeletion {

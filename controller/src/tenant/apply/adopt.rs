@@ -25,9 +25,8 @@ pub(super) async fn adopt(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     const ACTION: &str = "adopt the project";
-    let account = rec.account()?;
     start_timings(rec);
-    let project = match account.client().project(id).await {
+    let project = match rec.neon()?.project(id).await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(adoption_mismatch(format!(
@@ -53,7 +52,7 @@ pub(super) async fn reclaim(
     const ACTION: &str = "take the project back";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match account.client().project(id).await {
+    let project = match rec.neon()?.project(id).await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             account.record_deletion(id);

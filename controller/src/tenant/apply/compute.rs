@@ -15,7 +15,7 @@ pub(super) async fn read_write_compute(
     id: &ProjectId,
     action: &str,
 ) -> Result<Option<Endpoint>, ReconcileError> {
-    let computes = rec.account()?.client().list_endpoints(id).await;
+    let computes = rec.neon()?.list_endpoints(id).await;
     let computes =
         computes.map_err(|error| ReconcileError::neon(Component::Project, action, error))?;
     let recorded = rec

@@ -41,7 +41,7 @@ pub(super) async fn create(
 ) -> Result<(), ReconcileError> {
     const ACTION: &str = "create the project";
     let account = rec.account()?;
-    let neon = account.client();
+    let neon = rec.neon()?;
     let body = create_request(rec.desired()?, &observed.project_name);
     start_timings(rec);
     let permit = neon
@@ -192,7 +192,7 @@ pub(super) async fn recover_created(
     const ACTION: &str = "read the project that an earlier request created";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match account.client().project(id).await {
+    let project = match rec.neon()?.project(id).await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             account.record_deletion(id);

@@ -61,7 +61,7 @@ async fn read_connection_string(
     id: &ProjectId,
 ) -> Result<Option<SecretString>, ReconcileError> {
     let compute = recorded_compute(rec);
-    let (desired, neon) = (rec.desired()?, rec.account()?.client());
+    let (desired, neon) = (rec.desired()?, rec.neon()?);
     match neon
         .connection_uri(
             id,
@@ -107,7 +107,7 @@ async fn reset_password(
     const ACTION: &str = "reset the owner's password";
     check_reset_allowed(rec, id)?;
     let owner = rec.desired()?.owner.clone();
-    let neon = rec.account()?.client();
+    let neon = rec.neon()?;
     let recorded_branch = rec
         .status
         .project
@@ -186,7 +186,7 @@ async fn connection_string_after_reset(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<SecretString, ReconcileError> {
-    let (desired, neon) = (rec.desired()?, rec.account()?.client());
+    let (desired, neon) = (rec.desired()?, rec.neon()?);
     let compute = recorded_compute(rec);
     let compute = compute
         .as_ref()

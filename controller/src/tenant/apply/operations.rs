@@ -21,7 +21,7 @@ pub(super) async fn wait_for_operations(
     id: &ProjectId,
     operations: &[OperationId],
 ) -> Result<(), ReconcileError> {
-    let neon = rec.account()?.client();
+    let neon = rec.neon()?;
     let deadline = Instant::now() + WAIT_TIMEOUT;
     for operation in operations {
         loop {

@@ -31,7 +31,7 @@ pub(super) async fn delete_duplicate(
 ) -> Result<(), ReconcileError> {
     const ACTION: &str = "delete a duplicate project";
     let account = rec.account()?;
-    let neon = account.client();
+    let neon = rec.neon()?;
     let note = if named {
         let deleting = Issue::new(
             Component::Project,
@@ -75,7 +75,7 @@ pub(super) async fn delete_project(
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     admit_deletion(rec)?;
-    match account.client().delete_project(id).await {
+    match rec.neon()?.delete_project(id).await {
         Ok(_) => rec.publish_event(
             Reason::ProjectDeleted,
             &format!("deleted project {id}; Neon can recover it for 7 days"),
@@ -144,7 +144,7 @@ pub(super) async fn verify_missing(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    let neon = account.client();
+    let neon = rec.neon()?;
     match neon.project(id).await {
         Ok(project) if project.deleted_at.is_none() => {
             account.record_write(&project);
@@ -204,7 +204,7 @@ pub(super) async fn find_named(
 ) -> Result<(), ReconcileError> {
     const ACTION: &str = "look up the project that the Tenant names";
     let account = rec.account()?;
-    let neon = account.client();
+    let neon = rec.neon()?;
     let failed = |error| ReconcileError::neon(Component::Project, ACTION, error);
     match neon.project(id).await {
         Ok(project) if project.deleted_at.is_none() => {
@@ -322,9 +322,9 @@ pub(super) async fn update(
     // the class.
     let edited = rec.status.observed_generation != rec.tenant.metadata.generation;
     let neon = if edited {
-        account.client()
+        rec.neon()?
     } else {
-        account.background_client()
+        rec.neon()?.background()
     };
     let _permit = rec.ctx.project_updates.acquire().await;
     let desired = rec.desired()?.clone();

@@ -2,8 +2,8 @@
 //!
 //! A project that may hold data is never deleted because of its name: anyone with access to the
 //! account can rename a project, and a status can be restored from an old backup. Without a user's
-//! order, a duplicate is deleted only if a request of this Tenant whose answer was lost created it
-//! and nobody has used it.
+//! order, a duplicate is deleted only if it was created by a request of this Tenant whose response
+//! was lost, and has never been used.
 
 use crds::{Reason, TenantStatus, annotations};
 use jiff::{SignedDuration, Timestamp};
@@ -122,7 +122,7 @@ pub(super) fn plan_duplicates_of_deleted(
     let mut duplicates = marked_except(observed, recorded);
     duplicates.retain(|project| Some(&project.id) != observed.deleted.as_ref());
     // Without a recorded project, the only one is the Tenant's, unless the annotation names another:
-    // that one may be deleted already, and this one a copy that somebody made.
+    // that one may already be deleted, and this one may be another user's copy.
     let is_own = |project: &ObservedProject| {
         let annotated = observed.annotated_project.as_ref();
         annotated.is_none_or(|id| *id == project.id)
@@ -151,8 +151,8 @@ pub(super) fn plan_duplicates_of_deleted(
     )
 }
 
-/// Whether a request of this Tenant whose answer was lost created the project, and nobody has used
-/// it.
+/// Whether the project was created by a request of this Tenant whose response was lost, and has
+/// never been used.
 pub(super) fn is_unused_request(status: &TenantStatus, project: &ObservedProject) -> bool {
     project.unused
         && windows(status).any(|(start, end)| {

@@ -74,7 +74,7 @@ impl SimulatedProject {
         }
     }
 
-    /// Records that somebody has used the database.
+    /// Records that the database was used.
     pub(crate) fn record_use(&mut self, now: Timestamp) {
         self.project.compute_last_active_at = Some(now);
         self.project.active_time = Some(60);
@@ -84,7 +84,7 @@ impl SimulatedProject {
         self.schema.is_some() || self.made_for.is_none()
     }
 
-    /// A copy with the name and the data, as somebody else makes it.
+    /// A copy with the same name and data, as another user of the account could create it.
     pub(crate) fn copy(&self, id: ProjectId, now: Timestamp) -> Self {
         let mut copy = self.clone();
         copy.project.id = id;

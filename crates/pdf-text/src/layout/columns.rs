@@ -295,7 +295,7 @@ impl Side {
         ratio(count, self.runs)
     }
 
-    /// Whether its lines fill its width, and a sentence goes on from line to line.
+    /// Whether its lines fill its width, and sentences continue from line to line.
     fn flows(&self) -> bool {
         let fills = self.covered >= MIN_COVERED_SHARE * self.width() * ratio(self.lines, 1);
         let lower = self.share(self.lower);

@@ -99,7 +99,7 @@ pub(super) fn listed(project: &str) -> ObservedProject {
     }
 }
 
-/// A project that a request whose answer was lost may have created, and that nobody has used.
+/// A project that a request whose response was lost may have created, and that was never used.
 pub(super) fn unused(project: &str) -> ObservedProject {
     ObservedProject {
         created_at: at(LOST_REQUEST),

@@ -208,7 +208,8 @@ fn marked(observed: &ObservedState) -> impl Iterator<Item = &ProjectId> {
     observed.listing.marked.iter().map(|project| &project.id)
 }
 
-/// Whether a request of the Tenant whose answer was lost created the project, and nobody used it.
+/// Whether a request of the Tenant whose response was lost created the project, which was never
+/// used.
 fn is_unused_request(observed: &ObservedState, project: &ProjectId) -> bool {
     let requests = &observed.status.lost_creations;
     let pending = observed
