@@ -24,15 +24,12 @@ use std::time::Duration;
 use crds::Reason;
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::Value;
 
 use events::{Drift, Edit, Event, Key, creation_outcomes, events, outcomes};
 use simulation::Simulation;
 use world::Outcome;
 
-/// Seed of the schedules of the short run.
-const SEED: u64 = 42;
 /// Runs of each property.
 const CASES: u32 = 500;
 /// The same with `TEST_LONG`.
@@ -65,24 +62,16 @@ fn run(events: &[Event]) {
     });
 }
 
-/// The short run has the same schedules every time, so that its failures can be repeated; the long
-/// run looks for new ones.
-fn config() -> ProptestConfig {
-    let (cases, rng_seed) = if std::env::var_os("TEST_LONG").is_some() {
-        (LONG_CASES, RngSeed::Random)
+fn cases() -> u32 {
+    if std::env::var_os("TEST_LONG").is_some() {
+        LONG_CASES
     } else {
-        (CASES, RngSeed::Fixed(SEED))
-    };
-    ProptestConfig {
-        cases,
-        rng_seed,
-        failure_persistence: None,
-        ..ProptestConfig::default()
+        CASES
     }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_tenant_converges_after_any_events(events in events()) {

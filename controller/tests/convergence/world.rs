@@ -204,7 +204,13 @@ impl World {
 
     /// Waits until the controller has made all calls that it may make and tries to make another.
     pub(crate) async fn paused(&self) {
-        self.0.paused.notified().await;
+        loop {
+            self.0.paused.notified().await;
+            // A notification can be left over from a process that crashed.
+            if self.state().calls_left == Some(0) {
+                return;
+            }
+        }
     }
 
     /// Waits until the process crashes.
