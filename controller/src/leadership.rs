@@ -8,7 +8,9 @@
 //! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long
 //!   the Lease has been unchanged, starting when the standby observed the last change.
 //! - The leader counts from *before* it sent its last successful renewal and stops acting after the
-//!   renew deadline, which is shorter than the duration that standbys wait.
+//!   renew deadline, which is shorter than the duration that standbys wait. It stops as soon as its
+//!   monotonic or its wall clock shows that: while the machine is suspended, the monotonic clock may
+//!   stand still.
 //! - Every write names the resource version that it replaces. If two replicas write at the same
 //!   time, the API server rejects one of them.
 //!
@@ -161,8 +163,9 @@ impl LeaseGuard {
     }
 }
 
-/// Checks whether this process is the leader. The check reads the clock and does not depend on when
-/// the renewal task runs, so that a process that was frozen and resumes gets the right answer.
+/// Checks whether this process is the leader. The check reads both clocks and does not depend on when
+/// the renewal task runs, so that a process that was frozen, or whose machine was
+/// suspended, gets the right answer when it resumes.
 #[derive(Clone)]
 pub struct LeaderGuard(Arc<dyn Fn() -> bool + Send + Sync>);
 

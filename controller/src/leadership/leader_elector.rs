@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::campaign::{Campaign, CampaignDecision};
-use super::clock::Clock;
+use super::clock::{Clock, ClockReading};
 use super::error_log::ErrorLogThrottle;
 use super::lease_client::LeaseClient;
 use super::renewal::Leadership;
@@ -106,7 +106,7 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
             config,
         } = &self.client;
         let update = self.client.update(transitions, true);
-        let sent_at = clock.now();
+        let sent_at = ClockReading::now(clock);
         let record = self
             .client
             .with_timeout(config.renew_deadline, store.write(expected, update))

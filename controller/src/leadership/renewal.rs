@@ -2,14 +2,14 @@
 //! release.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::clock::{Clock, MonotonicInstant};
+use super::clock::{Clock, ClockReading};
 use super::error_log::ErrorLogThrottle;
 use super::lease_client::LeaseClient;
 use super::store::{LeaseRecord, LeaseStore, LeaseUpdate, StoreError};
@@ -26,18 +26,18 @@ pub(super) struct Leadership<S, C> {
 }
 
 impl<S: LeaseStore, C: Clock> Leadership<S, C> {
-    /// `sent_at` is the time before the write that acquired the Lease was sent.
+    /// `sent_at` is the reading before the write that acquired the Lease was sent.
     pub(super) fn start(
         client: LeaseClient<S, C>,
         record: LeaseRecord,
-        sent_at: MonotonicInstant,
+        sent_at: ClockReading,
     ) -> Self {
         let validity = LeaseValidity {
             clock: client.clock.clone(),
-            valid_until_us: Arc::new(AtomicU64::new(0)),
+            renew_deadline: client.config.renew_deadline,
+            renewed_at: Arc::new(Mutex::new(Some(sent_at))),
             lost: CancellationToken::new(),
         };
-        validity.extend(sent_at + client.config.renew_deadline);
         let stop = CancellationToken::new();
         let renewal = tokio::spawn(renew(client, record, validity.clone(), stop.clone()));
         Self {
@@ -130,13 +130,13 @@ async fn renew<S: LeaseStore, C: Clock>(
         }
         // A request without a response must leave time for further attempts.
         let timeout = (config.renew_deadline / ATTEMPTS_PER_DEADLINE).min(remaining);
-        let sent_at = clock.now();
+        let sent_at = ClockReading::now(clock);
         let update = client.update(record.transitions, false);
         let write = client.store.write(Some(&record.version), update);
         let lost_because = match client.with_timeout(timeout, write).await {
             Ok(renewed) => {
                 record = renewed;
-                validity.extend(sent_at + config.renew_deadline);
+                validity.renew(sent_at);
                 errors.reset();
                 None
             }
@@ -175,12 +175,13 @@ async fn renew<S: LeaseStore, C: Clock>(
     }
 }
 
-/// Whether the Lease is still valid, by the clock. Clones share the state.
+/// Whether the Lease is still valid, by the clocks of this machine. Clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct LeaseValidity<C> {
     clock: C,
-    /// A [`MonotonicInstant`] in microseconds.
-    valid_until_us: Arc<AtomicU64>,
+    renew_deadline: Duration,
+    /// When the last successful renewal was sent; `None` once leadership has ended.
+    renewed_at: Arc<Mutex<Option<ClockReading>>>,
     lost: CancellationToken,
 }
 
@@ -191,18 +192,20 @@ impl<C: Clock> LeaseValidity<C> {
 
     /// How much longer the Lease is valid without another renewal.
     fn remaining(&self) -> Duration {
-        let until = Duration::from_micros(self.valid_until_us.load(Ordering::Acquire));
-        until.saturating_sub(self.clock.now())
+        let renewed_at = *self.renewed_at.lock();
+        let now = ClockReading::now(&self.clock);
+        renewed_at.map_or(Duration::ZERO, |sent_at| {
+            sent_at.left_of(self.renew_deadline, now)
+        })
     }
 
-    fn extend(&self, until: MonotonicInstant) {
-        let until_us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
-        self.valid_until_us.store(until_us, Ordering::Release);
+    fn renew(&self, sent_at: ClockReading) {
+        *self.renewed_at.lock() = Some(sent_at);
     }
 
     /// Ends the validity without reporting the Lease as lost.
     fn expire(&self) {
-        self.valid_until_us.store(0, Ordering::Release);
+        *self.renewed_at.lock() = None;
     }
 
     /// Ends the validity and reports the Lease as lost.

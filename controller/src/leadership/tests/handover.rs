@@ -29,6 +29,7 @@ impl TestCluster {
                 start: Instant::now(),
                 offset: Duration::ZERO,
                 rate: 1.0,
+                suspension: Arc::default(),
             },
         }
     }
@@ -127,6 +128,25 @@ fn a_partitioned_leader_stops_before_another_replica_starts() {
             !first.release(SECOND).await,
             "a lost lease cannot be released"
         );
+    });
+}
+
+#[test]
+fn a_leader_whose_machine_was_suspended_is_no_longer_the_leader() {
+    simulate(async {
+        let (cluster, never) = (TestCluster::new(), CancellationToken::new());
+        let (elector, store) = cluster.elector("a");
+        let held = elector.acquire(&Health::new(), &never).await.expect("held");
+        let (lost, validity) = (held.lost(), held.validity());
+        sleep(30 * SECOND).await;
+        cluster.clock.set_suspended(true);
+        store.set_down(true);
+        sleep(60 * SECOND).await;
+        cluster.clock.set_suspended(false);
+        store.set_down(false);
+        assert!(!validity.is_valid());
+        sleep(3 * SECOND).await;
+        assert!(lost.is_cancelled());
     });
 }
 

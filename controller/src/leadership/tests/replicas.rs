@@ -1,4 +1,4 @@
-//! Random schedules of replicas, partitions and delays: two replicas must never act at the same
+//! Random schedules of replicas, partitions, suspensions and delays: two replicas must never act at the same
 //! time.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::health::Health;
 #[derive(Debug)]
 struct Replica {
     store: SimulatedStore,
+    clock: SkewedClock,
     /// `None` before the replica first acquires the Lease.
     validity: Arc<Mutex<Option<LeaseValidity<SkewedClock>>>>,
     task: tokio::task::JoinHandle<()>,
@@ -35,7 +36,7 @@ impl Replica {
 fn start(store: SimulatedStore, clock: SkewedClock, name: String, hold: Duration) -> Replica {
     let validity = Arc::new(Mutex::new(None));
     let task = {
-        let (store, validity) = (store.clone(), Arc::clone(&validity));
+        let (store, clock, validity) = (store.clone(), clock.clone(), Arc::clone(&validity));
         async move {
             let never = CancellationToken::new();
             for process in 0.. {
@@ -61,6 +62,7 @@ fn start(store: SimulatedStore, clock: SkewedClock, name: String, hold: Duration
     };
     Replica {
         store,
+        clock,
         validity,
         task: tokio::spawn(task),
     }
@@ -85,6 +87,8 @@ struct ReplicaPlan {
     hold_s: u64,
     /// Periods with and without a connection to the server, repeated.
     up_down_s: Vec<(u64, u64)>,
+    /// Whether its machine is suspended during the periods without a connection.
+    suspends: bool,
 }
 
 impl ReplicaPlan {
@@ -107,14 +111,22 @@ impl ReplicaPlan {
 
 fn replica_plan() -> impl Strategy<Value = ReplicaPlan> {
     let up_down_s = prop::collection::vec((1u64..20, 0u64..30), 0..4);
-    (95u32..=105, 0u64..1_000_000, 1u64..60, up_down_s).prop_map(
-        |(clock_percent, clock_offset_s, hold_s, up_down_s)| ReplicaPlan {
-            clock_percent,
-            clock_offset_s,
-            hold_s,
-            up_down_s,
-        },
+    (
+        95u32..=105,
+        0u64..1_000_000,
+        1u64..60,
+        up_down_s,
+        any::<bool>(),
     )
+        .prop_map(
+            |(clock_percent, clock_offset_s, hold_s, up_down_s, suspends)| ReplicaPlan {
+                clock_percent,
+                clock_offset_s,
+                hold_s,
+                up_down_s,
+                suspends,
+            },
+        )
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
@@ -147,6 +159,7 @@ async fn run(scenario: Scenario) -> Result<u64, TestCaseError> {
                 start: start_of_time,
                 offset: Duration::from_secs(plan.clock_offset_s),
                 rate: f64::from(plan.clock_percent) / 100.0,
+                suspension: Arc::default(),
             };
             let store = SimulatedStore::new(
                 &server,
@@ -168,9 +181,18 @@ async fn run(scenario: Scenario) -> Result<u64, TestCaseError> {
         sleep(Duration::from_millis(100)).await;
         let second = tick / 10;
         for (replica, plan) in replicas.iter().zip(&scenario.replicas) {
-            replica.store.set_down(plan.is_partitioned(second));
+            let partitioned = plan.is_partitioned(second);
+            replica.store.set_down(partitioned);
+            replica.clock.set_suspended(plan.suspends && partitioned);
         }
-        let acting = replicas.iter().filter(|r| r.may_act()).count();
+        // A suspended machine does nothing.
+        let acting = replicas
+            .iter()
+            .zip(&scenario.replicas)
+            .filter(|(replica, plan)| {
+                replica.may_act() && !(plan.suspends && plan.is_partitioned(second))
+            })
+            .count();
         prop_assert!(acting <= 1, "{acting} replicas may act after {second} s");
         acted_s += u64::from(acting == 1 && tick % 10 == 0);
     }
@@ -195,6 +217,7 @@ fn on_a_fast_network_one_replica_acts_nearly_all_the_time() {
         clock_offset_s,
         hold_s,
         up_down_s: vec![],
+        suspends: false,
     };
     let scenario = Scenario {
         seed: 1,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng as _};
@@ -13,17 +14,50 @@ use tokio::time::{Instant, sleep};
 use super::super::clock::{Clock, MonotonicInstant};
 use super::super::store::{LeaseRecord, LeaseStore, LeaseUpdate, StoreError};
 
-/// A clock that is ahead by `offset` and runs `rate` times as fast as simulated time.
+/// The clocks of a machine, which are ahead by `offset` and run `rate` times as fast as simulated
+/// time.
 #[derive(Clone, Debug)]
 pub(super) struct SkewedClock {
     pub(super) start: Instant,
     pub(super) offset: Duration,
     pub(super) rate: f64,
+    pub(super) suspension: Arc<Mutex<Suspension>>,
+}
+
+/// When the machine was suspended.
+#[derive(Debug, Default)]
+pub(super) struct Suspension {
+    since: Option<Instant>,
+    earlier: Duration,
+}
+
+impl SkewedClock {
+    /// Stops or continues the monotonic clock.
+    pub(super) fn set_suspended(&self, suspended: bool) {
+        let mut suspension = self.suspension.lock();
+        match (suspension.since, suspended) {
+            (None, true) => suspension.since = Some(Instant::now()),
+            (Some(since), false) => {
+                suspension.since = None;
+                suspension.earlier += since.elapsed();
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Clock for SkewedClock {
     fn now(&self) -> MonotonicInstant {
-        self.offset + self.start.elapsed().mul_f64(self.rate)
+        let suspension = self.suspension.lock();
+        let current = suspension
+            .since
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        let awake = self.start.elapsed() - suspension.earlier - current;
+        self.offset + awake.mul_f64(self.rate)
+    }
+
+    fn wall_now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + self.offset + self.start.elapsed().mul_f64(self.rate)
     }
 
     async fn sleep(&self, duration: Duration) {
