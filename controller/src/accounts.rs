@@ -8,6 +8,7 @@
 
 mod account;
 mod listing_error;
+mod owner;
 mod snapshot;
 
 use std::collections::HashMap;

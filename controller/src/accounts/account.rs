@@ -17,6 +17,7 @@ use service_kit::error_chain;
 use tracing::{debug, info};
 
 use super::listing_error::ListingError;
+use super::owner::Owner;
 use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
 use crate::clock::WallClock;
 use crate::error::account_issue;
@@ -49,8 +50,8 @@ pub struct Account {
     api_key: Mutex<SecretString>,
     /// The organization that the class names.
     org_id: Option<OrgId>,
-    /// Id of the user or the organization that the current API key belongs to, once it is known.
-    owner: Mutex<Option<String>>,
+    /// Whom the current API key belongs to, once it is known.
+    owner: Mutex<Option<Owner>>,
     /// The owner of the projects in the snapshot.
     listed_owner: Mutex<Option<String>>,
     installation: InstallationId,
@@ -139,15 +140,16 @@ impl Account {
         let owner = match (&details.auth_method, &self.org_id) {
             // The key of an organization has access to no other organization, whatever the class
             // names.
-            (AuthMethod::ApiKeyOrg, _) | (_, None) => details.account_id,
-            (_, Some(org_id)) => org_id.to_string(),
+            (AuthMethod::ApiKeyOrg, _) => Owner::organization(details.account_id),
+            (_, Some(org_id)) => Owner::organization(org_id.to_string()),
+            (_, None) => Owner::user(details.account_id),
         };
         let _key = self.api_key.lock();
         if generation == self.key_generation() {
             let mut listed_owner = self.listed_owner.lock();
-            if listed_owner.as_ref() != Some(&owner) {
+            if listed_owner.as_ref() != Some(&owner.id) {
                 *self.snapshot.lock() = Snapshot::default();
-                *listed_owner = Some(owner.clone());
+                *listed_owner = Some(owner.id.clone());
             }
             *self.owner.lock() = Some(owner);
         }
@@ -157,7 +159,7 @@ impl Account {
     /// Id of the user or the organization that the API key belongs to; `None` until it has been
     /// read.
     pub fn owner(&self) -> Option<String> {
-        self.owner.lock().clone()
+        self.owner.lock().as_ref().map(|owner| owner.id.clone())
     }
 
     /// Why the account must not be used by a class whose projects belong to `recorded`.
@@ -178,6 +180,11 @@ impl Account {
                 ),
             )
         })
+    }
+
+    /// Why the class must not use a project that Neon returned.
+    fn misplaced(&self, project: &Project) -> Option<Issue> {
+        self.owner.lock().as_ref()?.misplaced(project)
     }
 
     /// Whether a project that Neon reports as not found is deleted, rather than a project of
@@ -229,6 +236,7 @@ impl Account {
         let result = self.list(priority).await;
         *self.last_error.lock() = match &result {
             Err(ListingError::Neon(error)) => Some(account_issue(error)),
+            Err(ListingError::Misplaced(issue)) => Some(issue.clone()),
             // The Tenants with a recorded project do not need a complete listing.
             Err(ListingError::Incomplete { .. } | ListingError::KeyChanged) | Ok(()) => None,
         };
@@ -246,6 +254,7 @@ impl Account {
         let mut pages = client.list_projects(PROJECTS_PER_PAGE);
         while let Some(page) = pages.next().await {
             let page = page?;
+            self.check_organization(&page.projects)?;
             listing.add_page(
                 &page.projects,
                 page.unavailable_project_ids,
@@ -275,6 +284,11 @@ impl Account {
         }
     }
 
+    fn check_organization(&self, projects: &[Project]) -> Result<(), ListingError> {
+        let issue = projects.iter().find_map(|project| self.misplaced(project));
+        issue.map_or(Ok(()), |issue| Err(ListingError::Misplaced(issue)))
+    }
+
     /// Reads the projects that neither this listing nor an earlier one shows: their names may carry
     /// the mark of any Tenant. A project that cannot be read remains unresolved.
     async fn resolve_unavailable(&self, listing: &mut ListingBuilder, client: &dyn NeonApi) {
@@ -288,7 +302,10 @@ impl Account {
             .buffered(CONCURRENT_RESOLUTIONS);
         while let Some((id, answer)) = answers.next().await {
             match answer {
-                Ok(project) => listing.resolve(&project, &self.installation),
+                Ok(project) if self.misplaced(&project).is_none() => {
+                    listing.resolve(&project, &self.installation);
+                }
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => listing.resolve_absent(&id),
                 Err(error) => {
                     debug!(project.id = %id, error = %error_chain(&error), "failed to read an unavailable project");
@@ -317,12 +334,17 @@ impl Account {
         owner.is_some() && owner == *self.listed_owner.lock()
     }
 
-    /// Adds a project that the controller created or changed to the snapshot.
-    pub fn record_write(&self, project: &Project) {
+    /// Adds a project that the controller read, created or changed to the snapshot, unless it belongs
+    /// to another organization.
+    pub fn record_write(&self, project: &Project) -> Result<(), Issue> {
+        if let Some(issue) = self.misplaced(project) {
+            return Err(issue);
+        }
         let now = self.clock.now();
         self.snapshot
             .lock()
             .record_write(project, &self.installation, now);
+        Ok(())
     }
 
     /// Removes a project that the controller deleted, or found deleted, from the snapshot.

@@ -4,7 +4,7 @@ use crds::Reason;
 use neon_client::ids::ProjectId;
 
 use crate::error::ReconcileError;
-use crate::issue::Component;
+use crate::issue::{Component, Issue};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListingError {
@@ -16,6 +16,9 @@ pub enum ListingError {
          to a Tenant without a recorded project"
     )]
     Incomplete { count: usize, example: ProjectId },
+    /// A listed project belongs to another organization than the API key.
+    #[error("{}", .0.message)]
+    Misplaced(Issue),
     #[error("the API key changed during a call")]
     KeyChanged,
 }
@@ -30,6 +33,7 @@ impl From<ListingError> for ReconcileError {
             ListingError::Incomplete { .. } => {
                 Self::transient(component, Reason::ProjectUnavailable, error.to_string())
             }
+            ListingError::Misplaced(issue) => issue.into(),
             ListingError::KeyChanged => {
                 Self::transient(component, Reason::AccountUnreachable, error.to_string())
             }

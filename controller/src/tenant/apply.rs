@@ -53,7 +53,7 @@ pub async fn apply(
         Step::DeleteDuplicate { project, named } => {
             project::delete_duplicate(rec, observed, project, *named).await
         }
-        Step::VerifyMissing(project) => project::verify_missing(rec, project).await,
+        Step::VerifyMissing(project) => project::verify_missing(rec, observed, project).await,
         Step::Inspect(project) => project::inspect(rec, observed, project).await,
         Step::Update { project, compute } => {
             project::update(rec, observed, project, compute.as_ref()).await

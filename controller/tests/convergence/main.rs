@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use crds::Reason;
 use jiff::SignedDuration;
+use neon_client::ids::OrgId;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use events::{Drift, Edit, Event, Key, creation_outcomes, events, outcomes};
 use simulation::Simulation;
-use world::Outcome;
+use world::{Outcome, organization};
 
 /// Runs of each property.
 const CASES: u32 = 500;
@@ -308,6 +309,20 @@ fn a_copy_is_kept_if_the_status_is_lost_while_its_tenant_is_deleted() {
 }
 
 #[test]
+fn a_copy_is_kept_if_the_status_is_lost_before_the_project_is_annotated() {
+    run(&[
+        Event::Calls(7),
+        Event::Calls(1),
+        Event::Calls(3),
+        Event::Delete,
+        Event::Copy,
+        Event::ListingBegins,
+        Event::Drift(Drift::StatusLost),
+        Event::Calls(1),
+    ]);
+}
+
+#[test]
 fn a_tenant_that_is_restored_after_its_password_changed_gets_the_current_one() {
     run(&[
         RECORDS_ACCOUNT,
@@ -320,6 +335,77 @@ fn a_tenant_that_is_restored_after_its_password_changed_gets_the_current_one() {
         Event::Calls(5),
         Event::RestoreTenant,
     ]);
+}
+
+#[test]
+fn a_tenant_whose_pending_check_is_lost_by_a_restore_gets_the_current_password() {
+    run(&[
+        RECORDS_ACCOUNT,
+        Event::Calls(17),
+        Event::Backup,
+        Event::Drift(Drift::PasswordChanged),
+        Event::RestoreStatus,
+        Event::Delete,
+        Event::Calls(3),
+        Event::RestoreTenant,
+    ]);
+}
+
+#[test]
+fn the_secret_of_a_recovered_project_is_written_again() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.converge().await;
+        {
+            let mut state = simulation.world.state();
+            let project = state.recorded().expect("a recorded project");
+            "changed".clone_into(&mut project.password);
+            project.deleted = true;
+        }
+        simulation.converge().await;
+        simulation.check();
+    });
+}
+
+#[test]
+fn a_project_that_was_moved_to_another_organization_is_used_again_once_it_is_back() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.converge().await;
+        let move_to = |simulation: &Simulation, organization: OrgId| {
+            let mut state = simulation.world.state();
+            let project = state.recorded().expect("a recorded project");
+            project.project.org_id = Some(organization);
+        };
+        move_to(&simulation, another_organization());
+        simulation.wait_until_stalled(Reason::AccountMismatch).await;
+        move_to(&simulation, organization());
+        simulation.converge().await;
+        simulation.check();
+    });
+}
+
+#[test]
+fn a_project_that_neon_created_in_another_organization_is_recorded_and_not_used() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.world.state().creates_in = another_organization();
+        simulation.wait_until_stalled(Reason::AccountMismatch).await;
+        {
+            let mut state = simulation.world.state();
+            assert_eq!(state.projects.len(), 1);
+            let project = state.recorded().expect("a recorded project");
+            assert_eq!(project.schema, None);
+            project.project.org_id = Some(organization());
+        }
+        simulation.converge().await;
+        simulation.check();
+        assert_eq!(simulation.world.state().projects.len(), 1);
+    });
+}
+
+fn another_organization() -> OrgId {
+    "org-another-3".parse().expect("a valid id")
 }
 
 #[test]

@@ -33,10 +33,10 @@ use crate::world::{Outcome, SimulatedProject, State, World, installation};
 /// From a password reset until its operation has finished.
 const OPERATION_DURATION_MS: u128 = 1_000;
 
-/// The owner of the simulated account.
-const OWNER: &str = "user-1";
-/// The owner of the account to which [`Key::Foreign`] belongs. It has no projects.
-const FOREIGN_OWNER: &str = "user-2";
+/// The organization of the simulated account.
+pub(crate) const ORGANIZATION: &str = "org-simulated-1";
+/// The organization to which [`Key::Foreign`] belongs. It has no projects.
+const FOREIGN_ORGANIZATION: &str = "org-foreign-2";
 
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedNeon {
@@ -186,14 +186,14 @@ impl NeonApi for SimulatedNeon {
 
     fn auth_details(&self) -> NeonCall<AuthDetails> {
         let owner = if self.key == Key::Foreign {
-            FOREIGN_OWNER
+            FOREIGN_ORGANIZATION
         } else {
-            OWNER
+            ORGANIZATION
         };
         self.read(Route::GetAuthDetails, move |_| {
             Ok(AuthDetails {
                 account_id: owner.to_owned(),
-                auth_method: AuthMethod::ApiKeyUser,
+                auth_method: AuthMethod::ApiKeyOrg,
             })
         })
     }
@@ -231,7 +231,8 @@ impl NeonApi for SimulatedNeon {
                 let mut state = world.state();
                 let branch = body.branch.clone().unwrap_or_default();
                 let (id, password) = (state.next_project_id(), state.new_password());
-                let project = SimulatedProject::new(&id, body, password, state.now());
+                let mut project = SimulatedProject::new(&id, body, password, state.now());
+                project.project.org_id = Some(state.creates_in.clone());
                 let created = project.created(
                     branch.database_name.expect("a database name"),
                     branch.role_name.expect("a role name"),
@@ -452,7 +453,7 @@ fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
 }
 
 fn page(state: &mut State) -> ProjectPage {
-    let projects = state.listed();
+    let projects = state.listed_in_organization();
     let unavailable = state.unavailable_listings > 0;
     state.unavailable_listings = state.unavailable_listings.saturating_sub(1);
     if unavailable || state.is_unreadable() {

@@ -354,6 +354,25 @@ impl Simulation {
         );
     }
 
+    /// Lets the controller reconcile, with a complete listing before each reconciliation, until the
+    /// Tenant has stalled for this reason twice.
+    pub(crate) async fn wait_until_stalled(&mut self, reason: Reason) {
+        self.justify(reason);
+        let mut stalled = 0;
+        for _ in 0..MAX_RECONCILES {
+            self.process.begin_listing().await;
+            self.process.end_listing().await;
+            if let Progress::Completed(completion) = self.reconcile(None).await {
+                stalled += u32::from(completion.reason == reason);
+                sleep(completion.retry_after.unwrap_or_default()).await;
+            }
+            if stalled == 2 {
+                return;
+            }
+        }
+        panic!("the Tenant does not stall with {reason}");
+    }
+
     fn tenant_exists(&self) -> bool {
         self.world.state().tenant.is_some()
     }

@@ -15,13 +15,14 @@ use controller::identity::{InstallationId, TenantUid, marked_tenant};
 use crds::{Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use neon_client::ids::ProjectId;
+use neon_client::ids::{OrgId, ProjectId};
 use neon_client::model::{Endpoint, Project};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::events::Key;
+use crate::neon::ORGANIZATION;
 
 /// A creation request that was sent takes effect within this time, or never. It is the value of the
 /// setting `neon-create-verification-window`.
@@ -102,6 +103,8 @@ pub(crate) struct State {
     pub(crate) unreadable_until: Timestamp,
     /// How far the wall clock is ahead of the monotonic one, because the machine was suspended.
     pub(crate) suspended_for: SignedDuration,
+    /// The organization in which Neon creates projects.
+    pub(crate) creates_in: OrgId,
     /// The API key in the class's Secret.
     pub(crate) key: Key,
     /// Tenants that were being deleted while their policy was `Delete`. A user can change the policy
@@ -140,6 +143,10 @@ pub(crate) fn installation() -> InstallationId {
     InstallationId::parse("test").expect("a valid id")
 }
 
+pub(crate) fn organization() -> OrgId {
+    ORGANIZATION.parse().expect("a valid id")
+}
+
 pub(crate) fn uid_text(number: u32) -> String {
     format!("00000000-0000-0000-0000-{number:012}")
 }
@@ -166,6 +173,7 @@ impl World {
             unavailable_listings: 0,
             unreadable_until: EPOCH,
             suspended_for: SignedDuration::ZERO,
+            creates_in: organization(),
             key: Key::Valid,
             ordered_deletions: BTreeSet::new(),
             backup: None,
@@ -410,5 +418,13 @@ impl State {
             .filter(|project| !project.deleted)
             .map(|project| project.project.clone())
             .collect()
+    }
+
+    /// The projects of the account's organization.
+    pub(crate) fn listed_in_organization(&self) -> Vec<Project> {
+        let own = Some(organization());
+        let mut projects = self.listed();
+        projects.retain(|project| project.org_id == own);
+        projects
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn reclaim(
     };
     // The name may have changed since the listing.
     if refusal(observed, id, ProjectMark::parse(&project.name).as_ref()).is_some() {
-        account.record_write(&project);
+        account.record_write(&project)?;
         return Ok(());
     }
     if take_over(rec, observed, project, Origin::Reclaimed, ACTION).await? {
@@ -82,6 +82,7 @@ async fn take_over(
 ) -> Result<bool, ReconcileError> {
     let account = rec.account()?;
     let id = &project.id;
+    account.record_write(&project)?;
     check_matches(rec, &project)?;
     let compute = read_write_compute(rec, id, action).await?;
     claim(rec, id, true).await?;
@@ -92,7 +93,6 @@ async fn take_over(
     record_project(rec, &project, compute.as_ref(), origin, Some(effective));
     // From now on, the project's region and version apply instead of the class's defaults.
     rec.resolve_intent();
-    account.record_write(&project);
     let updating = Issue::new(
         Component::Project,
         Reason::UpdatingProject,

@@ -92,7 +92,8 @@ pub(super) async fn create(
             return Err(ReconcileError::neon(Component::Project, ACTION, error));
         }
     };
-    account.record_write(&created.project);
+    // The project is recorded even if the class must not use it, so that it is not lost.
+    let usable = account.record_write(&created.project);
     let compute = created
         .endpoints
         .iter()
@@ -119,7 +120,8 @@ pub(super) async fn create(
         "the project exists; writing its Secret and applying its schema",
     );
     rec.save_status(observed, &StatusOutcome::InProgress(migrating))
-        .await
+        .await?;
+    usable.map_err(ReconcileError::from)
 }
 
 /// Keeps the window of a request that got no answer, before its intent is removed or replaced.
@@ -200,11 +202,11 @@ pub(super) async fn recover_created(
         }
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     };
+    account.record_write(&project)?;
     let compute = read_write_compute(rec, id, ACTION).await?;
     remember_lost_creation(&mut rec.status);
     // The settings that it was created with are unknown, so record none; an update follows.
     record_project(rec, &project, compute.as_ref(), Origin::Created, None);
-    account.record_write(&project);
     rec.publish_event(
         Reason::ProjectCreated,
         &format!("found project {id}, which an earlier request created"),

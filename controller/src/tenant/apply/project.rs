@@ -46,7 +46,7 @@ pub(super) async fn delete_duplicate(
         match neon.project(id).await {
             Ok(project) if is_unused(&project) => {}
             Ok(project) => {
-                account.record_write(&project);
+                account.record_write(&project)?;
                 return Ok(());
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -141,13 +141,14 @@ fn admit_deletion(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
 /// Reads a project that the listing lacks by its id, and recovers it if it was deleted.
 pub(super) async fn verify_missing(
     rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     let neon = rec.neon()?;
     match neon.project(id).await {
         Ok(project) if project.deleted_at.is_none() => {
-            account.record_write(&project);
+            account.record_write(&project)?;
             rec.state.project_found = true;
             return Ok(());
         }
@@ -162,9 +163,10 @@ pub(super) async fn verify_missing(
         }
     }
     check_tenant_exists(rec).await?;
+    forget_connection(rec, observed).await?;
     match neon.recover_project(id).await {
         Ok(recovered) => {
-            account.record_write(&recovered.project);
+            account.record_write(&recovered.project)?;
             rec.state.project_found = true;
             rec.publish_event(
                 Reason::ProjectRecovered,
@@ -195,6 +197,24 @@ pub(super) async fn verify_missing(
     }
 }
 
+/// Makes sure that the Secret is written again once the project is recovered: its password may have
+/// changed since the Secret was written, and the Tenant may have been restored from an old backup.
+async fn forget_connection(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+) -> Result<(), ReconcileError> {
+    if rec.status.connection.take().is_none() {
+        return Ok(());
+    }
+    let recovering = Issue::new(
+        Component::Project,
+        Reason::RecoveringProject,
+        "the project was deleted outside Kubernetes; recovering it",
+    );
+    rec.save_status(observed, &StatusOutcome::InProgress(recovering))
+        .await
+}
+
 /// Looks up a project that the listing lacks and that the Tenant's annotation or its restored Secret
 /// names, and recovers it if it was deleted.
 pub(super) async fn find_named(
@@ -208,7 +228,7 @@ pub(super) async fn find_named(
     let failed = |error| ReconcileError::neon(Component::Project, ACTION, error);
     match neon.project(id).await {
         Ok(project) if project.deleted_at.is_none() => {
-            account.record_write(&project);
+            account.record_write(&project)?;
             return Ok(());
         }
         Ok(_) => {}
@@ -238,7 +258,7 @@ pub(super) async fn find_named(
         .recover_project(id)
         .await
         .map_err(|error| ReconcileError::neon(Component::Project, "recover the project", error))?;
-    account.record_write(&recovered.project);
+    account.record_write(&recovered.project)?;
     rec.publish_event(
         Reason::ProjectRecovered,
         &format!("recovered project {id}, which an earlier Tenant had deleted"),
@@ -345,7 +365,7 @@ pub(super) async fn update(
         let updated = neon.update_project(id, changes).await.map_err(|error| {
             ReconcileError::neon(Component::Project, "update the project's settings", error)
         })?;
-        account.record_write(&updated.project);
+        account.record_write(&updated.project)?;
         updated_at = Some(updated.project.updated_at.to_string());
     }
     if let Some(compute) = compute {

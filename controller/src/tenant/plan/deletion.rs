@@ -62,6 +62,7 @@ fn plan_unprotected_deletion(policy: DeletionPolicy, observed: &ObservedState) -
         return step;
     }
     match recorded.or_else(|| marked_project(observed)) {
+        Some(project) if is_forgotten(observed, &project) => Step::AnnotateProject(project),
         Some(project) => Step::DeleteProject(project),
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
@@ -135,6 +136,18 @@ fn recorded_project(observed: &ObservedState) -> Recorded {
             acquire: false,
         }),
     }
+}
+
+/// Whether nothing but its name shows that a project is the Tenant's. Once it is deleted, another
+/// user's copy of it would look the same, so the Tenant must remember which one it was.
+fn is_forgotten(observed: &ObservedState, project: &ProjectId) -> bool {
+    observed.status.project.is_none()
+        && observed.annotated_project.as_ref() != Some(project)
+        && !observed
+            .listing
+            .marked
+            .iter()
+            .any(|marked| marked.id == *project && is_unused_request(&observed.status, marked))
 }
 
 fn marked_project(observed: &ObservedState) -> Option<ProjectId> {

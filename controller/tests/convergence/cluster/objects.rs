@@ -3,10 +3,11 @@
 use controller::cluster::{ClaimHolder, ClusterError, ProjectClaim};
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
-use crds::{DeletionPolicy, OnExistingProject, Tenant, TenantClass, TenantStatus};
+use crds::{DeletionPolicy, OnExistingProject, Tenant, TenantClass, TenantStatus, annotations};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use neon_client::ids::ProjectId;
 use serde_json::json;
@@ -131,6 +132,12 @@ impl State {
                         .is_none_or(|project| project.made_for != uid)
                 });
                 backup.metadata.deletion_timestamp = None;
+                // The user also requests a check, because the password may have changed since the
+                // backup.
+                let request = format!("restored-{}", self.next_resource_version());
+                backup
+                    .annotations_mut()
+                    .insert(annotations::RECONCILE_AT.to_owned(), request);
                 self.garbage_collection = None;
                 self.store_tenant(backup);
             }

@@ -270,6 +270,22 @@ fn a_creation_without_effect_allows_the_removal_of_the_finalizer() {
 }
 
 #[test]
+fn a_project_that_only_its_name_identifies_is_annotated_before_it_is_deleted() {
+    let mut observed = up_to_date();
+    observed.status = TenantStatus::default();
+    observed.annotated_project = None;
+    assert_eq!(
+        delete(DeletionPolicy::Delete, &observed),
+        Step::AnnotateProject(id(OWN))
+    );
+    // Once it is deleted, another user's copy is not taken for it.
+    observed.annotated_project = Some(id(OWN));
+    observed.listing.marked = vec![listed(DUPLICATE)];
+    let step = delete(DeletionPolicy::Delete, &observed);
+    assert_eq!(stall_reason(&step), Some(Reason::DuplicateProject));
+}
+
+#[test]
 fn deleting_a_tenant_whose_project_is_gone_removes_the_finalizer() {
     let mut observed = up_to_date();
     observed.listing = ObservedListing {

@@ -115,6 +115,7 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
         any::<bool>(),
         projects(),
         any::<bool>(),
+        projects(),
     );
     let flags = (
         any::<bool>(),
@@ -126,7 +127,8 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
     (status, listings(), accounts(), secrets(), state, flags).prop_map(
         |(status, listing, account, secret, state, flags)| {
             let (project, adopted, creation, effective, schema) = status;
-            let (inspected, project_found, deleted, rejected, delete_duplicate, lost) = state;
+            let (inspected, project_found, deleted, rejected, delete_duplicate, lost, annotated) =
+                state;
             let (has_finalizer, suspended, orphan, class_has_finalizer, claimed) = flags;
             let mut observed = up_to_date();
             observed.status.project = project.map(|project| crds::ProjectStatus {
@@ -158,6 +160,7 @@ fn observed_states() -> impl Strategy<Value = ObservedState> {
                 project_found,
                 deleted,
                 delete_duplicate,
+                annotated_project: annotated,
                 password_rejected: rejected,
                 holders: claimed
                     .then(|| {
@@ -314,11 +317,11 @@ proptest! {
     }
 
     #[test]
-    fn a_deletion_only_lists_waits_stalls_deletes_or_completes(observed in observed_states()) {
+    fn a_deletion_only_lists_waits_stalls_annotates_deletes_or_completes(observed in observed_states()) {
         let step = plan(&Intent::Delete(DeletionPolicy::Delete), &observed);
         let fits = matches!(
             step,
-            Step::RemoveFinalizer(_) | Step::DeleteProject(_) | Step::DeleteDuplicate { .. } | Step::Claim { acquire: false, .. } | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
+            Step::RemoveFinalizer(_) | Step::AnnotateProject(_) | Step::DeleteProject(_) | Step::DeleteDuplicate { .. } | Step::Claim { acquire: false, .. } | Step::List { .. } | Step::Wait { .. } | Step::Stalled(_)
         );
         prop_assert!(fits, "{:?}", step);
     }
