@@ -52,7 +52,10 @@ impl Clock for SkewedClock {
         let current = suspension
             .since
             .map_or(Duration::ZERO, |since| since.elapsed());
-        let awake = self.start.elapsed() - suspension.earlier - current;
+        let awake = self
+            .start
+            .elapsed()
+            .saturating_sub(suspension.earlier + current);
         self.offset + awake.mul_f64(self.rate)
     }
 
