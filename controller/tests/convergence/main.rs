@@ -352,6 +352,21 @@ fn a_tenant_whose_pending_check_is_lost_by_a_restore_gets_the_current_password()
 }
 
 #[test]
+fn a_restored_tenant_gets_its_secret_once_that_of_its_successor_is_collected() {
+    run(&[
+        Event::Backup,
+        Event::Delete,
+        Event::Calls(1),
+        Event::Apply,
+        ALL_CALLS,
+        ALL_CALLS,
+        Event::Delete,
+        ALL_CALLS,
+        Event::RestoreTenant,
+    ]);
+}
+
+#[test]
 fn the_secret_of_a_recovered_project_is_written_again() {
     simulate(async {
         let mut simulation = Simulation::new();

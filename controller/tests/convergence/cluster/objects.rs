@@ -138,7 +138,6 @@ impl State {
                 backup
                     .annotations_mut()
                     .insert(annotations::RECONCILE_AT.to_owned(), request);
-                self.garbage_collection = None;
                 self.store_tenant(backup);
             }
             _ => {}
