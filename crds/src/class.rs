@@ -109,16 +109,20 @@ fn default_controller_name() -> String {
 
 /// Deletions of Tenants that count as a mass deletion. If more Tenants of the class than both values
 /// allow are deleted within a minute, the controller deletes no further project of the class until a
-/// user confirms the deletions with the annotation `dbpertenant.dev/confirm-deletions`.
+/// user confirms the deletions with the annotation `dbpertenant.dev/confirm-deletions`. Both values
+/// must be exceeded, so with the defaults, a class with 10 Tenants or fewer is not protected; set a
+/// lower `maxTenantsPerMinute` for such a class.
 #[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MassDeletion {
-    /// Number of Tenants that may be deleted within a minute. Defaults to 10.
+    /// Number of Tenants that may be deleted within a minute, whatever their share is. Defaults to 10.
+    /// With 0, only the share counts.
     #[serde(default = "default_max_tenants")]
     #[schemars(with = "validation::TenantCount")]
     pub max_tenants_per_minute: i64,
-    /// Share of the class's Tenants, in percent, that may be deleted within a minute. Defaults to
-    /// 10; with 100, the controller never waits for a confirmation.
+    /// Share of the class's Tenants, in percent, that may be deleted within a minute, whatever their
+    /// number is. Defaults to 10. With 0, only the number counts; with 100, the controller never waits
+    /// for a confirmation.
     #[serde(default = "default_max_percent")]
     #[schemars(with = "validation::Percent")]
     pub max_percent_per_minute: i64,

@@ -68,6 +68,24 @@ fn both_limits_have_to_be_exceeded() {
 }
 
 #[test]
+fn a_lower_limit_protects_a_small_class() {
+    let limits = |max_tenants_per_minute| MassDeletion {
+        max_tenants_per_minute,
+        ..MassDeletion::default()
+    };
+    for (max_tenants, tenants, held) in [(1, 3, true), (1, 1, false), (0, 1, true), (3, 3, false)] {
+        assert_eq!(
+            exceeds(limits(max_tenants), tenants, tenants),
+            held,
+            "{tenants} of {tenants} with a limit of {max_tenants}"
+        );
+    }
+    // Only the share counts with a limit of 0.
+    assert!(!exceeds(limits(0), 1, 10));
+    assert!(exceeds(limits(0), 2, 10));
+}
+
+#[test]
 fn deletions_that_were_requested_over_a_longer_time_are_not_held() {
     let holds = DeletionHolds::default();
     let executed: usize = (0..40)
