@@ -111,7 +111,8 @@ pub struct Migrations {
     #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
     pub dir: Option<PathBuf>,
     /// Number of databases of new Tenants that are migrated concurrently, and the same number for
-    /// other Tenants; a new one counts while its compute starts. Each class has one more
+    /// other Tenants; a new one counts while its compute starts. Each class has one more. At most a
+    /// quarter of concurrency; all migrations together take at most five eighths of it
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
     /// Limit on connecting to a tenant's database, from 100ms to 5m. A suspended compute has to start

@@ -24,6 +24,7 @@ use crate::mass_deletion::{DeletionHolds, DeletionRequest};
 use crate::migration_slots::MigrationSlots;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
+use crate::reported_problems::ReportedProblems;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::work_queue::WorkQueue;
@@ -57,6 +58,7 @@ pub struct Context {
     pub deletion_holds: DeletionHolds,
     /// Recent repairs of the connection Secrets.
     pub secret_repairs: SecretRepairs,
+    pub reported_problems: ReportedProblems,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
     /// Whether this process still holds the Lease. A process that was paused may find out late that

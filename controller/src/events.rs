@@ -20,10 +20,14 @@ const MAX_NOTE_BYTES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
+/// The events that wait for being published.
+pub type EventQueue = mpsc::Receiver<(Event, ObjectReference)>;
+
 impl Events {
-    /// A handle that discards all events.
-    pub fn discarded() -> Self {
-        Self(mpsc::channel(1).0)
+    /// A handle, and the queue of its events.
+    pub fn queue() -> (Self, EventQueue) {
+        let (sender, queue) = mpsc::channel(MAX_QUEUED_EVENTS);
+        (Self(sender), queue)
     }
 
     /// Starts the background task, which runs until `stop` is cancelled. `deadline` limits each
@@ -34,7 +38,7 @@ impl Events {
         deadline: std::time::Duration,
         stop: CancellationToken,
     ) -> Self {
-        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(MAX_QUEUED_EVENTS);
+        let (events, mut queue) = Self::queue();
         let reporter = Reporter {
             controller: FIELD_MANAGER.to_owned(),
             instance: Some(instance),
@@ -52,7 +56,7 @@ impl Events {
                 }
             }
         });
-        Self(sender)
+        events
     }
 
     pub fn normal(&self, about: ObjectReference, reason: Reason, note: &str) {

@@ -45,6 +45,7 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod issue;
+pub mod reported_problems;
 pub mod secret_repairs;
 pub mod telemetry;
 pub mod work_queue;

@@ -2,8 +2,11 @@
 //!
 //! A tenant can make its migrations slow, for example with a trigger that sleeps. Therefore new
 //! Tenants, roll-outs, and Tenants whose last migration ran into a time limit have slots of their
-//! own ([`Lane`]); in each lane, a class always has one slot and can take only a part of the others;
-//! and a Tenant that ran into a time limit waits longer after each further one.
+//! own ([`Lane`]); in each lane, a class has a slot that others cannot take, and can take only a part
+//! of the shared ones; and a Tenant that ran into a time limit waits longer after each further one.
+//!
+//! A reconciliation that holds or awaits a slot does nothing else, so all of them together are
+//! limited to a part of the Tenants that are reconciled concurrently.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,10 +40,39 @@ pub enum Lane {
 }
 
 pub struct MigrationSlots {
-    capacity: usize,
+    limits: Limits,
     state: Mutex<State>,
     released: Notify,
     slow: Backoffs,
+}
+
+/// Largest numbers of reconciliations; each is at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    /// With a slot of the lane for new Tenants, or of the lane for roll-outs.
+    lane: usize,
+    /// With a slot, of Tenants whose database has been migrated before.
+    existing: usize,
+    /// With a slot.
+    all: usize,
+    /// Waiting for a slot, of one class.
+    waiting_of_class: usize,
+    /// Waiting for a slot.
+    waiting: usize,
+}
+
+impl Limits {
+    fn new(capacity: usize, concurrency: usize) -> Self {
+        let part = |eighths: usize| (concurrency * eighths / 8).max(1);
+        let lane = capacity.clamp(1, part(2));
+        Self {
+            lane,
+            existing: part(3),
+            all: part(5),
+            waiting_of_class: lane.min(part(2) - part(2) / 4),
+            waiting: part(2),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -58,10 +90,11 @@ pub struct Slot<'a> {
 }
 
 impl MigrationSlots {
-    /// `capacity` limits each of the lanes for new Tenants and for roll-outs.
-    pub fn new(capacity: usize) -> Self {
+    /// `capacity` limits each of the lanes for new Tenants and for roll-outs. `concurrency` is the
+    /// number of Tenants that are reconciled concurrently.
+    pub fn new(capacity: usize, concurrency: usize) -> Self {
         Self {
-            capacity: capacity.max(1),
+            limits: Limits::new(capacity, concurrency),
             state: Mutex::default(),
             released: Notify::new(),
             slow: Backoffs::new(MIN_WAIT_AFTER_LIMIT, MAX_WAIT_AFTER_LIMIT),
@@ -96,6 +129,12 @@ impl MigrationSlots {
 
     fn try_acquire(&self, class: &str, lane: Lane) -> Option<Slot<'_>> {
         let mut state = self.state.lock();
+        let existing = state.count(|lane| lane != Lane::New);
+        if state.count(|_| true) >= self.limits.all
+            || lane != Lane::New && existing >= self.limits.existing
+        {
+            return None;
+        }
         let of_class = state
             .taken
             .get(&(lane, class.to_owned()))
@@ -127,8 +166,8 @@ impl MigrationSlots {
     /// Slots of a lane that any class can take.
     fn shared(&self, lane: Lane) -> usize {
         match lane {
-            Lane::New | Lane::RollOut => self.capacity - 1,
-            Lane::Slow => self.capacity / 4,
+            Lane::New | Lane::RollOut => self.limits.lane - 1,
+            Lane::Slow => self.limits.lane / 4,
         }
     }
 
@@ -148,6 +187,14 @@ impl MigrationSlots {
     /// gone.
     pub fn forget(&self, tenant: TenantUid) {
         self.slow.reset(&tenant);
+    }
+}
+
+impl State {
+    /// Number of slots that are taken in some lanes.
+    fn count(&self, of: impl Fn(Lane) -> bool) -> usize {
+        let taken = self.taken.iter().filter(|((lane, _), _)| of(*lane));
+        taken.map(|(_, count)| count).sum()
     }
 }
 
@@ -172,8 +219,8 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// One waiting reconciliation. There are at most as many per class as it could have slots, so that
-/// Tenants of one class do not occupy all reconciliations by waiting.
+/// One waiting reconciliation. Their number is limited, so that Tenants do not occupy all
+/// reconciliations by waiting.
 struct Waiting<'a> {
     slots: &'a MigrationSlots,
     class: String,
@@ -182,11 +229,12 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn enter(slots: &'a MigrationSlots, class: &str) -> Option<Self> {
         let mut state = slots.state.lock();
-        let count = state.waiting.entry(class.to_owned()).or_insert(0);
-        if *count >= slots.capacity {
+        let all: usize = state.waiting.values().sum();
+        let of_class = state.waiting.get(class).copied().unwrap_or_default();
+        if all >= slots.limits.waiting || of_class >= slots.limits.waiting_of_class {
             return None;
         }
-        *count += 1;
+        *state.waiting.entry(class.to_owned()).or_insert(0) += 1;
         Some(Self {
             slots,
             class: class.to_owned(),
@@ -221,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn roll_outs_leave_the_slots_of_new_tenants_free() {
-        let slots = MigrationSlots::new(16);
+        let slots = MigrationSlots::new(16, 64);
         let taken: Vec<_> = ["a", "b", "c"]
             .iter()
             .flat_map(|class| take_all(&slots, class, Lane::RollOut))
@@ -233,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_class_cannot_take_the_slots_of_another() {
-        let slots = MigrationSlots::new(16);
+        let slots = MigrationSlots::new(16, 64);
         let first = take_all(&slots, "a", Lane::RollOut);
         assert_eq!(first.len(), 13);
         let second = take_all(&slots, "b", Lane::RollOut);
@@ -245,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_slot_is_one_database_per_class() {
-        let slots = MigrationSlots::new(1);
+        let slots = MigrationSlots::new(1, 64);
         for lane in [Lane::New, Lane::RollOut, Lane::Slow] {
             assert_eq!(take_all(&slots, "a", lane).len(), 1);
             let _held = slots
@@ -255,9 +303,51 @@ mod tests {
         }
     }
 
+    /// Slots that many classes take in these lanes.
+    fn take_by_all<'a>(slots: &'a MigrationSlots, lanes: &[Lane]) -> Vec<Slot<'a>> {
+        let classes = (0..100).map(|number| format!("class-{number}"));
+        classes
+            .flat_map(|class| {
+                lanes
+                    .iter()
+                    .flat_map(move |lane| take_all(slots, &class, *lane))
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn slots_leave_reconciliations_for_other_work() {
+        const ALL: [Lane; 3] = [Lane::RollOut, Lane::Slow, Lane::New];
+        for concurrency in [2, 4, 28, 64, 1_000] {
+            for capacity in [1, 16, 64, 1_000] {
+                let slots = MigrationSlots::new(capacity, concurrency);
+                let existing = take_by_all(&slots, &ALL[..2]);
+                assert!(existing.len() <= concurrency / 2, "{concurrency}");
+                let new = take_by_all(&slots, &ALL[2..]);
+                assert!(concurrency < 3 || !new.is_empty(), "{concurrency}");
+                let waiting: Vec<_> = (0..concurrency)
+                    .filter_map(|number| Waiting::enter(&slots, &format!("class-{number}")))
+                    .collect();
+                let occupied = existing.len() + new.len() + waiting.len();
+                assert!(
+                    occupied < concurrency || concurrency < 4,
+                    "{occupied} of {concurrency} with {capacity}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_reconciles_one_tenant_at_a_time_migrates_it() {
+        let slots = MigrationSlots::new(16, 1);
+        for lane in [Lane::New, Lane::RollOut, Lane::Slow] {
+            assert_eq!(take_all(&slots, "a", lane).len(), 1);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_with_a_released_slot_or_after_a_moment() {
-        let slots = MigrationSlots::new(1);
+        let slots = MigrationSlots::new(1, 64);
         let held = slots.acquire("a", Lane::New).await.expect("a free slot");
         assert!(slots.acquire("a", Lane::New).await.is_none());
         let (second, ()) = tokio::join!(slots.acquire("a", Lane::New), async {
@@ -269,7 +359,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_ran_into_a_time_limit_waits_longer_each_time_and_shares_fewer_slots() {
-        let slots = MigrationSlots::new(16);
+        let slots = MigrationSlots::new(16, 64);
         let held = Duration::from_mins(10);
         let waits: Vec<_> = (0..8)
             .map(|_| slots.record_time_limit(uid(), held))

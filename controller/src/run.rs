@@ -39,6 +39,7 @@ use crate::migration_sources::MigrationSources;
 use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
 use crate::neon::neon_connector;
 use crate::project_listing::{list_accounts, resync};
+use crate::reported_problems::ReportedProblems;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
@@ -231,10 +232,14 @@ async fn context(
             statement_timeout: config.migrations.statement_timeout,
             ..MigrationLimits::default()
         })),
-        migration_slots: MigrationSlots::new(config.migrations.concurrency.get()),
+        migration_slots: MigrationSlots::new(
+            config.migrations.concurrency.get(),
+            config.reconcile.concurrency.get(),
+        ),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),
+        reported_problems: ReportedProblems::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,

@@ -136,9 +136,13 @@ fn stopped() -> Completion {
     }
 }
 
-/// Warns about annotations that have no effect because of their value or their name.
+/// Warns about annotations that have no effect because of their value or their name, once per change.
 fn report_annotations(rec: &Reconciliation<'_>) {
-    for problem in TenantAnnotations::read(rec.tenant.annotations()).problems {
+    let problems = TenantAnnotations::read(rec.tenant.annotations()).problems;
+    if !rec.ctx.reported_problems.record(rec.uid, &problems) {
+        return;
+    }
+    for problem in problems {
         rec.ctx
             .events
             .warning(rec.reference(), Reason::InvalidAnnotation, &problem);
@@ -147,6 +151,7 @@ fn report_annotations(rec: &Reconciliation<'_>) {
 
 fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
+    rec.ctx.reported_problems.forget(rec.uid);
     Completion {
         retry_after: None,
         outcome: ReconcileOutcome::Released,

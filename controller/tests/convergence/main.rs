@@ -21,8 +21,9 @@ mod world;
 use std::future::Future;
 use std::time::Duration;
 
-use crds::Reason;
+use crds::{Reason, annotations};
 use jiff::SignedDuration;
+use kube::ResourceExt as _;
 use neon_client::ids::OrgId;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -416,6 +417,23 @@ fn a_project_that_neon_created_in_another_organization_is_recorded_and_not_used(
         simulation.converge().await;
         simulation.check();
         assert_eq!(simulation.world.state().projects.len(), 1);
+    });
+}
+
+#[test]
+fn an_annotation_without_effect_is_reported_once_per_change() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        for value in ["yes", "True"] {
+            simulation.world.state().edit_tenant(|tenant| {
+                let annotations = tenant.annotations_mut();
+                annotations.insert(annotations::ORPHAN.to_owned(), value.to_owned());
+            });
+            for _ in 0..5 {
+                simulation.handle(&ALL_CALLS).await;
+            }
+            assert_eq!(simulation.count_events(Reason::InvalidAnnotation), 1);
+        }
     });
 }
 

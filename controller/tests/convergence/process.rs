@@ -12,18 +12,19 @@ use controller::class::reconcile::{ClassReconciler, reconcile as reconcile_class
 use controller::clock::WallClock;
 use controller::config::{self, Config, HostInfo};
 use controller::context::{Context, NamespaceScope};
-use controller::events::Events;
+use controller::events::{EventQueue, Events};
 use controller::leadership::LeaderGuard;
 use controller::mass_deletion::DeletionHolds;
 use controller::migration_slots::MigrationSlots;
 use controller::migration_sources::MigrationSources;
 use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
+use controller::reported_problems::ReportedProblems;
 use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
 use controller::tenant::reconcile::{Completion, reconcile_once};
 use controller::work_queue::WorkQueue;
-use crds::TenantClass;
+use crds::{Reason, TenantClass};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
 use k8s_openapi::api::core::v1::Secret;
@@ -69,6 +70,7 @@ pub(crate) struct Process {
     class_reconciler: Arc<ClassReconciler>,
     reconciliation: Option<BoxFuture<'static, Option<Completion>>>,
     listing: Option<BoxFuture<'static, ()>>,
+    published: EventQueue,
 }
 
 /// How far a reconciliation got.
@@ -92,6 +94,7 @@ impl Process {
             move || world.state().now()
         });
         let neon = SimulatedNeon::new(world);
+        let (events, published) = Events::queue();
         let default_migrations = MigrationSet::from_files([("1_unused.sql", "select 1")]);
         let ctx = Arc::new(Context {
             config: CONFIG.clone(),
@@ -115,13 +118,14 @@ impl Process {
             ),
             migration_sources: MigrationSources::new(default_migrations.expect("a valid set")),
             migrator: Arc::new(SimulatedDatabases(world.clone())),
-            migration_slots: MigrationSlots::new(1),
+            migration_slots: MigrationSlots::new(1, 1),
             project_updates: Semaphore::new(1),
             deletion_holds: DeletionHolds::default(),
             secret_repairs: SecretRepairs::default(),
+            reported_problems: ReportedProblems::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),
             guard: LeaderGuard::new(|| true),
-            events: Events::discarded(),
+            events,
             metrics: METRICS.clone(),
             stopping: CancellationToken::new(),
             caches_synced: CancellationToken::new(),
@@ -150,6 +154,7 @@ impl Process {
             tenants,
             reconciliation: None,
             listing: None,
+            published,
         }
     }
 
@@ -183,6 +188,14 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// Number of events with this reason since the last call.
+    pub(crate) fn count_events(&mut self, reason: Reason) -> usize {
+        let published = std::iter::from_fn(|| self.published.try_recv().ok());
+        published
+            .filter(|(event, _)| event.reason == reason.as_str())
+            .count()
     }
 
     pub(crate) fn is_reconciling(&self) -> bool {

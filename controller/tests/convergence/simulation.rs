@@ -373,6 +373,10 @@ impl Simulation {
         panic!("the Tenant does not stall with {reason}");
     }
 
+    pub(crate) fn count_events(&mut self, reason: Reason) -> usize {
+        self.process.count_events(reason)
+    }
+
     fn tenant_exists(&self) -> bool {
         self.world.state().tenant.is_some()
     }
