@@ -7,6 +7,7 @@
 
 mod compressed;
 mod secret;
+mod status_edits;
 mod tenant;
 mod write_through;
 

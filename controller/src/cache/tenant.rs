@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crds::{FIELD_MANAGER, Phase, ProjectStatus, Tenant, annotations};
+use crds::{Phase, ProjectStatus, Tenant, annotations};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -11,6 +11,7 @@ use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 
 use super::compressed::Compressed;
+use super::status_edits::{discard_edits, is_own, is_status};
 use crate::identity::{ProjectMark, TenantUid};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -117,10 +118,9 @@ fn spec_hash(meta: &ObjectMeta) -> u64 {
 
 fn is_status_edited(meta: &ObjectMeta) -> bool {
     let entries = meta.managed_fields.as_deref().unwrap_or_default();
-    entries.iter().any(|entry| {
-        entry.subresource.as_deref() == Some("status")
-            && entry.manager.as_deref() != Some(FIELD_MANAGER)
-    })
+    entries
+        .iter()
+        .any(|entry| is_status(entry) && !is_own(entry))
 }
 
 /// Removes the fields that no reconciliation reads.
@@ -136,6 +136,7 @@ impl TryFrom<Tenant> for CachedTenant {
 
     fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
         let status_edited = is_status_edited(&tenant.metadata);
+        discard_edits(&mut tenant);
         prune(&mut tenant);
         let adopts = tenant
             .spec

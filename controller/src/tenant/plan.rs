@@ -413,17 +413,15 @@ fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<
     }
 }
 
-/// Whether the controller has already written the Secret, so that another client changed it.
+/// Whether the controller has already written the Secret, so that another client changed it, or the
+/// connection in the status.
 fn is_repair(desired: &DesiredState, observed: &ObservedState) -> bool {
     let written = observed
         .status
         .binding
         .as_ref()
         .is_some_and(|binding| binding.name == desired.secret_name);
-    written
-        && observed.status.connection.is_some()
-        && !observed.password_rejected
-        && !observed.secret_differs
+    written && !observed.password_rejected && !observed.secret_differs
 }
 
 /// The step, unless another client keeps changing the Secret.
@@ -435,8 +433,8 @@ fn repair_or_wait(step: Step, desired: &DesiredState, observed: &ObservedState) 
                 Component::Credentials,
                 Reason::SecretContested,
                 format!(
-                    "another client keeps changing Secret {}; the controller checks it again at {until:.0}: stop the \
-                     other client, or set another name in spec.connectionSecret.name",
+                    "another client keeps changing Secret {} or status.connection; the controller checks them again at \
+                     {until:.0}: stop the other client, or set another name in spec.connectionSecret.name",
                     desired.secret_name
                 ),
             ),

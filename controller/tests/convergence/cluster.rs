@@ -142,6 +142,7 @@ impl ClusterApi for SimulatedCluster {
             if stored.status == status {
                 return Ok(stored);
             }
+            state.status_edited = false;
             state.take_back(&stored, status.as_ref());
             state.check_recorded_project(&stored, status.as_ref());
             stored.status = status;

@@ -106,10 +106,12 @@ pub(crate) enum Drift {
     ProjectRenamed,
     ComputeResized,
     StatusLost,
+    /// Another client changes the connection in the status.
+    StatusEdited,
 }
 
 impl Drift {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::SecretDeleted,
         Self::SecretEdited,
         Self::SecretForged,
@@ -118,6 +120,7 @@ impl Drift {
         Self::ProjectRenamed,
         Self::ComputeResized,
         Self::StatusLost,
+        Self::StatusEdited,
     ];
 }
 

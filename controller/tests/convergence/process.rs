@@ -135,6 +135,7 @@ impl Process {
         state.watch_events.clear();
         classes.apply_watcher_event(&Event::Apply(state.class.clone()));
         if let Some(tenant) = state.tenant.clone() {
+            let tenant = state.watched(tenant);
             let cached = CachedTenant::try_from(tenant).expect("a valid Tenant");
             tenants.apply_watcher_event(&Event::Apply(cached));
         }

@@ -238,6 +238,10 @@ impl Simulation {
             }
             return;
         }
+        if matches!(drift, Drift::StatusEdited) {
+            state.edit_connection();
+            return;
+        }
         let project = state.recorded();
         match (drift, project) {
             (Drift::SecretDeleted, _) => {
@@ -292,7 +296,7 @@ impl Simulation {
                 project.endpoint.autoscaling_limit_max_cu = ComputeUnits::from_quarters(60);
                 project.project.updated_at = now;
             }
-            (Drift::StatusLost, _) | (_, None) => {}
+            (Drift::StatusLost | Drift::StatusEdited, _) | (_, None) => {}
         }
     }
 
@@ -454,6 +458,11 @@ impl Simulation {
             project.project.name
         );
         assert_eq!(project.schema, Some(schema));
+        let host = status
+            .connection
+            .as_ref()
+            .map(|connection| &connection.host);
+        assert_eq!(host, Some(&project.endpoint.host));
         assert_secret(
             &state,
             &desired.secret_name,

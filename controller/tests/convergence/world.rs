@@ -77,6 +77,8 @@ pub(crate) struct State {
     /// Projects that will appear later, and when.
     pub(crate) in_flight: Vec<(Timestamp, SimulatedProject)>,
     pub(crate) tenant: Option<Tenant>,
+    /// Whether another client changed the connection in the status after the controller wrote it.
+    pub(crate) status_edited: bool,
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// Claims of projects that a Tenant took back.
     pub(crate) claims: BTreeMap<ProjectId, ProjectClaim>,
@@ -159,6 +161,7 @@ impl World {
             projects: BTreeMap::new(),
             in_flight: Vec::new(),
             tenant: None,
+            status_edited: false,
             secrets: BTreeMap::new(),
             claims: BTreeMap::new(),
             garbage_collection: None,

@@ -193,14 +193,14 @@ fn record_repair(rec: &Reconciliation<'_>, name: &str) {
         .binding
         .as_ref()
         .is_some_and(|binding| binding.name == name);
-    let first_write = !written || rec.status.connection.is_none();
     // The difference that a check found was counted then.
-    if first_write || rec.state.password_rejected || rec.state.secret_differs {
+    if !written || rec.state.password_rejected || rec.state.secret_differs {
         return;
     }
     if rec.ctx.secret_repairs.record(rec.uid, rec.ctx.clock.now()) {
         let note = format!(
-            "another client keeps changing Secret {name}; the controller restores it at increasing intervals"
+            "another client keeps changing Secret {name} or status.connection; the controller restores them at increasing \
+             intervals"
         );
         warn!(
             tenant.namespace = %rec.key.namespace,

@@ -3,14 +3,17 @@
 use controller::cluster::{ClaimHolder, ClusterError, ProjectClaim};
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
-use crds::{DeletionPolicy, OnExistingProject, Tenant, TenantClass, TenantStatus, annotations};
+use crds::{
+    DeletionPolicy, FIELD_MANAGER, OnExistingProject, Tenant, TenantClass, TenantStatus,
+    annotations,
+};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use neon_client::ids::ProjectId;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NAMESPACE, TENANT};
 use crate::world::{State, WatchEvent, installation, uid_text};
@@ -84,14 +87,51 @@ impl State {
         if tenant.metadata.deletion_timestamp.is_some() && unfinished.is_empty() {
             self.tenant = None;
             self.garbage_collection = Some(self.now() + GARBAGE_COLLECTION_DELAY);
+            let watched = self.watched(tenant.clone());
             self.watch_events
-                .push_back(WatchEvent::TenantDeleted(tenant.clone()));
+                .push_back(WatchEvent::TenantDeleted(watched));
         } else {
             self.tenant = Some(tenant.clone());
-            self.watch_events
-                .push_back(WatchEvent::Tenant(tenant.clone()));
+            let watched = self.watched(tenant.clone());
+            self.watch_events.push_back(WatchEvent::Tenant(watched));
         }
         tenant
+    }
+
+    /// The Tenant with its managed fields, as a watch returns it.
+    pub(crate) fn watched(&self, mut tenant: Tenant) -> Tenant {
+        let mut owned = serde_json::to_value(&tenant.status).expect("a valid status");
+        if self.status_edited
+            && let Some(connection) = owned.get_mut("connection")
+        {
+            *connection = json!({});
+        }
+        tenant.metadata.managed_fields = Some(vec![ManagedFieldsEntry {
+            manager: Some(FIELD_MANAGER.to_owned()),
+            operation: Some("Apply".to_owned()),
+            subresource: Some("status".to_owned()),
+            fields_v1: Some(FieldsV1(json!({ "f:status": field_set(&owned) }))),
+            ..ManagedFieldsEntry::default()
+        }]);
+        tenant
+    }
+
+    /// Another client changes the connection in the status.
+    pub(crate) fn edit_connection(&mut self) {
+        let status = self
+            .tenant
+            .as_ref()
+            .and_then(|tenant| tenant.status.as_ref());
+        if status.is_none_or(|status| status.connection.is_none()) {
+            return;
+        }
+        self.status_edited = true;
+        self.edit_tenant(|tenant| {
+            let status = tenant.status.as_mut();
+            if let Some(connection) = status.and_then(|status| status.connection.as_mut()) {
+                "elsewhere.example.com".clone_into(&mut connection.host);
+            }
+        });
     }
 
     /// The deletion policy that applies to the Tenant.
@@ -300,6 +340,17 @@ impl State {
             "the finalizer is removed while {remaining:?} exist"
         );
         self.retained.extend(remaining);
+    }
+}
+
+/// The set of all fields of a value, as `managedFields` contains it.
+fn field_set(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (format!("f:{name}"), field_set(value)))
+            .collect(),
+        _ => json!({}),
     }
 }
 
