@@ -28,7 +28,10 @@ pub use create_upload::{
 pub use error::{BlockedOn, IngestError, SystemFailure};
 pub use jobs::{DeleteDocument, Ingest, RenameDocument};
 pub use names::{FileName, InvalidTitle, MAX_TITLE_CHARS, Title};
-pub use row::{Document, DocumentPhase, DocumentStatus, IngestStep, count_pending, find, list};
+pub use row::{
+    Document, DocumentPages, DocumentPhase, DocumentStatus, IngestStep, count_pending, find, list,
+    pages,
+};
 pub use search::{
     Hit, InvalidSearchQuery, MAX_HITS, MAX_QUERY_CHARS, SearchQuery, SnippetPart, search,
 };

@@ -7,6 +7,7 @@
 //! the bucket of the workspace's region. Keys consist of ids only and never contain a file name.
 
 mod client;
+mod conditional_writes;
 mod cors;
 mod delete;
 mod error;

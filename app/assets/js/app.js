@@ -91,40 +91,23 @@
     dialog.querySelector("input[type=text]")?.select();
   });
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-close]") || event.target instanceof HTMLDialogElement) event.target.closest("dialog")?.close();
+    // A click on the backdrop.
+    if (event.target instanceof HTMLDialogElement) event.target.close();
   });
 
-  // Forms that remove something are submitted after a question. A dialog focuses the button that
-  // changes nothing.
-  const ask = document.getElementById("ask");
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (!ask || !(form instanceof HTMLFormElement) || !form.dataset.ask || form.dataset.confirmed) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    const returnFocusTo = form.closest("details")?.querySelector("summary") ?? event.submitter;
-    closeMenus();
-    document.getElementById("ask-question").textContent = form.dataset.ask;
-    document.getElementById("ask-text").textContent = form.dataset.askText;
-    const confirm = document.getElementById("ask-confirm");
-    confirm.textContent = form.dataset.askConfirm;
-    confirm.onclick = () => {
-      form.dataset.confirmed = "yes";
-      ask.close();
-      form.requestSubmit();
-    };
-    ask.addEventListener("close", () => {
-      confirm.onclick = null;
-      if (!form.dataset.confirmed && returnFocusTo?.isConnected) returnFocusTo.focus();
-    }, { once: true });
-    ask.showModal();
-  }, true);
+  // Opens and closes dialogs in browsers without the `command` attribute.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[commandfor]");
+    if (!button || "command" in button) return;
+    const dialog = document.getElementById(button.getAttribute("commandfor"));
+    if (button.getAttribute("command") === "close") dialog?.close();
+    else dialog?.showModal();
+  });
 
   // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page
   // enables them again.
   const enable = (form) => {
     delete form.dataset.sent;
-    delete form.dataset.confirmed;
     each('button[aria-busy="true"]', (button) => button.removeAttribute("aria-busy"), form);
   };
   document.addEventListener("submit", (event) => {

@@ -1,5 +1,7 @@
 //! The row of a document.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use pdf_text::PageReport;
@@ -166,6 +168,36 @@ pub async fn count_pending(
     .fetch_one(executor)
     .await?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// What the pages of a ready document are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentPages {
+    pub title: String,
+    pub report: PageReport,
+}
+
+/// The pages of these documents, and of all documents of the workspace with pages that could not be
+/// read. Documents that are not ready are left out.
+pub async fn pages(
+    executor: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+    documents: &[DocumentId],
+) -> sqlx::Result<HashMap<DocumentId, DocumentPages>> {
+    let documents: Vec<uuid::Uuid> = documents.iter().map(|document| document.0).collect();
+    let rows: Vec<(DocumentId, String, Json<PageReport>)> = sqlx::query_as(
+        "SELECT id, title, page_report FROM documents
+         WHERE workspace_id = $1 AND state = 'ready'
+           AND (id = ANY($2) OR cardinality(unreadable_pages) > 0)",
+    )
+    .bind(workspace.as_str())
+    .bind(documents)
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, title, Json(report))| (id, DocumentPages { title, report }))
+        .collect())
 }
 
 /// Notifies the workspace's event streams of a changed document when the transaction commits.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::{CsrfToken, Token, User};
+use super::{CsrfToken, Token, User, sign_up};
 use crate::config;
 use crate::ids::{SessionId, UserId};
 
@@ -72,12 +72,12 @@ struct FoundSession {
     last_seen_is_stale: bool,
 }
 
-/// The session of a token, unless it has expired, was idle for too long, or its user is being
-/// deleted.
+/// The session of a token, unless it has expired, was idle for too long, its user is being deleted,
+/// or the settings no longer allow the domain of the user's e-mail address.
 pub async fn find(
     database: &PgPool,
     token: &Token,
-    lifetimes: config::SessionLifetimes,
+    settings: &config::SignIn,
 ) -> Result<Option<Session>, sqlx::Error> {
     let found: Option<FoundSession> = sqlx::query_as(
         "SELECT s.id, s.user_id, u.display_name, u.email, u.email_verified,
@@ -87,13 +87,16 @@ pub async fn find(
            AND s.last_seen_at > now() - make_interval(secs => $2) AND u.deleting_since IS NULL",
     )
     .bind(token.hash().as_bytes())
-    .bind(lifetimes.idle.as_secs_f64())
+    .bind(settings.session_idle_timeout.as_secs_f64())
     .bind(LAST_SEEN_INTERVAL.as_secs_f64())
     .fetch_optional(database)
     .await?;
     let Some(found) = found else {
         return Ok(None);
     };
+    if sign_up::check_email(settings, found.email.as_deref(), found.email_verified).is_err() {
+        return Ok(None);
+    }
     if found.last_seen_is_stale {
         sqlx::query("UPDATE sessions SET last_seen_at = now() WHERE id = $1")
             .bind(found.id)

@@ -34,13 +34,14 @@ pub enum Refusal {
     NoWorkspaceLeft,
 }
 
-/// Checks the address against the allowed domains, at every sign-in.
-pub fn check_email(settings: &SignIn, claims: &Claims) -> Result<(), Refusal> {
+/// Checks the address against the allowed domains. `verified` is what the provider said of the
+/// address at the last sign-in.
+pub fn check_email(settings: &SignIn, email: Option<&str>, verified: bool) -> Result<(), Refusal> {
     let allowed = &settings.allowed_email_domains.0;
     if allowed.is_empty() {
         return Ok(());
     }
-    match verified_email(claims) {
+    match verified_email(email, verified) {
         Some(email) if allowed.contains(email.domain()) => Ok(()),
         Some(_) => Err(Refusal::EmailDomain {
             allowed: allowed.clone(),
@@ -62,7 +63,7 @@ pub fn admit(
         SignUp::Open => Ok(Admission::Unconditional),
         SignUp::Closed => Err(Refusal::Closed),
         SignUp::Invited => {
-            let is_first_owner = verified_email(claims)
+            let is_first_owner = verified_email(claims.email.as_deref(), claims.email_verified)
                 .is_some_and(|email| settings.first_owners.0.contains(&email));
             match invitation {
                 _ if is_first_owner => Ok(Admission::Unconditional),
@@ -74,7 +75,6 @@ pub fn admit(
 }
 
 /// The address, if the provider has verified it.
-fn verified_email(claims: &Claims) -> Option<EmailAddress> {
-    let email = claims.email.as_deref().filter(|_| claims.email_verified)?;
-    email.parse().ok()
+fn verified_email(email: Option<&str>, verified: bool) -> Option<EmailAddress> {
+    email.filter(|_| verified)?.parse().ok()
 }

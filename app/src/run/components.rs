@@ -113,6 +113,8 @@ pub(super) fn start_workers(
     let origin = app.config.http.public_url.origin().to_owned();
     let cors = app.objects.clone().maintain_cors(origin);
     tasks.spawn(stop.clone().run_until_cancelled_owned(cors));
+    let conditional_writes = app.objects.clone().check_conditional_writes();
+    tasks.spawn(stop.clone().run_until_cancelled_owned(conditional_writes));
     let deletion_worker = DeletionWorker {
         database: app.database.clone(),
         tenants: app.tenants.clone(),

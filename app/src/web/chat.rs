@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::ask::threads::{self, AskedQuestion, QuestionTarget};
 use crate::ask::{
-    AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Question,
+    AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Message, Question,
 };
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
@@ -25,6 +25,7 @@ use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
 use crate::workspaces::members;
 use pages::ChatPage;
+use views::AnswerContext;
 
 /// `Retry-After` while the workspace has too many pending answers.
 const ANSWERS_RETRY_AFTER_SECONDS: u64 = 10;
@@ -170,9 +171,17 @@ async fn page(
         Err(error) => return Err(database_problem(app, access, error).await),
     };
     let members = members::list(&app.database, &access.workspace.id).await?;
+    let context = match &thread {
+        Some((thread, messages)) => {
+            let scope = thread.document.as_ref().map(|(document, _)| *document);
+            answer_context(app, access, scope, messages).await?
+        }
+        None => AnswerContext::default(),
+    };
     Ok(ChatPage {
         threads: threads.into_iter().map(views::link).collect(),
-        thread: thread.map(|(thread, messages)| views::thread(thread, messages, &members)),
+        thread: thread
+            .map(|(thread, messages)| views::thread(thread, messages, &members, &context)),
         pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
             .await?,
         documents: documents.into_iter().map(views::choice).collect(),
@@ -180,6 +189,26 @@ async fn page(
         excerpts_only: app.ask.is_extractive(),
         draft: String::new(),
         error: None,
+    })
+}
+
+/// Reads which pages of the answers' documents could not be read, and how pages are labelled.
+async fn answer_context(
+    app: &App,
+    access: &WorkspaceAccess,
+    scope: Option<DocumentId>,
+    messages: &[Message],
+) -> sqlx::Result<AnswerContext> {
+    let mut cited: Vec<DocumentId> = messages
+        .iter()
+        .flat_map(|message| &message.citations)
+        .map(|citation| citation.document)
+        .collect();
+    cited.sort_unstable_by_key(|document| document.0);
+    cited.dedup();
+    Ok(AnswerContext {
+        scope,
+        documents: crate::documents::pages(&app.database, &access.workspace.id, &cited).await?,
     })
 }
 
@@ -249,7 +278,11 @@ async fn ask(
         access.form_context(context.now),
         asked.thread,
         &views::question(&asked.question, asked_by),
-        &views::answer(asked.answer, question.as_str().to_owned()),
+        &views::answer(
+            asked.answer,
+            question.as_str().to_owned(),
+            &AnswerContext::default(),
+        ),
     )
     .into_response())
 }

@@ -78,6 +78,15 @@ async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_check_for_conditional_writes_leaves_nothing_behind() {
+    let world = World::start().await;
+    let supported = world.objects.supports_conditional_writes(BUCKET).await;
+    assert!(supported.unwrap());
+    assert_eq!(world.s3.object_versions(BUCKET).await.unwrap(), []);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_pages_of_the_app_may_upload() {
     let world = World::start().await;
     let origin = "https://chat.example.org";

@@ -191,6 +191,7 @@ fn answer(state: AnswerState) -> AnswerView {
         state,
         text: "So it is.".to_owned(),
         citations: Vec::new(),
+        unread: Vec::new(),
         question: "Is it?".to_owned(),
         created_at: now(),
     }

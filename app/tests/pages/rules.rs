@@ -256,7 +256,7 @@ fn destructive_forms_ask_first_and_dialogs_focus_the_button_that_changes_nothing
         for tag in &tags {
             match (tag.name.as_str(), tag.is_end) {
                 ("dialog", is_end) => in_dialog = !is_end,
-                ("form", false) => form = Some((tag, in_dialog || tag.get("data-ask").is_some())),
+                ("form", false) => form = Some((tag, in_dialog)),
                 ("input", false) if tag.get("data-confirm").is_some() => {
                     form = form.map(|(tag, _)| (tag, true));
                 }
@@ -284,7 +284,7 @@ fn destructive_forms_ask_first_and_dialogs_focus_the_button_that_changes_nothing
             });
             let focuses_cancel = buttons
                 .iter()
-                .any(|tag| tag.get("data-close").is_some() && tag.get("autofocus").is_some());
+                .any(|tag| tag.get("command") == Some("close") && tag.get("autofocus").is_some());
             assert!(!is_dangerous || focuses_cancel, "{page}: {id}");
         }
     }

@@ -82,6 +82,14 @@ impl PageReport {
         }
     }
 
+    /// The printed label of a page, if it is not the page's number.
+    pub fn label(&self, page: u32) -> Option<&str> {
+        self.labels
+            .iter()
+            .find(|(number, _)| *number == page)
+            .map(|(_, label)| label.as_str())
+    }
+
     /// Number of pages of a kind.
     pub fn count(&self, kind: PageKind) -> u32 {
         self.pages(|other| other == kind)

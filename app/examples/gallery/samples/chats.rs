@@ -3,7 +3,7 @@
 use app::ids::{DocumentId, MessageId, ThreadId};
 use app::web::chat::pages::{
     self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DocumentChoice,
-    MessageView, QuestionView, Scope, ThreadLink, ThreadView,
+    MessageView, QuestionView, Scope, ThreadLink, ThreadView, UnreadDocument,
 };
 use app::web::shared::pages::FormContext;
 use maud::Markup;
@@ -237,7 +237,6 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
         author: AuthorView::Model {
             name: "gpt-4o-mini".to_owned(),
         },
-        state,
         text: text.to_owned(),
         citations: vec![
             citation(
@@ -246,12 +245,17 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
                 "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.",
                 true,
             ),
-            citation(
-                2,
-                "Lease agreement 2026",
-                "No adjustment exceeds four per cent of the rent paid until then.",
-                true,
-            ),
+            CitationView {
+                page_to: 8,
+                printed_from: Some("v".to_owned()),
+                printed_to: Some("vi".to_owned()),
+                ..citation(
+                    2,
+                    "Lease agreement 2026",
+                    "No adjustment exceeds four per cent of the rent paid until then.",
+                    true,
+                )
+            },
             CitationView {
                 document: None,
                 ..citation(
@@ -268,8 +272,26 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
                 false,
             ),
         ],
+        unread: match state {
+            AnswerState::NotFound => vec![
+                unread("Lease agreement 2026", "2 of 14 pages are images."),
+                unread(HOSTILE, "1 of 3 pages couldn\u{2019}t be read."),
+                unread("Statutes", "All 4 pages are images."),
+                unread("Survey", "1 of 20 pages is an image."),
+            ],
+            _ => Vec::new(),
+        },
         question: "When can the rent go up, and by how much?".to_owned(),
         created_at: ago(55),
+        state,
+    }
+}
+
+fn unread(title: &str, summary: &str) -> UnreadDocument {
+    UnreadDocument {
+        document: DocumentId(uuid(105)),
+        title: title.to_owned(),
+        summary: summary.to_owned(),
     }
 }
 
@@ -281,6 +303,8 @@ fn citation(number: u32, title: &str, quote: &str, cited: bool) -> CitationView 
         page: 5 + number,
         page_from: 5 + number,
         page_to: 5 + number,
+        printed_from: None,
+        printed_to: None,
         cited,
         quote: quote.to_owned(),
     }

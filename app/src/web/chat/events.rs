@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use maud::Markup;
 
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
-use super::{MessagePath, database_problem, views};
+use super::views::{self, AnswerContext};
+use super::{MessagePath, answer_context, database_problem};
 use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message, threads};
-use crate::ids::ThreadId;
+use crate::ids::{DocumentId, ThreadId};
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::{App, Problem, unavailable};
@@ -26,6 +27,8 @@ struct AnswerEvents {
     access: WorkspaceAccess,
     thread: ThreadId,
     question: String,
+    /// The document that the conversation is limited to.
+    scope: Option<DocumentId>,
     updates: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
     last_progress: Option<AnswerProgress>,
     access_check: PeriodicAccessCheck,
@@ -43,13 +46,15 @@ pub(super) async fn events(
         .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     let read = async {
         let message = threads::message(&database, path.thread, path.message).await?;
-        match message.filter(|message| message.author != Author::Person) {
-            Some(answer) => threads::question_of(&database, &answer).await,
-            None => Ok(None),
-        }
+        let Some(answer) = message.filter(|message| message.author != Author::Person) else {
+            return Ok(None);
+        };
+        let question = threads::question_of(&database, &answer).await?;
+        let thread = threads::find(&database, path.thread).await?;
+        Ok(question.zip(thread))
     };
-    let question = match read.await {
-        Ok(Some(question)) => question,
+    let (question, thread) = match read.await {
+        Ok(Some(found)) => found,
         // A 404 keeps the browser from reconnecting.
         Ok(None) => return Err(Problem::not_found()),
         Err(error) => return Err(database_problem(&app, &access, error).await),
@@ -63,6 +68,7 @@ pub(super) async fn events(
         access,
         thread: path.thread,
         question,
+        scope: thread.document.map(|(document, _)| document),
         last_progress: None,
         access_check: PeriodicAccessCheck::new(),
     };
@@ -96,17 +102,24 @@ impl AnswerEvents {
                     return Some(event(EVENT_STATUS, status));
                 }
                 AnswerUpdate::Text(message) => {
-                    let view = views::answer(*message, String::new());
+                    let view = views::answer(*message, String::new(), &AnswerContext::default());
                     let text = pages::answer_text(self.form_context(), &view);
                     return Some(event(EVENT_TEXT, text));
                 }
-                AnswerUpdate::Ended(message) => return Some(self.ended(*message)),
+                AnswerUpdate::Ended(message) => return Some(self.ended(*message).await),
             }
         }
     }
 
-    fn ended(&self, message: Message) -> Event {
-        let view = views::answer(message, self.question.clone());
+    async fn ended(&mut self, message: Message) -> Event {
+        let messages = std::slice::from_ref(&message);
+        let context = answer_context(&self.app, &self.access, self.scope, messages).await;
+        let context = context.unwrap_or_else(|error| {
+            // The answer matters more; reloading the page shows the notes.
+            tracing::warn!(%error, "failed to read the page reports of the cited documents");
+            AnswerContext::default()
+        });
+        let view = views::answer(message, self.question.clone(), &context);
         event(
             EVENT_DONE,
             pages::answer(self.form_context(), self.thread, &view),

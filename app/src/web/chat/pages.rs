@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use maud::{Markup, Render as _, html};
 
 pub use answer::{
-    AnswerState, AnswerView, AuthorView, CitationView, Progress, answer, answer_status, answer_text,
+    AnswerState, AnswerView, AuthorView, CitationView, Progress, UnreadDocument, answer,
+    answer_status, answer_text,
 };
 
 use crate::ids::{DocumentId, MessageId, ThreadId};

@@ -1,7 +1,10 @@
 //! Converts rows of conversations to views.
 
+use std::collections::HashMap;
+
 use super::pages;
 use crate::ask::{AnswerFailure, Author, Citation, Message, MessageState, Thread};
+use crate::documents::DocumentPages;
 use crate::ids::{DocumentId, UserId};
 use crate::workspaces::members::Member;
 
@@ -21,6 +24,7 @@ pub(super) fn thread(
     thread: Thread,
     messages: Vec<Message>,
     members: &[Member],
+    context: &AnswerContext,
 ) -> pages::ThreadView {
     let mut last_question = String::new();
     let messages = messages
@@ -31,7 +35,7 @@ pub(super) fn thread(
                 let asked_by = message.created_by.and_then(|user| name(members, user));
                 pages::MessageView::Question(question(&message, asked_by))
             } else {
-                pages::MessageView::Answer(answer(message, last_question.clone()))
+                pages::MessageView::Answer(answer(message, last_question.clone(), context))
             }
         })
         .collect();
@@ -62,8 +66,22 @@ pub(super) fn question(message: &Message, asked_by: Option<String>) -> pages::Qu
     }
 }
 
-pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
+/// What an answer's view needs besides its row.
+#[derive(Debug, Default)]
+pub(super) struct AnswerContext {
+    /// The document that the conversation is limited to.
+    pub(super) scope: Option<DocumentId>,
+    /// Of the cited documents, and of all documents with pages that could not be read.
+    pub(super) documents: HashMap<DocumentId, DocumentPages>,
+}
+
+pub(super) fn answer(
+    message: Message,
+    question: String,
+    context: &AnswerContext,
+) -> pages::AnswerView {
     pages::AnswerView {
+        unread: unread(&message, context),
         id: message.id,
         author: match message.author {
             Author::Model(name) => pages::AuthorView::Model { name },
@@ -83,14 +101,53 @@ pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
             }
         },
         text: message.text,
-        citations: message.citations.into_iter().map(citation).collect(),
+        citations: message
+            .citations
+            .into_iter()
+            .map(|citation| view(citation, context))
+            .collect(),
         question,
         created_at: message.created_at,
     }
 }
 
-fn citation(citation: Citation) -> pages::CitationView {
+/// The documents with pages that could not be read, among those that the answer is based on: the
+/// cited ones, or if nothing was found, all that were searched.
+fn unread(message: &Message, context: &AnswerContext) -> Vec<pages::UnreadDocument> {
+    let is_searched = |id: &DocumentId| context.scope.is_none_or(|scope| scope == *id);
+    let is_cited = |id: &DocumentId| {
+        let mut cited = message.citations.iter().filter(|citation| citation.cited);
+        cited.any(|citation| citation.document == *id)
+    };
+    let mut unread: Vec<_> = context
+        .documents
+        .iter()
+        .filter(|(id, _)| match message.state {
+            MessageState::NotFound => is_searched(id),
+            MessageState::Complete => is_cited(id),
+            MessageState::Pending | MessageState::Stopped | MessageState::Failed(_) => false,
+        })
+        .filter(|(_, document)| document.report.unread_count() > 0)
+        .filter_map(|(id, document)| {
+            Some(pages::UnreadDocument {
+                document: *id,
+                title: document.title.clone(),
+                summary: document.report.summary()?,
+            })
+        })
+        .collect();
+    unread.sort_by(|a, b| (&a.title, a.document.0).cmp(&(&b.title, b.document.0)));
+    unread
+}
+
+fn view(citation: Citation, context: &AnswerContext) -> pages::CitationView {
+    let label = |page| {
+        let report = &context.documents.get(&citation.document)?.report;
+        report.label(page).map(ToOwned::to_owned)
+    };
     pages::CitationView {
+        printed_from: label(citation.page_from),
+        printed_to: label(citation.page_to),
         number: citation.number,
         document: (!citation.document_removed).then_some(citation.document),
         title: citation.title,

@@ -282,7 +282,7 @@ fn dialogs(form_context: FormContext<'_>) -> Markup {
                 }
                 div.form-actions {
                     button.button.primary type="submit" { "Save" }
-                    button.button.quiet type="button" data-close { "Cancel" }
+                    button.button.quiet type="button" command="close" commandfor="rename-document" { "Cancel" }
                 }
             }
         }
@@ -293,7 +293,7 @@ fn dialogs(form_context: FormContext<'_>) -> Markup {
                 p { strong data-slot="title" {} " will be deleted, along with its file and extracted text. Existing conversations are kept, but their links to this document will stop working. This can\u{2019}t be undone." }
                 div.form-actions {
                     button.button.danger type="submit" { "Delete document" }
-                    button.button.quiet type="button" data-close autofocus { "Cancel" }
+                    button.button.quiet type="button" command="close" commandfor="delete-document" autofocus { "Cancel" }
                 }
             }
         }

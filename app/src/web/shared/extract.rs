@@ -35,14 +35,7 @@ async fn session(parts: &mut Parts, app: &App) -> Result<Option<Session>, Proble
         return Ok(session.clone());
     }
     let session = match session_token(parts, app) {
-        Some(token) => {
-            sessions::find(
-                &app.database,
-                &token,
-                app.config.sign_in.session_lifetimes(),
-            )
-            .await?
-        }
+        Some(token) => sessions::find(&app.database, &token, &app.config.sign_in).await?,
         None => None,
     };
     parts.extensions.insert(CachedSession(session.clone()));

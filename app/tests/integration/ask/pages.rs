@@ -18,6 +18,7 @@ use app::web::shared::App;
 use app::workspaces::store;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route, Stub};
+use serde_json::json;
 use test_support::wait::until_true;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -114,6 +115,25 @@ impl PageFixture {
             .to_owned();
         (thread, events.trim_end_matches("/events").to_owned())
     }
+
+    /// Asks in a new conversation. Returns the final event of the answer's stream, and the page after
+    /// the answer is complete.
+    async fn streamed_and_reloaded(&mut self, question: &str) -> [String; 2] {
+        let fields = [("question", question), ("document", "")];
+        let thread = self.ada.post(&self.chat(), &fields).await;
+        let thread = thread.location().to_owned();
+        let page = self.ada.get(&thread).await;
+        // The answer may already be complete.
+        let answers = "<article class=\"message answer";
+        let (_, answer) = page.text.split_once(answers).expect("an answer");
+        let (_, id) = answer.split_once("id=\"message-").expect("its id");
+        let (id, _) = id.split_once('"').expect("its id");
+        let events = format!("{thread}/messages/{id}/events");
+        let stream = self.ada.get(&events).await;
+        let (_, streamed) = stream.text.split_once("event: done").expect("the end");
+        let reloaded = self.ada.get(&thread).await;
+        [streamed.to_owned(), reloaded.text]
+    }
 }
 
 fn settings(database: &str, stub: &Stub) -> config::Config {
@@ -192,6 +212,51 @@ async fn an_answer_is_streamed_and_its_citation_links_to_the_page() {
         "a late reader gets the final update immediately"
     );
     assert_eq!(fixture.stub.counts().chat_requests, 1);
+}
+
+#[tokio::test]
+async fn an_answer_names_the_pages_that_could_not_be_read_and_the_printed_page_number() {
+    let mut fixture = PageFixture::start(Duration::ZERO).await;
+    let scan = DocumentId::random();
+    let images = json!({"page_count": 9, "ranges": [{"first": 1, "last": 9, "kind": "image"}]});
+    let manual = json!({
+        "page_count": 3,
+        "ranges": [
+            {"first": 1, "last": 2, "kind": "text"},
+            {"first": 3, "last": 3, "kind": "damaged"}
+        ],
+        "labels": [[1, "i"], [2, "ii"]]
+    });
+    for (id, title, report, unread) in [
+        (fixture.manual, "Pump manual", manual, vec![3]),
+        (scan, "Scanned minutes", images, (1..=9).collect()),
+    ] {
+        sqlx::query(
+            "INSERT INTO documents (id, workspace_id, file_name, title, media_type, byte_count, content_sha256,
+                                    state, upload_deadline, unreadable_pages, page_report)
+             VALUES ($1, $2, 'a.pdf', $3::text, 'application/pdf', 1, sha256(convert_to($3::text, 'UTF8')), 'ready', now(), $4, $5)",
+        )
+        .bind(id.0)
+        .bind(fixture.workspace.id.as_str())
+        .bind(title)
+        .bind(unread)
+        .bind(report)
+        .execute(&fixture.app.database)
+        .await
+        .unwrap();
+    }
+    for shown in fixture.streamed_and_reloaded(QUESTION).await {
+        let pages = "pages 1\u{2013}2 (printed i\u{2013}ii)";
+        assert!(shown.contains(pages), "{shown}");
+        assert!(shown.contains(": 1 of 3 pages"), "{shown}");
+        assert!(!shown.contains("Scanned minutes"), "not cited: {shown}");
+    }
+    // If nothing is found, the answer may be on any page that could not be read.
+    let question = "Who won the chess championship?";
+    for shown in fixture.streamed_and_reloaded(question).await {
+        assert!(shown.contains(": 9 of 9 pages are images."), "{shown}");
+        assert!(shown.contains(": 1 of 3 pages"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -195,6 +195,32 @@ async fn only_verified_addresses_of_the_allowed_domains_sign_in() {
 }
 
 #[tokio::test]
+async fn a_session_ends_when_the_domain_of_its_user_is_no_longer_allowed() {
+    let issuer = Issuer::start().await;
+    let flags = ["--sign-up=open", "--allowed-email-domains=example.com"];
+    let (site, _secret) = site_with(&issuer.url, &flags).await;
+    let mut ada = site.browser();
+    sign_in(&issuer, &mut ada, "ada@example.com", "/", |_| {}).await;
+    assert_eq!(ada.get("/account").await.status, StatusCode::OK);
+    // What the users table would contain if another domain had been allowed at the sign-in.
+    for (email, verified) in [("ada@example.org", true), ("ada@example.com", false)] {
+        sqlx::query("UPDATE users SET email = $1, email_verified = $2")
+            .bind(email)
+            .bind(verified)
+            .execute(&site.app.database)
+            .await
+            .unwrap();
+        let answer = ada.get("/account").await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{email} {verified}");
+        assert!(
+            answer.location().starts_with("/sign-in"),
+            "{}",
+            answer.location()
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_number_of_workspaces_in_all_is_limited() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site_with(&issuer.url, &["--max-workspaces=2"]).await;

@@ -10,6 +10,9 @@ use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::parts::{self, Severity, csrf};
 use crate::web::shared::pages::{PRODUCT, format, icons};
 
+/// Documents with unread pages that an answer names. The others are counted.
+const MAX_UNREAD_NAMED: usize = 3;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerView {
     /// Also part of the element's id and the stream's URL.
@@ -20,6 +23,8 @@ pub struct AnswerView {
     pub text: String,
     /// The passages given to the model.
     pub citations: Vec<CitationView>,
+    /// Documents with pages that could not be read, whose text the answer may lack.
+    pub unread: Vec<UnreadDocument>,
     /// For the button that asks again.
     pub question: String,
     pub created_at: Timestamp,
@@ -50,6 +55,15 @@ pub enum AnswerState {
     NotFound,
 }
 
+/// A document with pages that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadDocument {
+    pub document: DocumentId,
+    pub title: String,
+    /// Such as `198 of 311 pages are images.`
+    pub summary: String,
+}
+
 /// A passage that an answer is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CitationView {
@@ -62,9 +76,28 @@ pub struct CitationView {
     pub page: u32,
     pub page_from: u32,
     pub page_to: u32,
+    /// The printed labels of both pages, such as `iv`, if they are not the page numbers.
+    pub printed_from: Option<String>,
+    pub printed_to: Option<String>,
     /// Whether the text references it.
     pub cited: bool,
     pub quote: String,
+}
+
+impl CitationView {
+    /// `page 7`, `page 7 (printed iv)`, or `pages 7–8 (printed iv–v)`.
+    fn pages(&self) -> String {
+        let pages = format::pages(self.page_from, self.page_to);
+        let number =
+            |label: &Option<String>, page: u32| label.clone().unwrap_or_else(|| page.to_string());
+        let from = number(&self.printed_from, self.page_from);
+        let to = number(&self.printed_to, self.page_to);
+        match (&self.printed_from, &self.printed_to) {
+            (None, None) => pages,
+            _ if from == to => format!("{pages} (printed {from})"),
+            _ => format!("{pages} (printed {from}\u{2013}{to})"),
+        }
+    }
 }
 
 /// What happens before there is text.
@@ -123,6 +156,7 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
                 },
                 AnswerState::Pending | AnswerState::Complete | AnswerState::NotFound => {},
             }
+            (unread(form_context, view))
             @if matches!(view.state, AnswerState::Stopped | AnswerState::Failed { .. }) { (ask_again(form_context, thread, view)) }
         }
     }
@@ -172,7 +206,7 @@ fn reference(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
         "Source {}: {}, {}",
         citation.number,
         citation.title,
-        format::pages(citation.page_from, citation.page_to)
+        citation.pages()
     );
     html! {
         @if let Some(url) = page_url(form_context, citation) {
@@ -198,10 +232,10 @@ fn source_link(form_context: FormContext<'_>, citation: &CitationView) -> Markup
         span.ref aria-hidden="true" { (citation.number) }
         @if let Some(url) = page_url(form_context, citation) {
             a.source-link href=(url) target="_blank" rel="noopener" {
-                span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) }
+                span.source-title { (citation.title) } span.source-page { (citation.pages()) }
             }
         } @else {
-            span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) " (document deleted)" }
+            span.source-title { (citation.title) } span.source-page { (citation.pages()) " (document deleted)" }
         }
     }
 }
@@ -223,7 +257,7 @@ fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
                                 summary { (source_line(citation)) }
                                 blockquote { (citation.quote) }
                                 @if let Some(url) = page_url(form_context, citation) {
-                                    a href=(url) target="_blank" rel="noopener" { "Open PDF at " (format::pages(citation.page_from, citation.page_to)) }
+                                    a href=(url) target="_blank" rel="noopener" { "Open PDF at " (citation.pages()) }
                                 }
                             }
                         }
@@ -238,7 +272,34 @@ fn source_line(citation: &CitationView) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
         span.source-title { (citation.title) }
-        span.source-page { (format::pages(citation.page_from, citation.page_to)) @if citation.document.is_none() { " (document deleted)" } }
+        span.source-page { (citation.pages()) @if citation.document.is_none() { " (document deleted)" } }
+    }
+}
+
+/// Names the documents whose text the answer may lack.
+fn unread(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
+    let named = &view.unread[..view.unread.len().min(MAX_UNREAD_NAMED)];
+    let others = view.unread.len() - named.len();
+    html! {
+        @if !named.is_empty() {
+            div.answer-unread {
+                p { (icons::WARNING)
+                    @if view.state == AnswerState::NotFound { "Some pages couldn\u{2019}t be read. The answer may be on one of them:" }
+                    @else { "Some pages couldn\u{2019}t be read, so the answer may be incomplete:" }
+                }
+                ul {
+                    @for document in named {
+                        li {
+                            a href={ "/w/" (form_context.workspace) "/documents/" (document.document) } { (document.title) }
+                            ": " (document.summary)
+                        }
+                    }
+                    @if others > 0 {
+                        li { (format::count(others as u64, "other document", "other documents")) }
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -56,7 +56,11 @@ pub(super) async fn complete_sign_in(
     return_to: &ReturnTo,
 ) -> Result<Response, SignInError> {
     let public_url = &app.config.http.public_url;
-    sign_up::check_email(&app.config.sign_in, claims)?;
+    sign_up::check_email(
+        &app.config.sign_in,
+        claims.email.as_deref(),
+        claims.email_verified,
+    )?;
     let mut transaction = app.database.begin().await?;
     let signed_in = users::upsert_user(&mut transaction, claims).await?;
     if signed_in.is_being_deleted {

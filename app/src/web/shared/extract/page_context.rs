@@ -53,13 +53,9 @@ impl Viewer {
         let public_url = &app.config.http.public_url;
         let token = cookies::read(headers, CookieKind::Session, public_url);
         let session = match token {
-            Some(token) => sessions::find(
-                &app.database,
-                &token,
-                app.config.sign_in.session_lifetimes(),
-            )
-            .await
-            .unwrap_or_default(),
+            Some(token) => sessions::find(&app.database, &token, &app.config.sign_in)
+                .await
+                .unwrap_or_default(),
             None => None,
         };
         Self {

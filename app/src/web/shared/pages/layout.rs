@@ -189,7 +189,6 @@ impl<'a> Layout<'a> {
                         (body)
                     }
                     @if context.user.is_none() { (navigation::footer()) }
-                    @if context.user.is_some() { (confirmation()) }
                     p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
                         (icons::CLOCK) "Connection lost. Reconnecting\u{2026}"
@@ -223,23 +222,6 @@ impl<'a> Layout<'a> {
                 @for script in self.scripts { script src=(script) defer {} }
                 @if let Some(seconds) = self.reload_seconds {
                     noscript { meta http-equiv="refresh" content=(seconds); }
-                }
-            }
-        }
-    }
-}
-
-/// The question before an action that removes something, filled in by the script from the form of a
-/// [`super::parts::ConfirmedButton`]. It opens with the focus on the button that changes nothing.
-fn confirmation() -> Markup {
-    html! {
-        dialog #ask aria-labelledby="ask-question" aria-describedby="ask-text" {
-            div.stack {
-                h2 #ask-question {}
-                p #ask-text {}
-                div.form-actions {
-                    button.button.danger #ask-confirm type="button" {}
-                    button.button.quiet type="button" data-close autofocus { "Cancel" }
                 }
             }
         }

@@ -181,8 +181,9 @@ pub(in crate::web) fn button_form(
     }
 }
 
-/// A form that consists of one button, for an action that removes something. The script asks the
-/// question in a dialog (`#ask` in the layout) before it submits the form.
+/// A button for an action that removes something. It opens a dialog that asks the question and
+/// contains the form, so the question is asked even if scripts do not run. The focus is on the button
+/// that changes nothing.
 pub(in crate::web) struct ConfirmedButton<'a> {
     pub(in crate::web) action: &'a str,
     pub(in crate::web) csrf: &'a str,
@@ -198,10 +199,21 @@ pub(in crate::web) struct ConfirmedButton<'a> {
 
 impl Render for ConfirmedButton<'_> {
     fn render(&self) -> Markup {
+        // Each action has one button on a page.
+        let id = format!("confirm{}", self.action.replace('/', "-"));
+        let (question, consequences) = (format!("{id}-question"), format!("{id}-text"));
         html! {
-            form method="post" action=(self.action) data-once data-ask=(self.question) data-ask-text=(self.consequences) data-ask-confirm=(self.confirm) {
-                (csrf(self.csrf))
-                button type="submit" class=(self.class) { (self.label) }
+            button type="button" class=(self.class) command="show-modal" commandfor=(id) { (self.label) }
+            dialog id=(id) role="alertdialog" aria-labelledby=(question) aria-describedby=(consequences) {
+                form.stack method="post" action=(self.action) data-once {
+                    (csrf(self.csrf))
+                    h2 id=(question) { (self.question) }
+                    p id=(consequences) { (self.consequences) }
+                    div.form-actions {
+                        button.button.danger type="submit" { (self.confirm) }
+                        button.button.quiet type="button" command="close" commandfor=(id) autofocus { "Cancel" }
+                    }
+                }
             }
         }
     }
