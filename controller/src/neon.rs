@@ -62,7 +62,7 @@ pub trait NeonApi: Send + Sync {
 
     fn update_project(&self, id: &ProjectId, changes: UpdateProject) -> NeonCall<UpdatedProject>;
 
-    fn delete_project(&self, id: &ProjectId) -> NeonCall<Project>;
+    fn delete_project(&self, id: &ProjectId) -> NeonCall<()>;
 
     fn recover_project(&self, id: &ProjectId) -> NeonCall<RecoveredProject>;
 
@@ -180,7 +180,7 @@ impl NeonApi for Neon {
         self.projects().update(id, changes).send().boxed()
     }
 
-    fn delete_project(&self, id: &ProjectId) -> NeonCall<Project> {
+    fn delete_project(&self, id: &ProjectId) -> NeonCall<()> {
         self.projects().delete(id).send().boxed()
     }
 

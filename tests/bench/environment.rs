@@ -286,6 +286,7 @@ async fn start_emulator(
         .arg(&ready_file)
         .env("NEON_EMULATOR_POSTGRES", cluster.postgres_uri())
         .env("NEON_EMULATOR_API_KEY", cluster.emulator().api_key())
+        .env("NEON_EMULATOR_FIXED_UPDATED_AT", "true")
         .env("RUST_LOG", "warn");
     let emulator = Arc::new(parking_lot::Mutex::new(Supervised::spawn(
         &command,

@@ -286,14 +286,14 @@ impl NeonApi for SimulatedNeon {
         })
     }
 
-    fn delete_project(&self, id: &ProjectId) -> NeonCall<Project> {
+    fn delete_project(&self, id: &ProjectId) -> NeonCall<()> {
         let id = id.clone();
         self.write(Route::DeleteProject, move |state| {
             state.existing(&id)?;
             state.check_deletion(&id);
             let project = state.existing(&id)?;
             project.deleted = true;
-            Ok(project.project.clone())
+            Ok(())
         })
     }
 

@@ -98,13 +98,15 @@ impl Projects {
     }
 
     /// Deletes a project: `DELETE /projects/{project_id}`. It can be [recovered](Self::recover) for
-    /// seven days. If a deletion is retried because the first response was lost, the call fails
-    /// with [`NotFound`](crate::ErrorKind::NotFound) and more than one [request](Error::requests).
-    pub fn delete(&self, project: &ProjectId) -> Call<Project> {
+    /// seven days. The response is not decoded: for a project that is already deleted, Neon may
+    /// answer with a project whose fields are empty, or with 404. So if a deletion is retried
+    /// because the first response was lost, the call succeeds or fails with
+    /// [`NotFound`](crate::ErrorKind::NotFound) and more than one [request](Error::requests).
+    pub fn delete(&self, project: &ProjectId) -> Call<()> {
         Call::new(
             self.neon.clone(),
             self.neon.request(Route::DeleteProject, &[project.as_str()]),
-            read_project,
+            |_| Ok(()),
         )
     }
 

@@ -17,6 +17,7 @@ mod middleware;
 mod operation_plan;
 mod operations;
 mod plan_limits;
+mod plans;
 pub(crate) mod projects;
 mod request_log;
 mod roles;
@@ -44,6 +45,7 @@ pub(crate) use self::error::ApiError;
 use self::listener::{DisconnectHandle, DisconnectableListener};
 pub(crate) use self::middleware::CallCounter;
 pub(crate) use self::middleware::is_allowed;
+pub(crate) use self::plans::OrganizationPlans;
 pub(crate) use self::request_log::{LoggedRequest, RequestLog};
 use crate::api_key::ApiKey;
 use crate::clock::{Clock, Micros, SECOND};
@@ -53,6 +55,7 @@ use crate::data_plane::DataPlane;
 use crate::faults::Faults;
 use crate::hosts::Hosts;
 use crate::openapi::Conformance;
+use crate::plan::Plan;
 use crate::provision::Provisioner;
 pub(crate) use crate::rate::RateLimiter;
 use crate::sessions::Sessions;
@@ -68,6 +71,9 @@ pub(crate) struct Api {
     pub(crate) hosts: Hosts,
     pub(crate) latency: Latency,
     pub(crate) limits: Limits,
+    pub(crate) organization_plans: OrganizationPlans,
+    /// Whether the use of a compute moves its project's `updated_at`.
+    pub(crate) activity_updates_projects: bool,
     pub(crate) keys: Vec<ApiKey>,
     pub(crate) clock: Clock,
     pub(crate) calls: CallCounter,
@@ -117,12 +123,12 @@ impl Api {
     }
 
     /// Fails if the project has all the protected branches that the plan allows.
-    fn check_protected_branches(&self, rows: &[BranchRow]) -> Result<(), ApiError> {
+    fn check_protected_branches(plan: Plan, rows: &[BranchRow]) -> Result<(), ApiError> {
         let existing = rows
             .iter()
             .filter(|row| row.deleted_at_us.is_none() && row.protected)
             .count();
-        Ok(self.limits.plan.check_protected_branches(existing)?)
+        Ok(plan.check_protected_branches(existing)?)
     }
 
     /// Records the usage of a project's computes up to now.
@@ -171,6 +177,7 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/calls", get(admin::calls).delete(admin::reset_calls))
         .route("/passwords", get(admin::passwords))
         .route("/projects", get(admin::projects).post(admin::seed_projects))
+        .route("/plans", get(admin::plans).post(admin::set_plan))
         .route("/purge", post(admin::purge))
         .route("/violations", get(admin::violations))
         .route("/clock", get(admin::clock).post(admin::advance_clock))

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_servers::postgres::{self, Server};
 use neon_emulator::faults::Fault;
-use neon_emulator::{Latency, Limits, Plan, RateLimits};
+use neon_emulator::{Latency, Limits, Plan, ProxyCaches, RateLimits};
 use service_kit::settings::{self, LoadError, Loaded, Sources};
 
 /// The Neon API and its data plane, on top of a PostgreSQL server
@@ -105,10 +105,32 @@ pub(crate) struct Serve {
     /// Time that a connection waits for a suspended compute, in milliseconds
     #[arg(long, value_name = "MS", help_heading = "Behaviour")]
     pub(crate) cold_start_ms: Option<u64>,
+    /// How long the proxy of the data plane rejects connections to an endpoint or a role that it did not
+    /// find, in milliseconds. Neon: 240000
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0,
+        help_heading = "Behaviour"
+    )]
+    pub(crate) negative_cache_ms: u64,
+    /// How long the proxy of the data plane repeats a rejection by the control plane, such as an exhausted
+    /// quota, in milliseconds. Neon: 30000
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0,
+        help_heading = "Behaviour"
+    )]
+    pub(crate) error_cache_ms: u64,
+    /// Do not move the `updated_at` of a project when one of its computes starts, is used or is suspended.
+    /// Neon moves it
+    #[arg(long, help_heading = "Behaviour")]
+    pub(crate) fixed_updated_at: bool,
     /// Plan of the account (free, launch, scale or agent); what it does not allow is rejected as by Neon
     #[arg(long, value_name = "PLAN", default_value_t, help_heading = "Behaviour")]
     pub(crate) plan: Plan,
-    /// Most projects that are not deleted, instead of the plan's limit; more are rejected with 422
+    /// Most projects that are not deleted, in addition to the plan's limit; more are rejected with 422
     #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
     pub(crate) max_projects: Option<u32>,
     /// Most branches of a project; more are rejected with 422
@@ -144,7 +166,8 @@ pub(crate) struct Serve {
     ///
     /// ROUTE is an operation of the API (createProject), * for all, account, or data-plane. EFFECT is a
     /// status (429, 423, 503), 524-html, delay, answer-lost, work-late, operation-fails,
-    /// operation-errors, unavailable, refuse-connections, does-not-wake or cut-connection. Keys: times,
+    /// operation-errors, unavailable, refuse-connections, does-not-wake, unknown-endpoint,
+    /// control-plane-fails or cut-connection. Keys: times,
     /// skip, p, project; retry-after (s), ms, error, first, after; per-minute and for (ms) with
     /// account:429. Examples: createProject:answer-lost:times=1, *:503:p=0.05, account:429:for=5000
     #[arg(
@@ -168,7 +191,8 @@ pub(crate) struct Serve {
 pub(crate) enum LatencyPreset {
     /// Everything finishes immediately.
     Instant,
-    /// A call takes 50 to 150 ms, and a new project is ready after about a second.
+    /// A call takes 50 to 150 ms, the operations of a new project take 1.5 s, and its first connection
+    /// takes 4 s more.
     Neon,
 }
 
@@ -213,6 +237,13 @@ impl Serve {
         Latency {
             cold_start_ms: self.cold_start_ms.unwrap_or(preset.cold_start_ms),
             ..preset
+        }
+    }
+
+    pub(crate) fn proxy_caches(&self) -> ProxyCaches {
+        ProxyCaches {
+            unknown_ms: self.negative_cache_ms,
+            error_ms: self.error_cache_ms,
         }
     }
 

@@ -55,6 +55,25 @@ impl Compute {
         Self { state, suspends_at }
     }
 
+    /// The last moment up to `now` when the compute started, was used, or was suspended.
+    pub(crate) fn last_event(
+        self,
+        row: &EndpointRow,
+        last_use: Option<Micros>,
+        now: Micros,
+    ) -> Micros {
+        [
+            Some(row.ready_at_us),
+            row.last_active_us,
+            last_use,
+            Some(self.suspends_at),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at <= now)
+        .fold(row.created_at_us, Micros::max)
+    }
+
     pub(crate) fn is_idle(self) -> bool {
         self.state == ComputeState::Idle
     }

@@ -29,6 +29,8 @@ pub struct Latency {
     pub suspend_compute_ms: u64,
     /// Time that a connection to an idle compute waits for it to start.
     pub cold_start_ms: u64,
+    /// Time from the end of the operations of a new project until its compute accepts connections.
+    pub first_connection_ms: u64,
 }
 
 impl Latency {
@@ -43,20 +45,22 @@ impl Latency {
             apply_config_ms: 0,
             suspend_compute_ms: 0,
             cold_start_ms: 0,
+            first_connection_ms: 0,
         }
     }
 
-    /// Latencies similar to Neon's: calls take 50 to 150 ms, and a new project is ready after about
-    /// a second.
+    /// Latencies as users of Neon measured them: calls take 50 to 150 ms, the operations of a new
+    /// project 1.5 s, and its first connection 4 s more.
     pub const fn neon() -> Self {
         Self {
             call_min_ms: 50,
             call_max_ms: 150,
-            create_timeline_ms: 300,
-            start_compute_ms: 600,
-            apply_config_ms: 300,
-            suspend_compute_ms: 200,
+            create_timeline_ms: 500,
+            start_compute_ms: 1_000,
+            apply_config_ms: 1_500,
+            suspend_compute_ms: 500,
             cold_start_ms: 400,
+            first_connection_ms: 4_000,
         }
     }
 }
@@ -67,13 +71,41 @@ impl Default for Latency {
     }
 }
 
+/// How long the data plane's proxy repeats an answer of the control plane, in milliseconds of the
+/// emulator's clock. 0 means that it always asks again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyCaches {
+    /// That an endpoint or a role does not exist. Connections fail with SQLSTATE 28P01.
+    pub unknown_ms: u64,
+    /// That a connection is not possible: a disabled endpoint or an exhausted quota.
+    pub error_ms: u64,
+}
+
+impl ProxyCaches {
+    pub const fn none() -> Self {
+        Self {
+            unknown_ms: 0,
+            error_ms: 0,
+        }
+    }
+
+    /// As in Neon: 4 minutes and 30 seconds.
+    pub const fn neon() -> Self {
+        Self {
+            unknown_ms: 240_000,
+            error_ms: 30_000,
+        }
+    }
+}
+
 /// Limits and timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The account's plan.
+    /// The account's plan, which also applies to organizations whose plan is not set.
     pub plan: Plan,
-    /// Maximum number of projects that are not deleted; further creations fail with 422. `None` is
-    /// the plan's limit.
+    /// Maximum number of projects that are not deleted, in addition to the plan's limit of projects
+    /// per organization; further creations fail with 422.
     pub projects: Option<u32>,
     /// Maximum number of branches per project; further creations fail with 422. `None` is
     /// unlimited.
@@ -119,13 +151,6 @@ impl RateLimits {
             route_per_second: Some(40),
             consumption_per_minute: Some(30),
         }
-    }
-}
-
-impl Limits {
-    /// Maximum number of projects of the account.
-    pub(crate) fn max_projects(&self) -> Option<u32> {
-        self.projects.or(self.plan.max_projects())
     }
 }
 

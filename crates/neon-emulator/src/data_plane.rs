@@ -12,6 +12,7 @@ mod connection;
 mod error_response;
 mod pooler;
 mod preparation;
+mod refusal;
 mod relay;
 pub(crate) mod scram;
 mod session_start;
@@ -31,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::refusal::ProxyCache;
 use crate::clock::Clock;
 use crate::config::{Latency, Limits};
 use crate::faults::Faults;
@@ -75,6 +77,7 @@ pub(crate) struct DataPlane {
     pub(crate) limits: Limits,
     pub(crate) latency: Latency,
     pub(crate) clock: Clock,
+    pub(crate) cache: ProxyCache,
     pub(crate) connection_permits: Arc<Semaphore>,
     /// Held while the computes are checked.
     pub(crate) compute_checks: tokio::sync::Mutex<()>,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use neon_client::ids::OrgId;
 use neon_client::model::CreateProject;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ use crate::clock::timestamp;
 use crate::faults::Faults;
 use crate::hosts::connectable;
 use crate::openapi::Conformance;
+use crate::plan::Plan;
 
 /// Maximum time that a shutdown waits for calls and connections to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -179,6 +181,16 @@ impl Emulator {
         names: impl IntoIterator<Item = String>,
     ) -> Result<Vec<SeededProject>, EmulatorError> {
         Ok(seed(&self.api, template, names).await?)
+    }
+
+    /// Changes the plan of an organization. Existing projects keep their settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails if PostgreSQL is not available.
+    pub async fn set_plan(&self, organization: OrgId, plan: Plan) -> Result<(), EmulatorError> {
+        let changed = self.api.set_plan(organization, plan).await;
+        changed.map_err(EmulatorError::new)
     }
 
     /// Advances the clock, and processes everything that becomes due. When this function returns,

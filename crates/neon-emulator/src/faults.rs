@@ -247,6 +247,10 @@ pub enum Effect {
         /// How long a connection waits, in milliseconds.
         ms: u64,
     },
+    /// The proxy does not know the endpoint: connections fail as with a wrong password.
+    UnknownEndpoint,
+    /// The proxy gets an error from the control plane, which it may cache.
+    ControlPlaneFails,
     /// Close a database connection after this number of messages from the authenticated client.
     CutConnection {
         /// Number of messages that are relayed.
@@ -269,6 +273,8 @@ impl Effect {
             Self::Unavailable { .. } => "unavailable",
             Self::RefuseConnections => "refuse-connections",
             Self::DoesNotWake { .. } => "does-not-wake",
+            Self::UnknownEndpoint => "unknown-endpoint",
+            Self::ControlPlaneFails => "control-plane-fails",
             Self::CutConnection { .. } => "cut-connection",
         };
         word.to_owned()
@@ -278,7 +284,11 @@ impl Effect {
     fn applies_to_connections(&self) -> bool {
         matches!(
             self,
-            Self::RefuseConnections | Self::DoesNotWake { .. } | Self::CutConnection { .. }
+            Self::RefuseConnections
+                | Self::DoesNotWake { .. }
+                | Self::UnknownEndpoint
+                | Self::ControlPlaneFails
+                | Self::CutConnection { .. }
         )
     }
 

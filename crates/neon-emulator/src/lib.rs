@@ -70,7 +70,8 @@ pub use api::admin::ProjectSummary;
 pub use api::projects::create::SeededProject;
 pub use api_key::{ApiKey, InvalidApiKey};
 pub use config::{
-    DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits, RateLimits,
+    DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits, ProxyCaches,
+    RateLimits,
 };
 pub use emulator::{Builder, Emulator, EmulatorError, POSTGRES_VARIABLE, StartError};
 pub use hosts::HostTemplateError;

@@ -72,6 +72,8 @@ async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
         .advertised_data_port(serve.advertised_data_port)
         .api_keys(&serve.api_key)
         .latency(serve.latency())
+        .proxy_caches(serve.proxy_caches())
+        .activity_updates_projects(!serve.fixed_updated_at)
         .limits(serve.limits())
         .spare_databases(serve.spare_databases)
         .faults(serve.fault.iter().cloned())

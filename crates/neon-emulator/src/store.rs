@@ -161,6 +161,19 @@ impl Store {
             .await?)
     }
 
+    /// Reads all values of the `meta` table whose keys start with `prefix`, by the rest of the key.
+    pub(crate) async fn read_meta_with_prefix(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT substr(key, length($1) + 1), value FROM meta WHERE starts_with(key, $1)",
+        )
+        .bind(prefix)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Writes a value to the `meta` table.
     pub(crate) async fn write_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
         sqlx::query(

@@ -60,7 +60,7 @@ pub(super) async fn delete_duplicate(
         )
     };
     match neon.delete_project(id).await {
-        Ok(_) => rec.publish_event(Reason::DuplicateProjectDeleted, &note),
+        Ok(()) => rec.publish_event(Reason::DuplicateProjectDeleted, &note),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     }
@@ -76,7 +76,7 @@ pub(super) async fn delete_project(
     let account = rec.account()?;
     admit_deletion(rec)?;
     match rec.neon()?.delete_project(id).await {
-        Ok(_) => rec.publish_event(
+        Ok(()) => rec.publish_event(
             Reason::ProjectDeleted,
             &format!("deleted project {id}; Neon can recover it for 7 days"),
         ),

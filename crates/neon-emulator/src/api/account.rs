@@ -60,7 +60,11 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
         last_name: String::new(),
         image: String::new(),
         plan: api.limits.plan.api_name().to_owned(),
-        projects_limit: api.limits.max_projects().map_or(NO_LIMIT, i64::from),
+        projects_limit: [api.limits.projects, api.limits.plan.max_projects()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(NO_LIMIT, i64::from),
         branches_limit: api.limits.branches_per_project.map_or(NO_LIMIT, i64::from),
         max_autoscaling_limit: api.limits.plan.max_cu().min(validate::MAX_AUTOSCALING_CU),
         active_seconds_limit: NO_LIMIT,
@@ -86,8 +90,8 @@ fn organization(api: &Api, id: OrgId) -> Organization {
     Organization {
         name: id.to_string(),
         handle: id.to_string(),
+        plan: api.plan(Some(id.as_str())).api_name().to_owned(),
         id,
-        plan: api.limits.plan.api_name().to_owned(),
         managed_by: "console".to_owned(),
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
@@ -98,6 +102,13 @@ fn organization(api: &Api, id: OrgId) -> Organization {
 async fn organization_ids(api: &Api) -> Result<Vec<OrgId>, ApiError> {
     let default = ORGANIZATION.to_owned();
     let mut ids = api.store.organizations().await?;
+    let with_plan = api
+        .organization_plans()
+        .into_keys()
+        .map(|id| id.to_string());
+    ids.extend(with_plan);
+    ids.sort_unstable();
+    ids.dedup();
     ids.retain(|id| *id != default);
     ids.insert(0, default);
     Ok(ids

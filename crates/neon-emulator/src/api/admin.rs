@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use neon_client::ids::OrgId;
 use neon_client::model::CreateProject;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use super::extract::{Body, Path};
 use super::projects::create::{SeededProject, seed};
 use crate::clock::{Micros, timestamp};
 use crate::faults::{ArmError, ArmedFault, Fault};
+use crate::plan::Plan;
 use crate::store::StoreError;
 
 /// The key of the clock's offset in the state.
@@ -188,6 +190,43 @@ pub(super) async fn seed_projects(
 ) -> Result<(StatusCode, Json<SeedResponse>), ApiError> {
     let projects = seed(&api, &requested.project, requested.names).await?;
     Ok((StatusCode::CREATED, Json(SeedResponse { projects })))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct OrganizationPlan {
+    org_id: OrgId,
+    plan: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlansResponse {
+    /// The account's plan.
+    account: &'static str,
+    organizations: Vec<OrganizationPlan>,
+}
+
+pub(super) async fn plans(State(api): State<Arc<Api>>) -> Json<PlansResponse> {
+    let organizations = api.organization_plans().into_iter();
+    Json(PlansResponse {
+        account: api.limits.plan.as_str(),
+        organizations: organizations
+            .map(|(org_id, plan)| OrganizationPlan {
+                org_id,
+                plan: plan.to_string(),
+            })
+            .collect(),
+    })
+}
+
+pub(super) async fn set_plan(
+    State(api): State<Arc<Api>>,
+    Body(OrganizationPlan { org_id, plan }): Body<OrganizationPlan>,
+) -> Result<Json<PlansResponse>, ApiError> {
+    let plan: Plan = plan
+        .parse()
+        .map_err(|error| ApiError::bad_request(format!("{error}")))?;
+    api.set_plan(org_id, plan).await?;
+    Ok(plans(State(api)).await)
 }
 
 #[derive(Debug, Serialize)]

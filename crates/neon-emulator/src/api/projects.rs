@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use neon_client::ids::{OrgId, ProjectId};
 use neon_client::model::{
     OperationAction, Pagination, Project, ProjectEnvelope, ProjectPage, ProjectSettings, Quota,
@@ -24,6 +25,18 @@ use crate::store::{PlannedOperation, ProjectQuery, ProjectRow, Store, StoreError
 /// Page size if the client does not set one.
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 400;
+/// Fields that are empty in the response to a second deletion.
+const EMPTIED_FIELDS: [&str; 7] = [
+    "name",
+    "region_id",
+    "platform_id",
+    "provisioner",
+    "proxy_host",
+    "creation_source",
+    "owner_id",
+];
+/// Fields that are missing in the response to a second deletion.
+const OMITTED_FIELDS: [&str; 4] = ["settings", "default_endpoint_settings", "owner", "org_id"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListProjectsParams {
@@ -60,7 +73,8 @@ pub(super) async fn list(
     let pagination = rows.last().map(|row| Pagination {
         cursor: row.number.to_string(),
     });
-    let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &injection)?;
+    let (projects, unavailable_project_ids) =
+        split_unavailable(view::listed(&api, &rows).await?, &injection);
     // The emulator supports neither applications nor integrations.
     let (applications, integrations) = (Some(Map::new()), Some(Map::new()));
     Ok(Json(ProjectPage {
@@ -73,21 +87,19 @@ pub(super) async fn list(
 }
 
 fn split_unavailable(
-    api: &Api,
-    rows: &[ProjectRow],
+    listed: Vec<Project>,
     injection: &Injection,
-) -> Result<(Vec<Project>, Vec<ProjectId>), StoreError> {
-    let mut projects = Vec::with_capacity(rows.len());
+) -> (Vec<Project>, Vec<ProjectId>) {
+    let mut projects = Vec::with_capacity(listed.len());
     let mut unavailable = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        let project = view::listed(api, row)?;
+    for (index, project) in listed.into_iter().enumerate() {
         if index < injection.unavailable_first || injection.unavailable.contains(&project.id) {
             unavailable.push(project.id);
         } else {
             projects.push(project);
         }
     }
-    Ok((projects, unavailable))
+    (projects, unavailable)
 }
 
 pub(super) async fn get(
@@ -107,7 +119,7 @@ pub(super) async fn update(
     Injected(injection): Injected,
     Body(ProjectEnvelope { project: update }): Body<ProjectEnvelope<UpdateProject>>,
 ) -> Result<Json<UpdatedProject>, ApiError> {
-    plan_limits::project_update(api.limits.plan, &update)?;
+    plan_limits::project_update(api.plan_of_project(&id).await?, &update)?;
     validate::project_update(&update)?;
     let endpoints = api.store.endpoints(&id).await?;
     let mut tx = api.store.begin().await?;
@@ -207,18 +219,54 @@ fn replace<T>(current: &mut Option<T>, change: Option<T>) {
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path(id): Path<ProjectId>,
-) -> Result<Json<ProjectEnvelope>, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
-    let mut row = Store::lock_project(&mut tx, &id, now).await?;
+    let mut row = match Store::lock_project(&mut tx, &id, now).await {
+        Err(StoreError::NotFound(_)) => {
+            let row = Store::lock_deleted_project(&mut tx, &id, api.recoverable_since()).await;
+            let row = row.map_err(|_| ApiError::not_found("project"))?;
+            tx.rollback().await?;
+            return Ok(Json(emptied(view::single(&api, &row).await?)?));
+        }
+        row => row?,
+    };
+    let branches = Store::lock_branches(&mut tx, &id).await?;
+    if branches
+        .iter()
+        .any(|branch| branch.protected && branch.deleted_at_us.is_none())
+    {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "",
+            "project cannot be deleted: branch is still protected",
+        ));
+    }
     row.deleted_at_us = Some(now);
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;
     tx.commit().await?;
     api.sessions.terminate_project(id.as_str());
-    Ok(Json(ProjectEnvelope {
-        project: view::single(&api, &row).await?,
-    }))
+    let project = view::single(&api, &row).await?;
+    Ok(Json(json!({"project": project})))
+}
+
+/// The response to the deletion of a project that is already deleted: as users of Neon published
+/// it, half of the fields are empty.
+fn emptied(project: Project) -> Result<Value, ApiError> {
+    let mut project = serde_json::to_value(project).map_err(|error| {
+        tracing::error!(%error, "failed to serialize a project");
+        ApiError::internal()
+    })?;
+    for field in EMPTIED_FIELDS {
+        if let Some(value) = project.get_mut(field) {
+            *value = Value::String(String::new());
+        }
+    }
+    if let Some(fields) = project.as_object_mut() {
+        fields.retain(|field, _| !OMITTED_FIELDS.contains(&field.as_str()));
+    }
+    Ok(json!({"project": project}))
 }
 
 pub(super) async fn recover(

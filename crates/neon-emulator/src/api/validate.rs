@@ -9,7 +9,7 @@ use neon_client::model::{
 };
 
 use super::error::ApiError;
-use crate::clock::Micros;
+use crate::clock::{Micros, SECOND};
 use crate::plan::Plan;
 use crate::store::{BranchRow, ProjectSpec};
 
@@ -78,7 +78,7 @@ pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 pub(super) const DEFAULT_REGION: &str = "aws-us-east-2";
-const DEFAULT_PG_VERSION: u16 = 17;
+const DEFAULT_PG_VERSION: u16 = 18;
 const PG_VERSIONS: std::ops::RangeInclusive<u16> = 14..=18;
 const DEFAULT_PROVISIONER: &str = "k8s-neonvm";
 const PROVISIONERS: &[&str] = &["k8s-pod", "k8s-neonvm", "serverless-platform"];
@@ -93,6 +93,8 @@ const MAX_FIXED_CU: f64 = 56.0;
 const MAX_AUTOSCALING_RANGE_CU: f64 = 8.0;
 const DEFAULT_MIN_CU: ComputeUnits = ComputeUnits::from_quarters(1);
 const DEFAULT_MAX_CU: ComputeUnits = ComputeUnits::from_quarters(8);
+/// How far in the future a branch may expire.
+const MAX_EXPIRATION: Micros = 30 * 24 * 3_600 * SECOND;
 const MAX_BRANCH_NAME_CHARS: usize = 256;
 const DEFAULT_BRANCH: &str = "main";
 const DEFAULT_DATABASE: &str = "neondb";
@@ -319,6 +321,11 @@ pub(super) fn expiration(
     let Some(at) = at else { return Ok(()) };
     if at <= now {
         return Err(ApiError::invalid("expires_at must be in the future"));
+    }
+    if at.saturating_sub(now) > MAX_EXPIRATION {
+        return Err(ApiError::invalid(
+            "expires_at must be within 30 days from now",
+        ));
     }
     if row.is_default || row.protected || has_children {
         return Err(ApiError::invalid(

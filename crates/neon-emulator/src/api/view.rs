@@ -1,5 +1,7 @@
 //! Converts stored rows to API resources, with all fields that the OpenAPI document requires.
 
+use std::collections::HashMap;
+
 use neon_client::ids::{EndpointId, OrgId, RoleName};
 use neon_client::model::{
     Branch, BranchRecovery, BranchState, ComputeUnits, Database, Endpoint, EndpointState,
@@ -8,7 +10,7 @@ use neon_client::model::{
 use secrecy::SecretString;
 
 use super::Api;
-use crate::clock::{SECOND, billing_period, period_start, timestamp};
+use crate::clock::{Micros, SECOND, billing_period, period_start, timestamp};
 use crate::compute::Compute;
 use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Usage};
 
@@ -26,21 +28,78 @@ enum Form {
     Listed,
 }
 
-/// A project in a list.
-pub(super) fn listed(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
-    project(api, row, Form::Listed, Usage::default())
+/// The use of a project.
+#[derive(Debug, Clone, Copy, Default)]
+struct ProjectUse {
+    used: Usage,
+    /// When a compute last started, was used, or was suspended.
+    last_event: Option<Micros>,
+    /// When a compute was last active.
+    last_active: Option<Micros>,
+}
+
+impl ProjectUse {
+    fn add(&mut self, api: &Api, row: &EndpointRow, now: Micros) {
+        let last_use = api.sessions.last_use(row, now);
+        let compute = Compute::with_last_use(row, last_use, now);
+        self.used
+            .add_unrecorded(row, period_start(now), compute.suspends_at, now);
+        self.last_event = self
+            .last_event
+            .max(Some(compute.last_event(row, last_use, now)));
+        let started = (now >= row.ready_at_us).then_some(row.ready_at_us);
+        self.last_active = self
+            .last_active
+            .max(row.last_active_us)
+            .max(last_use)
+            .max(started);
+    }
+}
+
+/// The projects of a list, in its order.
+pub(super) async fn listed(api: &Api, rows: &[ProjectRow]) -> Result<Vec<Project>, StoreError> {
+    let now = api.clock.now();
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let mut uses: HashMap<String, ProjectUse> = HashMap::new();
+    for (id, used) in api.store.usages(&ids, period_start(now)).await? {
+        uses.entry(id).or_default().used = used;
+    }
+    for endpoint in api.store.endpoints_of_all(&ids).await? {
+        uses.entry(endpoint.project_id.clone())
+            .or_default()
+            .add(api, &endpoint, now);
+    }
+    rows.iter()
+        .map(|row| {
+            let project_use = uses.get(&row.id).copied().unwrap_or_default();
+            project(api, row, Form::Listed, project_use)
+        })
+        .collect()
 }
 
 /// A project in a single response, with its usage.
 pub(super) async fn single(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
-    let used = api
-        .store
-        .usage(&row.id, None, period_start(api.clock.now()))
-        .await?;
-    project(api, row, Form::Single, used)
+    let now = api.clock.now();
+    let mut project_use = ProjectUse {
+        used: api.store.usage(&row.id, None, period_start(now)).await?,
+        ..ProjectUse::default()
+    };
+    for endpoint in api.store.endpoints_of_all(&[&row.id]).await? {
+        project_use.add(api, &endpoint, now);
+    }
+    project(api, row, Form::Single, project_use)
 }
 
-fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Project, StoreError> {
+fn project(
+    api: &Api,
+    row: &ProjectRow,
+    form: Form,
+    ProjectUse {
+        used,
+        last_event,
+        last_active,
+    }: ProjectUse,
+) -> Result<Project, StoreError> {
     let single = |value: i64| (form == Form::Single).then_some(value);
     let now = timestamp(api.clock.now());
     let (period_start, period_end) = billing_period(now);
@@ -55,6 +114,8 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Proje
         .map_or_else(|| OWNER.to_owned(), ToString::to_string);
     let deleted_at = row.deleted_at_us.filter(|_| form == Form::Listed);
     let recoverable = api.recoverable_window();
+    let last_event =
+        last_event.filter(|_| api.activity_updates_projects && row.deleted_at_us.is_none());
     Ok(Project {
         id: row.id.parse().map_err(StoreError::corrupt)?,
         name: row.name.clone(),
@@ -62,7 +123,7 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Proje
         platform_id: PLATFORM.to_owned(),
         pg_version: u16::try_from(row.pg_version).map_err(StoreError::corrupt)?,
         created_at: timestamp(row.created_at_us),
-        updated_at: timestamp(row.updated_at_us),
+        updated_at: timestamp(last_event.map_or(row.updated_at_us, |at| at.max(row.updated_at_us))),
         org_name: (form == Form::Listed)
             .then(|| org_id.as_ref().map(ToString::to_string))
             .flatten(),
@@ -86,7 +147,7 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Proje
         branch_logical_size_limit: Some(BRANCH_SIZE_LIMIT_MIB),
         branch_logical_size_limit_bytes: Some(BRANCH_SIZE_LIMIT_MIB * BYTES_PER_MIB),
         synthetic_storage_size: Some(0),
-        active_time: (form == Form::Listed).then_some(0),
+        active_time: (form == Form::Listed).then_some(used.active_us / SECOND),
         cpu_used_sec: Some(used.compute_us / SECOND),
         active_time_seconds: single(used.active_us / SECOND),
         compute_time_seconds: single(used.compute_us / SECOND),
@@ -96,7 +157,7 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Proje
         consumption_period_start: (form == Form::Single).then_some(period_start),
         consumption_period_end: (form == Form::Single).then_some(period_end),
         quota_reset_at: None,
-        compute_last_active_at: row.last_active_us.map(timestamp),
+        compute_last_active_at: row.last_active_us.max(last_active).map(timestamp),
         maintenance_starts_at: None,
         maintenance_scheduled_for: None,
         deleted_at: deleted_at.map(timestamp),

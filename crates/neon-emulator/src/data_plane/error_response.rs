@@ -9,6 +9,7 @@ use super::wire;
 use crate::store::StoreError;
 
 /// A fatal error, as the client receives it.
+#[derive(Debug, Clone)]
 pub(super) struct ErrorResponse {
     pub(super) code: &'static str,
     pub(super) message: String,

@@ -13,6 +13,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::admission::{self, Exhausted};
 use super::error_response::ErrorResponse;
+use super::refusal::Refusal;
+use super::target::Target;
 use super::wire::StartupMessage;
 use super::{DataPlane, pooler, target};
 use crate::clock::{Micros, period_start};
@@ -38,20 +40,39 @@ pub(super) struct PreparedConnection {
 }
 
 impl DataPlane {
-    /// Prepares a client's connection to PostgreSQL.
+    /// Prepares a client's connection to PostgreSQL, unless the proxy's cache rejects it.
     pub(super) async fn prepare(
         &self,
         client: &TlsStream<TcpStream>,
-        mut startup: StartupMessage,
+        startup: StartupMessage,
         peer: IpAddr,
     ) -> Result<PreparedConnection, ErrorResponse> {
         let target = target::resolve(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
+        if let Some(refusal) = self.cache.find(&target.endpoint, &user, self.clock.now()) {
+            return Err(refusal.into_response(&user));
+        }
+        let endpoint = target.endpoint.clone();
+        let prepared = self.admit_and_wake(target, &user, startup, peer).await;
+        prepared.map_err(|refusal| {
+            self.cache
+                .remember(&endpoint, &user, &refusal, self.clock.now());
+            refusal.into_response(&user)
+        })
+    }
+
+    async fn admit_and_wake(
+        &self,
+        target: Target,
+        user: &str,
+        mut startup: StartupMessage,
+        peer: IpAddr,
+    ) -> Result<PreparedConnection, Refusal> {
         // As in PostgreSQL, the database name defaults to the user name.
         let database_name = startup
             .get("database")
             .filter(|name| !name.is_empty())
-            .unwrap_or(&user)
+            .unwrap_or(user)
             .to_owned();
         let route = self.route(&target.endpoint).await?;
         self.admit(&route, peer).await?;
@@ -64,34 +85,42 @@ impl DataPlane {
             Some(Effect::RefuseConnections) => {
                 return Err(ErrorResponse::unavailable(
                     "injected: the compute does not take connections",
-                ));
+                )
+                .into());
             }
             Some(Effect::DoesNotWake { ms }) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                return Err(ErrorResponse::proxy("Couldn't connect to compute node"));
+                return Err(ErrorResponse::proxy("Couldn't connect to compute node").into());
+            }
+            Some(Effect::UnknownEndpoint) => return Err(Refusal::UnknownEndpoint),
+            Some(Effect::ControlPlaneFails) => {
+                return Err(Refusal::ControlPlane(ErrorResponse::proxy(
+                    "Control plane request failed",
+                )));
             }
             _ => {}
         }
         let (route, branch_lock) = self.enter_branch(route).await?;
-        let no_role = || ErrorResponse::password(&user);
-        let no_database = || ErrorResponse {
-            code: "3D000",
-            message: format!("database \"{database_name}\" does not exist"),
-            hint: None,
+        let no_database = || {
+            Refusal::Other(ErrorResponse {
+                code: "3D000",
+                message: format!("database \"{database_name}\" does not exist"),
+                hint: None,
+            })
         };
         let branch: BranchId = route
             .endpoint
             .branch_id
             .parse()
             .map_err(StoreError::corrupt)?;
-        let role: RoleName = user.parse().map_err(|_| no_role())?;
+        let role: RoleName = user.parse().map_err(|_| Refusal::UnknownRole)?;
         let database: DatabaseName = database_name.parse().map_err(|_| no_database())?;
         let credentials = self
             .provisioner
             .ensure(&branch, &role, &database, &self.clock)
             .await
             .map_err(|error| match error {
-                ProvisionError::NoRole => no_role(),
+                ProvisionError::NoRole => Refusal::UnknownRole,
                 ProvisionError::NoDatabase => no_database(),
                 ProvisionError::Store(error) => error.into(),
             })?;
@@ -105,44 +134,42 @@ impl DataPlane {
             injection,
             password: credentials.password.clone(),
             password_as_of: credentials.as_of,
-            replacements: replacements(credentials, user.clone(), database_name),
-            user,
+            replacements: replacements(credentials, user.to_owned(), database_name),
+            user: user.to_owned(),
             pooled: target.pooled,
         })
     }
 
     /// Looks up the route of an endpoint.
-    pub(super) async fn route(
-        &self,
-        endpoint: &EndpointId,
-    ) -> Result<EndpointRoute, ErrorResponse> {
+    pub(super) async fn route(&self, endpoint: &EndpointId) -> Result<EndpointRoute, Refusal> {
         let Some(route) = self.store.route(endpoint).await? else {
-            return Err(ErrorResponse::proxy(
-                "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
-            ));
+            return Err(Refusal::UnknownEndpoint);
         };
         if route.endpoint.disabled {
-            return Err(ErrorResponse::proxy(
+            return Err(Refusal::ControlPlane(ErrorResponse::proxy(
                 "The endpoint has been disabled. Enable it using the API and retry.",
-            ));
+            )));
         }
         Ok(route)
     }
 
     /// Checks the client's address and the project's quota.
-    async fn admit(&self, route: &EndpointRoute, peer: IpAddr) -> Result<(), ErrorResponse> {
+    async fn admit(&self, route: &EndpointRoute, peer: IpAddr) -> Result<(), Refusal> {
         if !admission::is_address_allowed(route, peer) {
             return Err(ErrorResponse::proxy(format!(
                 "This IP address {peer} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon \
                  console. Make sure to check for IPv4 or IPv6 addresses."
-            )));
+            ))
+            .into());
         }
         let Some(quota) = route.project_settings.quota.filter(admission::has_limits) else {
             return Ok(());
         };
         match self.exhausted(&route.endpoint.project_id, &quota).await? {
             None => Ok(()),
-            Some(exhausted) => Err(ErrorResponse::proxy(exhausted.message())),
+            Some(exhausted) => Err(Refusal::ControlPlane(ErrorResponse::proxy(
+                exhausted.message(),
+            ))),
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 
 use super::DataPlane;
 use super::error_response::ErrorResponse;
+use super::refusal::Refusal;
 use crate::clock::{Micros, from_millis};
 use crate::compute::{self, Compute, ComputeState};
 use crate::store::{EndpointRoute, PlannedOperation, Store, StoreError};
@@ -19,7 +20,7 @@ impl DataPlane {
     pub(super) async fn enter_branch(
         &self,
         mut route: EndpointRoute,
-    ) -> Result<(EndpointRoute, OwnedRwLockReadGuard<()>), ErrorResponse> {
+    ) -> Result<(EndpointRoute, OwnedRwLockReadGuard<()>), Refusal> {
         let endpoint: EndpointId = route.endpoint.id.parse().map_err(StoreError::corrupt)?;
         let deadline: Micros = self
             .clock
@@ -41,7 +42,8 @@ impl DataPlane {
                 ComputeState::Starting if now >= deadline => {
                     return Err(ErrorResponse::unavailable(format!(
                         "the compute \"{endpoint}\" did not start in time"
-                    )));
+                    ))
+                    .into());
                 }
                 ComputeState::Starting => {
                     self.clock

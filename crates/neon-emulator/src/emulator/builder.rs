@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::server::ServerSource;
 use super::settings::Settings;
 use super::{Emulator, StartError, start};
-use crate::config::{DEFAULT_API_KEY, Latency, Limits};
+use crate::config::{DEFAULT_API_KEY, Latency, Limits, ProxyCaches};
 use crate::faults::Fault;
 use crate::openapi::Document;
 use local_servers::postgres;
@@ -32,6 +32,8 @@ impl Builder {
                 api_keys: vec![DEFAULT_API_KEY.to_owned()],
                 latency: Latency::instant(),
                 limits: Limits::default(),
+                proxy_caches: ProxyCaches::none(),
+                activity_updates_projects: true,
                 spare_databases: 0,
                 document: None,
                 faults: Vec::new(),
@@ -105,6 +107,19 @@ impl Builder {
     /// Sets the limits. The default is [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Sets how long the data plane's proxy repeats answers. The default is [`ProxyCaches::none`].
+    pub fn proxy_caches(mut self, caches: ProxyCaches) -> Self {
+        self.settings.proxy_caches = caches;
+        self
+    }
+
+    /// Sets whether a project's `updated_at` moves when one of its computes starts, is used or is
+    /// suspended, as in Neon. The default is `true`.
+    pub fn activity_updates_projects(mut self, updates: bool) -> Self {
+        self.settings.activity_updates_projects = updates;
         self
     }
 

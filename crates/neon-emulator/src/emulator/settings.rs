@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Latency, Limits};
+use crate::config::{Latency, Limits, ProxyCaches};
 use crate::faults::Fault;
 use crate::openapi::Document;
 
@@ -18,6 +18,8 @@ pub(super) struct Settings {
     pub(super) api_keys: Vec<String>,
     pub(super) latency: Latency,
     pub(super) limits: Limits,
+    pub(super) proxy_caches: ProxyCaches,
+    pub(super) activity_updates_projects: bool,
     pub(super) spare_databases: u32,
     pub(super) document: Option<Arc<Document>>,
     pub(super) faults: Vec<Fault>,

@@ -16,11 +16,11 @@ use super::server::{BackingServer, ServerSource};
 use super::settings::Settings;
 use super::start_error::StartError;
 use super::{Emulator, maintenance};
-use crate::api::{self, Api, CallCounter, RateLimiter, RequestLog};
+use crate::api::{self, Api, CallCounter, OrganizationPlans, RateLimiter, RequestLog};
 use crate::api_key::ApiKey;
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
-use crate::data_plane::{Backend, DataPlane};
+use crate::data_plane::{Backend, DataPlane, ProxyCache};
 use crate::faults::Faults;
 use crate::hosts::Hosts;
 use crate::openapi::Conformance;
@@ -115,6 +115,7 @@ impl Preflight {
             certificates,
             tls,
             offset,
+            organization_plans,
         } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -139,6 +140,7 @@ impl Preflight {
             limits: settings.limits,
             latency: settings.latency,
             clock: clock.clone(),
+            cache: ProxyCache::new(settings.proxy_caches),
             connection_permits: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
             compute_checks: tokio::sync::Mutex::default(),
         });
@@ -151,6 +153,8 @@ impl Preflight {
             hosts,
             latency: settings.latency,
             limits: settings.limits,
+            organization_plans,
+            activity_updates_projects: settings.activity_updates_projects,
             rate: RateLimiter::new(settings.limits.rate),
             request_log: RequestLog::default(),
             address: api_address,
@@ -198,6 +202,7 @@ struct PreparedState {
     tls: TlsAcceptor,
     /// The offset from the system clock.
     offset: Micros,
+    organization_plans: OrganizationPlans,
 }
 
 async fn prepare(
@@ -215,6 +220,9 @@ async fn prepare(
         tls: TlsAcceptor::from(certificates.clone().server_config()?),
         certificates,
         offset: maintenance::offset(store).await?,
+        organization_plans: OrganizationPlans::load(store)
+            .await
+            .map_err(|error| StartError::State(error.to_string()))?,
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`,
 //! `work-late`, `operation-fails`, `operation-errors`, `unavailable`, `refuse-connections`,
-//! `does-not-wake` and `cut-connection`. All of them accept the keys `times`, `skip`, `p` and
-//! `project`. Further keys are `retry-after` (seconds) for a status, `ms` for delays, `error` for
+//! `does-not-wake`, `unknown-endpoint`, `control-plane-fails` and `cut-connection`. All of them
+//! accept the keys `times`, `skip`, `p` and `project`. Further keys are `retry-after` (seconds) for a status, `ms` for delays, `error` for
 //! operations, `first` for `unavailable`, and `after` (messages) for `cut-connection`.
 //! `account:429` rejects every call of the account and accepts `per-minute` (calls that succeed),
 //! `for` (milliseconds from the first call) and `retry-after`.
@@ -57,7 +57,11 @@ impl fmt::Display for Fault {
             Effect::OperationErrors { error: text } => error = Some(text),
             Effect::Unavailable { first: count } => first = Some(*count),
             Effect::CutConnection { after_messages } => after = Some(*after_messages),
-            Effect::Html524 | Effect::AnswerLost | Effect::RefuseConnections => {}
+            Effect::Html524
+            | Effect::AnswerLost
+            | Effect::RefuseConnections
+            | Effect::UnknownEndpoint
+            | Effect::ControlPlaneFails => {}
         }
         key(f, "ms", ms)?;
         key(f, "error", error)?;
@@ -219,6 +223,8 @@ impl Keys {
             "does-not-wake" => Effect::DoesNotWake {
                 ms: self.ms.take().unwrap_or(0),
             },
+            "unknown-endpoint" => Effect::UnknownEndpoint,
+            "control-plane-fails" => Effect::ControlPlaneFails,
             "cut-connection" => Effect::CutConnection {
                 after_messages: self.after.take().unwrap_or(0),
             },

@@ -152,6 +152,8 @@ fn a_fault_is_displayed_in_the_syntax_that_it_is_parsed_from() {
         "listProjects:unavailable:first=2",
         "data-plane:cut-connection:after=3",
         "data-plane:does-not-wake:ms=10",
+        "data-plane:unknown-endpoint:times=1",
+        "data-plane:control-plane-fails",
         "data-plane:refuse-connections",
         "*:524-html",
         "*:answer-lost",

@@ -83,6 +83,19 @@ impl Store {
         .await?)
     }
 
+    /// The computes of these projects.
+    pub(crate) async fn endpoints_of_all(
+        &self,
+        projects: &[&str],
+    ) -> Result<Vec<EndpointRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM endpoints WHERE project_id = ANY($1)")
+                .bind(projects)
+                .fetch_all(self.pool())
+                .await?,
+        )
+    }
+
     pub(crate) async fn endpoint(
         &self,
         project: &ProjectId,
@@ -165,8 +178,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a client connected (`opened`) or disconnected. The project's `updated_at` does
-    /// not change. Returns `false` if the project was deleted.
+    /// Records that a client connected (`opened`) or disconnected. Returns `false` if the project was deleted.
     pub(crate) async fn touch_endpoint(
         &self,
         endpoint: &str,

@@ -26,6 +26,13 @@ pub(crate) struct ProjectRow {
     pub(crate) deleted_at_us: Option<Micros>,
 }
 
+/// Numbers of projects that are not deleted.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct ExistingProjects {
+    pub(crate) total: i64,
+    pub(crate) in_organization: i64,
+}
+
 /// Selects a page of projects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProjectQuery {
@@ -162,18 +169,23 @@ impl Store {
         .await?)
     }
 
-    /// Number of projects that are not deleted.
-    pub(crate) async fn count_projects(tx: &mut Tx) -> Result<i64, StoreError> {
+    /// Number of projects that are not deleted, in total and in an organization (or without one).
+    pub(crate) async fn count_projects(
+        tx: &mut Tx,
+        organization: Option<&str>,
+    ) -> Result<ExistingProjects, StoreError> {
         // Creations are serialized here, so that two of them cannot both use the last slot below
         // the limit.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtext('neon_emulator.projects_limit'))")
             .execute(&mut **tx)
             .await?;
-        Ok(
-            sqlx::query_scalar("SELECT count(*) FROM projects WHERE deleted_at_us IS NULL")
-                .fetch_one(&mut **tx)
-                .await?,
+        Ok(sqlx::query_as(
+            "SELECT count(*) AS total, count(*) FILTER (WHERE org_id IS NOT DISTINCT FROM $1) AS in_organization
+             FROM projects WHERE deleted_at_us IS NULL",
         )
+        .bind(organization)
+        .fetch_one(&mut **tx)
+        .await?)
     }
 
     /// Updates a project's mutable columns.

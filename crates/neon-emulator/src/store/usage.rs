@@ -4,6 +4,8 @@
 //! time since the last recording is derived from the times of its start, its last use and its
 //! suspension.
 
+use std::collections::HashMap;
+
 use neon_client::ids::ProjectId;
 
 use super::{EndpointRow, Store, StoreError, Tx};
@@ -32,6 +34,13 @@ pub(crate) struct Usage {
     pub(crate) transferred_bytes: i64,
 }
 
+#[derive(Debug, sqlx::FromRow)]
+struct ProjectUsage {
+    project_id: String,
+    #[sqlx(flatten)]
+    used: Usage,
+}
+
 /// A period within one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct HourSlice {
@@ -55,6 +64,49 @@ fn by_hour(from: Micros, to: Micros) -> Vec<HourSlice> {
     pieces
 }
 
+/// The active time of a compute that is not recorded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unrecorded {
+    from: Micros,
+    until: Micros,
+    /// The size of the compute in thousandths of a compute unit.
+    milli_cu: i64,
+}
+
+fn unrecorded(row: &EndpointRow, until: Micros, now: Micros) -> Unrecorded {
+    let from = row
+        .usage_recorded_us
+        .unwrap_or(row.ready_at_us)
+        .max(row.ready_at_us);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "compute sizes are small numbers of quarters"
+    )]
+    let milli_cu = (row.min_cu * MILLIS_PER_UNIT).round() as i64;
+    Unrecorded {
+        from,
+        until: until.min(now),
+        milli_cu,
+    }
+}
+
+impl Usage {
+    /// Adds the active time of a compute since the last recording, but not before `since` or after
+    /// `until`.
+    pub(crate) fn add_unrecorded(
+        &mut self,
+        row: &EndpointRow,
+        since: Micros,
+        until: Micros,
+        now: Micros,
+    ) {
+        let period = unrecorded(row, until, now);
+        let active = period.until.saturating_sub(period.from.max(since)).max(0);
+        self.active_us += active;
+        self.compute_us += active.saturating_mul(period.milli_cu) / 1_000;
+    }
+}
+
 impl Store {
     /// Records the active time of a compute since the last recording, but not after `until`.
     pub(crate) async fn record_usage(
@@ -63,23 +115,15 @@ impl Store {
         until: Micros,
         now: Micros,
     ) -> Result<(), StoreError> {
-        let from = row
-            .usage_recorded_us
-            .unwrap_or(row.ready_at_us)
-            .max(row.ready_at_us);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "compute sizes are small numbers of quarters"
-        )]
-        let milli_cu = (row.min_cu * MILLIS_PER_UNIT).round() as i64;
-        for piece in by_hour(from, until.min(now)) {
+        let period = unrecorded(row, until, now);
+        for piece in by_hour(period.from, period.until) {
             Self::add_usage(
                 tx,
                 &row.project_id,
                 &row.branch_id,
                 piece.hour,
                 piece.duration,
-                milli_cu,
+                period.milli_cu,
                 0,
             )
             .await?;
@@ -157,6 +201,28 @@ impl Store {
         .bind(since)
         .fetch_one(self.pool())
         .await?)
+    }
+
+    /// The usage of each of these projects since a moment. Projects without any are omitted.
+    pub(crate) async fn usages(
+        &self,
+        projects: &[&str],
+        since: Micros,
+    ) -> Result<HashMap<String, Usage>, StoreError> {
+        let rows: Vec<ProjectUsage> = sqlx::query_as(
+            "SELECT project_id, coalesce(sum(active_us), 0)::bigint AS active_us,
+                 coalesce(trunc(sum(compute_milli_us) / 1000), 0)::bigint AS compute_us,
+                 coalesce(sum(transferred_bytes), 0)::bigint AS transferred_bytes
+             FROM usage_hours WHERE project_id = ANY($1) AND hour_us >= $2 GROUP BY project_id",
+        )
+        .bind(projects)
+        .bind(since)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.project_id, row.used))
+            .collect())
     }
 
     /// The usage of a project per hour.

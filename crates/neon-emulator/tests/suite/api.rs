@@ -20,7 +20,7 @@ pub(crate) fn names(page: &ProjectPage) -> Vec<&str> {
 async fn a_project_is_created_with_neons_defaults_and_can_be_read() {
     let world = TestEmulator::start().await;
     let created = world.create("one").await;
-    assert_eq!(created.project.pg_version, 17);
+    assert_eq!(created.project.pg_version, 18);
     assert_eq!(created.project.region_id.as_str(), "aws-us-east-2");
     assert_eq!(
         (created.branch.name.as_str(), created.branch.default),

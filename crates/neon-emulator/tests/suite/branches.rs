@@ -272,6 +272,19 @@ async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
 }
 
 #[tokio::test]
+async fn a_branch_expires_within_30_days() {
+    let world = TestEmulator::start().await;
+    let neon = client(&world);
+    let created = world.create("one").await;
+    let day = std::time::Duration::from_hours(24);
+    let mut request = CreateBranch::named("long");
+    request.branch = request.branch.expires_at(world.emulator.now() + 31 * day);
+    let branches = neon.branches(&created.project.id);
+    let error = branches.create(request).send().await.expect_err("rejected");
+    assert!(error.message().contains("30 days"), "{error}");
+}
+
+#[tokio::test]
 async fn an_expired_branch_is_deleted() {
     let world = TestEmulator::start().await;
     let neon = client(&world);

@@ -17,6 +17,8 @@ mod openapi;
 mod page;
 mod plans;
 mod pooled;
+mod proxy_cache;
 mod rates;
 mod state;
+mod timings;
 mod tools;

@@ -161,3 +161,40 @@ async fn a_free_account_has_at_most_100_projects() {
         (422, Some("PROJECTS_LIMIT_EXCEEDED"))
     );
 }
+
+#[tokio::test]
+async fn an_organization_has_its_own_plan_which_outlives_a_restart() {
+    const KEY: &str = "napi_blue";
+    let world = TestEmulator::start_with(|emulator| {
+        let blue = format!("{KEY}@org-blue-1");
+        emulator.api_keys([neon_emulator::DEFAULT_API_KEY, &blue])
+    })
+    .await;
+    let create = async |key: &str| {
+        let body = json!({"project": {"history_retention_seconds": 86_400}});
+        let url = format!("{}/projects", world.emulator.api_url());
+        let request = world.http.post(url).bearer_auth(key).json(&body);
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(create(KEY).await, 201);
+    let url = format!("{}/plans", world.emulator.admin_url());
+    let plan = |name: &str| {
+        let body = json!({"org_id": "org-blue-1", "plan": name});
+        world.http.post(&url).bearer_auth(KEY).json(&body).send()
+    };
+    let unknown = plan("gold").await.expect("an answer");
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+    let changed = plan("free").await.expect("an answer");
+    let changed: Value = changed.json().await.expect("JSON");
+    assert_eq!(
+        changed,
+        json!({"account": "scale", "organizations": [{"org_id": "org-blue-1", "plan": "free"}]})
+    );
+    assert_eq!(create(KEY).await, 400);
+    assert_eq!(create(neon_emulator::DEFAULT_API_KEY).await, 201);
+
+    let world = world.restart().await;
+    let organization = world.get("/organizations/org-blue-1").await;
+    assert_eq!(organization["plan"], "free_v3");
+    assert_eq!(world.get("/users/me").await["plan"], "scale_v3");
+}

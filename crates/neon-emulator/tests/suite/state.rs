@@ -21,10 +21,6 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
         world.call(Method::GET, &path, None).await.0,
         StatusCode::NOT_FOUND
     );
-    assert_eq!(
-        world.call(Method::DELETE, &path, None).await.0,
-        StatusCode::NOT_FOUND
-    );
     let page: ProjectPage = serde_json::from_value(world.get("/projects").await).expect("a page");
     assert!(page.projects.is_empty());
     let page: ProjectPage =
@@ -275,4 +271,54 @@ async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_af
         .expect("starts again");
     assert_eq!(world.project_names().await, ["kept"]);
     connect(&uri(&created)).await.expect("connects again");
+}
+
+#[tokio::test]
+async fn deleting_a_deleted_project_succeeds_with_empty_fields_until_it_is_purged() {
+    let world = TestEmulator::start().await;
+    let created = world.create("one").await;
+    let path = format!("/projects/{}", created.project.id);
+    let delete = async || world.call(Method::DELETE, &path, None).await;
+    let (status, body) = delete().await;
+    assert_eq!(
+        (status, body["project"]["name"].as_str()),
+        (StatusCode::OK, Some("one"))
+    );
+    let (status, body) = delete().await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["project"]["id"], created.project.id.as_str());
+    assert_eq!(body["project"]["name"], "");
+    // The client does not depend on the fields.
+    let neon = neon_client::Neon::builder()
+        .api_key(world.emulator.api_key().to_owned().into())
+        .base_url(world.emulator.api_url().parse().expect("a URL"))
+        .build()
+        .expect("a client");
+    let again = neon.projects().delete(&created.project.id).send().await;
+    again.expect("deletes");
+
+    let week = std::time::Duration::from_hours(8 * 24);
+    world.emulator.advance_clock(week).await.expect("advances");
+    assert_eq!(delete().await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_project_with_a_protected_branch_is_not_deleted() {
+    let world = TestEmulator::start().await;
+    let created = world.create("one").await;
+    let path = format!("/projects/{}", created.project.id);
+    let branch = format!("{path}/branches/{}", created.branch.id);
+    let protect = async |protected: bool| {
+        let body = json!({"branch": {"protected": protected}});
+        let (status, body) = world.call(Method::PATCH, &branch, Some(body)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    };
+    protect(true).await;
+    let (status, body) = world.call(Method::DELETE, &path, None).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let message = body["message"].as_str().expect("a message");
+    assert!(message.contains("branch is still protected"), "{message}");
+    protect(false).await;
+    let (status, body) = world.call(Method::DELETE, &path, None).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
 }

@@ -59,7 +59,7 @@ pub(in crate::api) async fn create(
     let parent_row = find_active(&rows, &parent)?;
     ensure_name_available(&rows, &name, &branch_id)?;
     if requested.protected == Some(true) {
-        api.check_protected_branches(&rows)?;
+        Api::check_protected_branches(api.plan(project_row.org_id.as_deref()), &rows)?;
     }
     api.check_branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
@@ -145,7 +145,7 @@ async fn computes(
 ) -> Result<Vec<EndpointRow>, ApiError> {
     let mut rows: Vec<EndpointRow> = Vec::new();
     for requested in requested {
-        plan_limits::branch_compute(api.limits.plan, requested)?;
+        plan_limits::branch_compute(api.plan(project.org_id.as_deref()), requested)?;
         if requested.endpoint_type == EndpointType::ReadWrite
             && rows.iter().any(|row| row.kind == EndpointKind::ReadWrite)
         {

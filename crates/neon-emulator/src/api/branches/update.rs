@@ -21,7 +21,7 @@ pub(in crate::api) async fn update(
 ) -> Result<Json<BranchOperations>, ApiError> {
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
-    Store::lock_project(&mut tx, &project, now).await?;
+    let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
     let mut row = find_active(&rows, &branch)?.clone();
     if let Some(name) = changes.name {
@@ -31,7 +31,7 @@ pub(in crate::api) async fn update(
     }
     if let Some(protected) = changes.protected {
         if protected && !row.protected {
-            api.check_protected_branches(&rows)?;
+            Api::check_protected_branches(api.plan(project_row.org_id.as_deref()), &rows)?;
         }
         row.protected = protected;
     }

@@ -26,9 +26,8 @@ pub(in crate::api) async fn create(
         endpoint: requested,
     }): Body<EndpointEnvelope<CreateEndpoint>>,
 ) -> Result<(StatusCode, Json<EndpointOperations>), ApiError> {
-    plan_limits::compute_creation(api.limits.plan, &requested)?;
+    plan_limits::compute_creation(api.plan_of_project(&project).await?, &requested)?;
     let branch = requested.branch_id.clone();
-    api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();

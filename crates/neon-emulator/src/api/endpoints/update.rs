@@ -22,7 +22,7 @@ pub(in crate::api) async fn update(
     Injected(injection): Injected,
     Body(EndpointEnvelope { endpoint: update }): Body<EndpointEnvelope<UpdateEndpoint>>,
 ) -> Result<Json<EndpointOperations>, ApiError> {
-    plan_limits::compute_update(api.limits.plan, &update)?;
+    plan_limits::compute_update(api.plan_of_project(&project).await?, &update)?;
     validate::endpoint_update(&update)?;
     let branch = api.store.endpoint(&project, &endpoint).await?.branch_id;
     let _branch_lock = api.sessions.lock_branch_exclusive(&branch).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use neon_client::ids::OrgId;
 use neon_client::model::{
     ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, OperationAction,
     ProjectEnvelope,
@@ -30,13 +31,21 @@ pub(in crate::api) async fn create(
     }): Body<ProjectEnvelope<CreateProject>>,
 ) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
     request.org_id = organization.or(request.org_id);
-    plan_limits::project_creation(api.limits.plan, &request)?;
-    let spec = validate::project_spec(&request, api.limits.plan)?;
+    let organization = request.org_id.as_ref().map(OrgId::as_str);
+    let plan = api.plan(organization);
+    plan_limits::project_creation(plan, &request)?;
+    let spec = validate::project_spec(&request, plan)?;
     let new = new_project(request.name.clone())?;
     let mut tx = api.store.begin().await?;
-    if let Some(limit) = api.limits.max_projects()
-        && Store::count_projects(&mut tx).await? >= i64::from(limit)
-    {
+    let existing = Store::count_projects(&mut tx, organization).await?;
+    let limits = [
+        (api.limits.projects, existing.total),
+        (plan.max_projects(), existing.in_organization),
+    ];
+    let exceeded = limits
+        .into_iter()
+        .find_map(|(limit, existing)| limit.filter(|limit| existing >= i64::from(*limit)));
+    if let Some(limit) = exceeded {
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "PROJECTS_LIMIT_EXCEEDED",
@@ -52,7 +61,10 @@ pub(in crate::api) async fn create(
         .and_then(|fault| fault.retried_after_ms)
         .map_or(0, from_millis);
     let branch_ready = now.saturating_add(timeline);
-    let compute_ready = branch_ready.saturating_add(start).saturating_add(retry);
+    let compute_ready = branch_ready
+        .saturating_add(start)
+        .saturating_add(retry)
+        .saturating_add(from_millis(api.latency.first_connection_ms));
     let projects = std::slice::from_ref(&new);
     Store::insert_projects(&mut tx, &spec, projects, now, branch_ready, compute_ready).await?;
     let step = |action, duration| PlannedOperation {
@@ -187,7 +199,8 @@ pub(crate) async fn seed(
     template: &CreateProject,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Vec<SeededProject>, ApiError> {
-    let spec = validate::project_spec(template, api.limits.plan)?;
+    let plan = api.plan(template.org_id.as_ref().map(OrgId::as_str));
+    let spec = validate::project_spec(template, plan)?;
     let mut names = names.into_iter().peekable();
     let mut seeded = Vec::new();
     while names.peek().is_some() {
