@@ -4,10 +4,10 @@
 //! that are images: in the corpus it found no text either, and took many times as long.
 
 mod catalog;
+mod font_repair;
 mod form_fields;
 mod glyph_text;
 mod hayro;
-mod mend;
 mod pdf_extract;
 mod rulings;
 mod type3;

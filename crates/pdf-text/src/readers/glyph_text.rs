@@ -27,7 +27,6 @@ pub(super) enum GlyphText {
     Known(BfString),
     /// The glyph is visible, but its characters are unknown.
     Unknown,
-    /// The glyph is empty.
     Blank,
 }
 

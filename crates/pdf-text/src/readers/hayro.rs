@@ -22,7 +22,7 @@ use super::form_fields::add_values;
 use super::glyph_text::{GlyphText, GlyphTexts};
 use super::pdf_extract::SecondReader;
 use super::type3::Type3Sizes;
-use super::{PageSink, Reader, mend, rulings};
+use super::{PageSink, Reader, font_repair, rulings};
 use crate::document_error::DocumentError;
 use crate::garbled::is_garbled;
 use crate::layout::{Glyph, PageBuilder, PageSummary};
@@ -31,7 +31,7 @@ use crate::layout::{Glyph, PageBuilder, PageSummary};
 const UNITS_PER_EM: f64 = 1000.0;
 /// Advance of a glyph whose font does not define it: half an em, as for most letters.
 const DEFAULT_ADVANCE: f32 = 500.0;
-/// Number of known glyphs for an unknown one below which the second reader is asked.
+/// Number of known glyphs per unknown glyph below which the second reader is tried.
 const UNKNOWN_PER_KNOWN: usize = 4;
 /// Minimum size of the compressed content of a page that is not empty, in bytes.
 const MIN_COMPRESSED_BYTES: usize = 48;
@@ -50,8 +50,8 @@ impl Reader for HayroReader {
         sink.container(catalog.as_ref().map(catalog::container).unwrap_or_default());
         let count = tree.numbers.len() + tree.missing.len();
         sink.pages(u32::try_from(count).unwrap_or(u32::MAX))?;
-        let mended = OnceCell::new();
-        let mended = || mended.get_or_init(|| mend(file, &pdf)).as_ref();
+        let repaired = OnceCell::new();
+        let repaired = || repaired.get_or_init(|| repair_fonts(file, &pdf)).as_ref();
         let mut pages = Pages {
             file,
             pdf: &pdf,
@@ -64,7 +64,7 @@ impl Reader for HayroReader {
             while let Some(lost) = missing.next_if(|lost| *lost < number) {
                 sink.missing(lost)?;
             }
-            let mut page = pages.read(index, number, mended);
+            let mut page = pages.read(index, number, repaired);
             if let Some(page) = &mut page {
                 page.label = labels.of_page(number);
             }
@@ -88,11 +88,11 @@ fn open(file: Arc<Vec<u8>>) -> Result<Pdf, DocumentError> {
         })
 }
 
-/// Returns the file with mended fonts.
-fn mend(file: &[u8], pdf: &Pdf) -> Option<Pdf> {
-    let mended = catch_unwind(AssertUnwindSafe(|| mend::mended(file, pdf))).ok()??;
-    let mended = open(Arc::new(mended)).ok()?;
-    (mended.pages().len() == pdf.pages().len()).then_some(mended)
+/// Returns the file with repaired fonts.
+fn repair_fonts(file: &[u8], pdf: &Pdf) -> Option<Pdf> {
+    let repaired = catch_unwind(AssertUnwindSafe(|| font_repair::repair(file, pdf))).ok()??;
+    let repaired = open(Arc::new(repaired)).ok()?;
+    (repaired.pages().len() == pdf.pages().len()).then_some(repaired)
 }
 
 /// Reads the pages of a file, and reads a page again in other ways if glyphs are unknown.
@@ -105,18 +105,18 @@ struct Pages<'pdf> {
 }
 
 impl Pages<'_> {
-    fn read<'mended>(
+    fn read<'repaired>(
         &mut self,
         index: usize,
         number: u32,
-        mended: impl FnOnce() -> Option<&'mended Pdf>,
+        repaired: impl FnOnce() -> Option<&'repaired Pdf>,
     ) -> Option<PageBuilder> {
         let source = self.pdf.pages().get(index)?;
         let (cache, texts) = (&self.cache, &mut self.texts);
         let read = catch_unwind(AssertUnwindSafe(|| {
             (
                 read_page(source, self.pdf, cache, texts),
-                mend::has_rejected_map(source),
+                font_repair::has_rejected_map(source),
             )
         }));
         let Ok((page, has_rejected_map)) = read else {
@@ -127,12 +127,12 @@ impl Pages<'_> {
         if page.summary.unknown_glyphs == 0 && !has_rejected_map {
             return Some(page);
         }
-        let again = mended().and_then(|mended| {
+        let again = repaired().and_then(|repaired| {
             let cache = InterpreterCache::new();
-            let source = mended.pages().get(index)?;
+            let source = repaired.pages().get(index)?;
             let texts = &mut self.texts;
             catch_unwind(AssertUnwindSafe(|| {
-                read_page(source, mended, &cache, texts)
+                read_page(source, repaired, &cache, texts)
             }))
             .ok()?
         });

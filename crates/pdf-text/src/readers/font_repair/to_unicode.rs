@@ -1,4 +1,4 @@
-//! Reads `ToUnicode` maps entry by entry, so that an entry that is wrong loses only itself, and
+//! Reads `ToUnicode` maps entry by entry, so that an invalid entry does not affect the others, and
 //! writes them.
 
 use std::fmt::Write as _;
@@ -21,7 +21,6 @@ impl Mapping {
     }
 }
 
-/// Token of a map.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
     Bytes(Vec<u8>),
@@ -177,11 +176,10 @@ fn utf16(bytes: &[u8], offset: u16) -> Option<String> {
         .filter(|text| text.chars().any(|character| character != '\0'))
 }
 
-/// Writes a map.
 pub(super) fn write(mappings: &[Mapping]) -> String {
     let mut map = String::from(
         "/CIDInit /ProcSet findresource begin 12 dict begin begincmap\n\
-         /CMapName /Mended def /CMapType 2 def\n",
+         /CMapName /Repaired def /CMapType 2 def\n",
     );
     for block in mappings.chunks(BLOCK) {
         // Writing to a string cannot fail.

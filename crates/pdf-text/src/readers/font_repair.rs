@@ -1,10 +1,10 @@
-//! Mends fonts whose character codes have no reading: appends an update to the file in which they
-//! have a `ToUnicode` map. The first reader then reads the file as usual.
+//! Repairs fonts whose character codes cannot be mapped to text: appends an incremental update to
+//! the file that gives them a `ToUnicode` map. The first reader then reads the file as usual.
 //!
-//! Mended are maps that the reader rejects because of a single entry, the East Asian character
-//! collections of embedded fonts, maps that are a name, and Type 3 fonts whose glyphs are named by
-//! their codes, such as TeX's bitmap fonts. Encrypted files are not mended, because the update
-//! would have to be encrypted.
+//! This covers maps that the reader rejects because of a single entry, East Asian character
+//! collections of embedded fonts, maps that are only a name, and Type 3 fonts whose glyphs are named
+//! after their codes, such as TeX's bitmap fonts. Encrypted files are not repaired, because the
+//! update would have to be encrypted.
 
 mod code_names;
 mod to_unicode;
@@ -21,13 +21,13 @@ use hayro_interpret::hayro_syntax::page::Page;
 use to_unicode::Mapping;
 
 const TO_UNICODE: &[u8] = b"ToUnicode";
-/// Maximum number of mended fonts of a file.
+/// Maximum number of fonts that are repaired in a file.
 const MAX_FONTS: usize = 256;
 /// Number of character codes of the largest collection.
 const MAX_CID: u32 = 31_000;
 
-/// Whether a font of the page has a map that the reader rejects. It would read the codes of such a
-/// font as something else without noticing.
+/// Whether a font of the page has a map that the reader rejects. The reader would silently read wrong
+/// text in such a font.
 pub(super) fn has_rejected_map(page: &Page<'_>) -> bool {
     page.resources()
         .fonts
@@ -42,8 +42,8 @@ fn is_rejected(map: &[u8]) -> bool {
     CMap::parse(map, hayro_cmap::load_embedded).is_none() && !to_unicode::parse(map).is_empty()
 }
 
-/// Returns the file with an update that mends its fonts. `None` if there is nothing to mend.
-pub(super) fn mended(file: &[u8], pdf: &Pdf) -> Option<Vec<u8>> {
+/// Returns the file with an update that repairs its fonts, or `None` if no font needs it.
+pub(super) fn repair(file: &[u8], pdf: &Pdf) -> Option<Vec<u8>> {
     let trailer = trailer(file, pdf)?;
     let mut update = Update {
         file: file.to_vec(),
