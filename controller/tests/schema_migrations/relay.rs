@@ -160,7 +160,6 @@ async fn relay_one(
     tokio::select! { ended = responses => ended, ended = requests => ended }
 }
 
-/// A message with SQL.
 fn query(sql: &str) -> Vec<u8> {
     let length = u32::try_from(sql.len() + 5).expect("fits");
     [b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()

@@ -11,11 +11,15 @@ use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::relay::Relay;
 
 /// For waiting until a condition is true.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Limit on a call that must return although the database would keep it waiting for an hour. Far
+/// longer than the call takes, so that a busy machine does not matter.
+const RETURN_TIMEOUT: Duration = Duration::from_mins(3);
 /// The password of all roles. Tests search for it in messages.
 pub(crate) const PASSWORD: &str = "hunter2-must-not-be-printed";
 
@@ -150,6 +154,21 @@ pub(crate) fn set(files: &[(&str, &str)]) -> MigrationSet {
 }
 
 /// Limits that are short enough for tests.
+/// Awaits a call that must return on its own.
+pub(crate) async fn returns<T>(what: &str, call: impl Future<Output = T>) -> T {
+    timeout(RETURN_TIMEOUT, call)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: no result after {} s", RETURN_TIMEOUT.as_secs()))
+}
+
+/// Limits under which a transient error would be retried for longer than [`returns`] waits.
+pub(crate) fn patient() -> MigrationLimits {
+    MigrationLimits {
+        connect_total_timeout: Duration::from_hours(1),
+        ..limits()
+    }
+}
+
 pub(crate) fn limits() -> MigrationLimits {
     MigrationLimits {
         connect_total_timeout: Duration::from_secs(5),
@@ -159,7 +178,6 @@ pub(crate) fn limits() -> MigrationLimits {
     }
 }
 
-/// Two independent migrations.
 pub(crate) const TWO_MIGRATIONS: [(&str, &str); 2] = [
     ("0001_a.sql", "CREATE TABLE a (n int)"),
     ("0002_b.sql", "CREATE TABLE b (n int)"),

@@ -1,6 +1,6 @@
 //! Locks between concurrent migrations, and the timeouts of waiting for them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use controller::migrations::{MigrationError, MigrationLimits, MigrationSet, migrate};
 use futures::future::join_all;
@@ -167,11 +167,6 @@ async fn dropping_the_future_releases_the_lock_while_a_statement_runs() {
         outcome = migrate(&database.target, &slow, &limits) => panic!("{outcome:?}"),
         () = database.wait_for(running) => {}
     }
-    let started = Instant::now();
+    // The statement sleeps for longer than this waits for the lock.
     assert_eq!(migrate_ok(&database, &set(&TWO_MIGRATIONS)).await, [1, 2]);
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
 }
