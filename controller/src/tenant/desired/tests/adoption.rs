@@ -21,12 +21,11 @@ fn allowed(project: &str, namespace: &str, name: Option<&str>) -> AllowedAdoptio
 
 #[test]
 fn a_project_is_adopted_only_if_the_class_allows_it() {
-    assert_rejected(&[
+    let messages = rejections(&[
         (
             "none is allowed",
             |spec, _| spec.adopt = Some(adopting()),
             Reason::AdoptionRefused,
-            &[PROJECT, "adoption.allowed"],
         ),
         (
             "another is allowed",
@@ -35,7 +34,6 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
                 class.adoption.allowed = vec![allowed("quiet-river-1", "acme", None)];
             },
             Reason::AdoptionRefused,
-            &[PROJECT],
         ),
         (
             "another namespace may",
@@ -44,7 +42,6 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
                 class.adoption.allowed = vec![allowed(PROJECT, "other", None)];
             },
             Reason::AdoptionRefused,
-            &[PROJECT, "acme"],
         ),
         (
             "another Tenant of the namespace may",
@@ -53,9 +50,9 @@ fn a_project_is_adopted_only_if_the_class_allows_it() {
                 class.adoption.allowed = vec![allowed(PROJECT, "acme", Some("two"))];
             },
             Reason::AdoptionRefused,
-            &[PROJECT, "acme/one"],
         ),
     ]);
+    insta::assert_snapshot!(messages);
     let desired = resolve_with(|spec, class| {
         spec.adopt = Some(Adopt {
             reset_password: true,

@@ -43,26 +43,23 @@ fn a_spec_that_changes_an_immutable_field_is_rejected() {
         ..TenantSpec::default()
     };
     assert!(resolve_desired(NAME, &same, &class(), Some(&immutable())).is_ok());
-    for (spec, change) in [
-        (
-            TenantSpec {
-                region: Some("azure-gwc".to_owned()),
-                ..TenantSpec::default()
-            },
-            "from aws-us-east-2 to azure-gwc",
-        ),
-        (
-            TenantSpec {
-                postgres_version: Some(16),
-                ..same
-            },
-            "from 15 to 16",
-        ),
-    ] {
+    let changed = [
+        TenantSpec {
+            region: Some("azure-gwc".to_owned()),
+            ..TenantSpec::default()
+        },
+        TenantSpec {
+            postgres_version: Some(16),
+            ..same
+        },
+    ];
+    let messages = changed.map(|spec| {
         let issue = resolve_desired(NAME, &spec, &class(), Some(&immutable())).unwrap_err();
         assert_eq!(issue.reason, Reason::ImmutableField);
-        assert!(issue.message.contains(change), "{}", issue.message);
-    }
+        issue.message
+    });
+    let messages = messages.join("\n");
+    insta::assert_snapshot!(messages);
 }
 
 #[test]
