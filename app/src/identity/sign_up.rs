@@ -17,7 +17,7 @@ pub enum Admission {
 
 /// Why a person may not sign in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum SignUpError {
     #[error("the e-mail address is missing or not verified")]
     UnverifiedEmail { allowed: Vec<EmailDomain> },
     #[error("the domain of the e-mail address is not allowed")]
@@ -36,17 +36,21 @@ pub enum Refusal {
 
 /// Checks the address against the allowed domains. `verified` is what the provider said of the
 /// address at the last sign-in.
-pub fn check_email(settings: &SignIn, email: Option<&str>, verified: bool) -> Result<(), Refusal> {
+pub fn check_email(
+    settings: &SignIn,
+    email: Option<&str>,
+    verified: bool,
+) -> Result<(), SignUpError> {
     let allowed = &settings.allowed_email_domains.0;
     if allowed.is_empty() {
         return Ok(());
     }
     match verified_email(email, verified) {
         Some(email) if allowed.contains(email.domain()) => Ok(()),
-        Some(_) => Err(Refusal::EmailDomain {
+        Some(_) => Err(SignUpError::EmailDomain {
             allowed: allowed.clone(),
         }),
-        None => Err(Refusal::UnverifiedEmail {
+        None => Err(SignUpError::UnverifiedEmail {
             allowed: allowed.clone(),
         }),
     }
@@ -58,17 +62,17 @@ pub fn admit(
     settings: &SignIn,
     claims: &Claims,
     invitation: Option<Token>,
-) -> Result<Admission, Refusal> {
+) -> Result<Admission, SignUpError> {
     match settings.sign_up() {
         SignUp::Open => Ok(Admission::Unconditional),
-        SignUp::Closed => Err(Refusal::Closed),
+        SignUp::Closed => Err(SignUpError::Closed),
         SignUp::Invited => {
             let is_first_owner = verified_email(claims.email.as_deref(), claims.email_verified)
                 .is_some_and(|email| settings.first_owners.0.contains(&email));
             match invitation {
                 _ if is_first_owner => Ok(Admission::Unconditional),
                 Some(token) => Ok(Admission::Invitation(token)),
-                None => Err(Refusal::InvitationRequired),
+                None => Err(SignUpError::InvitationRequired),
             }
         }
     }

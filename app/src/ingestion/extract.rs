@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pdf_text::{DocumentError, ExtractError, Extractor, PageReport};
-use rag::{Chunk, Chunker, PositionedWord, Rules};
+use rag::{Chunk, ChunkConfig, Chunker, PositionedWord};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
@@ -73,7 +73,7 @@ pub(super) async fn extract(
         }
         Ok(report) => Ok(ExtractedDocument { report, chunks }),
         Err(ExtractError::Stopped) => Err(too_many_chunks().into()),
-        Err(ExtractError::Document(refusal)) => Err(IngestError::File(refusal).into()),
+        Err(ExtractError::Document(error)) => Err(IngestError::File(error).into()),
         Err(ExtractError::Input(error)) => Err(StepError::blocked(BlockedOn::Storage, &error)),
         Err(ExtractError::Spawn(error)) => Err(StepError::blocked(BlockedOn::Reader, &error)),
     }
@@ -99,7 +99,7 @@ fn too_many_chunks() -> IngestError {
 
 /// The chunks of all pages. `None` if there are too many, which ends the extraction.
 fn chunk_pages(mut pages: mpsc::Receiver<pdf_text::Page>, max_chunks: usize) -> Option<Vec<Chunk>> {
-    let mut chunker = Chunker::new(Rules::default());
+    let mut chunker = Chunker::new(ChunkConfig::default());
     let mut chunks = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         let words: Vec<PositionedWord> = page.words.iter().map(positioned).collect();

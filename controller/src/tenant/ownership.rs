@@ -105,7 +105,7 @@ pub fn recorded_ownership(
         Some(listed) => ProjectMark::parse(&listed.name),
         None => ProjectMark::parse(&project.name),
     };
-    match refusal(observed, id, current.as_ref()) {
+    match ownership_issue(observed, id, current.as_ref()) {
         Some(issue) => Ownership::Refused(issue),
         None => Ownership::Own,
     }
@@ -127,7 +127,7 @@ fn adopted_ownership(observed: &ObservedState, id: &ProjectId) -> Ownership {
 
 /// Why the Tenant may not take the project; `None` if it may. `mark` is the mark in the project's
 /// name.
-pub fn refusal(
+pub fn ownership_issue(
     observed: &ObservedState,
     id: &ProjectId,
     mark: Option<&ProjectMark>,
@@ -183,15 +183,15 @@ pub fn unowned_namesakes(observed: &ObservedState) -> Vec<&ObservedProject> {
     found
 }
 
-const NEW_DATABASE: &str = "for a database of its own, delete this Tenant, which leaves the project as it is, and apply \
-                            it without the annotation dbpertenant.dev/project-id";
+const NEW_DATABASE: &str = "to get a new database instead, delete this Tenant, which does not affect the project, and \
+                            apply it without the annotation dbpertenant.dev/project-id";
 
 fn in_use(id: &ProjectId, tenant: &str) -> Issue {
     Issue::new(
         Component::Project,
         Reason::ProjectInUse,
         format!(
-            "project {id} belongs to Tenant {tenant}; a project can belong to one Tenant only: {NEW_DATABASE}"
+            "project {id} belongs to Tenant {tenant}, and a project can belong to only one Tenant: {NEW_DATABASE}"
         ),
     )
 }

@@ -20,7 +20,7 @@ use crate::tenant::desired::DesiredState;
 use crate::tenant::drift::{compute_differs, project_differs};
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
-use crate::tenant::ownership::{Ownership, recorded_ownership, refusal};
+use crate::tenant::ownership::{Ownership, ownership_issue, recorded_ownership};
 use deletion::plan_deletion;
 use duplicates::{choose_project, plan_duplicates};
 use existing::plan_existing;
@@ -38,7 +38,6 @@ const LIST_IF_NEVER_LISTED: Step = Step::List {
     since: Timestamp::MIN,
 };
 
-/// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Put the `in-use` finalizer on the class, so that it cannot be deleted before the Tenant.
@@ -152,7 +151,7 @@ fn resolve_pending_creation(
         Component::Project,
         Reason::VerifyingCreation,
         format!(
-            "no answer to creation request {}; its project may still appear until {settled_at:.0}",
+            "no response to creation request {}; its project may still appear until {settled_at:.0}",
             request.attempt
         ),
     );
@@ -239,7 +238,9 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
             issue: Issue::new(
                 Component::Project,
                 Reason::ProjectUnavailable,
-                format!("Neon cannot read project {id} at the moment; the project is not deleted"),
+                format!(
+                    "Neon currently cannot read project {id}, so the project is not deleted yet"
+                ),
             ),
         });
     }
@@ -320,7 +321,7 @@ fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool 
 /// The next step for a Tenant without a project.
 fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     if let Some(adopt) = &desired.adopt {
-        return refusal(observed, &adopt.project, None)
+        return ownership_issue(observed, &adopt.project, None)
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
     if let Some(step) = choose_project(observed) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pdf::Pdf;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
-use rag::{Chunker, PositionedWord, Rules};
+use rag::{ChunkConfig, Chunker, PositionedWord};
 use tokio::sync::mpsc;
 
 const PAGES: usize = 40;
@@ -59,7 +59,7 @@ fn peak_kib() -> u64 {
 
 /// Cuts the pages into chunks one by one, as the app does. Returns the number of words and chunks.
 fn chunk(mut pages: mpsc::Receiver<pdf_text::Page>) -> (usize, usize) {
-    let mut chunker = Chunker::new(Rules::default());
+    let mut chunker = Chunker::new(ChunkConfig::default());
     let (mut words, mut chunks) = (0, Vec::new());
     while let Some(page) = pages.blocking_recv() {
         words += page.words.len();
@@ -91,7 +91,7 @@ async fn many_words_in_a_small_file_take_little_memory_in_the_parent() {
     let extractor = Extractor::new(ExtractorConfig {
         program: env!("CARGO_BIN_EXE_pdf-text").into(),
         args: vec!["extract".into()],
-        // Without optimisations, the child needs more time than in production.
+        // Without optimizations, the child needs more time than in production.
         limits: Limits {
             max_cpu_seconds: 300,
             wall_timeout: Duration::from_mins(10),
@@ -99,7 +99,7 @@ async fn many_words_in_a_small_file_take_little_memory_in_the_parent() {
         },
     });
     // Loads the table of the tokenizer.
-    Chunker::new(Rules::default());
+    Chunker::new(ChunkConfig::default());
     let before = peak_kib();
     let (sender, pages) = mpsc::channel(1);
     let chunking = tokio::task::spawn_blocking(move || chunk(pages));

@@ -4,7 +4,7 @@
 //! split by meaning (paragraphs, lines, sentences, words, in this order of preference) into
 //! segments, and each segment is preceded by some of the text before it on the page. No chunk
 //! crosses the end of a page, so that a citation leads to the page that contains the cited text.
-//! The same pages and rules always give the same chunks.
+//! The same pages and configuration always give the same chunks.
 
 mod boxes;
 mod document_text;
@@ -36,29 +36,29 @@ const MIN_CHUNK_TOKENS: usize = 16;
 
 /// Size limits of chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct ChunkConfig {
     max_tokens: usize,
     overlap_tokens: usize,
 }
 
-/// Error of [`Rules::new`].
+/// Error of [`ChunkConfig::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RulesError {
+pub enum InvalidChunkConfig {
     #[error("the chunk size must be at least {MIN_CHUNK_TOKENS} tokens")]
     TooSmall,
     #[error("the overlap must be at most half the chunk size")]
     Overlap,
 }
 
-impl Rules {
-    /// Creates rules for chunks of at most `max_tokens`, of which at most `overlap_tokens` repeat
+impl ChunkConfig {
+    /// A configuration for chunks of at most `max_tokens`, of which at most `overlap_tokens` repeat
     /// the previous text.
-    pub fn new(max_tokens: usize, overlap_tokens: usize) -> Result<Self, RulesError> {
+    pub fn new(max_tokens: usize, overlap_tokens: usize) -> Result<Self, InvalidChunkConfig> {
         if max_tokens < MIN_CHUNK_TOKENS {
-            return Err(RulesError::TooSmall);
+            return Err(InvalidChunkConfig::TooSmall);
         }
         if overlap_tokens > max_tokens / 2 {
-            return Err(RulesError::Overlap);
+            return Err(InvalidChunkConfig::Overlap);
         }
         Ok(Self {
             max_tokens,
@@ -67,7 +67,7 @@ impl Rules {
     }
 }
 
-impl Default for Rules {
+impl Default for ChunkConfig {
     fn default() -> Self {
         Self {
             max_tokens: CHUNK_TOKENS,
@@ -142,8 +142,8 @@ pub struct Chunk {
 }
 
 /// Cuts a document into chunks. A document without text has none.
-pub fn chunk(pages: &[Page<'_>], rules: &Rules) -> Vec<Chunk> {
-    let mut chunker = Chunker::new(*rules);
+pub fn chunk(pages: &[Page<'_>], config: &ChunkConfig) -> Vec<Chunk> {
+    let mut chunker = Chunker::new(*config);
     pages.iter().flat_map(|page| chunker.page(page)).collect()
 }
 
@@ -151,7 +151,7 @@ pub fn chunk(pages: &[Page<'_>], rules: &Rules) -> Vec<Chunk> {
 /// in memory.
 #[derive(Debug)]
 pub struct Chunker {
-    rules: Rules,
+    config: ChunkConfig,
     tokens: Tokens,
     next_ordinal: i32,
     /// Where the next page with text starts in the [`document_text`], in characters.
@@ -159,9 +159,9 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(config: ChunkConfig) -> Self {
         Self {
-            rules,
+            config,
             tokens: Tokens::new(),
             next_ordinal: 0,
             next_offset: 0,
@@ -178,7 +178,7 @@ impl Chunker {
         let segments = split::split(
             text,
             0..text.len(),
-            self.rules.max_tokens - self.rules.overlap_tokens,
+            self.config.max_tokens - self.config.overlap_tokens,
             &self.tokens,
         );
         let mut offset = CharOffset::default();
@@ -186,9 +186,9 @@ impl Chunker {
         let mut chunks = Vec::with_capacity(segments.len());
         for segment in segments {
             let first = before.map_or(segment.start, |before| {
-                overlap::start(text, before.start, &segment, &self.rules, &self.tokens)
+                overlap::start(text, before.start, &segment, &self.config, &self.tokens)
             });
-            let header = table_header(page, &segment, &self.rules, &self.tokens);
+            let header = table_header(page, &segment, &self.config, &self.tokens);
             // The header takes the place of the text before.
             let start = if header.is_some() {
                 segment.start
@@ -227,7 +227,7 @@ impl Chunker {
 fn table_header<'page>(
     page: &Page<'page>,
     segment: &Range<usize>,
-    rules: &Rules,
+    config: &ChunkConfig,
     tokens: &Tokens,
 ) -> Option<&'page str> {
     let start = segment.start;
@@ -239,7 +239,7 @@ fn table_header<'page>(
     let is_on_page = rows.starts_with(&table.header);
     let first_row = table.range.start + if is_on_page { table.header.len() } else { 0 };
     let content = page.text.get(segment.clone())?;
-    let fits = tokens.count(&table.header) + tokens.count(content) < rules.max_tokens;
+    let fits = tokens.count(&table.header) + tokens.count(content) < config.max_tokens;
     (start >= first_row && fits).then_some(table.header.as_str())
 }
 

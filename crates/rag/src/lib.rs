@@ -19,8 +19,9 @@ mod tokens;
 
 pub use answer::{AnswerParser, AnswerPart, NOT_FOUND_MARKER, ParsedAnswer, cited_numbers, parts};
 pub use chunk::{
-    Bounds, CHUNK_TOKENS, CHUNKING_VERSION, Chunk, Chunker, MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK,
-    Page, PositionedWord, Rules, RulesError, Table, chunk, chunk_id, content_sha256, document_text,
+    Bounds, CHUNK_TOKENS, CHUNKING_VERSION, Chunk, ChunkConfig, Chunker, InvalidChunkConfig,
+    MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page, PositionedWord, Table, chunk, chunk_id,
+    content_sha256, document_text,
 };
 pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};

@@ -1,6 +1,6 @@
 //! Decides whether search results are similar enough to the question to answer it.
 //!
-//! A search always finds a nearest chunk, whatever the question. Each embedding model has its own
+//! A search finds a nearest chunk for every question. Each embedding model has its own
 //! scale, and therefore its own threshold. Below the threshold, the answer is that the documents do
 //! not contain it. A language model also judges the text itself, so the threshold only has to
 //! exclude off-topic questions.

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use rag::{
-    Chunk, Page, PositionedWord, Rules, Tokens, chunk, chunk_id, content_sha256, document_text,
+    Chunk, ChunkConfig, Page, PositionedWord, Tokens, chunk, chunk_id, content_sha256,
+    document_text,
 };
 
 fn pages<'page>(texts: &[&'page str]) -> Vec<Page<'page>> {
@@ -19,9 +20,9 @@ fn pages<'page>(texts: &[&'page str]) -> Vec<Page<'page>> {
 }
 
 /// Checks all properties of the chunks of these pages.
-fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
+fn check(texts: &[&str], config: &ChunkConfig, max_tokens: usize) -> Vec<Chunk> {
     let pages = pages(texts);
-    let chunks = chunk(&pages, rules);
+    let chunks = chunk(&pages, config);
     let characters: Vec<char> = document_text(&pages).chars().collect();
     let tokens = Tokens::new();
     let mut covered = 0;
@@ -77,7 +78,7 @@ fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
 }
 
 fn default_check(texts: &[&str]) -> Vec<Chunk> {
-    check(texts, &Rules::default(), rag::CHUNK_TOKENS)
+    check(texts, &ChunkConfig::default(), rag::CHUNK_TOKENS)
 }
 
 proptest! {
@@ -90,9 +91,9 @@ proptest! {
         overlap in 0_usize..8,
     ) {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let rules = Rules::new(max_tokens, overlap).unwrap();
-        let chunks = check(&texts, &rules, max_tokens);
-        prop_assert_eq!(chunks, chunk(&pages(&texts), &rules));
+        let config = ChunkConfig::new(max_tokens, overlap).unwrap();
+        let chunks = check(&texts, &config, max_tokens);
+        prop_assert_eq!(chunks, chunk(&pages(&texts), &config));
     }
 }
 
@@ -111,7 +112,7 @@ fn a_word_of_ten_megabytes_is_split_wherever_a_chunk_is_full() {
             char::from(b'a' + u8::try_from(index.wrapping_mul(2_654_435_761) >> 24).unwrap() % 26)
         })
         .collect();
-    let chunks = chunk(&pages(&[&word]), &Rules::default());
+    let chunks = chunk(&pages(&[&word]), &ChunkConfig::default());
     let joined: usize = chunks.iter().map(|chunk| chunk.text.len()).sum();
     assert_eq!(joined, word.len());
     assert!(
@@ -227,7 +228,7 @@ fn the_words_of_a_line_are_one_box_and_columns_are_separate() {
             words: &words,
             tables: &[],
         }],
-        &Rules::default(),
+        &ChunkConfig::default(),
     );
     let boxes: Vec<(u32, f32, f32, f32, f32)> = chunks[0]
         .boxes
@@ -255,8 +256,14 @@ fn ids_are_deterministic_and_differ_by_document_and_ordinal() {
 
 #[test]
 fn invalid_rules_are_rejected() {
-    assert_eq!(Rules::new(8, 0), Err(rag::RulesError::TooSmall));
-    assert_eq!(Rules::new(100, 51), Err(rag::RulesError::Overlap));
+    assert_eq!(
+        ChunkConfig::new(8, 0),
+        Err(rag::InvalidChunkConfig::TooSmall)
+    );
+    assert_eq!(
+        ChunkConfig::new(100, 51),
+        Err(rag::InvalidChunkConfig::Overlap)
+    );
 }
 
 #[test]
@@ -277,8 +284,8 @@ fn a_chunk_that_starts_within_a_table_has_its_header() {
         words: &[],
         tables: &tables,
     };
-    let rules = Rules::new(96, 16).unwrap();
-    let chunks = rag::chunk(&[page], &rules);
+    let config = ChunkConfig::new(96, 16).unwrap();
+    let chunks = rag::chunk(&[page], &config);
     assert!(chunks.len() > 3);
     for chunk in chunks.iter().skip(1) {
         let (before, rest) = chunk.text.split_once("Name\tJob\tAmount\n").unwrap();

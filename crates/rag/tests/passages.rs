@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use rag::{
-    AnswerParser, AnswerPart, Candidate, Page, Passage, Relevance, Rules, Tokens, chunk,
+    AnswerParser, AnswerPart, Candidate, ChunkConfig, Page, Passage, Relevance, Tokens, chunk,
     cited_numbers, extractive_answer, parts, passages, prompt,
 };
 use uuid::Uuid;
@@ -18,7 +18,7 @@ fn candidates(document: u128, text: &str, scores: &[(i32, f32)]) -> Vec<Candidat
         words: &[],
         tables: &[],
     };
-    chunk(&[page], &Rules::default())
+    chunk(&[page], &ChunkConfig::default())
         .into_iter()
         .map(|chunk| Candidate {
             document: Uuid::from_u128(document),

@@ -1,7 +1,7 @@
 //! Signing in, through the OpenID provider or by name.
 
 mod complete;
-mod refusal;
+mod rejection;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -166,10 +166,10 @@ async fn complete(
     match complete::complete_sign_in(app, headers, claims, return_to).await {
         Ok(response) => Ok(response),
         Err(SignInError::Problem(problem)) => Err(problem),
-        Err(SignInError::Refused(refusal)) => {
-            info!(error = %refusal, "sign-in refused");
+        Err(SignInError::Refused(reason)) => {
+            info!(error = %reason, "sign-in refused");
             let view = SignInPage {
-                error: Some(refusal::message(&refusal, claims)),
+                error: Some(rejection::message(&reason, claims)),
                 choose_account: true,
                 ..sign_in_view(app, return_to)
             };

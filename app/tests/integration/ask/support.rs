@@ -15,7 +15,7 @@ use llm::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};
 use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use neon_emulator::Emulator;
 use openai_stub::Stub;
-use rag::{Page, Rules};
+use rag::{ChunkConfig, Page};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::types::Json;
@@ -265,7 +265,7 @@ pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&s
             tables: &[],
         })
         .collect();
-    for chunk in rag::chunk(&pages, &Rules::default()) {
+    for chunk in rag::chunk(&pages, &ChunkConfig::default()) {
         let chunk_id = rag::chunk_id(id.0, chunk.ordinal);
         sqlx::query(
             "INSERT INTO chunks (id, document_id, ordinal, page_from, page_to, char_offset, text, token_count, boxes, content_sha256)

@@ -14,7 +14,7 @@ use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
 use crate::tenant::observed::{ObservedClaim, ObservedState};
-use crate::tenant::ownership::refusal;
+use crate::tenant::ownership::ownership_issue;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
@@ -61,7 +61,7 @@ pub(super) async fn reclaim(
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     };
     // The name may have changed since the listing.
-    if refusal(observed, id, ProjectMark::parse(&project.name).as_ref()).is_some() {
+    if ownership_issue(observed, id, ProjectMark::parse(&project.name).as_ref()).is_some() {
         account.record_write(&project)?;
         return Ok(());
     }
@@ -96,7 +96,7 @@ async fn take_over(
     let updating = Issue::new(
         Component::Project,
         Reason::UpdatingProject,
-        "the Tenant has the project; applying its settings, Secret and schema",
+        "the project is recorded; applying its settings, Secret and schema",
     );
     rec.save_status(observed, &StatusOutcome::InProgress(updating))
         .await?;

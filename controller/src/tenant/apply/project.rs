@@ -17,12 +17,12 @@ use crate::issue::{Component, Issue};
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::{compute_changes, compute_differs, project_changes, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
-use crate::tenant::ownership::refusal;
+use crate::tenant::ownership::ownership_issue;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
 /// Deletes a second project with the Tenant's mark: one that a user named, or an unused one that a
-/// request whose answer was lost created.
+/// request whose response was lost created.
 pub(super) async fn delete_duplicate(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -246,7 +246,7 @@ pub(super) async fn find_named(
             ),
         ));
     };
-    if let Some(issue) = refusal(observed, id, ProjectMark::parse(&deleted.name).as_ref()) {
+    if let Some(issue) = ownership_issue(observed, id, ProjectMark::parse(&deleted.name).as_ref()) {
         return Err(ReconcileError::permanent(
             issue.component,
             issue.reason,

@@ -10,7 +10,7 @@ use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
 use crate::tenant::observed::ObservedState;
-use crate::tenant::ownership::{refusal, unowned_namesakes};
+use crate::tenant::ownership::{ownership_issue, unowned_namesakes};
 
 /// The step for the project of an earlier Tenant; `None` if the Tenant starts with an empty
 /// database.
@@ -36,7 +36,7 @@ pub(super) fn plan_existing(desired: &DesiredState, observed: &ObservedState) ->
 fn plan_named(observed: &ObservedState, id: &ProjectId) -> Step {
     if let Some(listed) = &observed.listing.own {
         let mark = ProjectMark::parse(&listed.name);
-        return refusal(observed, id, mark.as_ref())
+        return ownership_issue(observed, id, mark.as_ref())
             .map_or_else(|| Step::Reclaim(id.clone()), Step::Stalled);
     }
     if observed.listing.unavailable {
@@ -45,7 +45,7 @@ fn plan_named(observed: &ObservedState, id: &ProjectId) -> Step {
             issue: Issue::new(
                 Component::Project,
                 Reason::ProjectUnavailable,
-                format!("Neon cannot read project {id} at the moment"),
+                format!("Neon currently cannot read project {id}"),
             ),
         };
     }
@@ -63,8 +63,8 @@ fn existing_projects(projects: &[&ObservedProject]) -> Issue {
         Reason::ExistingProject,
         format!(
             "{noun} {all} of an earlier Tenant with this namespace and name still exist{s}: to take {it} back, annotate \
-             this Tenant with {take}={one}; to start with an empty database, annotate it with {ignore}={all}, or delete \
-             the {noun} in Neon",
+             this Tenant with {take}={one}; to start with an empty database, annotate this Tenant with {ignore}={all}, or \
+             delete the {noun} in Neon",
             all = ids.join(","),
             s = if ids.len() == 1 { "s" } else { "" },
             it = if ids.len() == 1 { "it" } else { "one" },

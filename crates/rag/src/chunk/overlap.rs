@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::Rules;
+use super::ChunkConfig;
 use crate::Tokens;
 
 /// Maximum distance to look back, in bytes. It is more than the overlap can hold.
@@ -16,19 +16,19 @@ pub(super) fn start(
     text: &str,
     earliest: usize,
     segment: &Range<usize>,
-    rules: &Rules,
+    config: &ChunkConfig,
     tokens: &Tokens,
 ) -> usize {
-    if rules.overlap_tokens == 0 {
+    if config.overlap_tokens == 0 {
         return segment.start;
     }
     let from = text
         .ceil_char_boundary(segment.start.saturating_sub(LOOK_BACK_BYTES))
         .max(earliest);
     let fits = |at: &usize| {
-        tokens.count_up_to(text[*at..segment.start].trim_end(), rules.overlap_tokens)
-            <= rules.overlap_tokens
-            && tokens.count_up_to(&text[*at..segment.end], rules.max_tokens) <= rules.max_tokens
+        tokens.count_up_to(text[*at..segment.start].trim_end(), config.overlap_tokens)
+            <= config.overlap_tokens
+            && tokens.count_up_to(&text[*at..segment.end], config.max_tokens) <= config.max_tokens
     };
     let starts: Vec<(usize, bool)> = starts(text, from, segment.start);
     // From the nearest start backwards, as long as the chunk fits.

@@ -28,7 +28,6 @@ pub struct SignInPage {
 pub enum SignUpView {
     #[default]
     Open,
-    /// An invitation is needed.
     Invited,
     /// The person follows an invitation, which signing in accepts.
     Joining,

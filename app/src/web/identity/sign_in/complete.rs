@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::domain::WorkspaceName;
 use crate::identity::return_to::ReturnTo;
-use crate::identity::sign_up::{self, Admission, Refusal};
+use crate::identity::sign_up::{self, Admission, SignUpError};
 use crate::identity::users::Claims;
 use crate::identity::{Token, User, sessions, users};
 use crate::ids::{UserId, WorkspaceId};
@@ -24,13 +24,13 @@ use crate::workspaces::reconcile::ensure_tenant;
 #[derive(Debug)]
 pub(super) enum SignInError {
     /// The settings do not allow it.
-    Refused(Refusal),
+    Refused(SignUpError),
     Problem(Problem),
 }
 
-impl From<Refusal> for SignInError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<SignUpError> for SignInError {
+    fn from(error: SignUpError) -> Self {
+        Self::Refused(error)
     }
 }
 
@@ -130,7 +130,7 @@ async fn personal_workspace(
         Err(CreateError::AccountDeleted) => Err(account_being_deleted().into()),
         Err(error @ CreateError::NoWorkspaceLeft { .. }) => {
             warn!(%error, "sign-up refused");
-            Err(Refusal::NoWorkspaceLeft.into())
+            Err(SignUpError::NoWorkspaceLeft.into())
         }
         Err(error @ (CreateError::InvalidChoice | CreateError::TooManyWorkspaces { .. })) => {
             warn!(%error, "the settings do not allow a personal workspace");
@@ -150,11 +150,11 @@ async fn join(
         Ok(workspace) => Ok(workspace),
         Err(InvitationError::Members(MemberError::Database(error))) => Err(error.into()),
         Err(InvitationError::Members(MemberError::TooManyMembers { .. })) => {
-            Err(Refusal::WorkspaceFull.into())
+            Err(SignUpError::WorkspaceFull.into())
         }
         Err(
             InvitationError::Invalid | InvitationError::TooManyOpen | InvitationError::Members(_),
-        ) => Err(Refusal::InvalidInvitation.into()),
+        ) => Err(SignUpError::InvalidInvitation.into()),
     }
 }
 

@@ -1,38 +1,38 @@
 //! What users read if the settings do not allow them to sign in.
 
 use crate::config::EmailDomain;
-use crate::identity::sign_up::Refusal;
+use crate::identity::sign_up::SignUpError;
 use crate::identity::users::Claims;
 
 /// Upper bound of the domains that a message lists.
 const MAX_LISTED_DOMAINS: usize = 5;
 
-pub(super) fn message(refusal: &Refusal, claims: &Claims) -> String {
-    match refusal {
-        Refusal::EmailDomain { allowed } => {
+pub(super) fn message(error: &SignUpError, claims: &Claims) -> String {
+    match error {
+        SignUpError::EmailDomain { allowed } => {
             let address = claims.email.as_deref().unwrap_or("this account");
             format!(
                 "You can\u{2019}t sign in here with {address}. Sign in with an account whose email address ends in {}, or ask your administrator for access.",
                 list(allowed)
             )
         }
-        Refusal::UnverifiedEmail { allowed } => format!(
+        SignUpError::UnverifiedEmail { allowed } => format!(
             "The sign-in provider hasn\u{2019}t verified an email address of your account, so you weren\u{2019}t signed in. Verify an address that ends in {} there, and sign in again.",
             list(allowed)
         ),
-        Refusal::InvitationRequired => {
+        SignUpError::InvitationRequired => {
             "You need an invitation to create an account here, so no account was created. Ask a member of the workspace that you want to join for an invitation link, open the link, and sign in from there.".to_owned()
         }
-        Refusal::InvalidInvitation => {
+        SignUpError::InvalidInvitation => {
             "This invitation is no longer valid, so no account was created. It may have expired, been revoked, or already been used. Ask the person who sent it for a new link.".to_owned()
         }
-        Refusal::WorkspaceFull => {
-            "The workspace that you were invited to has no room for another member, so no account was created. Ask the person who invited you to make room, and open the link again.".to_owned()
+        SignUpError::WorkspaceFull => {
+            "The workspace that you were invited to has reached its limit of members, so no account was created. Ask the person who invited you to remove a member, and open the link again.".to_owned()
         }
-        Refusal::Closed => {
+        SignUpError::Closed => {
             "New accounts can\u{2019}t be created here, so no account was created. If you already have one, sign in with the account that you used before. Otherwise, contact your administrator.".to_owned()
         }
-        Refusal::NoWorkspaceLeft => {
+        SignUpError::NoWorkspaceLeft => {
             "This site has reached its maximum number of workspaces, so no account was created. Try again later, or contact your administrator. With an invitation link, you can join an existing workspace.".to_owned()
         }
     }
