@@ -62,7 +62,7 @@ test-e2e: servers ## Run the short end-to-end tests on real servers
 	$(WITH_SERVERS) $(CARGO) test --workspace $(E2E) -- $(TEST)
 
 .PHONY: test-long
-test-long: servers deny ## Run the long end-to-end tests, 10,000 simulated schedules, the PDF corpus and a 4 GiB archive, and check licences
+test-long: servers deny ## Run the long end-to-end tests, 10,000 simulated schedules, the PDF corpus and a 4 GiB archive, and check licenses
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus --test convergence -- --include-ignored $(TEST)
 	$(WITH_SERVERS) $(CARGO) test -p app --lib -- --ignored more_than_4_gib
 
@@ -81,7 +81,7 @@ lint: programs $(CARGO_SHEAR) ## Check formatting, clippy, unused dependencies, 
 	cd tests/control-plane && go vet -mod=readonly -trimpath . && go vet -mod=readonly -trimpath -tags=controller_manager_only .
 	cd tests/gitops && go vet -mod=readonly ./... && go test -mod=readonly ./...
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
-	else echo "cargo-deny is not installed: make test-long checks licences and duplicate dependencies"; fi
+	else echo "cargo-deny is not installed: make test-long checks licenses and duplicate dependencies"; fi
 
 $(CARGO_SHEAR):
 	@echo "Installing cargo-shear $(CARGO_SHEAR_VERSION) (once; compiles for a few minutes)"

@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     for name in ICONS {
         bundle.add(name, &read(&sources.join(name))?)?;
     }
-    bundle.add("licences.txt", licences(&packages)?.as_bytes())?;
+    bundle.add("licenses.txt", licenses(&packages)?.as_bytes())?;
     fs::write(out.join("assets.rs"), bundle.table()).context("failed to write the table of assets")
 }
 
@@ -135,12 +135,12 @@ fn styles(bundle: &mut Bundle, sources: &Path, packages: &Path) -> anyhow::Resul
     Ok(())
 }
 
-/// The licences of the embedded packages, which must be distributed with their files.
-fn licences(packages: &Path) -> anyhow::Result<String> {
+/// The licenses of the embedded packages, which must be distributed with their files.
+fn licenses(packages: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     for package in PACKAGES {
-        let licence = String::from_utf8(read(&packages.join(package).join("LICENSE"))?)?;
-        write!(text, "{package}\n\n{}\n\n\n", licence.trim())?;
+        let license = String::from_utf8(read(&packages.join(package).join("LICENSE"))?)?;
+        write!(text, "{package}\n\n{}\n\n\n", license.trim())?;
     }
     Ok(text)
 }

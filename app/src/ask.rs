@@ -38,7 +38,7 @@ use in_flight::InFlightAnswers;
 pub use threads::{Author, Citation, Message, MessageState, Thread};
 
 pub const MAX_QUESTION_CHARS: usize = 2_000;
-/// Chunks that a search returns, not counting their neighbours.
+/// Chunks that a search returns, not counting their neighbors.
 pub const NEAREST_CHUNKS: i64 = 12;
 /// Tokens of passages in a prompt.
 pub const MAX_PASSAGE_TOKENS: usize = 3_000;
@@ -174,7 +174,6 @@ impl AnswerService {
         self.0.models.chat_model().is_none()
     }
 
-    /// The workspace's database.
     pub async fn database(&self, workspace: &Workspace) -> Result<TenantDatabase, Unavailable> {
         self.0.pools.get(workspace).await
     }

@@ -53,8 +53,8 @@ const DAY: Duration = Duration::from_hours(24);
 #[command(
     name = "chat-app",
     version,
-    after_help = "The app finds the cluster like kubectl does (KUBECONFIG, ~/.kube/config), or else by the Pod's ServiceAccount, \
-                  and its S3 credentials like any AWS client does."
+    after_help = "The app finds the cluster as kubectl does (KUBECONFIG, ~/.kube/config), or else through the Pod's ServiceAccount, \
+                  and its S3 credentials as any AWS client does."
 )]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -81,7 +81,6 @@ impl Role {
     }
 }
 
-/// Settings of `migrate`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Migrate {
     #[command(flatten)]
@@ -120,11 +119,12 @@ pub struct Config {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct Http {
-    /// Address that serves the pages. Port 0 picks a free port, which the log shows as http.address
+    /// Address that serves the pages. With port 0, the system chooses a free port, which is logged as
+    /// http.address
     #[arg(long = "http-listen", value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = common::socket_address)]
     pub listen: SocketAddr,
-    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as
-    /// operations.address
+    /// Address of /livez, /readyz and /metrics. With port 0, the system chooses a free port, which is
+    /// logged as operations.address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = common::socket_address)]
     pub operations_listen: SocketAddr,
     /// Scheme, host and port that browsers use: https, or http on the loopback interface
@@ -134,11 +134,11 @@ pub struct Http {
     /// Behind a proxy that is not among them, all clients without a session share one rate limit
     #[arg(long, value_name = "CIDRS", default_value = "", value_parser = values::networks)]
     pub trusted_proxies: List<IpNet>,
-    /// Header in which these proxies send the client's address. The other header is ignored, because
-    /// clients can set it themselves
+    /// Header in which these proxies send the client's address. The app ignores the other header, because
+    /// clients could set it themselves
     #[arg(long, value_enum, default_value = "x-forwarded-for")]
     pub forwarded_header: ForwardedHeader,
-    /// Limit on responding to a request that is not a stream, from 1s to 5m
+    /// Timeout of a request, except for event streams, from 1s to 5m
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = common::duration(SECOND..=5 * MINUTE))]
     pub request_timeout: Duration,
 }
@@ -159,7 +159,7 @@ pub struct Database {
     /// the URL of the app's own PostgreSQL database, such as postgres://user:password@host/name
     #[arg(id = "database-url", long = "database-url", hide = true, env = "DATABASE_URL", value_parser = values::database_url)]
     pub url: SecretString,
-    /// Most connections of this process, from 2 to 1000; some of them are reserved for jobs
+    /// Maximum number of connections of this process, from 2 to 1000. Some of them are reserved for jobs
     #[arg(id = "max-database-connections", long = "max-database-connections", value_name = "CONNECTIONS", default_value = "20", value_parser = common::number::<NonZeroU32>(2..=1000))]
     pub max_connections: NonZeroU32,
 }
@@ -168,11 +168,11 @@ pub struct Database {
 /// client address, which many people can share.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    next_help_heading = "Rate limits, for a signed-in user, and for clients without a session that share an address"
+    next_help_heading = "Rate limits, as USER,ADDRESS: for each signed-in user, and for all clients without a session at one address"
 )]
 pub struct RateLimits {
-    /// the URL of a Redis server that replicas share their counts in; without it, each process counts
-    /// for itself
+    /// the URL of a Redis server in which replicas share their rate limits; without it, each process
+    /// counts separately
     #[arg(long, hide = true, env = "REDIS_URL", value_parser = values::redis_url)]
     pub redis_url: Option<SecretString>,
     /// Pages, fragments and streams
@@ -196,7 +196,7 @@ pub struct RateLimits {
         default_value = "60/1m,300/1m"
     )]
     pub searches: Allowance,
-    /// Uploads, which take two requests, and one more for each retry
+    /// Uploads; each takes two requests, and one more for each retry
     #[arg(
         long = "rate-limit-uploads",
         value_name = "RATES",
@@ -210,7 +210,7 @@ pub struct RateLimits {
         default_value = "20/1m,100/1m"
     )]
     pub questions: Allowance,
-    /// Requests of a sign-in, which takes two
+    /// Sign-ins; each takes two requests
     #[arg(
         long = "rate-limit-sign-ins",
         value_name = "RATES",
@@ -229,12 +229,12 @@ pub struct RateLimits {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// Jobs that this process runs concurrently, from 0 to 64. 0 leaves them to processes started with
-    /// `worker`
+    /// Number of jobs that this process runs concurrently, from 0 to 64. With 0, only processes started
+    /// with `worker` run jobs
     #[arg(long, value_name = "JOBS", default_value = "2", value_parser = common::number::<usize>(0..=64))]
     pub workers: usize,
-    /// How long requests and jobs can take to finish after SIGTERM, from 0s to 10m. Must be shorter than
-    /// the Pod's terminationGracePeriodSeconds
+    /// How long the app lets running requests and jobs finish after SIGTERM, from 0s to 10m. Must be
+    /// shorter than the Pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = common::duration(Duration::ZERO..=10 * MINUTE))]
     pub shutdown_grace: Duration,
 }
@@ -286,13 +286,13 @@ fn contradictions(loaded: &Loaded<CommandLine>, config: &Config) -> Vec<InvalidS
     if let (AuthMode::Local, Some(advice)) = (sign_in.auth_mode, not_loopback) {
         invalid.push(loaded.invalid(
             "auth-mode",
-            format!("anyone can sign in by typing a name, so it must be used on the loopback interface only; write `oidc`, or {advice}"),
+            format!("anyone can sign in by entering a name, so `local` is allowed on the loopback interface only; use `oidc`, or {advice}"),
         ));
     }
     if models.openai_api_key.is_none() && models.local_model.is_none() {
         invalid.push(loaded.invalid(
             "local-model",
-            "documents need an embedding model: write --openai-api-key-file FILE, or set OPENAI_API_KEY, or write --local-model DIR",
+            "documents need an embedding model; pass --openai-api-key-file FILE, set OPENAI_API_KEY, or pass --local-model DIR",
         ));
     }
     if let Err(error) = models.config() {
@@ -302,7 +302,7 @@ fn contradictions(loaded: &Loaded<CommandLine>, config: &Config) -> Vec<InvalidS
     if sign_in.auth_mode == AuthMode::Local && !domains.is_empty() {
         invalid.push(loaded.invalid(
             "allowed-email-domains",
-            "users who sign in by typing a name have no e-mail address; write nothing, or write `oidc` as auth-mode",
+            "users who sign in by entering a name have no e-mail address; remove this setting, or set auth-mode to `oidc`",
         ));
     }
     let excluded = |owner: &&EmailAddress| !domains.is_empty() && !domains.contains(owner.domain());
@@ -319,7 +319,7 @@ fn contradictions(loaded: &Loaded<CommandLine>, config: &Config) -> Vec<InvalidS
         invalid.push(loaded.invalid(
             "session-idle-timeout",
             format!(
-                "it must be at most session-lifetime ({}); write a shorter one",
+                "must be at most session-lifetime ({}); shorten it",
                 common::format_duration(sign_in.session_lifetime)
             ),
         ));

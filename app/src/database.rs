@@ -83,7 +83,6 @@ fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// Migrates the main database.
 pub async fn migrate(settings: &config::Database) -> Result<(), MigrationError> {
     migrate_within(settings, MIGRATION_LOCK_TIMEOUT).await
 }

@@ -24,7 +24,6 @@ use tracing::{debug, info, warn};
 
 use crate::ids::{DeletionId, DocumentId, WorkspaceId};
 
-/// The `NOTIFY` channel.
 const CHANNEL: &str = "workspace_events";
 /// Upper bound of the events queued for a subscriber. A slower subscriber has to resync.
 const MAX_LAG: usize = 64;
@@ -218,7 +217,7 @@ impl Events {
 
     fn send_to(&self, topic: &Topic, notification: Notification) {
         if let Some(channel) = self.channels.lock().get(topic) {
-            // Fails only if the last subscriber has just gone.
+            // Fails only if the last subscriber has just disconnected.
             let _ = channel.send(notification);
         }
     }

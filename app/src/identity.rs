@@ -1,7 +1,7 @@
 //! Users, their identities and their sessions.
 //!
-//! An identity is the pair `(issuer, subject)`. E-mail addresses never identify a user. If the
-//! settings say so, verified ones decide who may sign in ([`sign_up`]).
+//! An identity is the pair `(issuer, subject)`. E-mail addresses never identify a user, but the
+//! settings can restrict who may sign in by verified addresses ([`sign_up`]).
 
 pub mod local;
 pub mod oidc;

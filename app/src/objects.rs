@@ -120,7 +120,6 @@ impl ObjectStore {
         }
     }
 
-    /// Streams the file.
     pub async fn read(
         &self,
         key: &ObjectKey,

@@ -172,7 +172,7 @@ impl Accounts {
                 .map_err(|error| unusable(&error))?;
             return Ok(account.clone());
         }
-        // Organisations of one account share its rate limit.
+        // Organizations of one account share its rate limit.
         let has_same_api_key = |other: &&AccountKey| {
             (&other.base_url, &other.secret, &other.secret_key)
                 == (&key.base_url, &key.secret, &key.secret_key)

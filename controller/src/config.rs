@@ -38,7 +38,7 @@ const HOUR: Duration = Duration::from_hours(1);
 #[command(
     name = "tenant-controller",
     version,
-    after_help = "The controller finds the cluster like kubectl does (KUBECONFIG, ~/.kube/config), or else by the Pod's ServiceAccount."
+    after_help = "The controller finds the cluster as kubectl does (KUBECONFIG, ~/.kube/config), or else through the Pod's ServiceAccount."
 )]
 pub struct Config {
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct Kube {
     /// their Tenants. The same for all replicas of an installation
     #[arg(long, value_name = "NAME", default_value = crds::DEFAULT_CONTROLLER_NAME, value_parser = controller_name)]
     pub controller_name: String,
-    /// Limit on a call to the Kubernetes API, from 1s to 2m
+    /// Timeout of a call to the Kubernetes API, from 1s to 2m
     #[arg(id = "kube-call-timeout", long = "kube-call-timeout", value_name = "DURATION", default_value = "15s", value_parser = values::duration(SECOND..=2 * MINUTE))]
     pub call_timeout: Duration,
 }
@@ -84,22 +84,23 @@ pub struct Kube {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Neon")]
 pub struct Neon {
-    /// Calls a minute to one Neon account. Neon rejects more than 700; a lower limit leaves room for
-    /// other users of the account
+    /// Maximum number of calls per minute to one Neon account. Neon rejects more than 700; set a lower
+    /// limit if the account has other users
     #[arg(long = "neon-rate-limit", value_name = "CALLS", default_value = "700", value_parser = values::count(1_000_000))]
     pub rate_limit: NonZeroU32,
-    /// Limit on a call to the Neon API, including its retries, from 1s to 5m
+    /// Timeout of a call to the Neon API, including its retries, from 1s to 5m
     #[arg(id = "neon-call-timeout", long = "neon-call-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(SECOND..=5 * MINUTE))]
     pub call_timeout: Duration,
-    /// How long a project can still appear after the answer to its creation was lost, from 100ms to
-    /// 1h. A shorter window risks a second project for a Tenant
+    /// How long a project can still appear after the response to its creation was lost, from 100ms to
+    /// 1h. With a shorter window, a Tenant is more likely to get a second project, which the controller
+    /// then deletes
     #[arg(long = "neon-create-verification-window", value_name = "DURATION", default_value = "2m", value_parser = values::duration(100 * MS..=HOUR))]
     pub create_verification_window: Duration,
-    /// Shortest time between two listings of an account that look for drift, from 100ms to 24h
+    /// Minimum time between two listings of an account for drift detection, from 100ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub drift_check_interval: Duration,
-    /// Calls an hour that these listings can make for one account. An account with more projects (400
-    /// a call) is listed less often
+    /// Maximum number of calls per hour that these listings make for one account. A call returns 400
+    /// projects, so accounts with many projects are listed less often
     #[arg(long, value_name = "CALLS", default_value = "50", value_parser = values::count(100_000))]
     pub drift_check_calls_per_hour: NonZeroU32,
 }
@@ -110,20 +111,20 @@ pub struct Migrations {
     /// Directory with SQL files that replace the built-in migrations
     #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
     pub dir: Option<PathBuf>,
-    /// Number of databases of new Tenants that are migrated concurrently, and the same number for
-    /// other Tenants; a new one counts while its compute starts. Each class has one more. At most a
-    /// quarter of concurrency; all migrations together take at most five eighths of it
+    /// Number of databases of new Tenants that are migrated concurrently, and of those of existing
+    /// Tenants as well; at most a quarter of concurrency. A new Tenant counts while its compute starts.
+    /// Each class can migrate one more. All migrations together use at most five eighths of concurrency
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
-    /// Limit on connecting to a tenant's database, from 100ms to 5m. A suspended compute has to start
+    /// Timeout of connecting to a tenant's database, from 100ms to 5m. A suspended compute must start
     /// within this time
     #[arg(long = "migration-connect-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=5 * MINUTE))]
     pub connect_timeout: Duration,
-    /// Limit on waiting for a lock, from 100ms to 10m. Queries of the application queue behind a
-    /// statement that waits
+    /// How long a statement waits for a lock, from 100ms to 10m. The application's queries queue behind
+    /// a waiting statement
     #[arg(long = "migration-lock-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=10 * MINUTE))]
     pub lock_timeout: Duration,
-    /// Limit on one statement of a migration, from 100ms to 24h
+    /// Timeout of a statement of a migration, from 100ms to 24h
     #[arg(long = "migration-statement-timeout", value_name = "DURATION", default_value = "10m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub statement_timeout: Duration,
 }
@@ -138,14 +139,15 @@ pub struct Lease {
     /// [default: POD_NAME, or else the host name with a random suffix]
     #[arg(long = "lease-identity", value_name = "TEXT", value_parser = identity)]
     pub identity: String,
-    /// How long an unrenewed Lease keeps other replicas from taking it, in whole seconds from 2s to 10m
+    /// How long other replicas wait for a renewal before they take over the Lease, in whole seconds from
+    /// 2s to 10m
     #[arg(long = "lease-duration", value_name = "DURATION", default_value = "30s", value_parser = values::whole_seconds(2 * SECOND..=10 * MINUTE))]
     pub duration: Duration,
-    /// How long the holder keeps acting without a renewal, from 500ms to 9m. Together with
-    /// lease-retry-interval it must not exceed lease-duration
+    /// How long the holder acts without a successful renewal, from 500ms to 9m. The sum of this and
+    /// lease-retry-interval must not exceed lease-duration
     #[arg(long = "lease-renew-deadline", value_name = "DURATION", default_value = "20s", value_parser = values::duration(500 * MS..=9 * MINUTE))]
     pub renew_deadline: Duration,
-    /// Time between two attempts to take or renew the Lease, from 100ms to 1m
+    /// Time between two attempts to acquire or renew the Lease, from 100ms to 1m
     #[arg(long = "lease-retry-interval", value_name = "DURATION", default_value = "3s", value_parser = values::duration(100 * MS..=MINUTE))]
     pub retry_interval: Duration,
 }
@@ -156,18 +158,18 @@ pub struct Reconcile {
     /// Number of Tenants that are reconciled concurrently
     #[arg(long, value_name = "TENANTS", default_value = "64", value_parser = values::size(10_000))]
     pub concurrency: NonZeroUsize,
-    /// Longest time between two reconciliations of a ready Tenant, from 1s to 24h. Reconciling an
+    /// Maximum time between two reconciliations of a ready Tenant, from 1s to 24h. Reconciling an
     /// up-to-date Tenant makes no API calls
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = values::duration(SECOND..=24 * HOUR))]
     pub resync_interval: Duration,
-    /// First delay after a failure, from 10ms to 1m; it doubles with every further one
+    /// Delay after the first failure, from 10ms to 1m; it doubles with every further failure
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration(10 * MS..=MINUTE))]
     pub backoff_min: Duration,
-    /// Longest delay after consecutive failures, from 10ms to 24h
+    /// Maximum delay after consecutive failures, from 10ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(10 * MS..=24 * HOUR))]
     pub backoff_max: Duration,
-    /// Time between two attempts for a stalled Tenant, from 1s to 24h. A change to the Tenant triggers
-    /// one immediately
+    /// Time between two reconciliations of a stalled Tenant, from 1s to 24h. A change to the Tenant
+    /// triggers one immediately
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration(SECOND..=24 * HOUR))]
     pub stalled_retry_interval: Duration,
 }
@@ -175,11 +177,12 @@ pub struct Reconcile {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as operations.address
+    /// Address of /livez, /readyz and /metrics. With port 0, the system chooses a free port, which is
+    /// logged as operations.address
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = values::socket_address)]
     pub http_listen: SocketAddr,
-    /// How long running steps can take to finish after SIGTERM, from 0s to 10m; the controller then aborts
-    /// them, and the next leader repeats them. Must be shorter than the Pod's terminationGracePeriodSeconds
+    /// How long the controller lets running steps finish after SIGTERM, from 0s to 10m. It then aborts them,
+    /// and the next leader repeats them. Must be shorter than the Pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::duration(Duration::ZERO..=10 * MINUTE))]
     pub shutdown_grace: Duration,
 }
@@ -235,8 +238,8 @@ fn contradictions(loaded: &Loaded<Config>) -> Vec<InvalidSetting> {
         invalid.push(loaded.invalid(
             "lease-renew-deadline",
             format!(
-                "together with lease-retry-interval ({}) it must be at most lease-duration ({}), so that the holder stops \
-                 before another replica can start; write a shorter deadline or a longer lease-duration",
+                "the sum of lease-renew-deadline and lease-retry-interval ({}) must be at most lease-duration ({}), so that the \
+                 holder stops before another replica can start; shorten the deadline, or increase lease-duration",
                 format_duration(lease.retry_interval),
                 format_duration(lease.duration)
             ),
@@ -246,8 +249,8 @@ fn contradictions(loaded: &Loaded<Config>) -> Vec<InvalidSetting> {
         invalid.push(loaded.invalid(
             "lease-retry-interval",
             format!(
-                "it must be at most half of lease-renew-deadline ({}), so that one lost call does not lose the Lease; write \
-                 a shorter interval",
+                "must be at most half of lease-renew-deadline ({}), so that the Lease is not lost because of a single failed \
+                 call; shorten the interval",
                 format_duration(lease.renew_deadline)
             ),
         ));
@@ -256,7 +259,7 @@ fn contradictions(loaded: &Loaded<Config>) -> Vec<InvalidSetting> {
         invalid.push(loaded.invalid(
             "backoff-max",
             format!(
-                "it must be at least backoff-min ({}); write a longer one",
+                "must be at least backoff-min ({}); increase it",
                 format_duration(reconcile.backoff_min)
             ),
         ));
@@ -299,7 +302,7 @@ fn controller_name(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         }
         _ => Err(format!(
-            "write a domain and a path of at most {MAX_CONTROLLER_NAME_BYTES} bytes in all, such as {}",
+            "must be a domain and a path of at most {MAX_CONTROLLER_NAME_BYTES} bytes in total, such as {}",
             crds::DEFAULT_CONTROLLER_NAME
         )),
     }
@@ -314,7 +317,7 @@ fn identity(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "write 1 to {MAX_IDENTITY_BYTES} printable ASCII characters without spaces, such as the name of the Pod"
+            "must consist of 1 to {MAX_IDENTITY_BYTES} printable ASCII characters without spaces, such as the name of the Pod"
         ))
     }
 }

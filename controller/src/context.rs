@@ -39,7 +39,6 @@ pub struct Context {
     /// The watched namespaces: a single scope for all, or one for each.
     pub scopes: Vec<NamespaceScope>,
     pub classes: Store<TenantClass>,
-    /// Metadata of all namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     /// Metadata of the connection Secrets.
     pub secrets: SecretCache,
@@ -47,7 +46,6 @@ pub struct Context {
     pub own_writes: WriteThroughCache,
     /// Neon accounts of the classes.
     pub accounts: Accounts,
-    /// Migrations of the classes.
     pub migration_sources: MigrationSources,
     pub migrator: Arc<dyn Migrator>,
     /// Limits the databases that are migrated concurrently.
@@ -70,7 +68,6 @@ pub struct Context {
     pub stopping: CancellationToken,
     /// Cancelled once every watch has delivered its initial list. Tenants cannot be counted before.
     pub caches_synced: CancellationToken,
-    /// Classes to reconcile.
     pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
 }
 

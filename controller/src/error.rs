@@ -13,7 +13,7 @@ use service_kit::error_chain;
 use crate::cluster::ClusterError;
 use crate::issue::{Component, Issue};
 
-/// Wait after a rate-limited call. The client already honours `Retry-After`; this applies once it
+/// Wait after a rate-limited call. The client already honors `Retry-After`; this applies once it
 /// has given up.
 const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ pub enum Retry {
     /// When something changes. The controller also retries slowly, because limits and billing
     /// change outside Kubernetes.
     OnChange,
-    /// As `OnChange`, but the slow retry comes no sooner than this.
+    /// Like `OnChange`, but the slow retry happens no sooner than after this time.
     OnChangeOrAfter(Duration),
     /// After a moment, with a newer version of the object. The status is not written, because it is
     /// outdated.
@@ -42,7 +42,6 @@ impl Retry {
     }
 }
 
-/// Why a reconciliation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", issue.message)]
 pub struct ReconcileError {
@@ -173,7 +172,7 @@ fn plan_advice(message: &str) -> String {
     } else if message.contains("autoscaling") || message.contains("compute size") {
         "lower compute.maxCU"
     } else {
-        "change the setting that the message names"
+        "change the setting that Neon rejects"
     };
     format!(
         "{field} in the Tenant or in the defaults of its class, or upgrade the account's plan in Neon"

@@ -1,9 +1,9 @@
 //! The health of the process, as `/livez` and `/readyz` report it.
 //!
-//! The process is alive while the reconciler's loop runs: only a restart helps against a loop that
-//! hangs. Errors of others, such as an unreachable Kubernetes or Neon API, never affect liveness,
-//! because a restart would not help. The process is not ready while one of its watches fails, because
-//! it does not see changes then: a CRD or a permission may be missing.
+//! The process is alive while the reconciler's loop runs: a loop that hangs can only be fixed by a
+//! restart. Errors of other systems, such as an unreachable Kubernetes or Neon API, never affect
+//! liveness, because a restart would not help. The process is not ready while one of its watches
+//! fails, for example because a CRD or a permission is missing: it then misses changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Identifies the owner of a Neon project: its name ends with a mark, which contains the
 //! installation, the Tenant's UID, and the Tenant's namespace and name.
 //!
-//! Neon's project names are not unique and its API has no idempotency key. After a lost answer,
-//! this mark is the only way to recognise the project that the request created. The UID identifies
+//! Neon's project names are not unique and its API has no idempotency key. If a response is
+//! lost, this mark is the only way to recognize the project that the request created. The UID identifies
 //! one Tenant object; the namespace and the name identify the Tenants that are applied or restored
 //! in its place. Only this module builds and parses the mark.
 
@@ -27,7 +27,7 @@ pub struct InstallationId(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "write 1 to 36 of the characters a-z, 0-9 and -, starting and ending with a letter or digit, such as `prod-eu` (got `{0}`)"
+    "must consist of 1 to 36 of the characters a-z, 0-9 and -, and start and end with a letter or digit, such as `prod-eu` (got `{0}`)"
 )]
 pub struct InvalidInstallationId(String);
 

@@ -1,4 +1,4 @@
-//! What keeps an object from being ready, as its conditions report it. Pure: no I/O, no clock.
+//! Why an object is not ready, as its conditions report it. Pure: no I/O, no clock.
 
 use crds::Reason;
 
@@ -27,8 +27,6 @@ impl Issue {
 pub enum Component {
     /// The project, and what it needs first: the spec, the class and the Neon account.
     Project,
-    /// The connection Secret.
     Credentials,
-    /// The database schema.
     Schema,
 }

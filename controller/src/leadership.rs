@@ -2,8 +2,8 @@
 //! Lease acts.
 //!
 //! The leader renews the Lease. Another replica may take it once it has been unchanged for its
-//! whole duration. Three rules ensure that at most one replica acts as leader, whatever the clocks
-//! of the machines show:
+//! whole duration. Three rules ensure that at most one replica acts as leader, even if the clocks
+//! of the machines differ:
 //!
 //! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long
 //!   the Lease has been unchanged, starting when the standby observed the last change.

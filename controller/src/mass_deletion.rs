@@ -48,7 +48,7 @@ struct ClassDeletions {
 }
 
 impl DeletionHolds {
-    /// Continues with what the status of a class records, unless this process already knows more.
+    /// Restores the state from the status of a class, unless this process already has a state for it.
     pub fn restore(&self, class: &str, status: Option<&MassDeletionStatus>) {
         self.0.lock().entry(class.to_owned()).or_insert_with(|| {
             let time = |time: Option<&Time>| time.map(|time| time.0);

@@ -76,7 +76,6 @@ impl MigrationSources {
         Ok(())
     }
 
-    /// Removes a deleted class.
     pub fn remove_class(&self, class: &str) {
         self.by_class.write().remove(class);
     }

@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 
 use crate::identity::TenantUid;
 
-/// Repairs that follow each other immediately. A fight takes more.
+/// Number of repairs without a delay. A client that keeps changing the Secret causes more.
 const IMMEDIATE_REPAIRS: u32 = 3;
 /// Wait before the first delayed repair. It doubles with each further one.
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(5);
 const MAX_DELAY: SignedDuration = SignedDuration::from_mins(5);
 /// After this time without a repair, the next one is immediate again. It is longer than
-/// [`MAX_DELAY`], so that a fight does not start over.
+/// [`MAX_DELAY`], so that the delays do not start over while the conflict continues.
 const QUIET_PERIOD: SignedDuration = SignedDuration::from_mins(15);
 /// Tenants whose repairs are counted. Beyond that, those that were quiet for a while are forgotten.
 const MAX_TRACKED: usize = 10_000;

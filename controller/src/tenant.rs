@@ -6,8 +6,8 @@
 //! 1. [`observe`] gathers the [`observed`] state from caches and listings, without API calls.
 //! 2. [`intent`] and [`desired`] resolve the Tenant and its class into what the reconciliation
 //!    works towards.
-//! 3. [`plan`] compares the two and chooses the next step; [`ownership`] tells which Tenant a project
-//!    belongs to, and [`drift`] finds the differences.
+//! 3. [`plan`] compares the two and chooses the next step; [`ownership`] determines which Tenant a
+//!    project belongs to, and [`drift`] finds the differences.
 //! 4. [`apply`] executes the step.
 //! 5. [`status`] builds the status to report.
 //!

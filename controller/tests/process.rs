@@ -159,7 +159,7 @@ fn all_invalid_settings_are_reported_with_exit_code_2() {
     let errors = text(&output.stderr);
     assert!(
         errors.contains(
-            "concurrency is `0` (from the command line): write a whole number from 1 to 10000"
+            "concurrency is `0` (from the command line): must be a whole number from 1 to 10000"
         ),
         "{errors}"
     );

@@ -57,7 +57,7 @@ use crate::validation;
 #[serde(rename_all = "camelCase")]
 pub struct TenantClassSpec {
     /// Name of the controller that reconciles the class and its Tenants: the value of the
-    /// controller's setting `controller-name`. Controllers of other names ignore them. Defaults to
+    /// controller's setting `controller-name`. Controllers with other names ignore them. Defaults to
     /// `dbpertenant.dev/tenant-controller`. Immutable.
     #[serde(default = "default_controller_name")]
     #[schemars(with = "validation::ControllerName")]
@@ -70,8 +70,8 @@ pub struct TenantClassSpec {
     /// Limits on the values that a Tenant may request.
     #[serde(default)]
     pub limits: ClassLimits,
-    /// Namespaces whose Tenants may use the class. If omitted, Tenants of every namespace may. The
-    /// Tenants of a namespace that is no longer allowed become `Stalled`; their databases remain
+    /// Namespaces whose Tenants may use the class. If omitted, Tenants in every namespace may use it.
+    /// Tenants in a namespace that is no longer allowed become `Stalled`; their databases remain
     /// available, and the Tenants can be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
@@ -95,7 +95,8 @@ pub struct TenantClassSpec {
     /// Deletion protection of Tenants that do not set their own. Defaults to `false`.
     #[serde(default)]
     pub deletion_protection: bool,
-    /// Number of deletions of Tenants that the controller executes without a confirmation.
+    /// How many Tenants may be deleted within a minute before the controller waits for a
+    /// confirmation.
     #[serde(default)]
     pub mass_deletion: MassDeletion,
     /// Source of the SQL migrations that are applied to every tenant database.
@@ -151,7 +152,7 @@ fn default_max_percent() -> i64 {
     validation = Rule::new("has(self.orgId) == has(oldSelf.orgId) && (!has(self.orgId) || self.orgId == oldSelf.orgId)")
         .message("orgId cannot be set, changed or removed after creation, because existing projects stay in their organization; create a new TenantClass for another organization"),
     validation = Rule::new("has(self.baseUrl) == has(oldSelf.baseUrl) && (!has(self.baseUrl) || self.baseUrl == oldSelf.baseUrl)")
-        .message("baseUrl cannot be set, changed or removed after creation, because existing projects stay behind their API; create a new TenantClass for another API")
+        .message("baseUrl cannot be set, changed or removed after creation, because existing projects can be reached through their own API only; create a new TenantClass for another API")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NeonAccount {
@@ -244,12 +245,12 @@ pub struct ClassLimits {
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::ComputeSize>")]
     pub max_cu: Option<f64>,
-    /// Smallest value allowed for `compute.suspendTimeoutSeconds`. With it, `0` (Neon's default of
+    /// Smallest value allowed for `compute.suspendTimeoutSeconds`. If set, `0` (Neon's default of
     /// 300 seconds) counts as 300.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::SuspendTimeoutLimit>")]
     pub min_suspend_timeout_seconds: Option<i64>,
-    /// Largest value allowed for `compute.suspendTimeoutSeconds`. With it, a Tenant cannot use `-1`
+    /// Largest value allowed for `compute.suspendTimeoutSeconds`. If set, a Tenant cannot use `-1`
     /// (never suspend), and `0` (Neon's default of 300 seconds) counts as 300.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::SuspendTimeoutLimit>")]
@@ -259,9 +260,9 @@ pub struct ClassLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::HistoryRetention>")]
     pub max_history_retention_seconds: Option<i64>,
-    /// Addresses, CIDR blocks and address ranges that `allowedIPs` may contain parts of. With it, a
-    /// Tenant cannot allow every address; a Tenant that sets none, and whose class has no default,
-    /// gets this list.
+    /// Addresses, CIDR blocks and address ranges within which every entry of a Tenant's `allowedIPs`
+    /// must lie. If set, a Tenant cannot allow every address. If neither the Tenant nor the class's
+    /// defaults set `allowedIPs`, this list applies.
     #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<validation::AllowedIps>")]
     pub allowed_ips: Option<Vec<String>>,
@@ -421,8 +422,8 @@ pub struct Migrations {
     /// ConfigMap with the migrations. Required if and only if `source` is `ConfigMap`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapRef>,
-    /// Every `ConfigMap` with migrations, for histories that do not fit into one. Each has only higher
-    /// versions than those before it. Required if and only if `source` is `ConfigMaps`.
+    /// `ConfigMap`s with the migrations, if they do not fit into one. Each must contain higher
+    /// versions than the ones before it. Required if and only if `source` is `ConfigMaps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub config_maps: Option<Vec<ConfigMapRef>>,

@@ -28,8 +28,8 @@ pub struct TenantStatus {
     /// recorded in `project`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<CreationIntent>,
-    /// Requests to create a project whose answer was lost, oldest first. A project that was created
-    /// in the window of such a request can be an unused duplicate.
+    /// Requests to create a project whose response was lost, oldest first. A project that was created
+    /// within the window of such a request can be an unused duplicate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost_creations: Vec<LostCreation>,
     /// Values in effect after the class's defaults were applied.
@@ -91,8 +91,8 @@ pub struct ProjectStatus {
     /// Whether the project was adopted rather than created by the controller.
     #[serde(default)]
     pub adopted: bool,
-    /// Whether the project belonged to an earlier Tenant of the same namespace and name, or the
-    /// Tenant was restored from a backup, and the Tenant took the project back.
+    /// Whether the Tenant took the project back: it belonged to an earlier Tenant with the same
+    /// namespace and name, or to this Tenant before it was restored from a backup.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reclaimed: bool,
     /// Neon's `updated_at` of the project when the controller last compared it with the desired
@@ -120,7 +120,7 @@ pub struct CreationIntent {
     pub attempt: i32,
 }
 
-/// A request to create a project whose answer was lost.
+/// A request to create a project whose response was lost.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LostCreation {
@@ -236,8 +236,8 @@ pub struct SchemaStatus {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
-    /// Time at which the Tenant was created, within the second that `creationTimestamp` names. The
-    /// durations below start here.
+    /// Time at which the Tenant was created, within the second of its `creationTimestamp`. The
+    /// durations start at this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
     /// Milliseconds from `startedAt` until the project existed.

@@ -91,8 +91,8 @@ pub(crate) async fn measure(parameters: &DataPlaneParameters) -> Result<Vec<Figu
         .context("the response has no endpoint")?;
     let pooled = direct.replace(endpoint.id.as_str(), &format!("{}-pooler", endpoint.id));
     let (pgbouncer, bouncer) = start_pgbouncer(&fixture, &direct).await?;
-    let initialise = ["--initialize", "--quiet", "--scale", SCALE];
-    run(&pgbench, &direct, &initialise, PGBENCH_MARGIN).await?;
+    let initialize = ["--initialize", "--quiet", "--scale", SCALE];
+    run(&pgbench, &direct, &initialize, PGBENCH_MARGIN).await?;
 
     let mut targets = [direct, pooled, bouncer].map(|uri| Target {
         uri,

@@ -18,9 +18,7 @@ use crate::{machine, say};
 
 /// The maximum ratio of the total time to the time in which the quota allows the calls.
 const MAX_RATIO: f64 = 1.05;
-/// Neon calls per Tenant.
 const MAX_CALLS_PER_TENANT: f64 = 3.0;
-/// Parallel applies.
 const PARALLEL_APPLIES: usize = 32;
 /// For all Tenants, with a large margin for slow machines.
 const READY_TIMEOUT: Duration = Duration::from_mins(15);

@@ -18,9 +18,7 @@ use crate::figure::{Figure, Figures, count_to_f64};
 use crate::ready_times::ReadyTimes;
 use crate::{machine, say, seed};
 
-/// In MiB.
 const MAX_RSS_MIB: f64 = 48.0;
-/// Neon calls per hour.
 const MAX_CALLS_PER_HOUR: f64 = 60.0;
 /// From the start of the process until it has reconciled the Tenant that changed meanwhile, in
 /// seconds.

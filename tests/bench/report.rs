@@ -113,7 +113,7 @@ const SHORTFALLS: &[(&str, &str)] = &[
     ),
     (
         "idle.rss",
-        "The memory per Tenant was not analysed. Two ideas were not tried: a store with compact keys, and a snapshot of the account without \
+        "The memory per Tenant was not analyzed. Two ideas were not tried: a store with compact keys, and a snapshot of the account without \
          project names.",
     ),
 ];
@@ -191,7 +191,6 @@ fn benchmark_of(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
-/// Wraps text.
 fn wrapped(text: &str) -> String {
     const MAX_LINE_CHARS: usize = 125;
     let mut lines = vec![String::new()];

@@ -24,7 +24,6 @@ use crate::concurrency::for_each_concurrent;
 use crate::environment::{Environment, NAMESPACE};
 use crate::say;
 
-/// Parallel writes.
 const PARALLEL_WRITES: usize = 24;
 
 /// Strings of the template's status and Secret, and their replacements.

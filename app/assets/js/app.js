@@ -1,4 +1,4 @@
-// Behaviour that every page needs in addition to htmx: theme, menus, dialogs, single submission of
+// Behavior that every page needs in addition to htmx: theme, menus, dialogs, single submission of
 // forms, relative times. Pages work without it where possible. It is loaded deferred, so the
 // document is complete when it runs.
 "use strict";

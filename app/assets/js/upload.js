@@ -21,7 +21,7 @@
   const list = document.getElementById("uploads");
   const status = document.getElementById("upload-status");
   const token = form.elements.csrf.value;
-  const maxBytes = Number(form.dataset.fileBytesMax);
+  const maxBytes = Number(form.dataset.maxFileBytes);
 
   /** Documents that this page is uploading. Their rows in the list stay hidden until the upload is complete. */
   const uploading = new Set();
@@ -307,7 +307,7 @@
     for (const file of files) {
       const row = new Row(file);
       if (free <= 0) {
-        row.fail(new PermanentError("This workspace is full.", `It can hold ${form.dataset.documentsMax} documents. Delete one first.`));
+        row.fail(new PermanentError("This workspace is full.", `It can hold ${form.dataset.maxDocuments} documents. Delete one first.`));
       } else {
         free -= 1;
         waiting.push(row);

@@ -27,7 +27,6 @@ pub(super) struct AnswerClaim {
     writer: Uuid,
 }
 
-/// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerOutcome {
     Complete,
@@ -174,7 +173,7 @@ async fn without_removed_quotes(
     Ok(citations)
 }
 
-/// Stops a pending answer, whichever process writes it. Returns whether the answer was pending.
+/// Stops a pending answer, no matter which process writes it. Returns whether the answer was pending.
 pub(super) async fn stop(
     database: &PgPool,
     thread: ThreadId,

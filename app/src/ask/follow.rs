@@ -1,7 +1,7 @@
 //! Streams an answer to one reader until its end.
 //!
 //! In the process that writes the answer, the reader receives every piece immediately; in other
-//! processes, whatever its row holds. If the answer has no writer, following it starts one.
+//! processes, the text that is saved in its row. If the answer has no writer, following it starts one.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub enum AnswerUpdate {
 
 impl AnswerService {
     /// Streams the answer from now to its end. The stream ends without [`AnswerUpdate::Ended`] if
-    /// the answer is deleted or can no longer be followed; a new request then tells which.
+    /// the answer is deleted or can no longer be followed; a new request shows which of the two.
     pub fn follow(
         &self,
         workspace: &Workspace,

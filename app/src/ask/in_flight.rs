@@ -14,11 +14,9 @@ use crate::ids::{MessageId, WorkspaceId};
 /// What is being done for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerProgress {
-    /// Searching for passages.
     Searching,
     /// The model is reading this number of passages.
     Reading(u32),
-    /// The model is writing.
     Writing,
 }
 

@@ -1,7 +1,7 @@
 //! Retrieval: from a question to passages, in the tenant's database.
 //!
-//! By meaning if the model of the workspace's embeddings is available: an exact cosine search,
-//! which is fast enough up to tens of thousands of chunks per workspace. Otherwise by PostgreSQL's
+//! If the model of the workspace's embeddings is available, this is an exact cosine search, which is
+//! fast enough up to tens of thousands of chunks per workspace. Otherwise it is PostgreSQL's
 //! full-text search.
 
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ async fn embed(models: &Models, model: Option<&str>, question: &str) -> Option<(
 const CHUNK_COLUMNS: &str = "c.document_id, c.ordinal, c.page_from, c.char_offset, c.text, d.title";
 
 /// Extends a query for matching chunks by the chunks next to them.
-fn with_neighbours(hits: &str) -> String {
+fn with_neighbors(hits: &str) -> String {
     format!(
         "WITH hits AS MATERIALIZED ({hits})
          SELECT {CHUNK_COLUMNS}, h.score FROM hits h JOIN chunks c ON c.id = h.chunk_id JOIN documents d ON d.id = c.document_id
@@ -132,7 +132,7 @@ async fn nearest(
         Some(_) => "AND e.chunk_id IN (SELECT id FROM chunks WHERE document_id = $4)",
         None => "AND $4::uuid IS NULL",
     };
-    let query = with_neighbours(&format!(
+    let query = with_neighbors(&format!(
         "SELECT e.chunk_id, (1 - (e.embedding <=> $1))::real AS score FROM chunk_embeddings e
          WHERE e.model = $2 {document_filter} ORDER BY e.embedding <=> $1, e.chunk_id LIMIT $3"
     ));
@@ -155,7 +155,7 @@ async fn full_text(
     if terms.is_empty() {
         return Ok(Vec::new());
     }
-    let query = with_neighbours(
+    let query = with_neighbors(
         "SELECT chunk_id, (matched + rank / (1 + rank))::real AS score FROM (
              SELECT c.id AS chunk_id, ts_rank_cd(c.search, asked.any_of) AS rank,
                  (SELECT count(*) FROM unnest($1::text[]) AS term WHERE c.search @@ plainto_tsquery('simple', term)) AS matched

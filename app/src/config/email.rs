@@ -20,11 +20,11 @@ pub struct EmailAddress {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write a domain without `@`, such as `example.com`")]
+#[error("must be a domain without `@`, such as `example.com`")]
 pub struct InvalidEmailDomain;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write an e-mail address, such as `ada@example.com`")]
+#[error("must be an e-mail address, such as `ada@example.com`")]
 pub struct InvalidEmailAddress;
 
 impl FromStr for EmailDomain {

@@ -16,22 +16,24 @@ pub struct Models {
     /// Base URL of the OpenAI-compatible endpoint for embeddings and answers
     #[arg(long, value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = common::http_url)]
     pub openai_base_url: Url,
-    /// the API key of the endpoint; without it, the local model embeds and answers are excerpts
+    /// the API key of the endpoint; without it, the local model creates the embeddings, and answers are
+    /// excerpts from the documents
     #[arg(long, hide = true, env = "OPENAI_API_KEY", value_parser = values::secret)]
     pub openai_api_key: Option<SecretString>,
-    /// Model that answers
+    /// Model that generates the answers
     #[arg(long, value_name = "MODEL", default_value = "gpt-4o-mini", value_parser = values::word)]
     pub chat_model: String,
-    /// Model that embeds. A different model re-embeds every document in the background
+    /// Model that creates the embeddings. After a change, the app re-embeds every document in the
+    /// background
     #[arg(long, value_name = "MODEL", default_value = "text-embedding-3-small", value_parser = values::word)]
     pub embedding_model: String,
     /// Dimensions of the embedding model's vectors, from 1 to 4000
     #[arg(long, value_name = "DIMENSIONS", default_value = "1536", value_parser = common::count(4000))]
     pub embedding_dimensions: NonZeroU32,
-    /// Most requests a minute from this process to the endpoint
+    /// Maximum number of requests per minute from this process to the endpoint
     #[arg(long, value_name = "REQUESTS", default_value = "1500", value_parser = common::count(1_000_000))]
     pub openai_requests_per_minute: NonZeroU32,
-    /// Most tokens a minute that this process embeds, from 1000 to 1000000000
+    /// Maximum number of tokens per minute that this process embeds, from 1000 to 1000000000
     #[arg(long, value_name = "TOKENS", default_value = "500000", value_parser = common::number::<NonZeroU32>(1000..=1_000_000_000))]
     pub openai_tokens_per_minute: NonZeroU32,
     /// Directory of a local embedding model with model.safetensors, tokenizer.json and config.json

@@ -15,7 +15,7 @@ pub struct PublicUrl {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write the scheme, host and port that browsers use, such as `https://chat.example.com`; http is allowed on the loopback interface only, such as `http://127.0.0.1:8000`"
+    "must be the scheme, host and port that browsers use, such as `https://chat.example.com`; http is allowed on the loopback interface only, such as `http://127.0.0.1:8000`"
 )]
 pub struct InvalidPublicUrl;
 

@@ -17,7 +17,7 @@ pub struct Rate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write a number of requests and a period, such as `60/1m`: at most 1000000 requests, a period from 1s to 24h, and at most one request a millisecond"
+    "must be a number of requests and a period, such as `60/1m`: at most 1000000 requests, a period from 1s to 24h, and at most one request per millisecond"
 )]
 pub struct InvalidRate;
 
@@ -89,7 +89,7 @@ impl FromStr for Allowance {
         match rates.as_deref() {
             Ok(&[user, address]) => Ok(Self { user, address }),
             _ => Err(format!(
-                "{InvalidRate}; first for a user, then for a client address, such as `60/1m,300/1m`"
+                "{InvalidRate}; two rates, the first per user and the second per client address, such as `60/1m,300/1m`"
             )),
         }
     }

@@ -12,17 +12,17 @@ use super::{DAY, EmailAddress, EmailDomain, MINUTE, values};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Sign-in")]
 pub struct SignIn {
-    /// How users sign in: with an OpenID provider, or by typing a name, which is for demonstrations on
-    /// the loopback interface only
+    /// How users sign in: with an OpenID provider (oidc), or by entering a name (local), which is for
+    /// demonstrations on the loopback interface only
     #[arg(long, value_enum, default_value = "oidc")]
     pub auth_mode: AuthMode,
-    /// Issuer URL exactly as the provider writes it: https, or http on the loopback interface
+    /// Issuer URL, exactly as the provider publishes it: https, or http on the loopback interface
     #[arg(long, value_name = "URL", default_value = "https://accounts.google.com", value_parser = values::issuer)]
     pub oidc_issuer: IssuerUrl,
     /// The app's client id at the provider. Its redirect URI is the public URL with /sign-in/callback
     #[arg(long, value_name = "ID", value_parser = values::word)]
     pub oidc_client_id: Option<String>,
-    /// the app's client secret at the provider; without it, the app is a public client
+    /// the app's client secret at the provider; without it, the app is a public OAuth client
     #[arg(long, hide = true, env = "OIDC_CLIENT_SECRET", value_parser = values::secret)]
     pub oidc_client_secret: Option<SecretString>,
     /// Who can create an account: everyone who can sign in (open), only people with an invitation link
@@ -34,10 +34,10 @@ pub struct SignIn {
     #[arg(long, value_name = "ADDRESSES", default_value = "")]
     pub first_owners: List<EmailAddress>,
     /// Domains of the e-mail addresses that can sign in, separated by commas. The issuer must have
-    /// verified the address. Empty: all users can sign in, also without an address
+    /// verified the address. If empty, all users can sign in, even without an address
     #[arg(long, value_name = "DOMAINS", default_value = "")]
     pub allowed_email_domains: List<EmailDomain>,
-    /// How long a session lasts without a request, from 5m to 2160h
+    /// How long a session lasts without requests, from 5m to 2160h
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = common::duration(5 * MINUTE..=90 * DAY))]
     pub session_idle_timeout: Duration,
     /// How long a session lasts in total, from 5m to 8760h
@@ -79,7 +79,7 @@ pub struct SessionLifetimes {
 }
 
 impl SignIn {
-    /// The OpenID provider; `None` if users sign in by typing a name.
+    /// The OpenID provider; `None` if users sign in by entering a name.
     pub fn provider(&self) -> Option<OidcProvider> {
         match self.auth_mode {
             AuthMode::Oidc => Some(OidcProvider {

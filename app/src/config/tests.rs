@@ -83,7 +83,7 @@ fn a_worker_has_the_same_settings_and_migrate_needs_the_database_only() {
     let error = load(args(), &BTreeMap::new()).expect_err("no database");
     assert_eq!(
         error.to_string(),
-        "database-url is not set: write --database-url-file FILE, or set DATABASE_URL"
+        "database-url is not set: pass --database-url-file FILE, or set DATABASE_URL"
     );
 }
 
@@ -94,10 +94,10 @@ fn all_missing_settings_are_reported_together() {
     assert_eq!(
         error.to_string().lines().collect::<Vec<_>>(),
         [
-            "public-url is not set: write --public-url URL",
-            "database-url is not set: write --database-url-file FILE, or set DATABASE_URL",
-            "bucket is not set: write --bucket NAME",
-            "oidc-client-id is not set: write --oidc-client-id ID",
+            "public-url is not set: pass --public-url URL",
+            "database-url is not set: pass --database-url-file FILE, or set DATABASE_URL",
+            "bucket is not set: pass --bucket NAME",
+            "oidc-client-id is not set: pass --oidc-client-id ID",
         ]
     );
 }

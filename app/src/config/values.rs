@@ -1,4 +1,4 @@
-//! Types and parsers of settings that only the app has. The errors say what to write instead.
+//! Types and parsers of settings that only the app has. Errors describe the valid values.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -48,7 +48,7 @@ pub(super) fn networks(text: &str) -> Result<List<IpNet>, String> {
         let network = part.parse::<IpNet>();
         let address = || part.parse().map(|address: std::net::IpAddr| address.into());
         network.or_else(|_| address()).map_err(|_| {
-            format!("`{part}` is not a network; write CIDRs separated by commas, such as `10.0.0.0/8,fd00::/8`, or only `none`")
+            format!("`{part}` is not a network; must be CIDR blocks separated by commas, such as `10.0.0.0/8,fd00::/8`, or `none`")
         })
     });
     networks.collect::<Result<_, _>>().map(List)
@@ -59,7 +59,10 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     if is_postgres && text.parse::<PgConnectOptions>().is_ok() {
         Ok(text.into())
     } else {
-        Err("write a PostgreSQL URL, such as `postgres://user:password@host:5432/name`".to_owned())
+        Err(
+            "must be a PostgreSQL URL, such as `postgres://user:password@host:5432/name`"
+                .to_owned(),
+        )
     }
 }
 
@@ -67,7 +70,7 @@ pub(super) fn redis_url(text: &str) -> Result<SecretString, String> {
     if text.starts_with("redis://") && redis::Client::open(text).is_ok() {
         Ok(text.into())
     } else {
-        Err("write a Redis URL, such as `redis://:password@host:6379/0`".to_owned())
+        Err("must be a Redis URL, such as `redis://:password@host:6379/0`".to_owned())
     }
 }
 
@@ -85,14 +88,14 @@ fn printable(text: &str, max_bytes: usize) -> Result<&str, String> {
         Ok(text)
     } else {
         Err(format!(
-            "write 1 to {max_bytes} printable ASCII characters without spaces"
+            "must consist of 1 to {max_bytes} printable ASCII characters without spaces"
         ))
     }
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     text.parse()
-        .map_err(|_| "write `true` or `false`".to_owned())
+        .map_err(|_| "must be `true` or `false`".to_owned())
 }
 
 /// A parser of sizes within these bounds, in bytes, KB, MB or GB of 1,000.
@@ -112,7 +115,7 @@ pub(super) fn byte_size(
             .map(ByteSize)
             .ok_or_else(|| {
                 format!(
-                    "write a number of bytes, KB, MB or GB from {} to {} bytes, such as `25MB`",
+                    "must be a number of bytes, KB, MB or GB, from {} to {} bytes, such as `25MB`",
                     bounds.start(),
                     bounds.end()
                 )
@@ -125,7 +128,6 @@ pub(super) fn classes(text: &str) -> Result<ClassOptions, String> {
     options(text, 1)
 }
 
-/// Parses the regions.
 pub(super) fn regions(text: &str) -> Result<ClassOptions, String> {
     options(text, 0)
 }
@@ -133,7 +135,7 @@ pub(super) fn regions(text: &str) -> Result<ClassOptions, String> {
 fn options(text: &str, min: usize) -> Result<ClassOptions, String> {
     let advice = || {
         format!(
-            "write {min} to {MAX_OPTIONS} different names, each with the name that users see, such as \
+            "must be {min} to {MAX_OPTIONS} distinct names, each with the name that users see, such as \
              `aws-eu-central-1=Frankfurt,aws-us-east-2=Ohio`"
         )
     };
@@ -168,7 +170,7 @@ pub(super) fn bucket(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err("write the name of a bucket: 3 to 63 of the characters a-z, 0-9, - and .".to_owned())
+        Err("must be the name of a bucket: 3 to 63 of the characters a-z, 0-9, - and .".to_owned())
     }
 }
 
@@ -177,13 +179,15 @@ pub(super) fn buckets(text: &str) -> Result<Buckets, String> {
     let mut buckets = BTreeMap::new();
     for part in &parts {
         let (region, name) = part.split_once('=').ok_or_else(|| {
-            "write regions and their buckets, such as `aws-eu-central-1=files-eu`".to_owned()
+            "must be regions and their buckets, such as `aws-eu-central-1=files-eu`".to_owned()
         })?;
         if buckets
             .insert(word(region.trim())?, bucket(name.trim())?)
             .is_some()
         {
-            return Err(format!("write each region once (got {region} twice)"));
+            return Err(format!(
+                "must contain each region once (got {region} twice)"
+            ));
         }
     }
     Ok(Buckets(buckets))
@@ -200,7 +204,7 @@ pub(super) fn issuer(text: &str) -> Result<IssuerUrl, String> {
     });
     url.and_then(|_| IssuerUrl::new(text.to_owned()).ok())
         .ok_or_else(|| {
-            "write the provider's https URL, such as `https://accounts.google.com`; http is allowed on the loopback interface only"
+            "must be the provider's https URL, such as `https://accounts.google.com`; http is allowed on the loopback interface only"
                 .to_owned()
         })
 }

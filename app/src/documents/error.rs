@@ -57,7 +57,7 @@ impl IngestError {
     /// Identifier for metrics and logs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::File(refusal) => refusal.code(),
+            Self::File(error) => error.code(),
             Self::System(failure) => failure.code(),
         }
     }
@@ -65,7 +65,7 @@ impl IngestError {
     /// What happened, for the user.
     pub fn message(&self) -> String {
         match self {
-            Self::File(refusal) => refusal.to_string(),
+            Self::File(error) => error.to_string(),
             Self::System(failure) => failure.message().to_owned(),
         }
     }
@@ -73,7 +73,7 @@ impl IngestError {
     /// What the user can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::File(refusal) => refusal.hint(),
+            Self::File(error) => error.hint(),
             Self::System(failure) => failure.hint(),
         }
     }
@@ -81,8 +81,8 @@ impl IngestError {
     /// Whether another attempt at ingesting the stored file can succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::File(refusal) => {
-                matches!(refusal, DocumentError::Internal | DocumentError::TooSlow)
+            Self::File(error) => {
+                matches!(error, DocumentError::Internal | DocumentError::TooSlow)
             }
             Self::System(_) => self.has_file(),
         }
@@ -124,7 +124,7 @@ impl SystemFailure {
             Self::UploadMissing => "The upload wasn\u{2019}t completed.",
             Self::UploadMismatch => "The uploaded file isn\u{2019}t the one you chose.",
             Self::FileMissing => "The stored file is missing.",
-            Self::Cancelled => "Reading this document was cancelled.",
+            Self::Cancelled => "The processing of this document was cancelled.",
             Self::StorageUnavailable => "The file storage was unavailable for too long.",
             Self::DatabaseUnavailable => {
                 "This workspace\u{2019}s database was unavailable for too long."
@@ -132,9 +132,9 @@ impl SystemFailure {
             Self::ModelUnavailable => "The embedding model was unavailable for too long.",
             Self::ModelRejected => "The embedding model rejected this document\u{2019}s text.",
             Self::WorkerCrashed => {
-                "We tried to read this file several times, and every attempt crashed."
+                "We tried to process this file several times, and every attempt crashed."
             }
-            Self::Unknown => "This document couldn\u{2019}t be read.",
+            Self::Unknown => "This document couldn\u{2019}t be processed.",
         }
     }
 
@@ -143,21 +143,21 @@ impl SystemFailure {
             Self::UploadMissing => "Upload the file again.",
             Self::UploadMismatch => "It may have changed during the upload. Upload it again.",
             Self::FileMissing => "Delete this document and upload the file again.",
-            Self::Cancelled => "Your file is kept. Read it again, or delete the document.",
+            Self::Cancelled => "Your file is safe. Process it again, or delete the document.",
             Self::StorageUnavailable | Self::ModelUnavailable => {
-                "Your file is kept. Try reading it again in a few minutes."
+                "Your file is safe. Process it again in a few minutes."
             }
             Self::DatabaseUnavailable => {
-                "Your file is kept. Read it again once the database is available."
+                "Your file is safe. Process it again once the database is available."
             }
             Self::ModelRejected => {
-                "Your file is kept. An administrator has to check the model\u{2019}s settings; read it again afterwards."
+                "Your file is safe. Ask your administrator to check the model\u{2019}s settings, then process it again."
             }
             Self::WorkerCrashed => {
-                "Your file is kept. Try reading it again. If that fails, print it to a new PDF and upload that."
+                "Your file is safe. Process it again. If that fails, print it to a new PDF and upload that."
             }
             Self::Unknown => {
-                "Try reading it again. If that fails, delete it and upload the file again."
+                "Your file is safe. Process it again. If that fails, delete it and upload the file again."
             }
         }
     }

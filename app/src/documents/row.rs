@@ -93,7 +93,6 @@ impl DocumentStatus {
 pub enum IngestStep {
     /// Check that the file and the database are available.
     Fetch,
-    /// Extract the text.
     Extract,
     /// Split the text into chunks.
     Chunk,

@@ -54,7 +54,6 @@ impl FromStr for SearchQuery {
     }
 }
 
-/// A matching passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     pub document: DocumentId,
@@ -80,7 +79,7 @@ pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<H
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    // Neighbouring chunks overlap, so the same words match in both: keep the best passage of each
+    // Neighboring chunks overlap, so the same words match in both: keep the best passage of each
     // page.
     let rows = sqlx::query(
         "WITH query AS (SELECT websearch_to_tsquery('simple', $1) AS q),

@@ -60,7 +60,6 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// A workspace's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
     /// Part of URLs, of the Tenant's name and of the S3 prefix.

@@ -1,7 +1,7 @@
 //! Signing in with an OpenID provider: the authorization code flow with PKCE, state and nonce.
 //!
-//! A pending sign-in is a row. The hash of the state finds it, the cookie of the anonymous session
-//! binds it to the browser, and completing the sign-in deletes it, so a response works once. The
+//! A pending sign-in is a row. It is found by the hash of the state, and bound to the browser by the
+//! cookie of the anonymous session. Completing the sign-in deletes it, so a response works once. The
 //! provider is discovered on first use and again every hour; a token with an unknown key causes one
 //! refresh of the keys. Claims are used only after signature, issuer, audience, times and nonce
 //! have been verified.
@@ -69,7 +69,6 @@ pub struct AuthorizationResponse {
     pub iss: Option<String>,
 }
 
-/// The OpenID client.
 #[derive(Debug)]
 pub struct Oidc {
     provider: Provider,

@@ -1,5 +1,5 @@
-//! A worker's claim on a document: fences its writes to the row, and tells whether the document is
-//! still to be ingested.
+//! A worker's claim on a document: it fences the worker's writes to the row, and ends when the
+//! document is no longer to be ingested.
 
 use std::time::Duration;
 
@@ -38,9 +38,7 @@ pub(super) struct ClaimedRow {
 /// What ingestion found in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Pages in the file.
     pub(super) pages: i32,
-    /// Chunks stored.
     pub(super) chunks: i32,
     /// Pages whose text may be missing, by number from 1.
     pub(super) unreadable_pages: Vec<i32>,

@@ -20,7 +20,6 @@ pub struct IngestContext(Arc<IngestDependencies>);
 
 #[derive(Clone)]
 pub(super) struct IngestDependencies {
-    /// The app's main database.
     pub(super) database: PgPool,
     pub(super) objects: ObjectStore,
     pub(super) tenants: Arc<dyn TenantDatabases>,

@@ -59,7 +59,6 @@ pub trait DocumentEmbedder: Send + Sync {
     -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>>;
 }
 
-/// All available models.
 pub trait EmbeddingModels: Send + Sync {
     /// The model for new documents.
     fn current(&self) -> Arc<dyn DocumentEmbedder>;

@@ -36,7 +36,6 @@ const BATCH_CHUNKS: i64 = 64;
 const BATCHES_PER_RUN: u32 = 20;
 /// Pause between batches, so that users' uploads and questions get through to the model.
 const BATCH_PAUSE: Duration = Duration::from_millis(100);
-/// Pause between runs.
 const RUN_PAUSE: Duration = Duration::from_secs(1);
 /// Old embeddings deleted per statement.
 const DELETE_BATCH: i64 = 2_000;

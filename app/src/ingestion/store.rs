@@ -16,7 +16,6 @@ use crate::documents::BlockedOn;
 /// How many bytes are sent at a time.
 const COPY_BUFFER_BYTES: usize = 256 * 1024;
 
-/// The content to store.
 pub(super) struct DocumentContent<'a> {
     pub(super) chunks: &'a [Chunk],
     pub(super) page_count: i32,

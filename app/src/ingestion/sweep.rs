@@ -30,7 +30,6 @@ pub struct Sweep {}
 #[derive(Debug, Clone)]
 pub struct SweepContext {
     pub context: IngestContext,
-    /// Session lifetimes.
     pub sessions: config::SessionLifetimes,
 }
 

@@ -43,7 +43,6 @@ impl JobRegistry {
         Self::default()
     }
 
-    /// Registers a job type.
     #[must_use]
     pub fn with<J: JobHandler>(mut self, context: J::Context) -> Self {
         self.insert::<J>(context, None);

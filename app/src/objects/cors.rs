@@ -16,7 +16,7 @@ use super::{ObjectStore, ObjectStoreError};
 
 /// How long a browser may cache the preflight response.
 pub const CORS_MAX_AGE_SECONDS: i32 = 3600;
-/// The id of the rule that earlier versions added, whatever their origin was.
+/// The id of the rule that earlier versions added, regardless of their origin.
 const LEGACY_RULE_ID: &str = "chat-app-uploads";
 /// Longest id of a rule in S3, in characters.
 const MAX_RULE_ID_CHARS: usize = 255;

@@ -264,7 +264,8 @@ impl ReadSecret {
     }
 }
 
-/// For `map_err`: names the call, and tells rejections from failures that a retry may repair.
+/// For `map_err`: names the call, and distinguishes rejections from failures for which a retry may
+/// help.
 fn classify(call: &'static str) -> impl Fn(kube::Error) -> ClusterError {
     move |error| match error {
         kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 404 | 405 | 422) => {

@@ -1,7 +1,7 @@
 //! The only module that opens tenant databases.
 //!
 //! Each workspace in use has one pool with a few connections. At most [`PoolLimits::max_pools`]
-//! pools are open: the pool that has been idle longest is closed to make room, and if all are in
+//! pools are open: at the limit, the pool that has been idle longest is closed, and if all are in
 //! use, the caller waits. Idle pools are closed and idle databases are never pinged, so that their
 //! computes can suspend.
 //!

@@ -1,4 +1,4 @@
-//! What the app keeps of a Tenant: a few hundred bytes taken from its metadata and status.
+//! The part of a Tenant that the app caches: a few hundred bytes from its metadata and status.
 //!
 //! Pure: no I/O and no clock.
 

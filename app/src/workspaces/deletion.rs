@@ -31,7 +31,6 @@ use crate::ids::{DeletionId, WorkspaceId};
 use crate::objects::{DeletedObjects, ObjectStore, ObjectStoreError};
 use crate::tenants::{ClusterError, Pools, Tenants};
 
-/// What is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "deletion_kind", rename_all = "lowercase")]
 pub enum DeletionTarget {
@@ -91,7 +90,6 @@ impl FileStore for ObjectStore {
 /// Runs the steps of deletions.
 #[derive(Clone, Debug)]
 pub struct DeletionWorker<F = ObjectStore> {
-    /// The main database.
     pub database: PgPool,
     pub tenants: Tenants,
     pub pools: Pools,
@@ -107,7 +105,6 @@ pub enum NextStep {
     RetryAfter(Duration),
     /// Repeat the step with increasing delays, because the wait may be long.
     RetryWithBackoff,
-    /// The deletion is finished.
     Done,
 }
 

@@ -75,7 +75,6 @@ impl From<ArchiveError> for ExportError {
 /// The stores that hold the workspace's content.
 #[derive(Debug, Clone)]
 pub struct ExportSources {
-    /// The main database.
     pub database: PgPool,
     pub tenant: TenantDatabase,
     pub objects: ObjectStore,

@@ -68,7 +68,7 @@ pub(super) async fn ensure_below_limit(
 }
 
 /// Adds a member to the workspace, whose row is locked. An existing member keeps their role,
-/// whichever invitation they used.
+/// regardless of the invitation.
 pub(super) async fn add(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,

@@ -1,5 +1,4 @@
-//! Limits how many workspaces there are, and how many of them a user owns, however they came to own
-//! them.
+//! Limits how many workspaces there are, and how many of them a user owns.
 //!
 //! The limit is checked whenever a user becomes an owner: by creating a workspace, accepting an
 //! owner invitation, or being promoted. Every workspace therefore counts towards someone's limit.

@@ -45,7 +45,7 @@ async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
     let world = World::start().await;
     let bytes = pdf(1, "versions");
     let document = world.upload("a.pdf", &bytes).await;
-    let neighbour = world.upload("b.pdf", &pdf(1, "neighbour")).await;
+    let neighbor = world.upload("b.pdf", &pdf(1, "neighbor")).await;
     let prefix = world.objects.prefix(None, &world.workspace.id);
     let key = prefix.document(document);
     for _ in 0..2 {
@@ -64,7 +64,7 @@ async fn deleting_a_file_deletes_all_its_versions_and_no_other_file() {
     assert_eq!(removed.byte_count, 3 * bytes.len() as u64);
     let objects = world.s3.object_versions(BUCKET).await.unwrap();
     assert_eq!(objects.len(), 1, "{objects:?}");
-    assert_eq!(objects[0].0, prefix.document(neighbour).key());
+    assert_eq!(objects[0].0, prefix.document(neighbor).key());
     assert_eq!(
         world.objects.delete_prefix(&prefix).await.unwrap().objects,
         1

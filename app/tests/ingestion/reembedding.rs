@@ -82,7 +82,6 @@ async fn old_embeddings_stay_in_use_until_the_new_ones_are_complete_and_are_then
     world.stop().await;
 }
 
-/// Ages all recorded heartbeats.
 async fn age_heartbeats(world: &World, interval: &str) {
     let sql = format!(
         "UPDATE embedding_models SET came_at = came_at - interval '{interval}', seen_at = seen_at - interval '{interval}'"

@@ -33,7 +33,7 @@ const MAX_RESOLVED_PER_LISTING: usize = 100;
 /// Such projects that are read concurrently.
 const CONCURRENT_RESOLUTIONS: usize = 4;
 
-/// Which calls go first at the rate limit.
+/// The priority of calls at the rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// A user waits for the call.
@@ -41,7 +41,6 @@ pub enum Priority {
     Background,
 }
 
-/// One Neon account.
 pub struct Account {
     id: usize,
     key_generation: AtomicUsize,
@@ -108,7 +107,7 @@ impl Account {
         Ok(())
     }
 
-    /// A client for calls that a user waits for, and whom its API key belongs to. Unlike
+    /// A client for calls that a user waits for, and the owner of its API key. Unlike
     /// [`Account::client`], the client keeps its key if the account gets another one.
     pub async fn identified_client(&self) -> Result<(Arc<dyn NeonApi>, String), ListingError> {
         let (client, generation) = self.current_client();
@@ -138,8 +137,8 @@ impl Account {
         }
         let details = client.auth_details().await?;
         let owner = match (&details.auth_method, &self.org_id) {
-            // The key of an organization has access to no other organization, whatever the class
-            // names.
+            // The key of an organization has access to no other organization, even if the class
+            // names one.
             (AuthMethod::ApiKeyOrg, _) => Owner::organization(details.account_id),
             (_, Some(org_id)) => Owner::organization(org_id.to_string()),
             (_, None) => Owner::user(details.account_id),

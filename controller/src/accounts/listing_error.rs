@@ -12,7 +12,7 @@ pub enum ListingError {
     Neon(#[from] neon_client::Error),
     /// Neon returned only the ids of some projects, and they could not be read by id either.
     #[error(
-        "Neon cannot read {count} of the account's projects at the moment, such as {example}; one of them may belong \
+        "Neon currently cannot read {count} of the account's projects, such as {example}; one of them may belong \
          to a Tenant without a recorded project"
     )]
     Incomplete { count: usize, example: ProjectId },

@@ -17,7 +17,7 @@ use neon_client::model::{AllowedIps, Project, Quota};
 
 use crate::identity::{InstallationId, ProjectMark, TenantKey, TenantUid};
 
-/// Largest storage of a project that holds nothing but Postgres's own catalogs.
+/// Maximum storage of a project that contains only Postgres' own catalogs.
 const MAX_UNUSED_STORAGE_BYTES: i64 = 64 << 20;
 
 /// Projects that are remembered after they disappeared from the listing. Beyond that, a deletion is

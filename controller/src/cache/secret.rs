@@ -56,7 +56,6 @@ struct CachedSecret {
     resource_version: Option<Box<str>>,
 }
 
-/// The connection Secrets.
 #[derive(Debug, Default)]
 pub struct SecretCache {
     current: Mutex<HashMap<NamespacedName, CachedSecret>>,

@@ -56,7 +56,6 @@ impl CachedTenant {
         self.phase
     }
 
-    /// The deletion timestamp.
     pub fn deletion_requested_at(&self) -> Option<Timestamp> {
         self.deletion_requested_at
     }

@@ -54,7 +54,6 @@ impl WriteThroughCache {
         }
     }
 
-    /// Removes a deleted Tenant.
     pub fn remove(&self, uid: TenantUid) {
         self.0.lock().remove(&uid);
     }

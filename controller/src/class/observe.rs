@@ -15,7 +15,6 @@ const MAX_ORPHANED_IDS: usize = 20;
 /// The observed state of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedClass {
-    /// Number of its Tenants.
     pub tenants: usize,
     /// Projects of its account that belong to this installation and to no Tenant; `None` until the
     /// account has been listed.

@@ -26,7 +26,7 @@ pub fn build_status(
     let issue = terminating.as_ref().or(observed.issue.as_ref());
     let reason = issue.map_or(Reason::ReconcileSucceeded, |issue| issue.reason);
     let message = issue.map_or(
-        "the account can be listed and the migrations are valid",
+        "the Neon account can be accessed and the migrations are valid",
         |issue| &issue.message,
     );
     let while_true = |applies: bool| applies.then(|| (true, reason, message.to_owned()));

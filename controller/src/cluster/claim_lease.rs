@@ -1,4 +1,4 @@
-//! The Lease that stands for the claim of a project.
+//! The Lease that represents the claim of a project.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,6 @@ use super::{ClaimHolder, ProjectClaim};
 use crate::cache::NamespacedName;
 use crate::identity::TenantUid;
 
-/// Name of the Lease.
 pub(super) fn name(project: &ProjectId) -> String {
     format!("project-{project}-claim")
 }
@@ -45,7 +44,7 @@ pub(super) fn lease(
     }
 }
 
-/// The claim that a Lease stands for. `None` if the Lease names no Tenant.
+/// The claim that a Lease represents. `None` if the Lease names no Tenant.
 pub(super) fn parse(project: &ProjectId, lease: Lease) -> Option<ProjectClaim> {
     let identity = lease.spec?.holder_identity?;
     let mut parts = identity.splitn(3, '/');

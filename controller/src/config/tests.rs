@@ -69,7 +69,7 @@ fn without_any_namespace_the_error_says_which_flag_to_write() {
     let error = read_on(&HostInfo::default(), &[], &[]).expect_err("no namespace");
     assert_eq!(
         error.to_string(),
-        "namespace is not set: write --namespace NAME"
+        "namespace is not set: pass --namespace NAME"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Keeps a second installation out: two controllers of the same name would both reconcile the same
-//! Tenants, each with its own Lease.
+//! Prevents a second installation with the same controller name. Both would reconcile the same
+//! Tenants, because each installation has its own Lease.
 //!
 //! Every installation marks its Lease with its controller name. A Lease counts as held while its
 //! holder renews it, which this process observes with its own clock.
@@ -44,7 +44,6 @@ pub(super) struct HeldLease {
     pub(super) name: String,
     pub(super) holder: String,
     pub(super) duration: Duration,
-    /// The resource version.
     pub(super) version: String,
 }
 

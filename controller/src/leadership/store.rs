@@ -19,9 +19,8 @@ pub(super) struct LeaseRecord {
     pub(super) holder: Option<String>,
     /// How long standbys must wait after the last change; `None` if the object gives no duration.
     pub(super) duration: Option<Duration>,
-    /// Number of acquisitions. It tells two acquisitions by the same identity apart.
+    /// Number of acquisitions. It distinguishes two acquisitions by the same identity.
     pub(super) transitions: i32,
-    /// The resource version.
     pub(super) version: String,
 }
 

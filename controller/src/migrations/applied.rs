@@ -1,6 +1,5 @@
 //! The migrations recorded in a database: the rows of `_sqlx_migrations`.
 
-/// One row of `_sqlx_migrations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedMigration {
     pub version: i64,

@@ -87,7 +87,7 @@ pub enum MigrationError {
     #[error("timed out after {} s while {operation}", limit.as_secs())]
     TimedOut { operation: String, limit: Duration },
     #[error(
-        "{file} was changed after it was applied{}: restore its content, and put the change into a new file",
+        "{file} was changed after it was applied{}: restore its content, and make the change in a new file",
         if *only_line_endings { " (only its line endings, LF or CRLF, differ)" } else { "" }
     )]
     Changed {
@@ -110,18 +110,19 @@ pub enum MigrationError {
     },
     /// A migration that runs in a transaction is recorded as started and not finished.
     #[error(
-        "_sqlx_migrations records {file} as unfinished: check what it left behind, repair it, and delete row {version}"
+        "_sqlx_migrations records {file} as unfinished: check which of its changes took effect, repair the database, and \
+         delete the row of version {version}"
     )]
     Dirty { version: i64, file: String },
     #[error(
-        "the controller does not read the table public._sqlx_migrations of this database: {problem}. Restore the table \
+        "the table public._sqlx_migrations is not valid, so the controller does not read it: {problem}. Restore the table \
          as sqlx creates it, with the rows of the applied migrations"
     )]
     InvalidMigrationsTable { problem: &'static str },
     /// The check of the file did not find the statement that ended the transaction.
     #[error(
-        "{file} ended the transaction that it runs in: remove the statement that did, and check what the file left \
-         behind in this database"
+        "{file} ended its own transaction: remove the statement that ends it, and check which of the file's changes \
+         took effect in this database"
     )]
     TransactionEnded { file: String },
     /// The server sent what no Postgres server sends to a migration.

@@ -2,12 +2,12 @@
 //!
 //! A migration that runs in a transaction is two messages: the first begins the transaction,
 //! inserts the row as unfinished, and runs the file; the second marks the row as successful and
-//! commits. An interruption therefore cannot leave the file without its row. Nothing of ours
-//! follows the file in its message, so whatever the file is, it cannot change what the second
-//! message says. Before that message, the server must report that a transaction is still open, and
-//! the message itself fails unless the row is one that the same transaction inserted. So if a file
-//! ended its transaction in a way that its check did not find, its row remains as unfinished, and
-//! that is reported.
+//! commits. An interruption therefore cannot leave the file without its row. The file
+//! is the last part of the first message, so it cannot affect the statements of the second one.
+//! Before the second message, the server must report that a transaction is still open, and the
+//! message itself fails unless the same transaction inserted the row. So if a file ends its
+//! transaction in a way that the static check does not detect, its row remains unfinished, and an
+//! error is reported.
 //!
 //! The error of a statement is attributed to a line of the file: by the position that Postgres
 //! reports or, as many errors have none, by the number of statements that succeeded before.

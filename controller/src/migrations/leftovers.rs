@@ -1,7 +1,7 @@
 //! Drops what an interrupted statement with `CONCURRENTLY` leaves behind, before it runs again.
 //!
 //! Such a statement runs in several transactions. If `CREATE INDEX CONCURRENTLY` fails, an invalid
-//! index keeps the name: the next run fails because it exists or, with `IF NOT EXISTS`, does nothing
+//! index of that name remains: the next run fails because it exists or, with `IF NOT EXISTS`, does nothing
 //! and leaves an index that no query uses. Each failed `REINDEX CONCURRENTLY` leaves one more
 //! invalid index with the suffix `_ccnew` or `_ccold` and a number.
 

@@ -1,9 +1,9 @@
 //! Splits SQL into tokens by the lexical rules of Postgres (`scan.l`), with
 //! `standard_conforming_strings` on.
 //!
-//! Only what decides where a statement ends is distinguished: comments, strings, quoted names,
-//! words and single characters. A property test compares the result with a real server. The rules
-//! that surprise: a `--` comment ends at a carriage return as well, block comments nest, a string
+//! It distinguishes only what is needed to find the end of a statement: comments, strings, quoted
+//! names, words and single characters. A property test compares the result with a real server. Some
+//! rules are surprising: a `--` comment ends at a carriage return as well, block comments nest, a string
 //! continues in the next string if a line break separates them (and an `E''` string keeps its
 //! escapes there), and `$` continues a word but not a number.
 

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_in_line_endings_only_is_recognised() {
+    fn a_difference_in_line_endings_only_is_recognized() {
         let file = |sql: &str| MigrationSet::from_files([("1_a.sql", sql)]).expect("a set");
         let (lf, crlf) = ("select 1;\n\nselect 2\n", "select 1;\r\n\r\nselect 2\r\n");
         for (recorded, current, expected) in [

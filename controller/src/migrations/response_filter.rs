@@ -1,9 +1,9 @@
 //! Forwards the messages of a Postgres server to the client, within limits.
 //!
 //! A tenant controls what its database sends. sqlx reads a message of any size into memory, and
-//! logs notices. This filter lies between the two: it ends the connection at a message that is too
-//! large, removes notices and, on request, rows, shortens errors, and remembers the transaction
-//! status that the server reports at the end of each response, which sqlx does not expose.
+//! logs notices. This filter sits between the two: it closes the connection if a message is too
+//! large, removes notices and, on request, rows, shortens errors, and records the transaction status
+//! that the server reports at the end of each response, which sqlx does not expose.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

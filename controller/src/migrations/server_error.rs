@@ -116,7 +116,7 @@ impl fmt::Display for ServerError {
         match message {
             Some(message) => write!(f, "; the database says: {message}")?,
             None => f.write_str(
-                "; the database's message is not shown because it can contain values of rows",
+                "; the database's message is not shown because it may contain data from rows",
             )?,
         }
         if let Some(hint) = hint {

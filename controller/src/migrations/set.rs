@@ -18,7 +18,6 @@ use super::statements::{self, InvalidSql, SqlProblem, Statement};
 /// sqlx's marker, at the start of a file, for a migration that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
-/// A validated migration.
 pub struct Migration {
     file_name: String,
     inner: SqlxMigration,

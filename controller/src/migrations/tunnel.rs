@@ -1,5 +1,5 @@
-//! The way to a server: sqlx connects without TLS to a local port, and a task forwards the bytes,
-//! over TLS unless it is disabled, through the [`response_filter`].
+//! Connects sqlx to a server: sqlx connects without TLS to a local port, and a task forwards the
+//! bytes through the [`response_filter`], over TLS unless it is disabled.
 //!
 //! sqlx supports TLS, with three disadvantages. It reads the platform's root certificates for every
 //! connection. It does not disable Nagle's algorithm, so that the end of the handshake waits about

@@ -14,7 +14,7 @@ const MAX_QUOTED_CHARS: usize = 64;
 pub struct TenantAnnotations {
     /// Whether the finalizer may be removed although the project remains.
     pub orphan: bool,
-    /// The duplicate project that a person allows to delete.
+    /// The duplicate project that the user wants to be deleted.
     pub delete_duplicate: Option<ProjectId>,
     /// The Tenant's project or, for a Tenant without one, the project to take back.
     pub project: Option<ProjectId>,
@@ -22,7 +22,7 @@ pub struct TenantAnnotations {
     pub ignored_projects: BTreeSet<ProjectId>,
     /// A changed value requests a reconciliation.
     pub reconcile_at: Option<String>,
-    /// Annotations that have no effect although they look as if they were meant to.
+    /// Warnings about annotations that are ignored because their name or value is invalid.
     pub problems: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl TenantAnnotations {
             "true" => self.orphan = true,
             "false" | "" => {}
             _ => self.problems.push(format!(
-                "the annotation {} has no effect with the value {:?}: set it to \"true\"",
+                "annotation {} is ignored: its value must be \"true\" (got {:?})",
                 annotations::ORPHAN,
                 shortened(value),
             )),
@@ -70,7 +70,7 @@ impl TenantAnnotations {
         let id = value.trim().parse().ok();
         if id.is_none() {
             self.problems.push(format!(
-                "the annotation {annotation} has no effect with the value {:?}: set it to the id of a project",
+                "annotation {annotation} is ignored: its value must be the id of a Neon project (got {:?})",
                 shortened(value),
             ));
         }
@@ -82,8 +82,8 @@ impl TenantAnnotations {
             self.reconcile_at = Some(value.to_owned());
         } else {
             self.problems.push(format!(
-                "the annotation {} has no effect because its value has {} bytes: set it to a text of at most \
-                 {MAX_RECONCILE_AT_BYTES} bytes, such as the current time",
+                "annotation {} is ignored: its value must have at most {MAX_RECONCILE_AT_BYTES} bytes (got {}); use, for \
+                 example, the current time",
                 annotations::RECONCILE_AT,
                 value.len(),
             ));
@@ -111,7 +111,7 @@ fn near_miss(name: &str) -> Option<String> {
         letters(known) == letters(suffix)
     })?;
     Some(format!(
-        "the annotation {:?} has no effect: it is written {meant}",
+        "annotation {:?} is ignored: did you mean {meant}?",
         shortened(name)
     ))
 }
@@ -138,6 +138,7 @@ mod tests {
     #[test]
     fn only_the_exact_annotation_has_an_effect() {
         assert!(read(annotations::ORPHAN, "true").orphan);
+        let mut problems = Vec::new();
         for (name, value) in [
             (annotations::ORPHAN, "True"),
             (annotations::ORPHAN, "yes"),
@@ -157,7 +158,21 @@ mod tests {
                 "{name}={value}"
             );
             assert_eq!(read.problems.len(), 1, "{name}={value}");
+            problems.extend(read.problems);
         }
+        insta::assert_snapshot!(problems.join("\n"), @r#"
+        annotation dbpertenant.dev/orphan is ignored: its value must be "true" (got "True")
+        annotation dbpertenant.dev/orphan is ignored: its value must be "true" (got "yes")
+        annotation dbpertenant.dev/orphan is ignored: its value must be "true" (got " true")
+        annotation "dbpertenant.dev/Orphan" is ignored: did you mean dbpertenant.dev/orphan?
+        annotation dbpertenant.dev/delete-duplicate is ignored: its value must be the id of a Neon project (got "calm sea")
+        annotation dbpertenant.dev/project-id is ignored: its value must be the id of a Neon project (got "Calm Sea")
+        annotation dbpertenant.dev/ignore-project is ignored: its value must be the id of a Neon project (got "Calm Sea")
+        annotation "dbpertenant.dev/projectId" is ignored: did you mean dbpertenant.dev/project-id?
+        annotation "orphan" is ignored: did you mean dbpertenant.dev/orphan?
+        annotation "dbpertenant.dev/reconcile_at" is ignored: did you mean dbpertenant.dev/reconcile-at?
+        annotation "DBperTenant.dev/reconcileAt" is ignored: did you mean dbpertenant.dev/reconcile-at?
+        "#);
     }
 
     #[test]

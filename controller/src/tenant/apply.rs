@@ -155,7 +155,7 @@ pub fn progress(step: &Step) -> Option<Issue> {
         Step::VerifyMissing(_) => (
             Component::Project,
             Reason::RecoveringProject,
-            "the account's listing lacks the project; looking it up by id",
+            "the account's listing does not contain the project; looking it up by id",
         ),
         Step::Migrate(_) => (
             Component::Schema,

@@ -125,8 +125,10 @@ pub fn resolve_desired(
         region: region
             .parse()
             .map_err(|error| invalid("spec.region", &error))?,
-        postgres_version: u16::try_from(postgres_version)
-            .map_err(|error| invalid("spec.postgresVersion", &error))?,
+        postgres_version: u16::try_from(postgres_version).map_err(|_| {
+            let problem = format!("must be a major version, such as 17 (got {postgres_version})");
+            invalid("spec.postgresVersion", &problem)
+        })?,
         compute: compute(spec, class)?,
         quota: quota(spec, class)?,
         history_retention_seconds: history_retention(spec, class)?,
@@ -182,8 +184,8 @@ fn exceeded(message: String) -> Issue {
 }
 
 /// Rejects changes of fields that cannot change once the project exists. The API server rejects
-/// most such edits; this check finds those it cannot see, such as a region that came from the class
-/// before.
+/// most such edits; this check covers the others, such as a changed region that the class's
+/// defaults used to set.
 fn check_unchanged(spec: &TenantSpec, immutable: &Effective) -> Result<(), Issue> {
     let changed = |field: &str, new: &str, current: &str| {
         Err(Issue::new(

@@ -32,7 +32,7 @@ pub struct ObservedState {
     pub deletion_held: Option<Issue>,
     /// Whether the `orphan` annotation allows removing the finalizer although the project remains.
     pub orphan: bool,
-    /// The project that a user ordered to delete, with the annotation `delete-duplicate`.
+    /// The project that the user wants to be deleted, from the annotation `delete-duplicate`.
     pub delete_duplicate: Option<ProjectId>,
     /// Value of the annotation that requests a migration.
     pub reconcile_at: Option<String>,
@@ -46,7 +46,7 @@ pub struct ObservedState {
     pub annotated_project: Option<ProjectId>,
     /// The project that the annotation or a restored Secret names, for a Tenant without a project.
     pub named_project: Option<ProjectId>,
-    /// The projects of earlier Tenants that the annotation tells the Tenant to ignore.
+    /// The projects of earlier Tenants to ignore, as the annotation requests.
     pub ignored_projects: BTreeSet<ProjectId>,
     /// The projects that the class allows the Tenant to adopt.
     pub adoptable: BTreeSet<ProjectId>,
@@ -87,11 +87,9 @@ pub struct Holder {
 /// Who has claimed a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedClaim {
-    /// This Tenant.
     Own,
     /// Another Tenant (`namespace/name`).
     Other(String),
-    /// No Tenant.
     Free,
 }
 

@@ -31,7 +31,6 @@ use crate::tenant::status::{
     StatusInput, StatusOutcome, build_status, follow_target, is_available,
 };
 
-/// A running reconciliation.
 pub struct Reconciliation<'a> {
     pub ctx: &'a Context,
     pub key: NamespacedName,
@@ -298,9 +297,9 @@ impl Reconciliation<'_> {
 
     async fn write_status(&mut self, next: &TenantStatus) -> Result<(), ClusterError> {
         let written = match self.ctx.cluster.write_status(&self.tenant, next).await {
-            // The Tenant was edited meanwhile. If its status is the one that this reconciliation
-            // started from, no other process acts on the Tenant, and `observedGeneration` tells
-            // which spec the new status describes.
+            // The Tenant was edited in the meantime. If its status is still the one that this
+            // reconciliation started with, no other process acts on the Tenant, and
+            // `observedGeneration` shows which spec the new status describes.
             Err(ClusterError::Conflict { what }) => {
                 let current = self.ctx.cluster.tenant(&self.key).await?;
                 if current.metadata.uid != self.tenant.metadata.uid

@@ -16,7 +16,8 @@ use crate::tenant::observed::SchemaTarget;
 /// Longest message of a condition, in characters; the API server rejects more than 32,768 bytes.
 const MAX_MESSAGE_CHARS: usize = 4_000;
 
-const SUSPENDED_MESSAGE: &str = "spec.suspend is true: nothing changes until it is false";
+const SUSPENDED_MESSAGE: &str =
+    "reconciliation is suspended: to resume it, set spec.suspend to false";
 
 /// The result of a reconciliation, or its state while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The settings that all HTTP clients of this workspace share.
 //!
 //! Requests carry API keys and client secrets, so redirects are not followed: another server must
-//! not receive them. Nothing is repeated below the caller, who knows which requests are safe to
-//! repeat. Plain HTTP to the loopback interface never goes through a proxy.
+//! not receive them. This client never retries, because only the caller knows which requests are
+//! safe to repeat. Plain HTTP to the loopback interface never goes through a proxy.
 
 use std::time::Duration;
 

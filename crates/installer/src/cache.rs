@@ -172,7 +172,6 @@ pub fn is_root() -> Result<bool> {
     Ok(effective_uid()? == 0)
 }
 
-/// The effective user id.
 pub fn effective_uid() -> Result<u32> {
     // The owner of a new file is the effective user. The standard library offers no other safe way.
     Ok(tempfile::tempfile()

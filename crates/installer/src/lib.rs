@@ -69,17 +69,14 @@ pub enum Component {
     ControlPlane,
     /// kubectl and helm.
     Clients,
-    /// PostgreSQL with pgvector.
     Postgres,
     /// psql with TLS support.
     Psql,
     /// versitygw, an S3 server.
     S3,
-    /// Redis.
     Redis,
     /// The local embedding model.
     Model,
-    /// Chromium.
     Chromium,
     /// playwright-core and an OpenID provider.
     BrowserModules,

@@ -161,7 +161,7 @@ async fn request(
         .await
 }
 
-/// Returns the vectors of a response in the order of the texts, whatever their order in the
+/// Returns the vectors of a response in the order of the texts, regardless of their order in the
 /// response.
 fn vectors(response: CreateEmbeddingResponse, texts: usize) -> Result<Vec<Vec<f32>>, ModelError> {
     let mut vectors = vec![Vec::new(); texts];

@@ -41,17 +41,17 @@ pub enum PostgresError {
          Searched: {searched}"
     )]
     NotFound { searched: String },
-    #[error("failed_starts to {action} {path}")]
+    #[error("failed to {action} {path}")]
     File {
         action: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
     /// `initdb`, or the version check of `postgres`, failed.
-    #[error("{program} failed_starts: {output}")]
+    #[error("{program} failed: {output}")]
     Program { program: PathBuf, output: String },
     #[error(
-        "PostgreSQL refuses to run as root, and the user `nobody`, which would run it, does not exist"
+        "PostgreSQL refuses to run as root, and the user `nobody`, as which it would run instead, does not exist"
     )]
     NoUser,
     #[error("process {pid} is already serving the data folder {path}")]
@@ -59,7 +59,7 @@ pub enum PostgresError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// The server exited, or did not answer in time.
-    #[error("failed_starts to start PostgreSQL: {reason}\n{log}")]
+    #[error("failed to start PostgreSQL: {reason}\n{log}")]
     Start {
         reason: String,
         /// The last lines of the server's log.

@@ -2,7 +2,7 @@
 //!
 //! A server started by a test or a demo must stop when its owner stops, even if the owner is killed
 //! and cannot run any cleanup code. Each child is therefore started by a small `sh` supervisor that
-//! reads from a pipe whose only writer is the owner. The kernel closes that pipe however the owner
+//! reads from a pipe whose only writer is the owner. The kernel closes that pipe no matter how the owner
 //! ends. The supervisor then sees end-of-file and stops the child: first with the configured signal
 //! and, after a grace period, with SIGKILL. Supervisor and child have their own process group, so
 //! Ctrl-C in a terminal reaches only the owner, which stops its children in the order it chooses.

@@ -29,7 +29,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const CORS_MAX_AGE_SECONDS: i32 = 600;
 
-/// A running S3 server.
 #[derive(Debug)]
 pub struct S3 {
     endpoint: String,

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The time after which a request must not be sent. It has passed once either clock says so: the
-/// monotonic clock of a machine that is suspended stands still, and the wall clock can be set back.
+/// The time after which a request must not be sent. It has passed as soon as either clock has reached
+/// it: the monotonic clock stops while a machine is suspended, and the wall clock can be set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAfter {
     monotonic: Instant,

@@ -10,7 +10,7 @@ const SEPARATOR: char = '@';
 
 /// An accepted API key: `KEY` of the user, who sees all projects, or `KEY@ORGANIZATION` of an
 /// organization, which sees only its own projects. As in Neon, projects that are created with the
-/// key of an organization belong to that organization, whatever the request says.
+/// key of an organization belong to that organization, regardless of the request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     secret: String,

@@ -30,21 +30,20 @@ pub(crate) struct Serve {
     /// URI of a superuser of a running PostgreSQL server
     #[arg(long, value_name = "URI", help_heading = "PostgreSQL")]
     pub(crate) postgres: Option<String>,
-    /// Run a private PostgreSQL server
+    /// Start a PostgreSQL server for this emulator
     #[arg(long, help_heading = "PostgreSQL")]
     pub(crate) embedded: bool,
-    /// Database for the emulator's state. Emulators with different ones can share a server
+    /// Database for the emulator's state. Emulators with different databases can share a server
     #[arg(long, value_name = "NAME", default_value = neon_emulator::DEFAULT_CONTROL_DATABASE, help_heading = "PostgreSQL")]
     pub(crate) control_database: String,
     /// Directory for the data of the embedded server; without it, the data is deleted when the emulator
     /// stops
     #[arg(long, value_name = "DIR", help_heading = "PostgreSQL")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Directory with initdb and postgres; without it, they are searched on PATH and in
-    /// /usr/lib/postgresql
+    /// Directory with initdb and postgres; without it, the emulator searches PATH and /usr/lib/postgresql
     #[arg(long, value_name = "DIR", help_heading = "PostgreSQL")]
     pub(crate) pg_bin: Option<PathBuf>,
-    /// Most connections to the embedded server
+    /// Maximum number of connections to the embedded server
     #[arg(
         long,
         value_name = "NUMBER",
@@ -53,7 +52,7 @@ pub(crate) struct Serve {
     )]
     pub(crate) pg_max_connections: u32,
 
-    /// Address of the API; port 0 picks a free port
+    /// Address of the API; with port 0, the system chooses a free port
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -61,7 +60,7 @@ pub(crate) struct Serve {
         help_heading = "API and data plane"
     )]
     pub(crate) api_listen: SocketAddr,
-    /// Address of the data plane; port 0 picks a free port
+    /// Address of the data plane; with port 0, the system chooses a free port
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -86,24 +85,19 @@ pub(crate) struct Serve {
         help_heading = "API and data plane"
     )]
     pub(crate) api_key: Vec<String>,
-    /// File to write the CA certificate of the data plane to, in PEM format
+    /// File to which the CA certificate of the data plane is written, in PEM format
     #[arg(long, value_name = "FILE", help_heading = "API and data plane")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// JSON file to write once the emulator is ready, with `api_url`, `admin_url`, `data_host`,
+    /// JSON file that is written once the emulator is ready, with `api_url`, `admin_url`, `data_host`,
     /// `data_port`, `ca_file` and `pid`
     #[arg(long, value_name = "FILE", help_heading = "API and data plane")]
     pub(crate) ready_file: Option<PathBuf>,
 
-    /// How long calls and operations take: no time, or as long as with the real service
-    #[arg(
-        long,
-        value_enum,
-        default_value = "instant",
-        help_heading = "Behaviour"
-    )]
+    /// Latency of calls and operations: none, or similar to the real service
+    #[arg(long, value_enum, default_value = "instant", help_heading = "Behavior")]
     pub(crate) latency: LatencyPreset,
     /// Time that a connection waits for a suspended compute, in milliseconds
-    #[arg(long, value_name = "MS", help_heading = "Behaviour")]
+    #[arg(long, value_name = "MS", help_heading = "Behavior")]
     pub(crate) cold_start_ms: Option<u64>,
     /// How long the proxy of the data plane rejects connections to an endpoint or a role that it did not
     /// find, in milliseconds. Neon: 240000
@@ -111,7 +105,7 @@ pub(crate) struct Serve {
         long,
         value_name = "MS",
         default_value_t = 0,
-        help_heading = "Behaviour"
+        help_heading = "Behavior"
     )]
     pub(crate) negative_cache_ms: u64,
     /// How long the proxy of the data plane repeats a rejection by the control plane, such as an exhausted
@@ -120,33 +114,33 @@ pub(crate) struct Serve {
         long,
         value_name = "MS",
         default_value_t = 0,
-        help_heading = "Behaviour"
+        help_heading = "Behavior"
     )]
     pub(crate) error_cache_ms: u64,
-    /// Do not move the `updated_at` of a project when one of its computes starts, is used or is suspended.
-    /// Neon moves it
-    #[arg(long, help_heading = "Behaviour")]
+    /// Keep the `updated_at` of a project unchanged when one of its computes starts, is used or is
+    /// suspended. Neon changes it
+    #[arg(long, help_heading = "Behavior")]
     pub(crate) fixed_updated_at: bool,
-    /// Plan of the account (free, launch, scale or agent); what it does not allow is rejected as by Neon
-    #[arg(long, value_name = "PLAN", default_value_t, help_heading = "Behaviour")]
+    /// Plan of the account (free, launch, scale or agent). As in Neon, what it does not allow is rejected
+    #[arg(long, value_name = "PLAN", default_value_t, help_heading = "Behavior")]
     pub(crate) plan: Plan,
-    /// Most projects that are not deleted, in addition to the plan's limit; more are rejected with 422
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of projects that are not deleted, in addition to the plan's limit; more are rejected with 422
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_projects: Option<u32>,
-    /// Most branches of a project; more are rejected with 422
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of branches of a project; more are rejected with 422
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_branches: Option<u32>,
-    /// Most API calls in any 60 seconds; more are rejected with 429. Neon allows 700
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of API calls in any 60 seconds; more are rejected with 429. Neon allows 700
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_calls_per_minute: Option<u32>,
-    /// Most API calls of one operation in any second; more are rejected with 429. Neon allows 40
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of API calls of one operation in any second; more are rejected with 429. Neon allows 40
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_route_calls_per_second: Option<u32>,
-    /// Most consumption queries in any 60 seconds; more are rejected with 429. Neon allows about 30
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of consumption queries in any 60 seconds; more are rejected with 429. Neon allows about 30
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_consumption_calls_per_minute: Option<u32>,
-    /// Most concurrent connections to the data plane
-    #[arg(long, value_name = "NUMBER", help_heading = "Behaviour")]
+    /// Maximum number of concurrent connections to the data plane
+    #[arg(long, value_name = "NUMBER", help_heading = "Behavior")]
     pub(crate) max_data_connections: Option<u32>,
     /// Databases to create before the emulator is ready, so that first connections are fast (for
     /// benchmarks)
@@ -154,7 +148,7 @@ pub(crate) struct Serve {
         long,
         value_name = "NUMBER",
         default_value_t = 0,
-        help_heading = "Behaviour"
+        help_heading = "Behavior"
     )]
     pub(crate) spare_databases: u32,
 
@@ -213,14 +207,14 @@ pub(crate) fn load(
     match &serve.postgres {
         Some(_) if serve.embedded => invalid.push(loaded.invalid(
             "embedded",
-            "it cannot be used with postgres; write one of the two",
+            "cannot be combined with postgres; use one of the two",
         )),
         None if !serve.embedded => {
-            invalid.push(loaded.invalid("postgres", "write --postgres URI or --embedded"));
+            invalid.push(loaded.invalid("postgres", "pass --postgres URI or --embedded"));
         }
         Some(_) if serve.data_dir.is_some() => invalid.push(loaded.invalid(
             "data-dir",
-            "it is for the embedded server and cannot be used with postgres",
+            "applies to the embedded server and cannot be combined with postgres",
         )),
         _ => {}
     }
@@ -247,7 +241,6 @@ impl Serve {
         }
     }
 
-    /// The embedded server.
     pub(crate) fn server(&self) -> postgres::Builder {
         let mut builder = Server::builder().max_connections(self.pg_max_connections);
         if let Some(folder) = &self.pg_bin {

@@ -71,8 +71,8 @@ impl Default for Latency {
     }
 }
 
-/// How long the data plane's proxy repeats an answer of the control plane, in milliseconds of the
-/// emulator's clock. 0 means that it always asks again.
+/// How long the data plane's proxy caches a response of the control plane, in milliseconds of the
+/// emulator's clock. 0 disables the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyCaches {
@@ -99,7 +99,6 @@ impl ProxyCaches {
     }
 }
 
-/// Limits and timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The account's plan, which also applies to organizations whose plan is not set.

@@ -183,7 +183,6 @@ impl Fault {
     }
 }
 
-/// What a fault does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Effect {

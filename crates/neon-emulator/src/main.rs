@@ -121,7 +121,7 @@ fn write_ready_file(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
         write_atomically(path, &serde_json::to_vec_pretty(&ready)?)?;
     }
     info!(
-        "The API is at {}, the data plane at {}; what happens is shown at {}",
+        "The API is at {}, the data plane at {}, and the dashboard at {}",
         emulator.api_url(),
         emulator.data_addr(),
         emulator.page_url()

@@ -33,7 +33,6 @@ pub enum DocumentError {
     Parse { path: PathBuf, problem: String },
 }
 
-/// Neon's OpenAPI document.
 #[derive(Debug)]
 pub struct Document {
     root: Value,

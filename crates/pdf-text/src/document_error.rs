@@ -45,7 +45,6 @@ pub enum DocumentError {
         pages: u32,
         max_pages: u32,
     },
-    /// The text exceeds `max_text_bytes`.
     #[error("This PDF contains more than {max_bytes} bytes of text.")]
     TooMuchText { max_bytes: u64 },
     /// One page exceeds `max_page_text_bytes` or `max_page_words`.
@@ -54,7 +53,6 @@ pub enum DocumentError {
         /// Number of the page, starting at 1.
         page: u32,
     },
-    /// The text exceeds `max_words`.
     #[error("This PDF contains more than {max_words} words.")]
     TooManyWords { max_words: u32 },
     /// The text has more passages than the caller stores of one document.

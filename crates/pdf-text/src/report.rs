@@ -22,7 +22,6 @@ pub enum PageKind {
     Garbled,
     /// Neither text nor images.
     Empty,
-    /// Its content is damaged.
     Damaged,
     /// The file refers to the page but does not contain it.
     Missing,

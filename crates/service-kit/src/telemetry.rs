@@ -23,8 +23,8 @@ pub struct Program {
     /// The program's own crates, whose spans become traces. Spans of libraries are left out: they
     /// include the exporter's own calls.
     pub targets: &'static [(&'static str, LevelFilter)],
-    /// Libraries that quote what they receive. None of their events is logged, whatever the filter
-    /// says.
+    /// Libraries that quote what they receive. Their events are never logged, regardless of the
+    /// filter.
     pub silenced: &'static [&'static str],
 }
 
@@ -35,10 +35,10 @@ pub struct TelemetrySettings {
     /// Format of log lines
     #[arg(long, value_enum, default_value = "json")]
     pub log_format: LogFormat,
-    /// Which events to log: a level and `target=level` pairs, separated by commas
+    /// Events to log: a level and `target=level` pairs, separated by commas
     #[arg(long, value_name = "DIRECTIVES", default_value = DEFAULT_LOG_FILTER)]
     pub log_filter: LogFilter,
-    /// Base URL of the OTLP/HTTP receiver of traces; without it, no traces are made
+    /// Base URL of the OTLP/HTTP receiver of traces; without it, no traces are sent
     #[arg(long, value_name = "URL", value_parser = values::http_url)]
     pub otlp_endpoint: Option<Url>,
     /// Share of traces that are sent, from 0 to 1

@@ -318,7 +318,6 @@ impl std::ops::AddAssign for ConnectionCounts {
     }
 }
 
-/// Creates a namespace.
 pub async fn create_namespace(client: &Client, name: &str) -> Result<Namespace> {
     let namespace = Namespace {
         metadata: ObjectMeta {

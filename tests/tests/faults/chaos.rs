@@ -50,7 +50,6 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![suite::test_alone(name, TEST_TIMEOUT, chaos)]
 }
 
-/// What the test did.
 #[derive(Default)]
 struct Actions {
     existing: BTreeMap<String, Option<i64>>,

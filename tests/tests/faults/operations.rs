@@ -130,7 +130,6 @@ impl Operation {
         Ok(before)
     }
 
-    /// Starts the operation.
     pub(crate) async fn start(self, run: &Run, before: &Prepared) -> Result<()> {
         match self {
             Self::Create => run.apply(json!({})).await.map(drop),

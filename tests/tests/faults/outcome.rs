@@ -22,7 +22,6 @@ pub(crate) const PROJECTS_CREATED: &str = "projects created";
 
 pub(crate) type Outcome = BTreeMap<&'static str, Value>;
 
-/// The run's current outcome.
 async fn current(run: &Run) -> Result<Outcome> {
     let Some(tenant) = run.scenario.tenants().get_opt(TENANT).await? else {
         let secrets = run

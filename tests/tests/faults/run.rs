@@ -93,7 +93,6 @@ impl Run {
         Ok(())
     }
 
-    /// Kills the controller (SIGKILL).
     pub(crate) async fn kill_controller(&mut self) -> Result<()> {
         self.controller
             .take()

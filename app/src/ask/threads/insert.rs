@@ -9,7 +9,7 @@ use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
 /// Advisory lock around counting the answers in progress and adding one.
 const COUNT_LOCK: &str = "answers_in_progress";
-/// Length of a conversation's title, which is its first question, shorten.
+/// Maximum length of a conversation's title, which is its first question, shortened.
 const MAX_TITLE_CHARS: usize = 120;
 
 /// Inserts a question and its pending answer in one transaction. `model` is the chat model that

@@ -168,7 +168,7 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
         ),
         AnswerFailure::ModelQuotaExhausted => (
             "The model\u{2019}s usage limit is reached",
-            "Your administrator has to check its plan and billing. Until then, you can search your documents.",
+            "Ask your administrator to check its plan and billing. In the meantime, you can search your documents.",
         ),
         AnswerFailure::ModelRejected => (
             "The model rejected the request",

@@ -33,7 +33,7 @@ pub(super) fn create_upload(error: CreateUploadError) -> Problem {
         CreateUploadError::TooMany { max_documents } => rejected(
             "too_many",
             format!("This workspace has reached its limit of {max_documents} documents"),
-            "Nothing was uploaded. Delete a document to make room.",
+            "Nothing was uploaded. Delete a document first, and try again.",
         ),
         CreateUploadError::Duplicate { title, .. } => Problem::new(
             StatusCode::CONFLICT,
@@ -116,7 +116,7 @@ pub(super) fn database_message(reason: &Unavailable) -> &'static str {
             "Your database is being set up. Try again in a moment."
         }
         Unavailable::Stalled(_) => {
-            "Your database couldn\u{2019}t be set up. Your administrator has to fix a problem first."
+            "Your database couldn\u{2019}t be set up. Your administrator needs to fix a problem first."
         }
         Unavailable::Deleted | Unavailable::NotOwned => {
             "Your database no longer exists. The database status page explains your options."

@@ -108,7 +108,6 @@ impl DocumentState {
     }
 }
 
-/// A transient error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     pub message: String,
@@ -204,7 +203,7 @@ fn drop_zone(form_context: FormContext<'_>, view: &DocumentsView, base: &str) ->
     let free = view.free();
     html! {
         form.drop-zone #upload method="post" action=(base) enctype="multipart/form-data" data-upload
-            data-file-bytes-max=(limits.max_file_bytes) data-documents-max=(limits.max_documents) {
+            data-max-file-bytes=(limits.max_file_bytes) data-max-documents=(limits.max_documents) {
             (csrf(form_context.csrf))
             span.drop-icon { (icons::UPLOAD) }
             div.drop-words {

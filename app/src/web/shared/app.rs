@@ -26,7 +26,6 @@ pub struct App(Arc<Components>);
 #[derive(Debug)]
 pub struct Components {
     pub config: Arc<Config>,
-    /// The main database.
     pub database: PgPool,
     /// The Tenants in the cluster, one per workspace.
     pub tenants: Tenants,
@@ -42,9 +41,7 @@ pub struct Components {
     /// Notifications of changes in workspaces.
     pub events: Events,
     pub limits: RateLimiter,
-    /// Open event streams.
     pub streams: Streams,
-    /// Headers of every response.
     pub headers: SecurityHeaders,
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process shuts down.

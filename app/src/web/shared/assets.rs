@@ -9,7 +9,6 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 pub struct Asset {
     /// The name below `/assets/`, including the hash.
     pub file: &'static str,
-    /// The `Content-Type`.
     pub media_type: &'static str,
     pub bytes: &'static [u8],
     /// The compressed content, if it is smaller.

@@ -26,7 +26,6 @@ use crate::identity::return_to::ReturnTo;
 pub struct Problem {
     #[serde(serialize_with = "as_number")]
     pub status: StatusCode,
-    /// What happened.
     pub title: Cow<'static, str>,
     /// What the user can do next.
     pub hint: Cow<'static, str>,

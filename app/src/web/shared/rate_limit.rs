@@ -89,7 +89,6 @@ impl Decision {
         ceil_seconds(self.retry_after).max(1)
     }
 
-    /// Adds the `RateLimit-*` headers.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in [
             (

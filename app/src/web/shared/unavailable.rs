@@ -50,7 +50,7 @@ fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
         Unavailable::Stalled(_) => (
             "database_stalled",
             "Your database couldn\u{2019}t be set up",
-            "Your administrator has to fix a problem first. Everything you uploaded is kept.",
+            "Your administrator needs to fix a problem first. Your uploaded files are safe.",
         ),
         Unavailable::SchemaOutdated { .. } => (
             "database_schema_outdated",

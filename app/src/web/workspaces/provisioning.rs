@@ -121,7 +121,7 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
             return ProvisioningState::Stalled {
                 reason: "NotOwned".to_owned(),
                 tenant: TenantName::of(&workspace.id).to_string(),
-                guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged; the conflict has to be resolved.",
+                guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged. Your administrator needs to resolve the conflict.",
             };
         }
         Err(Unavailable::PoolsExhausted | Unavailable::Unreachable { .. }) => {
@@ -174,31 +174,31 @@ fn guidance(reason: &str) -> &'static str {
         | Reason::InvalidSpec
         | Reason::ImmutableField
         | Reason::PlanLimit => {
-            "The database settings of this site are invalid. Once an administrator has corrected \
-             them, we create your database automatically."
+            "This site\u{2019}s database settings are invalid. Once an administrator has corrected \
+             them, we\u{2019}ll create your database automatically."
         }
         Reason::ApiKeyInvalid | Reason::Unauthorized => {
-            "The access to the database provider has to be renewed. Setup then continues \
-             automatically."
+            "This site\u{2019}s access to the database provider needs to be renewed. Setup then \
+             continues automatically."
         }
         Reason::AccountLimit | Reason::NeonRequestRejected => {
-            "The database provider doesn\u{2019}t allow another database at the moment. We retry \
-             automatically, also after the limit has been raised."
+            "The database provider doesn\u{2019}t allow another database right now. We\u{2019}ll keep \
+             trying; setup continues automatically once the limit is raised."
         }
         Reason::QuotaExceeded => {
-            "Your database has used its quota for this billing period and is paused. It resumes \
-             with the next period, or when the quota is raised."
+            "Your database has used up its quota for this billing period and is paused. It resumes \
+             when the next period starts or the quota is raised."
         }
         Reason::SecretConflict => {
-            "A naming conflict has to be resolved. Setup then continues automatically."
+            "A naming conflict needs to be resolved. Setup then continues automatically."
         }
         Reason::MigrationFailed
         | Reason::MigrationChanged
         | Reason::MigrationMissing
         | Reason::MigrationsInvalid
         | Reason::SchemaAhead => {
-            "An update of your database didn\u{2019}t succeed. Your data is safe. Your administrator can \
-             see the details."
+            "An update of your database failed. Your data is safe. Your administrator can see the \
+             details."
         }
         Reason::ProjectNotFound => {
             "Your database no longer exists and couldn\u{2019}t be recovered automatically."

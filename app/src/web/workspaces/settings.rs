@@ -99,7 +99,7 @@ async fn create(
         }
         Err(error @ CreateError::NoWorkspaceLeft { .. }) => {
             warn!(%error, "workspace not created");
-            let error = "This site has reached its maximum number of workspaces, so we couldn\u{2019}t create this one. Try again later, or ask your administrator for more room.".to_owned();
+            let error = "This site has reached its maximum number of workspaces, so no workspace was created. Try again later, or ask your administrator to raise the limit.".to_owned();
             let view = new_workspace_view(&app, &form, Some(error));
             Ok(pages::new_workspace::page(&context, &view).into_response())
         }

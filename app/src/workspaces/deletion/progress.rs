@@ -31,7 +31,6 @@ pub struct DeletionProgress {
     pub conversations: ConversationCount,
     /// Number of members of the workspace.
     pub members: u64,
-    /// Number of deleted files.
     pub files: u64,
     /// Total size of the deleted files, including old versions.
     pub file_bytes: u64,
@@ -49,7 +48,6 @@ pub struct DeletionProgress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConversationCount {
-    /// Not counted yet.
     #[default]
     NotCounted,
     /// The database could not be read.
@@ -63,9 +61,7 @@ pub enum ConversationCount {
 /// A workspace's database that is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedDatabase {
-    /// Name of the Tenant.
     pub tenant: String,
-    /// UID of the Tenant.
     pub uid: String,
     /// Id of the Neon project, if it had one.
     #[serde(default)]

@@ -33,7 +33,6 @@ pub(super) enum ArchiveError {
     Io(#[from] io::Error),
 }
 
-/// A completed entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct ArchiveEntry {
     pub(super) path: String,
@@ -42,7 +41,6 @@ pub(super) struct ArchiveEntry {
     pub(super) sha256: String,
 }
 
-/// An archive being written.
 pub(super) struct Archive {
     zip: ZipWriter<StreamWriter<SharedBuffer>>,
     buffer: SharedBuffer,
@@ -51,7 +49,6 @@ pub(super) struct Archive {
     entries: Vec<ArchiveEntry>,
 }
 
-/// An entry being written.
 pub(super) struct EntryWriter<'a> {
     archive: &'a mut Archive,
     path: String,

@@ -18,7 +18,6 @@ enum Message {
     End,
 }
 
-/// The sending half.
 pub(super) struct BlockSender(mpsc::Sender<Message>);
 
 /// Creates a channel. Dropping the stream makes sending fail.

@@ -1,6 +1,6 @@
 //! Entry names derived from document titles: safe on every file system and unique.
 
-/// Maximum number of characters safe of a title.
+/// Maximum length of a title in a file name, in characters.
 const MAX_TITLE_CHARS: usize = 80;
 
 /// For example `documents/003 Annual report.pdf`. The number makes names unique and keeps their

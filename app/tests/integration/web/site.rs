@@ -163,7 +163,6 @@ impl Site {
         .expect("the state of the Tenant in time");
     }
 
-    /// Inserts a membership.
     pub(crate) async fn join(&self, user: UserId, workspace: &WorkspaceId, role: Role) {
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
             .bind(workspace.as_str())

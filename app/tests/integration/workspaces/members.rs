@@ -12,7 +12,6 @@ use sqlx::PgPool;
 
 use crate::fixture::{Fixture, new_workspace};
 
-/// Creates an invitation.
 async fn invite(
     database: &PgPool,
     workspace: &WorkspaceId,

@@ -1,4 +1,4 @@
-//! What the cache keeps of a Tenant.
+//! Which fields of a Tenant the cache keeps.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 

@@ -68,7 +68,6 @@ impl Clock for SkewedClock {
     }
 }
 
-/// The simulated API server.
 #[derive(Debug, Default)]
 pub(super) struct ApiServer {
     pub(super) record: Option<LeaseRecord>,

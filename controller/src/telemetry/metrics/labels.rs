@@ -27,7 +27,7 @@ pub enum ReconcileOutcome {
     Progressing,
     /// The controller waits for something else: a Neon operation, a class, a time window.
     Waiting,
-    /// The Tenant stays as it is until someone changes its spec, its class or the Neon account.
+    /// The Tenant remains unchanged until its spec, its class or the Neon account is changed.
     Stalled,
     /// A step failed and will be retried.
     Failed,
@@ -66,7 +66,6 @@ pub enum MigrationOutcome {
     /// The database is ahead, or an applied migration was changed or is missing. Nothing was
     /// executed.
     Refused,
-    /// A statement failed.
     Failed,
     /// The connection failed.
     Unreachable,

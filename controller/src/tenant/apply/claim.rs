@@ -56,7 +56,7 @@ async fn read_or_acquire(
     }
 }
 
-/// Whether the holder of a claim still exists. The cache may lag, so the API server tells.
+/// Whether the holder of a claim still exists. Asks the API server, because the cache may lag.
 async fn exists(rec: &Reconciliation<'_>, claim: &ProjectClaim) -> Result<bool, ClusterError> {
     match rec.ctx.cluster.tenant(&claim.holder.tenant).await {
         Ok(tenant) => Ok(tenant.metadata.uid == Some(claim.holder.uid.to_string())),

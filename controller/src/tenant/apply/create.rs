@@ -82,7 +82,7 @@ pub(super) async fn create(
             return Err(ReconcileError::transient(
                 Component::Project,
                 Reason::VerifyingCreation,
-                "no answer to the creation request; checking whether its project appears in the account",
+                "no response to the creation request; checking whether its project appears in the account",
             )
             .with_source(error));
         }

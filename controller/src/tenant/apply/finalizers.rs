@@ -69,7 +69,7 @@ fn report_remaining_project(rec: &Reconciliation<'_>, reason: ReleaseReason) {
     match (reason, project) {
         (ReleaseReason::Retained, Some(id)) => rec.publish_event(
             Reason::ProjectRetained,
-            &format!("project {id} remains in Neon, by deletionPolicy Retain"),
+            &format!("project {id} remains in Neon, because the deletion policy is Retain"),
         ),
         (ReleaseReason::NotOwned, Some(id)) => rec.publish_event(
             Reason::ProjectRetained,

@@ -26,7 +26,7 @@ pub(super) async fn write_secret(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let name = rec.desired()?.secret_name.clone();
-    // Whether the Secret of another owner still exists is worth no call to Neon.
+    // Before any call to Neon: check whether the Secret of another owner still exists.
     if has_conflict(rec)
         && let Some(secret) = rec
             .ctx
@@ -186,7 +186,7 @@ fn immutable_secret(name: &str) -> ReconcileError {
     )
 }
 
-/// Counts the repair of a Secret that another client changed, and reports a fight once.
+/// Counts the repair of a Secret that another client changed. Reports repeated changes once.
 fn record_repair(rec: &Reconciliation<'_>, name: &str) {
     let written = rec
         .status
@@ -312,7 +312,9 @@ fn secret_deleted(name: &str) -> ReconcileError {
     ReconcileError::transient(
         Component::Credentials,
         Reason::UpdatingSecret,
-        format!("Secret {name} was deleted or changed meanwhile; it will be written again"),
+        format!(
+            "Secret {name} was deleted or changed in the meantime; the controller writes it again"
+        ),
     )
 }
 

@@ -15,7 +15,7 @@ const MIN_CU: f64 = 0.25;
 const MAX_AUTOSCALING_CU: f64 = 16.0;
 /// Largest difference between the minimum and the maximum size, in CU; a limit of Neon as well.
 const MAX_AUTOSCALING_SPAN_CU: f64 = 8.0;
-/// Neon's default suspend timeout, which a timeout of 0 stands for.
+/// Neon's default suspend timeout, which applies if the timeout is 0.
 const DEFAULT_SUSPEND_TIMEOUT_SECONDS: i64 = 300;
 /// The suspend timeout of a compute that is never suspended.
 const NEVER_SUSPENDED: i64 = -1;
@@ -141,10 +141,13 @@ pub(super) fn history_retention(
             spec.class_name
         )));
     }
-    chosen
-        .map(u32::try_from)
-        .transpose()
-        .map_err(|error| invalid("spec.historyRetentionSeconds", &error))
+    let convert = |seconds: i64| {
+        u32::try_from(seconds).map_err(|_| {
+            let problem = format!("must be a number of seconds from 0 (got {seconds})");
+            invalid("spec.historyRetentionSeconds", &problem)
+        })
+    };
+    chosen.map(convert).transpose()
 }
 
 fn check_autoscaling(min: f64, max: f64) -> Result<(), Issue> {
@@ -156,9 +159,9 @@ fn check_autoscaling(min: f64, max: f64) -> Result<(), Issue> {
         Component::Project,
         Reason::InvalidSpec,
         format!(
-            "Neon does not autoscale from {min} to {max} CU (the sizes after the class's defaults are applied): use at \
-             most {MAX_AUTOSCALING_CU} CU and a difference of at most {MAX_AUTOSCALING_SPAN_CU} CU, or set minCU and \
-             maxCU to the same size"
+            "Neon cannot autoscale from {min} to {max} CU (including the class's defaults): maxCU must be at most \
+             {MAX_AUTOSCALING_CU} and at most {MAX_AUTOSCALING_SPAN_CU} more than minCU; for a fixed size, set both to \
+             the same value"
         ),
     ))
 }
@@ -167,8 +170,8 @@ pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Quota,
     let own = spec.quota.unwrap_or_default();
     let defaults = class.defaults.quota.unwrap_or_default();
     let limits = class.limits.quota.unwrap_or_default();
-    // A limit that is set nowhere is unlimited in a project of our own, and is left alone in an
-    // adopted one.
+    // Without any limit, the quota of a new project is unlimited, and that of an adopted project stays
+    // as it is.
     let unset = spec.adopt.is_none().then_some(0);
     let pick = |field: &str, own: Option<i64>, default: Option<i64>, limit: Option<i64>| {
         let limit = limit.filter(|limit| *limit > 0);
@@ -185,9 +188,10 @@ pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Quota,
                 },
                 spec.class_name
             ))),
-            _ => u64::try_from(value)
-                .map(Some)
-                .map_err(|error| invalid(&format!("spec.quota.{field}"), &error)),
+            _ => u64::try_from(value).map(Some).map_err(|_| {
+                let problem = format!("must not be negative (got {value})");
+                invalid(&format!("spec.quota.{field}"), &problem)
+            }),
         }
     };
     Ok(Quota {

@@ -1,5 +1,5 @@
 //! Plans the deletion of a Tenant. It waits only for the account, and for certainty about a
-//! creation request whose answer was lost.
+//! creation request whose response was lost.
 
 use crds::{DeletionPolicy, Reason};
 use neon_client::ids::ProjectId;

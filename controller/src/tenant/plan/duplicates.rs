@@ -1,9 +1,9 @@
-//! Plans for a Tenant whose mark several projects carry.
+//! Plans for a Tenant if the names of several projects contain its mark.
 //!
-//! A project that may hold data is never deleted because of its name: anyone with access to the
-//! account can rename a project, and a status can be restored from an old backup. Without a user's
-//! order, a duplicate is deleted only if it was created by a request of this Tenant whose response
-//! was lost, and has never been used.
+//! A project that may contain data is never deleted because of its name: anyone with access to the
+//! account can rename a project, and a status can be restored from an old backup. Unless a user
+//! requests it, a duplicate is deleted only if it was created by a request of this Tenant whose
+//! response was lost, and has never been used.
 
 use crds::{Reason, TenantStatus, annotations};
 use jiff::{SignedDuration, Timestamp};
@@ -198,7 +198,7 @@ fn delete_named(named: &ProjectId, duplicates: &[&ObservedProject]) -> Option<St
         })
 }
 
-/// Whether the connection Secret holds the project's credentials, so that applications may use it.
+/// Whether the connection Secret contains the project's credentials, so that applications may use it.
 fn holds_credentials(observed: &ObservedState, id: &ProjectId) -> bool {
     matches!(&observed.secret, ObservedSecret::Owned { project: Some(project), .. } if project == id)
 }
@@ -209,15 +209,13 @@ fn duplicate_project(recorded: Option<&ProjectId>, marked: &[&ObservedProject]) 
         .chain(marked.iter().map(|project| &project.id))
         .map(ProjectId::as_str)
         .collect();
-    let recorded = recorded.map_or_else(String::new, |id| {
-        format!(" (project {id} is the recorded one)")
-    });
+    let recorded = recorded.map_or_else(String::new, |id| format!(" (its status records {id})"));
     Issue::new(
         Component::Project,
         Reason::DuplicateProject,
         format!(
-            "the names of projects {} carry this Tenant's mark{recorded}, and any of them may hold data: to delete \
-             one, set the annotation {} to its id; to keep all, rename those of others in Neon",
+            "the names of projects {} all identify this Tenant{recorded}, and each of them may contain data: to delete \
+             one, set the annotation {} to its id; to keep one that is not this Tenant's, rename it in Neon",
             ids.join(" and "),
             annotations::DELETE_DUPLICATE
         ),

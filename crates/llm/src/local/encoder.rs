@@ -22,7 +22,6 @@ pub(super) struct EncoderConfig {
     layer_norm_eps: f64,
 }
 
-/// The supported activation function.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Activation {

@@ -27,12 +27,10 @@ pub const NAMESPACE: &str = "chat";
 pub const DATABASE: &str = "chat_app";
 const FIELD_MANAGER: &str = "local-stack";
 
-/// How users sign in.
 #[derive(Debug, Clone, Copy)]
 pub enum SignIn<'a> {
     /// By name, without a password.
     Local,
-    /// With an OpenID provider.
     OpenId {
         issuer: &'a str,
         client_id: &'a str,
@@ -67,7 +65,6 @@ pub struct Release<'a> {
     pub port: u16,
     /// Further settings of the app, by name.
     pub settings: &'a BTreeMap<String, Value>,
-    /// The run's folder.
     pub folder: &'a Path,
 }
 

@@ -61,7 +61,6 @@ impl Page {
         between(&self.html, before, after).map(decode_entities)
     }
 
-    /// The page's CSRF token.
     pub(super) fn csrf(&self) -> Option<String> {
         self.text_between("X-CSRF-Token&quot;:&quot;", "&quot;")
             .or_else(|| self.text_between("name=\"csrf\" value=\"", "\""))

@@ -20,7 +20,6 @@ pub(crate) struct LoggedRequest {
     /// Arrival time, by the emulator's clock.
     pub(crate) at: Micros,
     pub(crate) method: Method,
-    /// The operation ID.
     pub(crate) operation: &'static str,
     /// The project in the path, if it is a valid ID.
     pub(crate) project: Option<ProjectId>,

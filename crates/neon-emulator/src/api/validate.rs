@@ -100,7 +100,6 @@ const DEFAULT_BRANCH: &str = "main";
 const DEFAULT_DATABASE: &str = "neondb";
 const MAX_ENDPOINT_NAME_CHARS: usize = 64;
 const MAX_ALLOWED_IPS: usize = 1_000;
-/// Reserved names of roles.
 const RESERVED_ROLES: &[&str] = &[
     "postgres",
     "public",

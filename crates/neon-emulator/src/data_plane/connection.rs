@@ -20,7 +20,6 @@ use crate::store::EndpointRoute;
 
 /// Maximum time for the TLS handshake and the startup message.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Maximum time for authentication.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl DataPlane {

@@ -27,7 +27,6 @@ pub(crate) enum CopyScope {
 /// A role of the parent, and the corresponding role of the copy.
 type RolePair = (RoleRow, RoleRow);
 
-/// Truncates all tables.
 const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
     SELECT string_agg(oid::regclass::text, ', ') INTO tables FROM pg_class
     WHERE relkind IN ('r', 'p') AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%' OR nspname = 'information_schema')

@@ -9,7 +9,6 @@ use serde_json::Value;
 /// Replaces a field name that is an ID.
 const ID: &str = "{id}";
 
-/// A JSON type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JsonType {
     Null,
@@ -74,7 +73,6 @@ impl Shape {
         }
     }
 
-    /// Records a rejected call.
     pub(crate) fn record_rejection(&mut self, call: &str) {
         self.rejected.insert(call.to_owned());
     }
@@ -114,7 +112,6 @@ pub(crate) struct Difference {
     pub(crate) missing: Vec<String>,
     /// Fields of the emulator that the service lacks.
     pub(crate) invented: Vec<String>,
-    /// Fields with different types.
     pub(crate) different_types: Vec<String>,
 }
 

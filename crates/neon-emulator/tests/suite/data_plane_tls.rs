@@ -91,7 +91,6 @@ async fn the_certificate_is_valid_for_the_ip_address() {
     assert!(options.connect().await.is_err(), "the CA is required");
 }
 
-/// A startup message.
 fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();
     for text in parameters.iter().flat_map(|(key, value)| [key, value]) {

@@ -45,7 +45,6 @@ const MARK: &str = "\u{0}";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) text: String,
-    /// The page number.
     pub(super) value: Option<i64>,
 }
 

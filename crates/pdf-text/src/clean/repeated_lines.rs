@@ -56,7 +56,6 @@ pub(super) fn find(pages: &[(u32, PageLines)]) -> Vec<Vec<bool>> {
         .collect()
 }
 
-/// A repeated line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copy {
     First,

@@ -52,7 +52,6 @@ pub(super) fn remove(
         .collect();
 }
 
-/// Whether two fragments overlap.
 fn overlap(pair: &[TextFragment]) -> bool {
     match pair {
         [before, fragment] => before.to - fragment.from > OVERLAP_EM * fragment.em,

@@ -23,7 +23,7 @@ pub(super) fn read_settings(path: &Path) -> Result<BTreeMap<String, String>, Loa
         Value::Mapping(mapping) => mapping,
         _ => {
             return Err(failed(
-                "write one `name: value` pair on each line".to_owned(),
+                "it must contain one `name: value` pair per line".to_owned(),
             ));
         }
     };
@@ -39,7 +39,7 @@ pub(super) fn read_settings(path: &Path) -> Result<BTreeMap<String, String>, Loa
         .collect()
 }
 
-/// Reads a file that holds one secret, without the line break that editors add at the end.
+/// Reads a file that contains one secret, without the line break that editors add at the end.
 pub(super) fn read_secret(path: &Path) -> Result<String, String> {
     let text = read_text(path)?;
     let secret = text.trim_end_matches(['\r', '\n']);

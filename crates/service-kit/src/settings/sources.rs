@@ -20,7 +20,8 @@ use lookup::Lookup;
 /// The flag and, in capitals, the end of the variable that name the settings file.
 const CONFIG: &str = "config";
 
-/// What clap makes of the command line, with the values of all sources, and where they came from.
+/// The command line as clap parses it, completed with the values of all other sources, and the
+/// origin of each value.
 pub(super) fn resolve(
     command: Command,
     sources: &Sources<'_>,

@@ -30,7 +30,7 @@ struct Example {
 fn password(text: &str) -> Result<SecretString, String> {
     match text.len() {
         4.. => Ok(text.into()),
-        _ => Err("write at least 4 characters".to_owned()),
+        _ => Err("must have at least 4 characters".to_owned()),
     }
 }
 
@@ -129,14 +129,14 @@ fn all_invalid_settings_are_reported_together_with_their_origin() {
 }
 
 #[test]
-fn an_error_names_the_setting_its_value_its_origin_and_what_to_write() {
+fn an_error_names_the_setting_its_value_its_origin_and_the_valid_values() {
     assert_eq!(
         error(&["--tries=10"], &[]),
-        "tries is `10` (from the command line): write a whole number from 1 to 9"
+        "tries is `10` (from the command line): must be a whole number from 1 to 9"
     );
     assert_eq!(
         error(&[], &[("EXAMPLE_LOG_FORMAT", "xml")]),
-        "log-format is `xml` (from the environment variable EXAMPLE_LOG_FORMAT): write `json` or `pretty`"
+        "log-format is `xml` (from the environment variable EXAMPLE_LOG_FORMAT): must be `json` or `pretty`"
     );
 }
 
@@ -151,8 +151,8 @@ fn required_settings_without_a_value_say_how_to_set_them() {
     });
     assert_eq!(
         load.expect_err("incomplete").to_string(),
-        "directory is not set: write --directory DIR\n\
-         password is not set: write --password-file FILE, or set THEIR_PASSWORD"
+        "directory is not set: pass --directory DIR\n\
+         password is not set: pass --password-file FILE, or set THEIR_PASSWORD"
     );
     assert!(error(&["--tries=9"], &[]).starts_with("password is not set"));
 }

@@ -37,7 +37,7 @@ impl FromStr for Ratio {
             .ok()
             .filter(|ratio| (0.0..=1.0).contains(ratio))
             .map(Self)
-            .ok_or_else(|| "write a number from 0 to 1, such as `0.1` for 10 %".to_owned())
+            .ok_or_else(|| "must be a number from 0 to 1, such as `0.1` for 10 %".to_owned())
     }
 }
 
@@ -67,7 +67,7 @@ impl FromStr for LogFilter {
         match EnvFilter::builder().parse(text) {
             Ok(_) if !text.trim().is_empty() => Ok(Self(text.to_owned())),
             _ => Err(
-                "write a level (error, warn, info, debug, trace) and `target=level` pairs, separated by commas, \
+                "must be a level (error, warn, info, debug, trace) and `target=level` pairs, separated by commas, \
                  such as `info,neon_client=debug`"
                     .to_owned(),
             ),
@@ -107,7 +107,7 @@ pub fn duration(
             .ok_or_else(|| {
                 let (min, max) = (*bounds.start(), *bounds.end());
                 format!(
-                    "write a number with a unit (ms, s, m, h) from {} to {}, such as `{}`",
+                    "must be a number with a unit (ms, s, m, h), from {} to {}, such as `{}`",
                     format_duration(min),
                     format_duration(max),
                     format_duration(min.saturating_mul(2).clamp(Duration::from_millis(1), max))
@@ -127,7 +127,7 @@ pub fn whole_seconds(
             Ok(duration)
         } else {
             Err(format!(
-                "write whole seconds, such as `{}s`",
+                "must be a whole number of seconds, such as `{}s`",
                 duration.as_secs() + 1
             ))
         }
@@ -154,7 +154,7 @@ where
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| {
                 format!(
-                    "write a whole number from {} to {}",
+                    "must be a whole number from {} to {}",
                     bounds.start(),
                     bounds.end()
                 )
@@ -187,14 +187,15 @@ pub fn http_url(text: &str) -> Result<Url, String> {
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
         .ok_or_else(|| {
-            "write an http or https URL without a user, such as `http://collector:4318`".to_owned()
+            "must be an http or https URL without a user name, such as `http://collector:4318`"
+                .to_owned()
         })
 }
 
 /// Parses an address with a port.
 pub fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| {
-        "write an IP address and a port, such as `0.0.0.0:8080` or `[::]:8080`".to_owned()
+        "must be an IP address and a port, such as `0.0.0.0:8080` or `[::]:8080`".to_owned()
     })
 }
 
@@ -204,8 +205,8 @@ pub fn namespace(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "write the name of a namespace: 1 to {MAX_DNS_LABEL_BYTES} of the characters a-z, 0-9 and -, \
-             and no - at either end"
+            "must be the name of a namespace: 1 to {MAX_DNS_LABEL_BYTES} of the characters a-z, 0-9 and -, \
+             starting and ending with a letter or digit"
         ))
     }
 }
@@ -227,7 +228,7 @@ pub fn object_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "write a name of at most {MAX_DNS_SUBDOMAIN_BYTES} of the characters a-z, 0-9, - and ., such as `my-lease`"
+            "must be a name of at most {MAX_DNS_SUBDOMAIN_BYTES} of the characters a-z, 0-9, - and ., such as `my-lease`"
         ))
     }
 }
@@ -238,7 +239,7 @@ pub fn directory(text: &str) -> Result<PathBuf, String> {
     if path.is_dir() {
         Ok(path)
     } else {
-        Err("write the path of a directory that exists".to_owned())
+        Err("must be the path of an existing directory".to_owned())
     }
 }
 
@@ -274,7 +275,7 @@ mod tests {
         let parse = whole_seconds(SECOND..=60 * SECOND);
         assert_eq!(
             parse("1500ms"),
-            Err("write whole seconds, such as `2s`".to_owned())
+            Err("must be a whole number of seconds, such as `2s`".to_owned())
         );
         assert_eq!(parse("2s"), Ok(2 * SECOND));
     }

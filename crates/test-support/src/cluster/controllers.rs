@@ -68,7 +68,6 @@ impl Cluster {
         taken.with_context(|| format!("the controller {name} is not running"))
     }
 
-    /// Kills a controller (SIGKILL).
     pub async fn kill_controller(&self, name: &str) -> Result<()> {
         self.take_controller(name).await?.kill().await
     }

@@ -9,7 +9,6 @@ use crate::emulator::ComputeSuspension;
 #[cfg(doc)]
 use crate::proxy::Proxy;
 
-/// Options of a [`Cluster`](crate::Cluster).
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     /// Settings of the controller by name, for the chart's value `config`.

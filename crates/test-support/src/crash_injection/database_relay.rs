@@ -1,7 +1,7 @@
 //! A relay for database connections that counts the client's flushes after authentication as
 //! effects, because each may change something.
 //!
-//! The connections are encrypted, so a flush is recognised by turns: it is what the client writes
+//! The connections are encrypted, so a flush is recognized by turns: it is what the client writes
 //! after the server has written.
 
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! A relay for HTTP requests that recognises which of them are effects.
+//! A relay for HTTP requests that recognizes which of them are effects.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -49,7 +49,6 @@ impl Site {
         taken.with_context(|| format!("the process {name} is not running"))
     }
 
-    /// Kills the worker (SIGKILL).
     pub async fn kill_worker(&self) -> Result<()> {
         self.take("worker").await?.kill().await
     }

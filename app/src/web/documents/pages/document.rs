@@ -119,7 +119,7 @@ fn forms(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> M
             @if retry {
                 section.card.stack {
                     h2 { "Process again" }
-                    p { "Extracts the text again and replaces the existing passages. You can keep using the document in the meantime." }
+                    p { "We\u{2019}ll extract the text again and replace the existing passages. You can keep using the document in the meantime." }
                     div.form-actions { (parts::button_form(&format!("{url}/retry"), form_context.csrf, "button", html! { (icons::AGAIN) "Process again" })) }
                 }
             }

@@ -16,7 +16,6 @@ pub struct SearchView {
     pub error: Option<String>,
 }
 
-/// A passage that matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HitView {
     pub document: DocumentId,

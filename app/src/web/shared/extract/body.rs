@@ -12,15 +12,12 @@ use crate::web::shared::{App, Problem};
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 
-/// Query parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
-/// Form fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Form<T>(pub T);
 
-/// A JSON body.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 

@@ -1,6 +1,6 @@
 //! Enforces the policy of a route before its handler runs: rate limits, origin, session, CSRF
-//! token, access to the workspace, body size and timeout. It applies to every route, whatever its
-//! handler extracts.
+//! token, access to the workspace, body size and timeout. It applies to every route, no matter what
+//! its handler extracts.
 
 use std::net::IpAddr;
 
@@ -211,8 +211,9 @@ async fn check_rate_limit(
     }
 }
 
-/// The user of the session cookie, if the lookup is wanted and finds one. If it fails, the request
-/// counts as anonymous: the checks that need a session look it up again and report the error.
+/// The user of the session cookie; `None` without a session, or if the lookup is not `wanted`. If the
+/// lookup fails, the request counts as anonymous: the checks that need a session repeat the lookup
+/// and report the error.
 async fn user_key(app: &App, parts: &mut Parts, wanted: bool) -> Option<RateLimitKey> {
     if !wanted {
         return None;

@@ -48,7 +48,6 @@ impl Theme {
     }
 }
 
-/// The signed-in user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonView {
     pub name: String,
@@ -61,7 +60,6 @@ pub struct PersonView {
 pub struct WorkspaceLink {
     pub id: WorkspaceId,
     pub name: String,
-    /// The user's role.
     pub role: RoleView,
 }
 

@@ -16,7 +16,6 @@ pub struct HelpLink {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemView {
     pub status: u16,
-    /// What happened.
     pub title: String,
     /// What the user can do about it.
     pub hint: String,
@@ -30,7 +29,6 @@ pub struct ProblemView {
     pub link: Option<HelpLink>,
 }
 
-/// The error page.
 pub fn page(context: &PageContext, view: &ProblemView) -> Markup {
     let icon = match view.status {
         404 => icons::SEARCH,

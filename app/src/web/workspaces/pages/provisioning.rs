@@ -23,7 +23,6 @@ pub struct ProvisioningView {
     pub workspace: WorkspaceId,
     /// When the workspace was created; the elapsed time counts from here.
     pub since: Timestamp,
-    /// The current time.
     pub now: Timestamp,
     pub state: ProvisioningState,
     /// Whether the viewer may delete the workspace.
@@ -42,9 +41,7 @@ pub enum ProvisioningState {
         project_ms: Option<u64>,
         /// Part of it for applying the schema.
         schema_ms: Option<u64>,
-        /// The region's display name.
         region: String,
-        /// The schema version.
         schema: i64,
     },
     /// The schema is older than this app requires; an update is being rolled out.
@@ -185,7 +182,7 @@ fn content(view: &ProvisioningView) -> Markup {
             (parts::heading("This workspace\u{2019}s database was deleted", None, None))
             div.card.stack {
                 (parts::callout(Severity::Bad, "The database was deleted outside of this app.", &html! {
-                    p { "The text of your documents and all conversations were deleted with it. We don\u{2019}t create a new database automatically, so that you notice the loss." }
+                    p { "The text of your documents and all conversations were deleted with it. We don\u{2019}t create a new, empty database automatically, because the loss might go unnoticed." }
                 }))
                 h2 { "What you can do" }
                 p { "If this was a mistake, contact your administrator as soon as possible: a deleted database can be recovered for a few days. "

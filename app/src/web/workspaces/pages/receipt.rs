@@ -12,7 +12,6 @@ use crate::web::shared::pages::{format, icons};
 
 /// Carries the panel while the deletion continues.
 pub const EVENT_CHANGED: &str = "deletion";
-/// Carries the receipt.
 pub const EVENT_ENDED: &str = "ended";
 /// How often browsers without JavaScript reload the page.
 const RELOAD_SECONDS: u32 = 3;
@@ -31,7 +30,6 @@ pub struct ReceiptView {
     pub databases: Vec<ReceiptDatabase>,
 }
 
-/// What is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// Without its name, which is deleted as well.

@@ -33,7 +33,7 @@ pub(super) const SECRET: &str = "one-connection";
 pub(super) const SECRET_VERSION: &str = "7";
 /// The time of every reconciliation, in Unix seconds.
 pub(super) const NOW: i64 = 10_000;
-/// The time of a request whose answer was lost, in Unix seconds.
+/// The time of a request whose response was lost, in Unix seconds.
 pub(super) const LOST_REQUEST: i64 = 5_000;
 
 pub(super) fn at(second: i64) -> Timestamp {
@@ -108,7 +108,7 @@ pub(super) fn unused(project: &str) -> ObservedProject {
     }
 }
 
-/// A request whose answer was lost, at [`LOST_REQUEST`].
+/// A request whose response was lost, at [`LOST_REQUEST`].
 pub(super) fn lost_creation() -> LostCreation {
     LostCreation {
         requested_at: MicroTime(at(LOST_REQUEST)),
@@ -140,7 +140,6 @@ pub(super) fn pending_creation(settled_after_now: i64) -> CreationIntent {
     }
 }
 
-/// An up-to-date Tenant.
 pub(super) fn up_to_date() -> ObservedState {
     ObservedState {
         now: at(NOW),

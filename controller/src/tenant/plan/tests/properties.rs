@@ -16,7 +16,6 @@ use crate::tenant::intent::Intent;
 use crate::tenant::observed::{Holder, ObservedState};
 use crate::tenant::plan::{ReleaseReason, Step, plan};
 
-/// Cases of each property.
 const CASES: u32 = 4_096;
 
 fn projects() -> impl Strategy<Value = Option<ProjectId>> {

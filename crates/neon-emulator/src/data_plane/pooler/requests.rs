@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_statement_is_replaced_and_its_neighbours_pass() {
+    fn a_rejected_statement_is_replaced_and_its_neighbors_pass() {
         let before = message(b'P', b"one\0SELECT 'LISTEN'\0\0\0");
         let data = message(b'd', b"LISTEN jobs; \0");
         let after = message(b'S', b"");

@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::{CONFIG, SECRET_FILE, SettingsFile, is_secret, name, secret_file, settings, variable};
 use crate::settings::{Given, HIDDEN, InvalidSetting, Origin, Sources, file};
 
-const UNKNOWN: &str = "no setting has this name; remove it, or see --help for the names";
+const UNKNOWN: &str = "unknown setting; remove it, or see --help for the valid names";
 
 pub(super) struct Lookup<'a> {
     pub(super) sources: &'a Sources<'a>,
@@ -70,7 +70,8 @@ impl Lookup<'_> {
             return Err(given.invalid(
                 name(arg),
                 format!(
-                    "other users of the machine can read command lines; write --{file_setting} FILE, or set {}",
+                    "a secret must not be passed as a flag, because other users of the machine can read command lines; \
+                     pass --{file_setting} FILE, or set {}",
                     self.customary(arg)
                 ),
             ));
@@ -81,7 +82,7 @@ impl Lookup<'_> {
                 setting: file_setting.clone(),
                 value: path,
                 origin,
-                advice: format!("{problem}; write the path of a file that holds the secret"),
+                advice: format!("{problem}; set it to the path of a file that contains the secret"),
             }),
         };
         let not_empty = |found: &Found| !found.0.is_empty();
@@ -143,14 +144,14 @@ impl Lookup<'_> {
     pub(super) fn unset(&self, arg: &Arg) -> InvalidSetting {
         let advice = if is_secret(arg) {
             format!(
-                "write --{} FILE, or set {}",
+                "pass --{} FILE, or set {}",
                 secret_file(arg),
                 self.customary(arg)
             )
         } else {
             let value = arg.get_value_names().and_then(|names| names.first());
             format!(
-                "write --{} {}",
+                "pass --{} {}",
                 name(arg),
                 value.map_or("VALUE", |value| value.as_str())
             )
@@ -200,7 +201,7 @@ impl Lookup<'_> {
             }
             let advice = if secret {
                 format!(
-                    "the settings file must not hold a secret; write `{key}{SECRET_FILE}: FILE`, or set {}",
+                    "the settings file must not contain secrets; use `{key}{SECRET_FILE}: FILE`, or set {}",
                     variable(self.sources.env_prefix, &key)
                 )
             } else {
@@ -226,12 +227,12 @@ fn default(arg: &Arg) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// Runs the argument's own parser on the text; the error says what to write instead.
+/// Runs the argument's own parser on the text. The error describes the valid values.
 fn check(arg: &Arg, text: &str) -> Result<(), String> {
     if !arg.get_action().takes_values() {
         return match text.parse::<bool>() {
             Ok(_) => Ok(()),
-            Err(_) => Err("write `true` or `false`".to_owned()),
+            Err(_) => Err("must be `true` or `false`".to_owned()),
         };
     }
     let command = Command::new("check")
@@ -256,7 +257,7 @@ fn check(arg: &Arg, text: &str) -> Result<(), String> {
     Err(match (valid, error.source()) {
         (Some(values), _) if !values.is_empty() => {
             let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
-            format!("write {}", values.join(" or "))
+            format!("must be {}", values.join(" or "))
         }
         (_, Some(source)) => source.to_string(),
         (_, None) => error.to_string(),

@@ -122,7 +122,7 @@ pub(in crate::web) fn footer() -> Markup {
     html! {
         footer.footer {
             p { (PRODUCT) " keeps each workspace in its own database." }
-            p { a href=(assets::LICENCES_TXT) { "Licenses" } }
+            p { a href=(assets::LICENSES_TXT) { "Licenses" } }
         }
     }
 }
