@@ -157,7 +157,7 @@ fn invalid_flags_are_reported_before_anything_is_started() {
                 "--api-key",
                 "k",
             ],
-            "cannot be used with",
+            "cannot be combined with",
         ),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neon-emulator"));
