@@ -21,6 +21,7 @@ mod plans;
 pub(crate) mod projects;
 mod request_log;
 mod roles;
+mod snapshots;
 mod validate;
 pub(crate) mod view;
 
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use http::StatusCode;
 use neon_client::ids::ProjectId;
 use rand::rngs::StdRng;
@@ -40,7 +41,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::branches::expire;
 pub(crate) use self::error::ApiError;
 use self::listener::{DisconnectHandle, DisconnectableListener};
 pub(crate) use self::middleware::CallCounter;
@@ -152,6 +152,12 @@ impl Api {
     }
 }
 
+/// Deletes branches and snapshots whose `expires_at` has passed.
+pub(crate) async fn expire(api: &Api, now: Micros) -> Result<(), ApiError> {
+    branches::expire(api, now).await?;
+    Ok(snapshots::expire(api, now).await?)
+}
+
 /// Serves these routes until the token is cancelled, then finishes the calls in progress.
 pub(crate) async fn serve(
     routes: Router,
@@ -253,6 +259,8 @@ fn branch_routes() -> Router<Arc<Api>> {
         )
         .route("/restore", post(branches::restore))
         .route("/recover", post(branches::recover))
+        .route("/snapshot", post(snapshots::create))
+        .route("/finalize_restore", post(snapshots::finalize))
         .route("/set_as_default", post(branches::set_as_default))
         .route("/endpoints", get(branches::endpoints))
         .route("/databases", get(databases::list).post(databases::create))
@@ -276,6 +284,15 @@ fn branch_routes() -> Router<Arc<Api>> {
         .route(
             "/projects/{project_id}/branches",
             get(branches::list).post(branches::create),
+        )
+        .route("/projects/{project_id}/snapshots", get(snapshots::list))
+        .route(
+            "/projects/{project_id}/snapshots/{snapshot_id}",
+            patch(snapshots::update).delete(snapshots::delete),
+        )
+        .route(
+            "/projects/{project_id}/snapshots/{snapshot_id}/restore",
+            post(snapshots::restore),
         )
         .route(
             "/projects/{project_id}/branches/count",

@@ -16,6 +16,7 @@ mod refusal;
 mod relay;
 pub(crate) mod scram;
 mod session_start;
+mod size_limit;
 mod startup;
 mod suspension;
 mod target;

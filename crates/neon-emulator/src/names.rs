@@ -219,6 +219,10 @@ pub(crate) fn new_endpoint_id() -> Result<EndpointId, ParseIdError> {
     format!("ep-{}", random_name()).parse()
 }
 
+pub(crate) fn new_snapshot_id() -> String {
+    format!("snap-{}", random_name())
+}
+
 /// Generates a password of letters, digits and `_`, so that it needs no escaping in a URI or a
 /// statement.
 pub(crate) fn new_password() -> String {

@@ -183,6 +183,36 @@ pub const OPERATIONS: &[(Method, &str, &str)] = &[
         "getProjectBranchRolePassword",
     ),
     (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/snapshot",
+        "createSnapshot",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/finalize_restore",
+        "finalizeRestoreBranch",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/snapshots",
+        "listSnapshots",
+    ),
+    (
+        Method::PATCH,
+        "/projects/{project_id}/snapshots/{snapshot_id}",
+        "updateSnapshot",
+    ),
+    (
+        Method::DELETE,
+        "/projects/{project_id}/snapshots/{snapshot_id}",
+        "deleteSnapshot",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/snapshots/{snapshot_id}/restore",
+        "restoreSnapshot",
+    ),
+    (
         Method::GET,
         "/consumption_history/v2/projects",
         "getConsumptionHistoryPerProjectV2",

@@ -109,6 +109,14 @@ impl Plan {
         }
     }
 
+    /// Maximum number of snapshots of a project.
+    pub(crate) const fn max_snapshots(self) -> usize {
+        match self {
+            Self::Free => 1,
+            Self::Launch | Self::Scale | Self::Agent => 10,
+        }
+    }
+
     /// Free refuses every suspend timeout, even the value in effect; Launch can only switch
     /// suspension off and on.
     pub(crate) fn check_suspend_timeout(self, seconds: Option<i64>) -> Result<(), PlanViolation> {

@@ -61,6 +61,8 @@ struct ActivityState {
     busy: bool,
     last_us: Micros,
     to_client_bytes: u64,
+    /// The size limit, in bytes, that the project had reached when the session started.
+    size_limit: Option<u64>,
 }
 
 impl ActivityState {
@@ -85,6 +87,11 @@ impl Activity {
         state.last_us = now;
         state.busy = !idle;
         state.to_client_bytes += bytes as u64;
+    }
+
+    /// Records the size limit, in bytes, that the project has reached.
+    pub(crate) fn set_size_limit(&self, limit: Option<u64>) {
+        self.0.lock().size_limit = limit;
     }
 
     /// Bytes sent to the client since the previous call.
@@ -201,6 +208,17 @@ impl Sessions {
     /// Terminates all open connections to a branch.
     pub(crate) fn terminate_branch(&self, project: &str, branch: &str) {
         self.terminate_matching(project, |session| session.branch == branch);
+    }
+
+    /// Terminates the idle connections to a compute that started on the other side of the project's
+    /// size limit. Running statements and open transactions are not interrupted.
+    pub(crate) fn terminate_other_size_limit(&self, project: &str, endpoint: &str, limited: bool) {
+        self.terminate_matching(project, |session| {
+            let activity = session.activity.0.lock();
+            session.endpoint == endpoint
+                && activity.size_limit.is_some() != limited
+                && !activity.busy
+        });
     }
 
     /// Terminates all open connections to a compute.

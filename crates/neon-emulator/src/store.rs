@@ -13,6 +13,7 @@ mod operation;
 mod overview;
 mod project;
 mod role;
+mod snapshot;
 mod usage;
 
 use std::str::FromStr;
@@ -29,6 +30,7 @@ pub(crate) use self::operation::{OperationRow, PlannedOperation};
 pub(crate) use self::overview::ProjectCounts;
 pub(crate) use self::project::{ProjectQuery, ProjectRow};
 pub(crate) use self::role::{EndpointRoute, RoleRow};
+pub(crate) use self::snapshot::SnapshotRow;
 pub(crate) use self::usage::{HourlyUsage, Usage};
 
 /// Size of the connection pool for the state database.

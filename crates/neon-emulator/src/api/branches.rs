@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(super) use self::create::create;
-pub(crate) use self::delete::expire;
+pub(super) use self::delete::expire;
 pub(super) use self::delete::{delete, recover};
 pub(super) use self::list::{count, list};
 pub(super) use self::restore::restore;
@@ -82,7 +82,7 @@ pub(super) async fn load(api: &Api, row: &BranchRow) -> Result<Branch, ApiError>
 
 /// A branch's usage in this billing period and its size in bytes. Must not be called while a
 /// transaction is open, because it takes database connections of its own.
-async fn usage_and_size(
+pub(super) async fn usage_and_size(
     api: &Api,
     project: &ProjectId,
     branch: &BranchId,
@@ -98,14 +98,17 @@ async fn usage_and_size(
 }
 
 /// Finds a branch that is not deleted.
-fn find_active<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
+pub(super) fn find_active<'a>(
+    rows: &'a [BranchRow],
+    id: &BranchId,
+) -> Result<&'a BranchRow, ApiError> {
     rows.iter()
         .find(|row| row.id == id.as_str() && row.deleted_at_us.is_none())
         .ok_or_else(|| ApiError::not_found("branch"))
 }
 
 /// Checks that no other branch of the project has this name.
-fn ensure_name_available(
+pub(super) fn ensure_name_available(
     rows: &[BranchRow],
     name: &str,
     except: &BranchId,
@@ -131,7 +134,7 @@ fn has_children(rows: &[BranchRow], id: &BranchId) -> bool {
 /// Checks that the emulator can provide the branch as of a moment. PostgreSQL keeps no history, so
 /// this is possible only if there was no connection to the branch since then: its current contents
 /// are then the same.
-fn ensure_restorable(
+pub(super) fn ensure_restorable(
     api: &Api,
     row: &BranchRow,
     endpoints: &[EndpointRow],

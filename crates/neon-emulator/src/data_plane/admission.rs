@@ -50,7 +50,6 @@ pub(crate) enum Exhausted {
     ActiveTime,
     ComputeTime,
     DataTransfer,
-    LogicalSize,
 }
 
 impl Exhausted {
@@ -66,27 +65,23 @@ impl Exhausted {
             Self::DataTransfer => {
                 "Your project has exceeded the data transfer quota. Upgrade your plan to increase limits."
             }
-            Self::LogicalSize => {
-                "Your project has exceeded the logical size quota. Upgrade your plan to increase limits."
-            }
         }
     }
 }
 
-/// Whether a quota limits anything that the emulator measures.
+/// Whether a quota has limits that suspend computes. The size limit only rejects writes.
 pub(crate) fn has_limits(quota: &Quota) -> bool {
     [
         quota.active_time_seconds,
         quota.compute_time_seconds,
         quota.data_transfer_bytes,
-        quota.logical_size_bytes,
     ]
     .iter()
     .any(|limit| limit.is_some_and(|limit| limit > 0))
 }
 
 /// The first limit that the usage of this billing period has reached.
-pub(crate) fn exhausted(quota: &Quota, used: Usage, logical_size_bytes: i64) -> Option<Exhausted> {
+pub(crate) fn exhausted(quota: &Quota, used: Usage) -> Option<Exhausted> {
     let reached = |limit: Option<u64>, used: i64| {
         limit.is_some_and(|limit| limit > 0 && used.unsigned_abs() >= limit)
     };
@@ -96,8 +91,6 @@ pub(crate) fn exhausted(quota: &Quota, used: Usage, logical_size_bytes: i64) -> 
         Some(Exhausted::ComputeTime)
     } else if reached(quota.data_transfer_bytes, used.transferred_bytes) {
         Some(Exhausted::DataTransfer)
-    } else if reached(quota.logical_size_bytes, logical_size_bytes) {
-        Some(Exhausted::LogicalSize)
     } else {
         None
     }
@@ -151,14 +144,14 @@ mod tests {
             compute_time_seconds: compute,
             ..Quota::default()
         };
-        assert_eq!(exhausted(&quota(None, None), used, 0), None);
-        assert_eq!(exhausted(&quota(Some(0), Some(16)), used, 0), None);
+        assert_eq!(exhausted(&quota(None, None), used), None);
+        assert_eq!(exhausted(&quota(Some(0), Some(16)), used), None);
         assert_eq!(
-            exhausted(&quota(Some(60), None), used, 0),
+            exhausted(&quota(Some(60), None), used),
             Some(Exhausted::ActiveTime)
         );
         assert_eq!(
-            exhausted(&quota(Some(61), Some(15)), used, 0),
+            exhausted(&quota(Some(61), Some(15)), used),
             Some(Exhausted::ComputeTime)
         );
     }

@@ -10,11 +10,11 @@ use tokio_rustls::server::TlsStream;
 use super::authentication::{self, AuthOutcome};
 use super::error_response::{ErrorResponse, reject};
 use super::preparation::PreparedConnection;
-use super::relay::{self, ByteStream, SessionMonitor};
+use super::relay::{self, BUFFER_BYTES, ByteStream, SessionMonitor};
 use super::session_start::SessionStart;
 use super::startup::ClientRequest;
 use super::wire::StartupMessage;
-use super::{Backend, DataPlane, pooler};
+use super::{Backend, DataPlane, pooler, size_limit};
 use crate::faults::Effect;
 use crate::store::EndpointRoute;
 
@@ -90,6 +90,7 @@ impl DataPlane {
             prepared.password_as_of,
             self.clock.now(),
         );
+        session.activity().set_size_limit(prepared.size_limit);
         backend.write_all(&prepared.startup.encode()).await?;
         let certificate = self
             .certificates
@@ -120,14 +121,11 @@ impl DataPlane {
         let is_available = self.touch(&prepared.route, true).await;
         // From here on, copies of the branch and suspensions of the compute terminate the session.
         session.authenticated();
-        drop(prepared.branch_lock);
-        let cut_after = match prepared.injection.outcome {
-            Some(Effect::CutConnection { after_messages }) => Some(after_messages),
-            _ => None,
-        };
+        let mut prepared = prepared;
+        drop(prepared.branch_lock.take());
         let result = if is_available {
             tokio::select! {
-                result = relay_session(client, &mut backend, monitor, start, prepared.pooled, cut_after) => result,
+                result = relay_limited(client, &mut backend, monitor, start, &prepared) => result,
                 () = session.terminated() => reject(client, &ErrorResponse::stopped()).await,
             }
         } else {
@@ -178,6 +176,38 @@ impl DataPlane {
 /// A connection to PostgreSQL over TCP or a Unix socket.
 trait BackendStream: ByteStream + Send {}
 impl<T: ByteStream + Send> BackendStream for T {}
+
+/// Relays the session. If the project has reached its size limit, writes fail.
+async fn relay_limited(
+    client: &mut impl ByteStream,
+    backend: &mut impl ByteStream,
+    monitor: &SessionMonitor,
+    start: SessionStart,
+    prepared: &PreparedConnection,
+) -> io::Result<()> {
+    let cut_after = match prepared.injection.outcome {
+        Some(Effect::CutConnection { after_messages }) => Some(after_messages),
+        _ => None,
+    };
+    let pooled = prepared.pooled;
+    let Some(limit) = prepared.size_limit else {
+        return relay_session(client, backend, monitor, start, pooled, cut_after).await;
+    };
+    let (mut session, mut near) = io::duplex(BUFFER_BYTES);
+    let limited = async {
+        let result = size_limit::relay(&mut near, backend, limit).await;
+        drop(near);
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection to PostgreSQL failed");
+        }
+        // The session ends when it has relayed what is left.
+        std::future::pending().await
+    };
+    tokio::select! {
+        result = relay_session(client, &mut session, monitor, start, pooled, cut_after) => result,
+        never = limited => never,
+    }
+}
 
 /// Relays the session, starting with what the client sent before it was authenticated.
 async fn relay_session(

@@ -21,13 +21,13 @@ use crate::clock::{Micros, period_start};
 use crate::compute::Compute;
 use crate::faults::{Effect, Injection};
 use crate::provision::{BackendCredentials, ProvisionError};
-use crate::store::{EndpointKind, EndpointRoute, EndpointRow, Store, StoreError};
+use crate::store::{EndpointKind, EndpointRoute, Store, StoreError};
 
 /// A client that may be connected to PostgreSQL.
 pub(super) struct PreparedConnection {
     /// Blocks copies of the branch and suspensions of its computes until the client is
     /// authenticated.
-    pub(super) branch_lock: OwnedRwLockReadGuard<()>,
+    pub(super) branch_lock: Option<OwnedRwLockReadGuard<()>>,
     pub(super) route: EndpointRoute,
     pub(super) startup: StartupMessage,
     pub(super) injection: Injection,
@@ -37,6 +37,8 @@ pub(super) struct PreparedConnection {
     pub(super) pooled: bool,
     pub(super) password: SecretString,
     pub(super) password_as_of: Micros,
+    /// The size limit that the project has reached, in bytes.
+    pub(super) size_limit: Option<u64>,
 }
 
 impl DataPlane {
@@ -126,14 +128,17 @@ impl DataPlane {
             })?;
         startup.set("user", Some(credentials.role.clone()));
         startup.set("database", Some(credentials.database.clone()));
-        startup.set("options", options(target.options, &route.endpoint));
+        let size_limit = self.reached_size_limit(&route).await?;
+        let read_only = size_limit.is_some() || route.endpoint.kind == EndpointKind::ReadOnly;
+        startup.set("options", options(target.options, read_only));
         Ok(PreparedConnection {
-            branch_lock,
+            branch_lock: Some(branch_lock),
             route,
             startup,
             injection,
             password: credentials.password.clone(),
             password_as_of: credentials.as_of,
+            size_limit,
             replacements: replacements(credentials, user.to_owned(), database_name),
             user: user.to_owned(),
             pooled: target.pooled,
@@ -188,18 +193,33 @@ impl DataPlane {
         }
         tx.commit().await?;
         let used = self.store.usage(project, None, period_start(now)).await?;
-        let mut largest = 0;
-        if quota.logical_size_bytes.is_some_and(|limit| limit > 0) {
-            for branch in self.store.branches(&id).await? {
-                let databases = self.store.databases(&branch.branch_id()?).await?;
-                match self.provisioner.sizes(&databases).await {
-                    Ok(size) => largest = largest.max(size),
-                    Err(ProvisionError::Store(error)) => return Err(error),
-                    Err(_) => {}
-                }
+        Ok(admission::exhausted(quota, used))
+    }
+
+    /// The size limit of a project, in bytes, if one of its branches has reached it.
+    pub(crate) async fn reached_size_limit(
+        &self,
+        route: &EndpointRoute,
+    ) -> Result<Option<u64>, StoreError> {
+        let quota = route.project_settings.quota.as_ref();
+        let limit = quota
+            .and_then(|quota| quota.logical_size_bytes)
+            .filter(|limit| *limit > 0);
+        let Some(limit) = limit else { return Ok(None) };
+        let project = route
+            .endpoint
+            .project_id
+            .parse()
+            .map_err(StoreError::corrupt)?;
+        for branch in self.store.branches(&project).await? {
+            let databases = self.store.databases(&branch.branch_id()?).await?;
+            match self.provisioner.sizes(&databases).await {
+                Ok(size) if size.unsigned_abs() >= limit => return Ok(Some(limit)),
+                Err(ProvisionError::Store(error)) => return Err(error),
+                _ => {}
             }
         }
-        Ok(admission::exhausted(quota, used, largest))
+        Ok(None)
     }
 }
 
@@ -219,9 +239,9 @@ fn replacements(
     ]
 }
 
-/// The options of the session. A session of a read-only compute is read-only by default.
-fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
-    if endpoint.kind != EndpointKind::ReadOnly {
+/// The options of the session, which a read-only compute and a reached size limit make read-only.
+fn options(given: Option<String>, read_only: bool) -> Option<String> {
+    if !read_only {
         return given;
     }
     let given = given.unwrap_or_default();

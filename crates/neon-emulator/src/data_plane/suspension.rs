@@ -43,6 +43,9 @@ impl DataPlane {
             Some(quota) => self.exhausted(project, quota).await?.is_some(),
             None => false,
         };
+        let size_limited = self.reached_size_limit(&route).await?.is_some();
+        self.sessions
+            .terminate_other_size_limit(project, endpoint, size_limited);
         let now = self.clock.now();
         if !is_exhausted && !Compute::of(&route.endpoint, &self.sessions, now).is_idle() {
             return Ok(());

@@ -57,7 +57,9 @@ impl Provisioner {
                 break;
             };
             let id = project.parse().map_err(crate::store::StoreError::corrupt)?;
-            for branch in Store::lock_branches(&mut tx, &id).await? {
+            let mut branches = Store::lock_branches(&mut tx, &id).await?;
+            branches.extend(Store::lock_hidden_branches(&mut tx, &id).await?);
+            for branch in branches {
                 Store::purge_branch(&mut tx, &branch.branch_id()?).await?;
             }
             Store::purge_project(&mut tx, &project).await?;

@@ -19,6 +19,8 @@ pub(crate) struct BranchRow {
     pub(crate) expires_set_us: Option<Micros>,
     pub(crate) last_reset_us: Option<Micros>,
     pub(crate) restored_from: Option<String>,
+    /// The branch that this one, restored from a snapshot, will replace.
+    pub(crate) restored_as: Option<String>,
     pub(crate) ready_at_us: Micros,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
@@ -75,7 +77,7 @@ impl Store {
             DeletedBranches::IncludeSince(since) => since,
         };
         Ok(sqlx::query_as(
-            "SELECT * FROM branches WHERE project_id = $1 AND (deleted_at_us IS NULL OR deleted_at_us >= $2)
+            "SELECT * FROM branches WHERE project_id = $1 AND NOT is_snapshot AND (deleted_at_us IS NULL OR deleted_at_us >= $2)
              ORDER BY is_default DESC, created_at_us, id",
         )
         .bind(project.as_str())
@@ -90,7 +92,7 @@ impl Store {
         id: &BranchId,
     ) -> Result<BranchRow, StoreError> {
         sqlx::query_as(
-            "SELECT * FROM branches WHERE project_id = $1 AND id = $2 AND deleted_at_us IS NULL",
+            "SELECT * FROM branches WHERE project_id = $1 AND id = $2 AND NOT is_snapshot AND deleted_at_us IS NULL",
         )
         .bind(project.as_str())
         .bind(id.as_str())
@@ -104,23 +106,37 @@ impl Store {
         tx: &mut Tx,
         project: &ProjectId,
     ) -> Result<Vec<BranchRow>, StoreError> {
-        Ok(
-            sqlx::query_as("SELECT * FROM branches WHERE project_id = $1 ORDER BY id FOR UPDATE")
-                .bind(project.as_str())
-                .fetch_all(&mut **tx)
-                .await?,
+        Ok(sqlx::query_as(
+            "SELECT * FROM branches WHERE project_id = $1 AND NOT is_snapshot ORDER BY id FOR UPDATE",
         )
+        .bind(project.as_str())
+        .fetch_all(&mut **tx)
+        .await?)
+    }
+
+    /// Locks the hidden branches of a project, which hold the contents of its snapshots.
+    pub(crate) async fn lock_hidden_branches(
+        tx: &mut Tx,
+        project: &ProjectId,
+    ) -> Result<Vec<BranchRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM branches WHERE project_id = $1 AND is_snapshot ORDER BY id FOR UPDATE",
+        )
+        .bind(project.as_str())
+        .fetch_all(&mut **tx)
+        .await?)
     }
 
     /// Inserts a branch or updates its mutable columns.
     pub(crate) async fn save_branch(tx: &mut Tx, row: &BranchRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO branches (id, project_id, parent_id, parent_at_us, name, is_default, protected, init_source, expires_at_us,
-                 expires_set_us, last_reset_us, restored_from, ready_at_us, created_at_us, updated_at_us, deleted_at_us, deleted_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                 expires_set_us, last_reset_us, restored_from, ready_at_us, created_at_us, updated_at_us, deleted_at_us, deleted_by,
+                 restored_as)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (id) DO UPDATE SET parent_id = $3, parent_at_us = $4, name = $5, is_default = $6, protected = $7,
                  init_source = $8, expires_at_us = $9, expires_set_us = $10, last_reset_us = $11, restored_from = $12,
-                 ready_at_us = $13, updated_at_us = $15, deleted_at_us = $16, deleted_by = $17",
+                 ready_at_us = $13, updated_at_us = $15, deleted_at_us = $16, deleted_by = $17, restored_as = $18",
         )
         .bind(&row.id)
         .bind(&row.project_id)
@@ -139,6 +155,7 @@ impl Store {
         .bind(row.updated_at_us)
         .bind(row.deleted_at_us)
         .bind(row.deleted_by)
+        .bind(&row.restored_as)
         .execute(&mut **tx)
         .await?;
         Ok(())

@@ -19,6 +19,8 @@ mod plans;
 mod pooled;
 mod proxy_cache;
 mod rates;
+mod size_limit;
+mod snapshots;
 mod state;
 mod timings;
 mod tools;

@@ -89,6 +89,7 @@ pub(in crate::api) async fn create(
         expires_set_us: expires.map(|_| now),
         last_reset_us: None,
         restored_from: None,
+        restored_as: None,
         ready_at_us: now.saturating_add(timeline),
         created_at_us: now,
         updated_at_us: now,
