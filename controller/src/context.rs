@@ -24,6 +24,7 @@ use crate::mass_deletion::{DeletionHolds, DeletionRequest};
 use crate::migration_slots::MigrationSlots;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
+use crate::password_refusals::PasswordRefusals;
 use crate::reported_problems::ReportedProblems;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
@@ -56,6 +57,8 @@ pub struct Context {
     pub deletion_holds: DeletionHolds,
     /// Recent repairs of the connection Secrets.
     pub secret_repairs: SecretRepairs,
+    /// Refusals of passwords that Neon reveals.
+    pub password_refusals: PasswordRefusals,
     pub reported_problems: ReportedProblems,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,

@@ -45,6 +45,7 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod issue;
+pub mod password_refusals;
 pub mod reported_problems;
 pub mod secret_repairs;
 pub mod telemetry;

@@ -38,6 +38,7 @@ use crate::migration_slots::MigrationSlots;
 use crate::migration_sources::MigrationSources;
 use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError, PostgresMigrator};
 use crate::neon::neon_connector;
+use crate::password_refusals::PasswordRefusals;
 use crate::project_listing::{list_accounts, resync};
 use crate::reported_problems::ReportedProblems;
 use crate::secret_repairs::SecretRepairs;
@@ -239,6 +240,7 @@ async fn context(
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),
+        password_refusals: PasswordRefusals::default(),
         reported_problems: ReportedProblems::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,

@@ -19,6 +19,7 @@ use controller::migration_slots::MigrationSlots;
 use controller::migration_sources::MigrationSources;
 use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
+use controller::password_refusals::PasswordRefusals;
 use controller::reported_problems::ReportedProblems;
 use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
@@ -122,6 +123,7 @@ impl Process {
             project_updates: Semaphore::new(1),
             deletion_holds: DeletionHolds::default(),
             secret_repairs: SecretRepairs::default(),
+            password_refusals: PasswordRefusals::default(),
             reported_problems: ReportedProblems::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),
             guard: LeaderGuard::new(|| true),

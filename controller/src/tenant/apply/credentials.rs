@@ -1,6 +1,8 @@
 //! Obtains the credentials of a project from Neon: reads the connection string, or resets the
 //! owner's password.
 
+use std::time::Duration;
+
 use crds::Reason;
 use neon_client::ErrorKind;
 use neon_client::ids::{BranchId, ProjectId};
@@ -10,12 +12,15 @@ use url::Url;
 use super::compute::{no_read_write_compute, read_write_compute, recorded_compute};
 use super::connection_string;
 use super::operations::wait_for_operations;
-use crate::error::ReconcileError;
+use crate::error::{ReconcileError, Retry};
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
+/// Wait before the next attempt with a password that Neon reveals and the database refused.
+const REFUSAL_RETRY: Duration = Duration::from_secs(15);
+
 /// Reads the credentials from Neon. Resets the password if Neon does not reveal it, or if the
-/// database rejects the one that Neon reveals.
+/// database has rejected the one that Neon reveals for longer than Neon's proxy caches that.
 pub(super) async fn fetch_credentials(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
@@ -40,7 +45,31 @@ pub(super) async fn fetch_credentials(
         rec.state.password_read = true;
         return Ok(());
     }
+    if revealed && rec.state.password_rejected {
+        wait_for_proxy(rec, id)?;
+    }
     reset_password(rec, id, uri).await
+}
+
+/// Fails while the refusal of the password that Neon reveals may come from the cache of Neon's proxy,
+/// which does not know a new endpoint or role yet. A reset would not help, and closes connections.
+fn wait_for_proxy(rec: &Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
+    let Some(until) = rec
+        .ctx
+        .password_refusals
+        .record(rec.uid, rec.ctx.clock.now())
+    else {
+        return Ok(());
+    };
+    let error = ReconcileError::transient(
+        Component::Schema,
+        Reason::DatabaseUnreachable,
+        format!(
+            "the database of project {id} refuses the password that Neon reveals; Neon does so for some minutes after a \
+             change, so the controller tries again until {until:.0} before it resets the password"
+        ),
+    );
+    Err(error.with_retry(Retry::After(REFUSAL_RETRY)))
 }
 
 /// Reads the credentials from Neon, without any change. Returns whether they contain the password.
@@ -126,6 +155,7 @@ async fn reset_password(
         .reset_password(id, &branch, &owner)
         .await
         .map_err(|error| ReconcileError::neon(Component::Credentials, ACTION, error))?;
+    rec.ctx.password_refusals.forget(rec.uid);
     rec.state.password_reset = true;
     rec.state.password_rejected = false;
     let operations: Vec<_> = answer

@@ -61,6 +61,7 @@ pub(super) async fn migrate_database(
     }
     match result {
         Ok(report) => {
+            rec.ctx.password_refusals.forget(rec.uid);
             record_success(rec, id, &report, &set);
             rec.status
                 .last_reconcile_at
