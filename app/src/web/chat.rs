@@ -192,7 +192,7 @@ async fn page(
     })
 }
 
-/// Reads which pages of the answers' documents could not be read, and how pages are labelled.
+/// Reads which pages of the answers' documents could not be read, and how pages are labeled.
 async fn answer_context(
     app: &App,
     access: &WorkspaceAccess,

@@ -51,7 +51,7 @@ pub enum PostgresError {
     #[error("{program} failed: {output}")]
     Program { program: PathBuf, output: String },
     #[error(
-        "PostgreSQL refuses to run as root, and the user `nobody`, as which it would run instead, does not exist"
+        "PostgreSQL refuses to run as root, and the user `nobody`, which would run it instead, does not exist"
     )]
     NoUser,
     #[error("process {pid} is already serving the data folder {path}")]

@@ -129,7 +129,7 @@ impl Server {
         self
     }
 
-    /// The address, with the actual port where port 0 was asked for.
+    /// The address, with the actual port if port 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

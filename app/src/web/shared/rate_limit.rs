@@ -73,7 +73,7 @@ impl CounterKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub allowed: bool,
-    /// Requests that the limit allows at once.
+    /// Maximum number of requests in a burst.
     pub limit: u32,
     /// Requests that are left now.
     pub remaining: u32,

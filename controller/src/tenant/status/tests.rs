@@ -1,5 +1,6 @@
 //! The status that follows from each outcome: conditions, phase, and what remains unchanged.
 
+mod availability;
 mod properties;
 mod states;
 
@@ -281,106 +282,6 @@ fn a_tenant_that_is_being_deleted_has_the_phase_deleting_even_if_it_stalls() {
 }
 
 #[test]
-fn a_usable_tenant_remains_available_when_a_change_cannot_be_applied() {
-    let outcomes = [
-        StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed)),
-        StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationsInvalid)),
-        StatusOutcome::Stalled(issue(Component::Schema, Reason::SchemaAhead)),
-        StatusOutcome::Stalled(issue(Component::Project, Reason::ClassLimitExceeded)),
-        StatusOutcome::Stalled(issue(Component::Project, Reason::Unauthorized)),
-        StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating)),
-        StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject)),
-        StatusOutcome::InProgress(issue(Component::Project, Reason::RateLimited)),
-        StatusOutcome::Stalled(issue(Component::Project, Reason::ApiKeyInvalid)),
-    ];
-    for outcome in outcomes {
-        let status = build_status(ready(), &outcome, input(true, false, 200));
-        assert!(is_available(&status), "{outcome:?}");
-        assert_eq!(
-            condition(&status, ConditionType::Available)
-                .last_transition_time
-                .0,
-            at(100),
-            "{outcome:?}"
-        );
-        assert!(
-            !is_true(&status.conditions, ConditionType::Ready),
-            "{outcome:?}"
-        );
-        assert_eq!(
-            condition(&status, ConditionType::Ready)
-                .last_transition_time
-                .0,
-            at(200),
-            "{outcome:?}"
-        );
-    }
-}
-
-#[test]
-fn a_tenant_whose_database_cannot_be_used_is_not_available() {
-    let outcomes = [
-        (
-            StatusOutcome::Stalled(issue(Component::Project, Reason::ProjectNotFound)),
-            true,
-        ),
-        (
-            StatusOutcome::InProgress(issue(Component::Project, Reason::RecoveringProject)),
-            true,
-        ),
-        (
-            StatusOutcome::InProgress(issue(Component::Project, Reason::Deleting)),
-            true,
-        ),
-        (
-            StatusOutcome::Stalled(issue(Component::Credentials, Reason::PasswordUnavailable)),
-            true,
-        ),
-        (
-            StatusOutcome::Stalled(issue(Component::Schema, Reason::QuotaExceeded)),
-            true,
-        ),
-        (
-            StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict)),
-            false,
-        ),
-        (
-            StatusOutcome::InProgress(issue(Component::Credentials, Reason::UpdatingSecret)),
-            false,
-        ),
-        (StatusOutcome::Suspended, false),
-    ];
-    for (outcome, credentials) in outcomes {
-        assert!(
-            !is_available(&build_status(
-                ready(),
-                &outcome,
-                input(credentials, true, 200)
-            )),
-            "{outcome:?}"
-        );
-    }
-}
-
-#[test]
-fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
-    let mut other = complete();
-    other.schema.as_mut().unwrap().project_id = Some("other-1".to_owned());
-    let mut none = complete();
-    none.schema.as_mut().unwrap().version = None;
-    let mut no_project = complete();
-    no_project.project = None;
-    for status in [other, none, no_project] {
-        let outcome = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
-        assert!(!is_available(&build_status(
-            status,
-            &outcome,
-            input(true, false, 1)
-        )));
-    }
-}
-
-#[test]
 fn an_issue_changes_only_the_condition_of_its_component() {
     let outcome = StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict));
     let status = build_status(ready(), &outcome, input(false, true, 200));
@@ -473,49 +374,4 @@ fn a_long_message_is_truncated_to_fit_a_condition() {
         assert!(condition.message.chars().count() <= MAX_MESSAGE_CHARS);
         assert!(condition.message.len() < 32_768);
     }
-}
-
-#[test]
-fn the_recorded_target_follows_the_migrations_of_the_class() {
-    let target = |version, digest: &str| SchemaTarget {
-        version,
-        digest: digest.to_owned(),
-    };
-    let mut schema = complete().schema.expect("a schema");
-    for version in [4, 2, 4] {
-        follow_target(&mut schema, &target(version, "digest"));
-        assert_eq!((schema.version, schema.target), (Some(3), Some(version)));
-    }
-    // The class no longer applies migrations, so the controller does not know the version.
-    let unmanaged = target(0, "");
-    follow_target(&mut schema, &unmanaged);
-    assert_eq!((schema.version, schema.target), (None, None));
-    assert!(unmanaged.is_reached(Some(&schema), PROJECT));
-    assert!(!unmanaged.is_reached(Some(&schema), "another"));
-    assert!(!unmanaged.is_reached(None, PROJECT));
-    assert!(!target(3, "digest-3").is_reached(Some(&schema), PROJECT));
-}
-
-#[test]
-fn without_migrations_a_database_that_was_reached_is_available() {
-    let mut status = complete();
-    status.schema = Some(SchemaStatus {
-        version: None,
-        target: None,
-        checksum: None,
-        applied_at: None,
-        project_id: Some(PROJECT.to_owned()),
-    });
-    let reached = build_status(
-        status.clone(),
-        &StatusOutcome::Ready,
-        input(true, true, 100),
-    );
-    assert!(is_available(&reached));
-    let not_reached = build_status(
-        status,
-        &StatusOutcome::InProgress(Issue::new(Component::Schema, Reason::Migrating, "opening")),
-        input(true, false, 100),
-    );
-    assert!(!is_available(&not_reached));
 }

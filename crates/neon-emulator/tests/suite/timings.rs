@@ -80,7 +80,7 @@ async fn the_use_of_a_compute_moves_the_times_of_its_project_and_counts_as_usage
         world.emulator.advance_clock(by).await.expect("advances");
     };
     let mut before = listed(&world).await;
-    // A compute that nobody uses is suspended, which moves `updated_at`.
+    // An unused compute is suspended, which changes `updated_at`.
     advance(HOUR).await;
     let suspended = listed(&world).await;
     assert!(suspended.updated_at > before.updated_at);

@@ -1,6 +1,8 @@
 //! Malicious and invalid files: each ends with an expected error or its text, within the limits,
 //! and does not affect the parent.
 
+mod limits;
+
 use pdf_extract::encryption::{EncryptionState, EncryptionVersion, Permissions};
 use pdf_extract::{Document, Object, StringFormat};
 use pdf_text::{DocumentError, Extraction, Limits};
@@ -24,12 +26,6 @@ async fn read(file: &[u8]) -> Result<Extraction, DocumentError> {
 /// Returns the text of the first page.
 async fn text(file: &[u8]) -> Result<String, DocumentError> {
     Ok(texts(&read(file).await?).join("|"))
-}
-
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut stream = pdf_extract::Stream::new(pdf_extract::Dictionary::new(), bytes.to_vec());
-    stream.compress().expect("the stream can be compressed");
-    stream.content
 }
 
 #[tokio::test]
@@ -141,31 +137,6 @@ async fn a_file_without_pages_is_empty() {
 }
 
 #[tokio::test]
-async fn errors_contain_the_exceeded_limit() {
-    let file = document(&["one", "two", "three"]);
-    let with = |change: fn(&mut Limits)| {
-        let mut limits = tight();
-        change(&mut limits);
-        limits
-    };
-    assert_eq!(
-        extract(with(|limits| limits.max_pages = 2), &file).await,
-        Err(DocumentError::TooManyPages {
-            pages: 3,
-            max_pages: 2
-        })
-    );
-    assert_eq!(
-        extract(with(|limits| limits.max_text_bytes = 10), &file).await,
-        Err(DocumentError::TooMuchText { max_bytes: 10 })
-    );
-    assert_eq!(
-        extract(with(|limits| limits.max_input_bytes = 500), &file).await,
-        Err(DocumentError::TooLarge { max_bytes: 500 })
-    );
-}
-
-#[tokio::test]
 async fn a_recursive_form_is_read() {
     let mut pdf = Pdf::default();
     let itself = pdf.next();
@@ -180,69 +151,6 @@ async fn a_recursive_form_is_read() {
         "",
     );
     assert_eq!(text(&pdf.finish(&[page])).await, Ok("survives".into()));
-}
-
-/// Each form draws the next lower one ten times; the lowest draws `lowest`.
-fn billion_laughs(depth: usize, lowest: &str) -> Vec<u8> {
-    let mut pdf = Pdf::default();
-    let font = pdf.helvetica();
-    let mut form = pdf.stream(
-        &format!("/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << /Font << /F {font} >> >>"),
-        lowest.as_bytes(),
-    );
-    for _ in 0..depth {
-        form = pdf.stream(
-            &format!("/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << /XObject << /X {form} >> >>"),
-            "/X Do ".repeat(10).as_bytes(),
-        );
-    }
-    let page = pdf.page("/X Do", &format!("/XObject << /X {form} >>"), "");
-    pdf.finish(&[page])
-}
-
-#[tokio::test]
-async fn a_billion_empty_forms_take_too_long() {
-    assert_eq!(
-        read(&billion_laughs(9, "0 0 m")).await,
-        Err(DocumentError::TooSlow)
-    );
-}
-
-#[tokio::test]
-async fn a_billion_lines_of_text_exceed_a_limit() {
-    let error = read(&billion_laughs(
-        9,
-        &line(72.0, 700.0, 12.0, &"laugh and ".repeat(400)),
-    ))
-    .await;
-    assert!(
-        matches!(
-            error,
-            Err(DocumentError::TooSlow
-                | DocumentError::TooComplex
-                | DocumentError::TooMuchText { .. })
-        ),
-        "{error:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_decompression_bomb_is_too_complex() {
-    // 4 GB of spaces, compressed twice, fit in a few kilobytes.
-    let once: Vec<u8> = deflate(&vec![b' '; 32 * 1024 * 1024]).repeat(1);
-    let bomb = deflate(&once);
-    let mut pdf = Pdf::default();
-    let parts: String = {
-        let part = pdf.stream("/Filter [/FlateDecode /FlateDecode]", &bomb);
-        format!("{part} ").repeat(128)
-    };
-    let page = pdf.object(format!(
-        "<< /Type /Page /MediaBox [0 0 600 800] /Contents [{parts}] >>"
-    ));
-    assert_eq!(
-        read(&pdf.finish(&[page])).await,
-        Err(DocumentError::TooComplex)
-    );
 }
 
 #[tokio::test]
@@ -337,22 +245,6 @@ async fn a_cyclic_page_tree_is_harmless() {
     ));
     let root = pdf.object(format!("<< /Type /Catalog /Pages {tree} >>"));
     assert_eq!(text(&pdf.bytes(root, "")).await, Ok("once".into()));
-}
-
-#[tokio::test]
-async fn a_file_with_a_hundred_thousand_pages_has_too_many_pages() {
-    let mut pdf = Pdf::default();
-    let direct = "<< /Type /Page /MediaBox [0 0 9 9] >> ".repeat(100_000);
-    let tree = pdf.object(format!("<< /Type /Pages /Count 1 /Kids [{direct}] >>"));
-    let root = pdf.object(format!("<< /Type /Catalog /Pages {tree} >>"));
-    let error = read(&pdf.bytes(root, "")).await;
-    assert_eq!(
-        error,
-        Err(DocumentError::TooManyPages {
-            pages: 100_000,
-            max_pages: 5_000
-        })
-    );
 }
 
 #[tokio::test]
@@ -451,61 +343,4 @@ async fn text_hidden_in_invisible_characters_is_removed() {
     let mut read = text(&pdf.finish(&[page])).await.unwrap();
     read.retain(|character| !character.is_whitespace());
     assert_eq!(read, "BB");
-}
-
-/// A small file whose pages share one compressed stream of words.
-fn many_words(words: usize, pages: usize) -> Vec<u8> {
-    let mut content = b"BT /F 1 Tf 1 TL 10 790 Td ".to_vec();
-    for line in 0..words.div_ceil(200) {
-        let words = (words - line * 200).min(200);
-        content.extend_from_slice(b"(");
-        content.extend_from_slice("ab ".repeat(words).as_bytes());
-        content.extend_from_slice(b")' ");
-    }
-    content.extend_from_slice(b"ET");
-    let mut pdf = Pdf::default();
-    let font = pdf.helvetica();
-    let content = pdf.stream("/Filter /FlateDecode", &deflate(&content));
-    let pages: Vec<_> = (0..pages)
-        .map(|_| {
-            pdf.object(format!(
-                "<< /Type /Page /MediaBox [0 0 600 800] /Contents {content} /Resources << /Font << /F {font} >> >> >>"
-            ))
-        })
-        .collect();
-    pdf.finish(&pages)
-}
-
-#[tokio::test]
-async fn a_page_and_a_document_have_a_maximum_number_of_words() {
-    let limits = Limits {
-        max_page_words: 1_000,
-        max_words: 2_000,
-        ..Limits::default()
-    };
-    let read = async |words, pages| extract(limits.clone(), &many_words(words, pages)).await;
-    let accepted = read(1_000, 2).await.expect("within the limits");
-    assert_eq!(accepted.pages[1].words.len(), 1_000);
-    assert_eq!(
-        read(1_001, 1).await,
-        Err(DocumentError::TooMuchTextOnPage { page: 1 })
-    );
-    assert_eq!(
-        read(1_000, 3).await,
-        Err(DocumentError::TooManyWords { max_words: 2_000 })
-    );
-}
-
-#[tokio::test]
-async fn a_page_has_a_maximum_size_of_text() {
-    let limits = Limits {
-        max_page_text_bytes: 10_000,
-        ..Limits::default()
-    };
-    let read = async |words| extract(limits.clone(), &many_words(words, 1)).await;
-    assert!(read(500).await.is_ok());
-    assert_eq!(
-        read(10_000).await,
-        Err(DocumentError::TooMuchTextOnPage { page: 1 })
-    );
 }
