@@ -27,7 +27,7 @@ fn an_empty_request_gets_neons_defaults() {
     assert_eq!(spec.region_id.as_str(), "aws-us-east-2");
     assert_eq!(
         (spec.pg_version, spec.history_retention_seconds),
-        (17, 86_400)
+        (18, 86_400)
     );
     assert_eq!(
         (spec.branch_name.as_str(), spec.database_name.as_str()),
