@@ -73,7 +73,10 @@ impl SimulatedDatabases {
                 let Some(project) = state.live(&id) else {
                     return Err(unreachable(target));
                 };
-                if project.password != target.password.expose_secret() {
+                let matches = project.password == target.password.expose_secret();
+                let unknown = state.unknown_roles > 0;
+                state.unknown_roles = state.unknown_roles.saturating_sub(1);
+                if unknown || !matches {
                     return Err(MigrationError::Authentication {
                         role: target.role.clone(),
                         server: ServerError {
@@ -83,6 +86,9 @@ impl SimulatedDatabases {
                         },
                     });
                 }
+                let Some(project) = state.live(&id) else {
+                    return Err(unreachable(target));
+                };
                 project.record_use(now);
                 if project.schema >= Some(migration.version()) {
                     continue;

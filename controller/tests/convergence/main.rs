@@ -384,6 +384,20 @@ fn the_secret_of_a_recovered_project_is_written_again() {
 }
 
 #[test]
+fn a_password_that_neon_reveals_is_not_reset_while_the_proxy_may_not_know_its_role() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.world.state().unknown_roles = 3;
+        simulation.converge().await;
+        simulation.check();
+        let mut state = simulation.world.state();
+        assert_eq!(state.unknown_roles, 0, "connections were refused");
+        let project = state.recorded().expect("a recorded project");
+        assert_eq!(project.password, "password-1", "the password was reset");
+    });
+}
+
+#[test]
 fn a_project_that_was_moved_to_another_organization_is_used_again_once_it_is_back() {
     simulate(async {
         let mut simulation = Simulation::new();

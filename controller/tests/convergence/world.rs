@@ -122,6 +122,8 @@ pub(crate) struct State {
     calls_left: Option<u32>,
     /// Whether the running reconciliation has reset a password.
     pub(crate) password_reset: bool,
+    /// Number of the next connections that Neon's proxy refuses, because it does not know the role.
+    pub(crate) unknown_roles: u8,
     pub(crate) uids_made: u32,
     projects_made: u32,
     passwords_made: u32,
@@ -184,6 +186,7 @@ impl World {
             crash_in: VecDeque::new(),
             calls_left: None,
             password_reset: false,
+            unknown_roles: 0,
             uids_made: 0,
             projects_made: 0,
             passwords_made: 0,
