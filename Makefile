@@ -67,7 +67,7 @@ test-long: servers deny ## Run the long end-to-end tests, 10,000 simulated sched
 	$(WITH_SERVERS) $(CARGO) test -p app --lib -- --ignored more_than_4_gib
 
 .PHONY: test-live
-test-live: servers ## Compare a real Neon project (NEON_API_KEY) with the emulator's; skipped without the key
+test-live: servers ## Check assumptions about Neon on real projects (NEON_API_KEY), see target/live/report.md; skipped without the key
 	$(WITH_SERVERS) $(CARGO) test -p neon-emulator --test live -- --nocapture
 
 .PHONY: lint

@@ -51,6 +51,27 @@ impl Service {
         })
     }
 
+    pub(crate) fn org_id(&self) -> Option<&str> {
+        self.org_id.as_ref().map(OrgId::as_str)
+    }
+
+    /// The status and the body of a call; `null` if it is not JSON.
+    pub(crate) async fn raw(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value)> {
+        let url = format!("{}{path}", self.url);
+        let mut request = self.http.request(method, url).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.unwrap_or_default()))
+    }
+
     /// The shape of all responses about one project, which has been deleted when this function
     /// returns.
     pub(crate) async fn shape(&self) -> Result<Shape> {

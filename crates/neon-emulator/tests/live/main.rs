@@ -3,6 +3,10 @@
 //! a project, reads it, connects to it and deletes it, even after a failure, and compares the
 //! shapes of the responses with the emulator's. Without a key the test reports that it was skipped.
 //!
+//! It also writes `target/live/report.md`: what this project assumes about Neon, each as expected or
+//! not, with the responses and without secrets. That takes one or two more projects, one after the
+//! other, and a few minutes.
+//!
 //! The procedure itself is tested without a key, with a second emulator in place of the service.
 
 #![expect(
@@ -11,6 +15,7 @@
     reason = "a failed expectation fails the test, and the output shows what was compared"
 )]
 
+mod facts;
 mod life;
 mod shape;
 
@@ -76,6 +81,13 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
     let url = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| neon_client::BASE_URL.to_owned());
     let service = Service::new(&url, &key, org_id).expect("a client");
 
+    let facts = service.facts().await.expect("facts about the service");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/live");
+    std::fs::create_dir_all(folder).expect("a folder for the report");
+    let path = format!("{folder}/report.md");
+    std::fs::write(&path, facts::report(&facts)).expect("writes the report");
+    eprintln!("wrote {path}");
+
     let emulator_shape = service_of(&emulator)
         .shape()
         .await
@@ -100,6 +112,20 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
         Vec::<&String>::new(),
         "the emulator differs from the service"
     );
+    emulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_facts_are_as_expected_at_the_emulator_and_the_report_has_no_secrets() {
+    let emulator = emulator().await;
+    let facts = service_of(&emulator).facts().await.expect("facts");
+    let report = facts::report(&facts);
+    assert!(facts.iter().all(|fact| fact.as_expected), "{report}");
+    for password in emulator.issued_passwords().await.expect("passwords") {
+        assert!(!report.contains(&password), "a password is in the report");
+    }
+    assert!(!report.contains(emulator.api_key()));
+    assert_removed(&emulator, 2).await;
     emulator.shutdown().await;
 }
 
