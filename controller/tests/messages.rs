@@ -237,6 +237,14 @@ fn errors_of_migrations() {
             version: 2,
             file: file(),
         },
+        MigrationError::Repeated {
+            version: 2,
+            statement: Box::new(StatementError {
+                file: file(),
+                line: Some(2),
+                server: server("42710", "enum label \"sad\" already exists"),
+            }),
+        },
         MigrationError::InvalidMigrationsTable {
             problem: "it has triggers",
         },

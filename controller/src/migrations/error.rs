@@ -72,6 +72,16 @@ pub enum MigrationError {
     /// A statement of a migration failed. If the file runs in a transaction, it was rolled back.
     #[error(transparent)]
     Statement(Box<StatementError>),
+    /// A statement that runs outside a transaction was started before, and fails as it does if it took
+    /// effect then.
+    #[error(
+        "{statement}. An earlier run was interrupted: if it took effect, record that with UPDATE \
+         public._sqlx_migrations SET success = true WHERE version = {version}"
+    )]
+    Repeated {
+        version: i64,
+        statement: Box<StatementError>,
+    },
     /// One of the controller's own queries failed.
     #[error("{operation} failed: {server}")]
     Server {
@@ -149,6 +159,7 @@ impl MigrationError {
             | Self::Changed { .. }
             | Self::Missing { .. }
             | Self::Ahead { .. }
+            | Self::Repeated { .. }
             | Self::Dirty { .. }
             | Self::InvalidMigrationsTable { .. }
             | Self::TransactionEnded { .. }
@@ -196,6 +207,7 @@ impl MigrationError {
             | Self::UnexpectedResponse { .. } => Reason::DatabaseUnreachable,
             Self::Locked { .. } => Reason::Migrating,
             Self::Statement(_)
+            | Self::Repeated { .. }
             | Self::Server { .. }
             | Self::Dirty { .. }
             | Self::TransactionEnded { .. } => Reason::MigrationFailed,

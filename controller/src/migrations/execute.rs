@@ -65,7 +65,7 @@ pub(super) async fn execute_without_transaction(
             Preparation::AlreadyDone => return Ok(()),
             Preparation::Run => record_start(control, migration).await?,
             // The statement fails, and must not be taken for its own work afterwards.
-            Preparation::NameTaken => {}
+            Preparation::Fails => {}
         }
         let settings = session_sql::file_settings(session.limits()).join("; ");
         session.query(settings, "setting up the session").await?;
@@ -74,8 +74,14 @@ pub(super) async fn execute_without_transaction(
             chars: 0,
             statements: 0,
         };
-        result
-            .map_err(|(completed, error)| prefix.locate_error(session, migration, completed, error))
+        result.map_err(|(completed, error)| {
+            let error = prefix.locate_error(session, migration, completed, error);
+            if is_repeated {
+                with_way_out(error, migration)
+            } else {
+                error
+            }
+        })
     };
     within_file_timeout(limit, migration, run).await?;
     let version = migration.version();
@@ -86,6 +92,20 @@ pub(super) async fn execute_without_transaction(
     );
     let operation = format!("recording {}", migration.file_name());
     control.query(text, &operation).await.map(drop)
+}
+
+/// Adds to the error of a statement that was started before how to record that it took effect then,
+/// if the error can have that cause.
+fn with_way_out(error: MigrationError, migration: &Migration) -> MigrationError {
+    match error {
+        MigrationError::Statement(statement) if statement.server.names_existence() => {
+            MigrationError::Repeated {
+                version: migration.version(),
+                statement,
+            }
+        }
+        other => other,
+    }
 }
 
 async fn within_file_timeout(

@@ -3,9 +3,14 @@
 //! Such a statement runs in several transactions. If `CREATE INDEX CONCURRENTLY` fails, an invalid
 //! index of that name remains: the next run fails because it exists or, with `IF NOT EXISTS`, does nothing
 //! and leaves an index that no query uses. Each failed `REINDEX CONCURRENTLY` leaves one more
-//! invalid index with the suffix `_ccnew` or `_ccold` and a number.
+//! invalid index with the suffix `_ccnew` or `_ccold` and a number. An interrupted `DETACH PARTITION
+//! CONCURRENTLY` leaves the partition half detached, and has to be finalized.
+//!
+//! A statement can also take effect without being recorded. Where the catalogs show that, it does not
+//! run again.
 
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tracing::info;
 
 use super::error::MigrationError;
@@ -19,8 +24,9 @@ pub(super) enum Preparation {
     Run,
     /// An earlier run completed the statement, and was interrupted before it was recorded.
     AlreadyDone,
-    /// The statement has to run, and fails because an index of another origin has its name.
-    NameTaken,
+    /// The statement has to run, and fails: an index of another origin has its name, or what it drops
+    /// or detaches does not exist.
+    Fails,
 }
 
 /// Prepares the database for the only statement of `migration`. `is_repeated` says whether the
@@ -39,6 +45,12 @@ pub(super) async fn prepare(
     let Some(statement) = ConcurrentStatement::parse(&head) else {
         return Ok(Preparation::Run);
     };
+    let statement = match statement {
+        ConcurrentStatement::Removes(removal) => {
+            return prepare_removal(session, &removal, is_repeated).await;
+        }
+        other => other,
+    };
     let rows = session
         .query(statement.indexes(), "looking for invalid indexes")
         .await?;
@@ -50,7 +62,7 @@ pub(super) async fn prepare(
         if is_valid {
             return Ok(match (statement.fails_if_exists(), is_repeated) {
                 (true, true) => Preparation::AlreadyDone,
-                (true, false) => Preparation::NameTaken,
+                (true, false) => Preparation::Fails,
                 (false, _) => Preparation::Run,
             });
         }
@@ -60,6 +72,31 @@ pub(super) async fn prepare(
         }
     }
     Ok(Preparation::Run)
+}
+
+/// Prepares the database for a statement that fails if what it removes does not exist.
+async fn prepare_removal(
+    session: &mut Session<'_>,
+    removal: &Removal,
+    is_repeated: bool,
+) -> Result<Preparation, MigrationError> {
+    let rows = session
+        .query(removal.target(), "looking for what the statement removes")
+        .await?;
+    let is_half_done = |row: &PgRow| row.try_get::<bool, _>(0).unwrap_or_default();
+    Ok(match (rows.first(), is_repeated) {
+        (None, true) => Preparation::AlreadyDone,
+        (None, false) => Preparation::Fails,
+        (Some(row), true) if is_half_done(row) => match removal.completion() {
+            Some(completion) => {
+                run_within_file_limits(session, completion, "completing an interrupted statement")
+                    .await?;
+                Preparation::AlreadyDone
+            }
+            None => Preparation::Run,
+        },
+        (Some(_), _) => Preparation::Run,
+    })
 }
 
 async fn drop_index(
@@ -72,25 +109,30 @@ async fn drop_index(
         migration.file = migration.file_name(),
         "dropping an invalid index that an interrupted run left behind"
     );
+    let statement = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
+    run_within_file_limits(session, statement, OPERATION).await
+}
+
+/// Runs a statement that takes as long as one of a file.
+async fn run_within_file_limits(
+    session: &mut Session<'_>,
+    statement: String,
+    operation: &str,
+) -> Result<(), MigrationError> {
     let limits = session.limits();
     let settings = session_sql::file_settings(limits).join("; ");
-    session.query(settings, OPERATION).await?;
+    session.query(settings, operation).await?;
     session
-        .query_within(
-            limits.file_timeout,
-            format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"),
-            OPERATION,
-        )
+        .query_within(limits.file_timeout, statement, operation)
         .await?;
     let settings = format!(
         "SET search_path = pg_catalog, pg_temp; {}",
         session_sql::own_timeouts(limits)
     );
-    session.query(settings, OPERATION).await.map(drop)
+    session.query(settings, operation).await.map(drop)
 }
 
-/// A statement that builds indexes concurrently. Names are as written, or in upper case if they are
-/// not quoted.
+/// A statement that runs concurrently. Names are as written, or in upper case if they are not quoted.
 #[derive(Debug, PartialEq, Eq)]
 enum ConcurrentStatement {
     CreateIndex {
@@ -102,6 +144,51 @@ enum ConcurrentStatement {
     ReindexTable(String),
     ReindexSchema(String),
     ReindexDatabase,
+    Removes(Removal),
+}
+
+/// A statement that fails if it has already succeeded, because what it removes does not exist.
+#[derive(Debug, PartialEq, Eq)]
+enum Removal {
+    Index(String),
+    /// Detaches a partition from its table, or completes that.
+    Partition {
+        table: String,
+        partition: String,
+        finalizes: bool,
+    },
+}
+
+impl Removal {
+    /// A query with one row if what the statement removes exists: whether it is half removed.
+    fn target(&self) -> String {
+        match self {
+            Self::Index(index) => {
+                format!("SELECT false WHERE {} IS NOT NULL", regclass(index))
+            }
+            Self::Partition {
+                table, partition, ..
+            } => format!(
+                "SELECT inhdetachpending FROM pg_inherits WHERE inhparent = {} AND inhrelid = {}",
+                regclass(table),
+                regclass(partition)
+            ),
+        }
+    }
+
+    /// The statement that completes an interrupted one, unless that completes itself.
+    fn completion(&self) -> Option<String> {
+        match self {
+            Self::Partition {
+                table,
+                partition,
+                finalizes: false,
+            } => Some(format!(
+                "ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE"
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl ConcurrentStatement {
@@ -110,6 +197,12 @@ impl ConcurrentStatement {
             ["CREATE", "INDEX", "CONCURRENTLY", rest @ ..]
             | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", rest @ ..] => create_index(rest),
             ["REINDEX", ..] if head.contains(&"CONCURRENTLY") => reindex(head),
+            // With IF EXISTS, it can be repeated.
+            ["DROP", "INDEX", "CONCURRENTLY", "IF", "EXISTS", ..] => None,
+            ["DROP", "INDEX", "CONCURRENTLY", rest @ ..] => {
+                Some(Self::Removes(Removal::Index(relation_name(rest)?)))
+            }
+            ["ALTER", "TABLE", rest @ ..] => detach_partition(rest),
             _ => None,
         }
     }
@@ -133,7 +226,6 @@ impl ConcurrentStatement {
     /// A query for the indexes that the statement creates or that an earlier run left: their quoted
     /// names, and whether they are valid.
     fn indexes(&self) -> String {
-        let regclass = |name: &str| format!("to_regclass('{}')", name.replace('\'', "''"));
         let condition = match self {
             Self::CreateIndex {
                 name: Some(name),
@@ -164,6 +256,8 @@ impl ConcurrentStatement {
                 schema.replace('\'', "''")
             )),
             Self::ReindexDatabase => leftover_of("true"),
+            // A removal leaves no index.
+            Self::Removes(_) => "false".to_owned(),
         };
         format!(
             "SELECT format('%I.%I', nspname, relname), indisvalid FROM pg_index \
@@ -215,6 +309,31 @@ fn reindex(head: &[&str]) -> Option<ConcurrentStatement> {
     })
 }
 
+fn detach_partition(rest: &[&str]) -> Option<ConcurrentStatement> {
+    let rest = rest.strip_prefix(&["IF", "EXISTS"]).unwrap_or(rest);
+    let rest = rest.strip_prefix(&["ONLY"]).unwrap_or(rest);
+    let table = relation_name(rest)?;
+    let rest = match rest {
+        [_, ".", _, rest @ ..] | [_, rest @ ..] => rest,
+        [] => return None,
+    };
+    let rest = rest.strip_prefix(&["DETACH", "PARTITION"])?;
+    let finalizes = match rest {
+        [_, "CONCURRENTLY"] | [_, ".", _, "CONCURRENTLY"] => false,
+        [_, "FINALIZE"] | [_, ".", _, "FINALIZE"] => true,
+        _ => return None,
+    };
+    Some(ConcurrentStatement::Removes(Removal::Partition {
+        table,
+        partition: relation_name(rest)?,
+        finalizes,
+    }))
+}
+
+fn regclass(name: &str) -> String {
+    format!("to_regclass('{}')", name.replace('\'', "''"))
+}
+
 /// A name with its schema, which is `public` unless the statement names another one.
 fn relation_name(tokens: &[&str]) -> Option<String> {
     match tokens {
@@ -235,6 +354,14 @@ mod tests {
             table: table.to_owned(),
             if_not_exists,
         }
+    }
+
+    fn detach(table: &str, partition: &str, finalizes: bool) -> ConcurrentStatement {
+        ConcurrentStatement::Removes(Removal::Partition {
+            table: table.to_owned(),
+            partition: partition.to_owned(),
+            finalizes,
+        })
     }
 
     #[test]
@@ -274,6 +401,22 @@ mod tests {
             ),
             ("create index if not exists a_b on a (b)", None),
             ("drop index concurrently if exists a_b", None),
+            (
+                "drop index concurrently s.a_b cascade",
+                Some(ConcurrentStatement::Removes(Removal::Index(
+                    "S.A_B".to_owned(),
+                ))),
+            ),
+            (
+                "alter table if exists only s.a detach partition \"A 1\" concurrently",
+                Some(detach("S.A", "public.\"A 1\"", false)),
+            ),
+            (
+                "alter table a detach partition s.a_1 finalize",
+                Some(detach("public.A", "S.A_1", true)),
+            ),
+            ("alter table a detach partition a_1", None),
+            ("alter table a add column b int", None),
             ("reindex table a", None),
         ] {
             let statements = statements::split(sql).expect(sql);

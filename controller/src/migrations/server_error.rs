@@ -84,6 +84,15 @@ impl ServerError {
         self.has_code(&["57014", "55P03"])
     }
 
+    /// Whether the statement failed because something already exists or no longer exists, as a
+    /// statement does that runs twice.
+    pub(super) fn names_existence(&self) -> bool {
+        self.has_code(&[
+            "23505", "3D000", "3F000", "42701", "42703", "42704", "42710", "42723", "42883",
+            "42P01", "42P04", "42P06", "42P07", "55000",
+        ])
+    }
+
     fn message_contains(&self, text: &str) -> bool {
         self.message
             .as_ref()

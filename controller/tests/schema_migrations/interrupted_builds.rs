@@ -1,4 +1,5 @@
-//! Statements with `CONCURRENTLY` that were interrupted run again, and leave no invalid index.
+//! Statements with `CONCURRENTLY` that were interrupted run again, leave no invalid index, and are
+//! recognized if they took effect.
 
 use controller::migrations::{MigrationError, MigrationSet, migrate};
 
@@ -78,19 +79,10 @@ async fn rebuilding_indexes_leaves_no_invalid_ones() {
     }
 }
 
-#[tokio::test]
-async fn an_index_that_was_built_but_not_recorded_is_recorded() {
-    let set = MigrationSet::from_files([
-        FIRST,
-        (
-            "0002_later.sql",
-            "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (email)",
-        ),
-    ])
-    .expect("a set");
+/// Migrates, and loses the message that records the second file. The one before runs it.
+async fn migrate_without_record(first: &'static str, second: &'static str) -> TestDatabase {
+    let set = set_of(first, second);
     let database = TestDatabase::create().await;
-    // The number of messages of an uninterrupted run: the last records the file, the one before
-    // builds the index.
     let messages = {
         let database = TestDatabase::create().await;
         let relay = Relay::start(database.target.port, Interruption::Never).await;
@@ -104,9 +96,101 @@ async fn an_index_that_was_built_but_not_recorded_is_recorded() {
         .await
         .expect_err("the row is lost");
     assert!(failure.error.is_transient(), "{failure}");
+    database
+}
+
+fn set_of(first: &'static str, second: &'static str) -> MigrationSet {
+    MigrationSet::from_files([("0001_t.sql", first), ("0002_later.sql", second)]).expect("a set")
+}
+
+#[tokio::test]
+async fn an_index_that_was_built_but_not_recorded_is_recorded() {
+    let later = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (email)";
+    let database = migrate_without_record(FIRST.1, later).await;
     assert_eq!(database.column(INDEXES).await, ["t_email true"]);
+    assert_eq!(migrate_ok(&database, &set_of(FIRST.1, later)).await, [2]);
+    assert_eq!(database.column(INDEXES).await, ["t_email true"]);
+}
+
+const PARTITIONED: &str = "CREATE TABLE t (id int) PARTITION BY RANGE (id);\n\
+                           CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (1) TO (9);\n\
+                           INSERT INTO t VALUES (1);\nCREATE INDEX t_id ON t_1 (id);\n";
+/// The partitions of the table, and whether they are half detached.
+const PARTITIONS: &str = "SELECT relname || ' ' || inhdetachpending FROM pg_inherits JOIN pg_class ON oid = inhrelid \
+                          WHERE inhparent = 't'::regclass";
+
+#[tokio::test]
+async fn what_was_removed_but_not_recorded_is_recorded() {
+    for later in [
+        "-- no-transaction\nDROP INDEX CONCURRENTLY t_id",
+        "-- no-transaction\nDROP INDEX CONCURRENTLY public.\"t_id\" RESTRICT;\n",
+        "-- no-transaction\nALTER TABLE t DETACH PARTITION t_1 CONCURRENTLY",
+        "-- no-transaction\nALTER TABLE ONLY public.t DETACH PARTITION public.t_1 CONCURRENTLY;",
+    ] {
+        let database = migrate_without_record(PARTITIONED, later).await;
+        let set = set_of(PARTITIONED, later);
+        assert_eq!(migrate_ok(&database, &set).await, [2], "{later}");
+        assert!(migrate_ok(&database, &set).await.is_empty(), "{later}");
+    }
+}
+
+#[tokio::test]
+async fn a_half_detached_partition_is_detached() {
+    let later = "-- no-transaction\nALTER TABLE t DETACH PARTITION t_1 CONCURRENTLY";
+    let first = MigrationSet::from_files([("0001_t.sql", PARTITIONED)]).expect("a set");
+    let database = TestDatabase::create().await;
+    migrate_ok(&database, &first).await;
+    let mut limits = limits();
+    limits.table_lock_timeout = std::time::Duration::from_millis(300);
+    let mut other = database.connect().await;
+    execute(&mut other, "BEGIN; SELECT FROM t").await;
+    let set = set_of(PARTITIONED, later);
+    migrate(&database.target, &set, &limits)
+        .await
+        .expect_err("the table is in use");
+    execute(&mut other, "COMMIT").await;
+    assert_eq!(database.column(PARTITIONS).await, ["t_1 true"]);
     assert_eq!(migrate_ok(&database, &set).await, [2]);
-    assert_eq!(database.column(INDEXES).await, ["t_email true"]);
+    assert!(database.column(PARTITIONS).await.is_empty());
+    assert_eq!(database.column("SELECT id::text FROM t_1").await, ["1"]);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_taken_for_removed() {
+    for later in [
+        "-- no-transaction\nDROP INDEX CONCURRENTLY missing",
+        "-- no-transaction\nALTER TABLE t DETACH PARTITION missing CONCURRENTLY",
+    ] {
+        let database = TestDatabase::create().await;
+        for _ in 0..2 {
+            let error = migrate(&database.target, &set_of(PARTITIONED, later), &limits())
+                .await
+                .expect_err("there is nothing to remove")
+                .error;
+            assert!(matches!(&error, MigrationError::Statement(_)), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_other_statement_that_was_not_recorded_fails_with_the_way_out() {
+    let first = "CREATE TYPE mood AS ENUM ('happy')";
+    let later = "-- no-transaction\nALTER TYPE mood ADD VALUE 'sad'";
+    let database = migrate_without_record(first, later).await;
+    let set = set_of(first, later);
+    let error = migrate(&database.target, &set, &limits())
+        .await
+        .expect_err("the value exists")
+        .error;
+    assert!(
+        matches!(&error, MigrationError::Repeated { version: 2, .. }),
+        "{error}"
+    );
+    // As the message says.
+    database
+        .run("UPDATE public._sqlx_migrations SET success = true WHERE version = 2")
+        .await;
+    assert!(migrate_ok(&database, &set).await.is_empty());
 }
 
 #[tokio::test]
