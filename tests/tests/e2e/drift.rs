@@ -1,9 +1,11 @@
 //! The controller repairs changes in Neon that were made without it, or reports what to do.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{Reason, keys};
+use crds::{Reason, Tenant, keys};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use neon_client::model::{
-    AllowedIps, ComputeUnits, ProjectSettings, Quota, UpdateEndpoint, UpdateProject,
+    AllowedIps, ComputeUnits, CreateBranch, CreateEndpoint, EndpointType, ProjectSettings, Quota,
+    UpdateEndpoint, UpdateProject,
 };
 use neon_emulator::Limits;
 use neon_emulator::faults::{Effect, Fault};
@@ -19,6 +21,10 @@ test_support::tests![
     a_deleted_project_is_recovered_with_its_data,
     a_purged_project_is_reported_with_a_hint,
     a_project_that_neon_cannot_read_is_not_treated_as_deleted,
+    a_deleted_compute_is_reported_and_used_again_once_it_is_replaced,
+    a_deleted_database_is_reported_without_a_connection,
+    another_default_branch_does_not_move_the_tenant,
+    an_edited_connection_in_the_status_is_corrected,
 ];
 
 async fn a_renamed_project_and_changed_settings_are_repaired(scenario: &Scenario) -> Result<()> {
@@ -182,6 +188,118 @@ async fn a_purged_project_is_reported_with_a_hint(scenario: &Scenario) -> Result
         .apply_and_wait("acme", json!({"className": class}))
         .await?;
     ensure!(project_id(&again)? != id, "the same project");
+    Ok(())
+}
+
+async fn a_deleted_compute_is_reported_and_used_again_once_it_is_replaced(
+    scenario: &Scenario,
+) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let compute = account.endpoint(&id).await?;
+    let endpoints = account.client()?.endpoints(&id);
+    endpoints.delete(&compute.id).send().await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::ComputeMissing)
+        .await?;
+    ensure!(message.contains(id.as_str()), "{message}");
+    ensure!(
+        !is_available(&scenario.tenant("acme").await?),
+        "available without a compute"
+    );
+    // Follows the instructions in the message.
+    let new = CreateEndpoint::new(compute.branch_id, EndpointType::ReadWrite);
+    endpoints.create(new).send().await?;
+    scenario.request_reconcile("acme").await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await
+}
+
+async fn a_deleted_database_is_reported_without_a_connection(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let branch = account.endpoint(&id).await?.branch_id;
+    let connections = account.connections_opened(&id).await?;
+    let databases = account.client()?.databases(&id, &branch);
+    databases.delete(&"neondb".parse()?).send().await?;
+    scenario
+        .wait_until_stalled("acme", Reason::DatabaseMissing)
+        .await?;
+    ensure!(
+        !is_available(&scenario.tenant("acme").await?),
+        "available without a database"
+    );
+    ensure!(
+        account.connections_opened(&id).await? == connections,
+        "the check opened a connection"
+    );
+    Ok(())
+}
+
+async fn another_default_branch_does_not_move_the_tenant(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let before = scenario.secret_data(&tenant).await?;
+    let client = account.client()?;
+    let branch = CreateBranch::named("other").with_compute();
+    let created = client.branches(&id).create(branch).send().await?;
+    client
+        .branches(&id)
+        .set_as_default(&created.branch.id)
+        .send()
+        .await?;
+    scenario
+        .psql(
+            &tenant,
+            keys::URI,
+            "create table kept as select 42 as answer",
+        )
+        .await?;
+    // The Secret is written again, and the database is migrated.
+    scenario
+        .secrets()
+        .delete("acme-connection", &DeleteParams::default())
+        .await?;
+    let again = scenario.reconcile_and_wait("acme").await?;
+    let branch_of = |tenant: &Tenant| {
+        let status = tenant.status.as_ref();
+        status.and_then(|status| status.project.as_ref()?.branch_id.clone())
+    };
+    ensure!(branch_of(&again) == branch_of(&tenant), "another branch");
+    ensure!(
+        scenario.secret_data(&again).await?.get(keys::HOST) == before.get(keys::HOST),
+        "another compute"
+    );
+    let answer = scenario
+        .psql(&again, keys::URI, "select answer from kept")
+        .await?;
+    ensure!(answer == "42", "another branch: {answer}");
+    Ok(())
+}
+
+async fn an_edited_connection_in_the_status_is_corrected(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let host_of = |tenant: &Tenant| {
+        let status = tenant.status.as_ref();
+        status.and_then(|status| Some(status.connection.as_ref()?.host.clone()))
+    };
+    let schema_of = |tenant: &Tenant| {
+        let status = tenant.status.as_ref();
+        status.and_then(|status| status.schema.as_ref()?.version)
+    };
+    let edit = json!({"status": {
+        "connection": {"host": "elsewhere.example.com"}, "schema": {"version": 1_000},
+    }});
+    scenario
+        .tenants()
+        .patch_status("acme", &PatchParams::default(), &Patch::Merge(edit))
+        .await?;
+    let expected = (host_of(&tenant), schema_of(&tenant));
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, "corrected", |tenant| {
+            is_ready(tenant) && (host_of(tenant), schema_of(tenant)) == expected
+        })
+        .await?;
     Ok(())
 }
 

@@ -84,6 +84,14 @@ pub(super) async fn reveal_credentials(
     store_credentials(rec, id, &uri)
 }
 
+/// Fails if Neon knows no such database or role. A connection would wake the compute.
+pub(super) async fn check_database(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    read_connection_string(rec, id).await.map(drop)
+}
+
 /// Reads the connection string; `None` if Neon does not reveal the password.
 async fn read_connection_string(
     rec: &Reconciliation<'_>,

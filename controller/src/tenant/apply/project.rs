@@ -9,6 +9,7 @@ use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::{DefaultEndpointSettings, Endpoint, UpdateEndpoint, UpdateProject};
 
 use super::compute::{no_read_write_compute, read_write_compute};
+use super::credentials::check_database;
 use crate::accounts::is_unused;
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
@@ -281,7 +282,7 @@ async fn check_tenant_exists(rec: &Reconciliation<'_>) -> Result<(), ReconcileEr
     result.map_err(|error| ReconcileError::cluster(Component::Project, error))
 }
 
-/// Reads the compute of a project that changed.
+/// Reads the compute of a project that changed, and makes sure that its database still exists.
 pub(super) async fn inspect(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -308,9 +309,13 @@ pub(super) async fn inspect(
         }
         project.endpoint_id = Some(endpoint.id.to_string());
         project.branch_id = Some(endpoint.branch_id.to_string());
-        if compute_matches && project_matches {
-            project.checked_at = listed.map(|listed| listed.updated_at.clone());
-        }
+    }
+    check_database(rec, id).await?;
+    if let Some(project) = &mut rec.status.project
+        && compute_matches
+        && project_matches
+    {
+        project.checked_at = listed.map(|listed| listed.updated_at.clone());
     }
     rec.state.compute = Some(compute);
     Ok(())

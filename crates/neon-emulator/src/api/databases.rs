@@ -147,12 +147,14 @@ pub(super) async fn delete(
     let plan = operation_plan::apply_config(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
-    Store::lock_project(&mut tx, &project, now).await?;
+    let mut project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_databases(&mut tx, &branch).await?;
     let Some(row) = rows.iter().find(|row| row.name == database.as_str()) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     Store::discard_database(&mut tx, row).await?;
+    project_row.updated_at_us = now;
+    Store::save_project(&mut tx, &project_row).await?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;

@@ -53,7 +53,7 @@ pub(super) async fn delete(
     api.store.project(&project).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
-    let project_row = Store::lock_project(&mut tx, &project, now).await?;
+    let mut project_row = Store::lock_project(&mut tx, &project, now).await?;
     let mut row = match Store::lock_endpoint(&mut tx, &project, &endpoint).await {
         Err(StoreError::NotFound(_)) => return Ok(StatusCode::NO_CONTENT.into_response()),
         row => row?,
@@ -69,6 +69,8 @@ pub(super) async fn delete(
         ));
     }
     Store::delete_endpoint(&mut tx, &row.id).await?;
+    project_row.updated_at_us = now;
+    Store::save_project(&mut tx, &project_row).await?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
