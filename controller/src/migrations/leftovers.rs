@@ -313,9 +313,8 @@ fn detach_partition(rest: &[&str]) -> Option<ConcurrentStatement> {
     let rest = rest.strip_prefix(&["IF", "EXISTS"]).unwrap_or(rest);
     let rest = rest.strip_prefix(&["ONLY"]).unwrap_or(rest);
     let table = relation_name(rest)?;
-    let rest = match rest {
-        [_, ".", _, rest @ ..] | [_, rest @ ..] => rest,
-        [] => return None,
+    let ([_, ".", _, rest @ ..] | [_, rest @ ..]) = rest else {
+        return None;
     };
     let rest = rest.strip_prefix(&["DETACH", "PARTITION"])?;
     let finalizes = match rest {
