@@ -54,7 +54,7 @@ const MAX_CONCURRENT_UPDATES: usize = 8;
 /// Classes that are reconciled concurrently.
 const MAX_CONCURRENT_CLASSES: u16 = 4;
 /// Changes of a class's Tenants within this time trigger one reconciliation of the class.
-const CLASS_DEBOUNCE: Duration = Duration::from_secs(1);
+const CLASS_INTERVAL: Duration = Duration::from_secs(1);
 /// Wait between attempts to read what the start requires.
 const STARTUP_RETRY: Duration = Duration::from_secs(2);
 
@@ -293,15 +293,13 @@ fn class_loop(
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let class_reconciler = Arc::new(ClassReconciler::new(ctx.clone()));
-    let config = LoopConfig::default()
-        .debounce(CLASS_DEBOUNCE)
-        .concurrency(MAX_CONCURRENT_CLASSES);
+    let config = LoopConfig::default().concurrency(MAX_CONCURRENT_CLASSES);
     let reconciler = Controller::for_stream(
         class_watch(client, health, &class_reconciler, writer, synced),
         ctx.classes.clone(),
     )
     .with_config(config)
-    .reconcile_on(ctx.class_queue.clone().stream())
+    .reconcile_on(ctx.class_queue.clone().stream_at_intervals(CLASS_INTERVAL))
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(
         class::reconcile::reconcile,
