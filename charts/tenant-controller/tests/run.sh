@@ -47,6 +47,15 @@ fi
 out=$(render --set class.create=true --set class.neon.apiKeySecretRef.name=neon)
 grep -q 'deletionPolicy: "Retain"' <<<"$out" || fail "the default class does not retain projects"
 grep -q 'kind: ValidatingAdmissionPolicy$' <<<"$out" || fail "no admission policy"
+for role in aggregate-to-view aggregate-to-edit aggregate-to-admin servicebinding.io/controller; do
+  grep -qE "^ +[a-z0-9.]*/?$role: \"true\"" <<<"$out" || fail "no role with the label $role"
+done
+out=$(render --set 'extraVolumes[0].name=scratch' --set podSecurityContext.runAsUser=null --set securityContext.privileged=true \
+  --set controllerName=example.com/second --set config.installation-id=prod-eu)
+for part in 'name: scratch' 'runAsNonRoot: true' 'privileged: true' 'example.com/second' 'installation-id: "\?prod-eu'; do
+  grep -q "$part" <<<"$out" || fail "the value is not rendered: $part"
+done
+if grep -q 'runAsUser' <<<"$out"; then fail "the user id is rendered although it is null"; fi
 out=$(render --set deletionProtectionPolicy.enabled=false --set rbac.aggregate=false)
 if grep -qE 'ValidatingAdmissionPolicy|aggregate-to|servicebinding.io' <<<"$out"; then fail "a disabled object is rendered"; fi
 

@@ -111,3 +111,42 @@ pub(super) fn class_not_found(name: &str) -> Issue {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_the_class_does_not_allow_gets_no_desired_state() {
+        let mut tenant = Tenant::new("shop", crds::TenantSpec::default());
+        tenant.metadata.namespace = Some("acme".to_owned());
+        let labels = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
+        let resolve = |allowed: serde_json::Value, labels: Option<&BTreeMap<String, String>>| {
+            let spec = serde_json::from_value(json!({
+                "neon": { "apiKeySecretRef": { "name": "neon", "key": "api-key" } },
+                "defaults": { "region": "aws-eu-central-1" },
+                "allowedNamespaces": allowed,
+            }));
+            let class = TenantClass::new("standard", spec.unwrap());
+            let status = TenantStatus::default();
+            match Intent::resolve(&tenant, &status, Some(&class), labels) {
+                Intent::Provision(result) => result.map(|_| ()).map_err(|issue| issue.reason),
+                Intent::Delete(_) => panic!("the Tenant is not being deleted"),
+            }
+        };
+        let by_label = json!({ "selector": { "matchLabels": { "team": "blue" } } });
+        assert_eq!(resolve(json!({ "names": ["acme"] }), None), Ok(()));
+        assert_eq!(
+            resolve(json!({ "names": ["other"] }), None),
+            Err(Reason::NamespaceNotAllowed)
+        );
+        assert_eq!(resolve(by_label.clone(), Some(&labels)), Ok(()));
+        assert_eq!(
+            resolve(by_label.clone(), Some(&BTreeMap::new())),
+            Err(Reason::NamespaceNotAllowed)
+        );
+        assert_eq!(resolve(by_label, None), Err(Reason::Waiting));
+    }
+}

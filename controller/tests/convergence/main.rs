@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use events::{Drift, Edit, Event, Key, creation_outcomes, events, outcomes};
 use simulation::Simulation;
-use world::{Outcome, organization};
+use world::{Outcome, SimulatedProject, organization};
 
 /// Runs of each property.
 const CASES: u32 = 500;
@@ -164,6 +164,54 @@ fn a_recorded_project_that_neon_cannot_read_is_neither_replaced_nor_deleted() {
         Event::CrashIn(0),
         ALL_CALLS,
     ]);
+}
+
+#[test]
+fn a_project_that_neon_lists_by_its_id_alone_is_read_and_does_not_delay_new_tenants() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.world.state().add_stranger();
+        simulation.converge().await;
+        simulation.check();
+    });
+}
+
+/// Deletes the Tenant while no process has seen its project in a listing, after `change`.
+async fn delete_unseen(change: impl FnOnce(&mut SimulatedProject)) -> Simulation {
+    let mut simulation = Simulation::new();
+    simulation.converge().await;
+    for event in [Event::CrashIn(0), Event::Delete] {
+        simulation.handle(&event).await;
+    }
+    {
+        let mut state = simulation.world.state();
+        change(state.recorded().expect("a recorded project"));
+    }
+    simulation.handle(&ALL_CALLS).await;
+    assert_eq!(simulation.crashes(), 1);
+    simulation
+}
+
+#[test]
+fn a_project_that_the_account_has_never_shown_is_not_taken_for_deleted() {
+    simulate(async {
+        let mut simulation = delete_unseen(|project| {
+            project.deleted = true;
+            project.purged = true;
+        })
+        .await;
+        simulation.wait_until_stalled(Reason::ProjectNotFound).await;
+        assert!(simulation.world.state().tenant.is_some());
+    });
+}
+
+#[test]
+fn a_project_that_neon_can_recover_is_deleted() {
+    simulate(async {
+        let mut simulation = delete_unseen(|project| project.deleted = true).await;
+        simulation.converge().await;
+        assert!(simulation.world.state().tenant.is_none());
+    });
 }
 
 /// Applies the stages, and lets the controller converge after each. Returns the result and the

@@ -28,7 +28,7 @@ use project::parsed;
 pub(crate) use project::project_of_host;
 
 use crate::events::Key;
-use crate::world::{Outcome, SimulatedProject, State, World, installation};
+use crate::world::{Outcome, SimulatedProject, State, World, installation, organization};
 
 /// From a password reset until its operation has finished.
 const OPERATION_DURATION_MS: u128 = 1_000;
@@ -79,6 +79,21 @@ impl State {
             named || ordered || !project.has_data(),
             "{id} has data, and its deletion was not ordered"
         );
+    }
+
+    /// Adds a project that belongs to no Tenant, and of which listings contain only the id.
+    pub(crate) fn add_stranger(&mut self) {
+        let (id, now) = (self.next_project_id(), self.now());
+        let body = CreateProject {
+            region_id: Some("aws-eu-central-1".parse().expect("a valid region")),
+            pg_version: Some(17),
+            ..CreateProject::named("a stranger's")
+        };
+        let password = self.new_password();
+        let mut project = SimulatedProject::new(&id, body, password, now);
+        project.project.org_id = Some(organization());
+        self.listed_by_id.insert(id.clone());
+        self.projects.insert(id, project);
     }
 
     fn is_unreadable(&self) -> bool {
@@ -301,7 +316,11 @@ impl NeonApi for SimulatedNeon {
         let id = id.clone();
         self.write(Route::RecoverProject, move |state| {
             let now = state.now();
-            let project = state.projects.get_mut(&id).ok_or(ErrorKind::NotFound)?;
+            let project = state
+                .projects
+                .get_mut(&id)
+                .filter(|project| !project.purged);
+            let project = project.ok_or(ErrorKind::NotFound)?;
             project.deleted = false;
             project.project.updated_at = now;
             Ok(RecoveredProject {
@@ -314,7 +333,10 @@ impl NeonApi for SimulatedNeon {
     fn recoverable_project(&self, id: &ProjectId) -> NeonCall<Option<Project>> {
         let id = id.clone();
         self.read(Route::ListProjects, move |state| {
-            let deleted = state.projects.get(&id).filter(|project| project.deleted);
+            let deleted = state
+                .projects
+                .get(&id)
+                .filter(|project| project.deleted && !project.purged);
             Ok(deleted.map(|project| project.project.clone()))
         })
     }
@@ -462,8 +484,12 @@ fn page(state: &mut State) -> ProjectPage {
             ..ProjectPage::default()
         };
     }
+    let (by_id, projects) = projects
+        .into_iter()
+        .partition::<Vec<_>, _>(|project| state.listed_by_id.contains(&project.id));
     ProjectPage {
         projects,
+        unavailable_project_ids: by_id.into_iter().map(|project| project.id).collect(),
         ..ProjectPage::default()
     }
 }

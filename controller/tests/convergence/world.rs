@@ -56,6 +56,8 @@ pub(crate) struct SimulatedProject {
     pub(crate) schema: Option<i64>,
     /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
+    /// Whether Neon cannot recover the deleted project any more.
+    pub(crate) purged: bool,
     /// The Tenant that the controller created it for; `None` for a project that another user created.
     pub(crate) made_for: Option<TenantUid>,
 }
@@ -101,6 +103,8 @@ pub(crate) struct State {
     pub(crate) max_lateness: SignedDuration,
     /// Number of the next listings that show projects only as unavailable.
     pub(crate) unavailable_listings: u8,
+    /// The projects of which listings always contain only the ids.
+    pub(crate) listed_by_id: BTreeSet<ProjectId>,
     /// Until when Neon cannot read any project.
     pub(crate) unreadable_until: Timestamp,
     /// How far the wall clock is ahead of the monotonic one, because the machine was suspended.
@@ -176,6 +180,7 @@ impl World {
             cluster_outcomes: VecDeque::new(),
             max_lateness: SignedDuration::try_from(VERIFICATION_WINDOW).expect("a short time"),
             unavailable_listings: 0,
+            listed_by_id: BTreeSet::new(),
             unreadable_until: EPOCH,
             suspended_for: SignedDuration::ZERO,
             creates_in: organization(),

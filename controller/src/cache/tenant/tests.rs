@@ -92,3 +92,23 @@ fn the_spec_hash_changes_with_spec_and_metadata_and_not_with_the_status() {
         assert_ne!(hash(change), before);
     }
 }
+
+#[test]
+fn a_status_is_edited_if_another_client_wrote_a_part_of_it() {
+    let is_edited = |manager: &str, subresource: Option<&str>| {
+        let mut tenant = tenant("5");
+        let entry = |manager: &str, subresource: Option<&str>| ManagedFieldsEntry {
+            manager: Some(manager.to_owned()),
+            subresource: subresource.map(str::to_owned),
+            ..ManagedFieldsEntry::default()
+        };
+        tenant.metadata.managed_fields = Some(vec![
+            entry(crds::FIELD_MANAGER, Some("status")),
+            entry(manager, subresource),
+        ]);
+        CachedTenant::try_from(tenant).unwrap().is_status_edited()
+    };
+    assert!(is_edited("kubectl-edit", Some("status")));
+    assert!(!is_edited("kubectl-edit", None));
+    assert!(!is_edited(crds::FIELD_MANAGER, Some("status")));
+}

@@ -71,6 +71,7 @@ impl SimulatedProject {
             password,
             schema: None,
             deleted: false,
+            purged: false,
         }
     }
 

@@ -63,6 +63,23 @@ fn a_tenant_whose_database_cannot_be_used_is_not_available() {
             true,
         ),
         (
+            StatusOutcome::Stalled(issue(Component::Project, Reason::ComputeMissing)),
+            true,
+        ),
+        (
+            StatusOutcome::Stalled(issue(Component::Schema, Reason::DatabaseMissing)),
+            true,
+        ),
+        (
+            StatusOutcome::Stalled(issue(Component::Schema, Reason::PasswordRejected)),
+            true,
+        ),
+        // An immutable Secret with outdated content.
+        (
+            StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict)),
+            true,
+        ),
+        (
             StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict)),
             false,
         ),
