@@ -522,3 +522,6 @@ pub struct OrphanedProjects {
     #[serde(default)]
     pub ids: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,16 +131,18 @@ async fn settings_of_the_role_and_of_the_database_do_not_change_a_file() {
     let set = set(&[
         (
             "0001_a.sql",
-            "CREATE TABLE a (at date, path text);\nINSERT INTO a VALUES ('2/3/2026', 'ü\\n')",
+            "CREATE TABLE a (at date, path text, equal text);\n\
+             INSERT INTO a VALUES ('2/3/2026', 'ü\\n', coalesce((NULL = NULL)::text, 'null'))",
         ),
         ("0002_b.sql", "CREATE TABLE b (n int)"),
     ]);
     assert_eq!(migrate_ok(&database, &set).await, [1, 2]);
     assert!(migrate_ok(&database, &set).await.is_empty());
-    let rows =
-        sqlx::query_scalar::<_, String>("SELECT to_char(at, 'YYYY-MM-DD') || path FROM public.a")
-            .fetch_all(&mut root)
-            .await
-            .expect("read the row");
-    assert_eq!(rows, ["2026-02-03ü\\n"]);
+    let rows = sqlx::query_scalar::<_, String>(
+        "SELECT to_char(at, 'YYYY-MM-DD') || path || equal FROM public.a",
+    )
+    .fetch_all(&mut root)
+    .await
+    .expect("read the row");
+    assert_eq!(rows, ["2026-02-03ü\\nnull"]);
 }

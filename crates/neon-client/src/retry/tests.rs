@@ -17,7 +17,10 @@ fn error_response(status: u16, code: &str) -> AttemptError {
 }
 
 fn any_attempt_error() -> impl Strategy<Value = AttemptError> {
-    let status = (100..1000_u16).prop_map(|status| StatusCode::from_u16(status).unwrap());
+    // Without them, most runs would contain none of the statuses that are handled differently.
+    let special = prop::sample::select(vec![408, 423, 429, 500, 502, 503, 504]);
+    let status = prop_oneof![100..1000_u16, special]
+        .prop_map(|status| StatusCode::from_u16(status).unwrap());
     let answer = (
         status.clone(),
         prop::option::of(0..500_u64),
