@@ -141,6 +141,16 @@ await run(async ({ newUser, findings }) => {
   ensure((await page.locator('section[aria-labelledby=members] li.row').count()) === 2, 'the list does not have two members');
   await ada.shoot('members');
 
+  // --- A removal asks first ---
+  await page.getByRole('button', { name: 'Create invitation link' }).click();
+  const invitations = page.locator('section[aria-labelledby=invitations]');
+  await invitations.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await page.locator('dialog[open]').getByRole('button', { name: 'Cancel' }).click();
+  ensure((await page.locator('dialog[open]').count()) === 0, 'the dialog stayed open');
+  await invitations.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await page.locator('dialog[open]').getByRole('button', { name: 'Revoke invitation' }).click();
+  await invitations.waitFor({ state: 'detached' });
+
   await page.goto(`${APP}/w/${workspace}/settings`);
   await ada.shoot('settings');
   await page.goto(`${APP}/workspaces/new`);
