@@ -39,6 +39,18 @@ async fn current(run: &Run) -> Result<Outcome> {
     };
     let status = status(&tenant).context("the Tenant has no status yet")?;
     let secret = run.scenario.secret_data(&tenant).await?;
+    let mut binding = status.binding.clone().context("no Secret is bound")?;
+    let checked_version = binding.resource_version.take();
+    let secret_version = run
+        .scenario
+        .secrets()
+        .get(&binding.name)
+        .await?
+        .resource_version();
+    ensure!(
+        checked_version == secret_version,
+        "the status records version {checked_version:?} of the Secret, which has version {secret_version:?}"
+    );
     let id = project_id(&tenant)?;
     let account = Account(&run.lane.emulator).client()?;
     let project = account.projects().get(&id).send().await?;
@@ -70,7 +82,7 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("finalizers", json!(tenant.finalizers())),
         ("effective", effective),
         ("creation", json!(status.creation)),
-        ("binding", json!(status.binding)),
+        ("binding", json!(binding)),
         (
             "database",
             json!(
