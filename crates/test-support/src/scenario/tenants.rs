@@ -14,6 +14,9 @@ use super::{Scenario, condition, is_current, is_ready, secret_text, status};
 use crate::cluster::FIELD_MANAGER;
 use crate::{psql, timeouts, wait};
 
+/// Part of the API server's message.
+const POLICY_NOT_READY: &str = "failed to configure policy";
+
 impl Scenario {
     /// Applies a Tenant with server-side apply. `spec` is the complete spec.
     pub async fn apply(&self, name: &str, spec: Value) -> Result<Tenant> {
@@ -70,9 +73,18 @@ impl Scenario {
 
     /// Deletes a Tenant without waiting.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        self.tenants()
-            .delete(name, &DeleteParams::default())
-            .await?;
+        // The API server denies deletions until it has discovered the kind of the admission policy's
+        // parameters.
+        let what = "the admission policy to be usable";
+        wait::poll(timeouts::CONVERGE, what, async || {
+            match self.tenants().delete(name, &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.message.contains(POLICY_NOT_READY) => {
+                    Ok(None)
+                }
+                result => Ok(Some(result)),
+            }
+        })
+        .await??;
         Ok(())
     }
 
