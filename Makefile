@@ -51,7 +51,7 @@ demo-down: ## Stop a running demo, and remove what a killed one left
 
 .PHONY: test
 test: servers ## Run all tests in half an hour: unit, documentation and short end-to-end tests
-	$(WITH_SERVERS) $(CARGO) test --workspace -- $(TEST)
+	$(WITH_SERVERS) $(CARGO) test --workspace --no-fail-fast -- $(TEST)
 
 .PHONY: test-unit
 test-unit: servers ## Run the tests of each crate, including documentation tests
