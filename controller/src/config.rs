@@ -111,9 +111,8 @@ pub struct Migrations {
     /// Directory with SQL files that replace the built-in migrations
     #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
     pub dir: Option<PathBuf>,
-    /// Number of databases of new Tenants that are migrated concurrently, and of those of existing
-    /// Tenants as well; at most a quarter of concurrency. A new Tenant counts while its compute starts.
-    /// Each class can migrate one more. All migrations together use at most five eighths of concurrency
+    /// Maximum number of concurrent migrations of new Tenants, and separately of existing Tenants; at
+    /// most a quarter of `concurrency`. A migration also counts while its compute starts
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
     /// Timeout of connecting to a tenant's database, from 100ms to 5m. A suspended compute must start

@@ -55,6 +55,13 @@ impl KubeCluster {
     }
 }
 
+fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
 impl ClusterApi for KubeCluster {
     fn namespace(&self) -> &str {
         &self.namespace
@@ -173,13 +180,9 @@ impl ClusterApi for KubeCluster {
         holder: &'a ClaimHolder,
     ) -> ClusterCall<'a, ()> {
         async move {
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
             let lease = claim_lease::lease(project, holder, None);
             self.leases()
-                .create(&params, &lease)
+                .create(&post_params(), &lease)
                 .await
                 .map_err(|error| ClusterError::new("create project claim", error))
                 .map(|_| ())
@@ -193,14 +196,10 @@ impl ClusterApi for KubeCluster {
         holder: &'a ClaimHolder,
     ) -> ClusterCall<'a, ()> {
         async move {
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
             let name = claim_lease::name(&claim.project);
             let lease = claim_lease::lease(&claim.project, holder, Some(claim));
             self.leases()
-                .replace(&name, &params, &lease)
+                .replace(&name, &post_params(), &lease)
                 .await
                 .map_err(|error| ClusterError::new("replace project claim", error))
                 .map(|_| ())
@@ -246,12 +245,8 @@ impl ClusterApi for KubeCluster {
                 type_: Some(SECRET_TYPE.to_owned()),
                 ..Secret::default()
             };
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
             let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
-            api.create(&params, &secret)
+            api.create(&post_params(), &secret)
                 .await
                 .map_err(|error| ClusterError::new("create secret", error))
         }

@@ -14,6 +14,7 @@ mod finalizers;
 mod migration;
 mod operations;
 mod project;
+mod recover;
 mod secret;
 
 use crds::Reason;
@@ -47,13 +48,13 @@ pub async fn apply(
         Step::RecoverCreated(project) => create::recover_created(rec, project).await,
         Step::Adopt(project) => adopt::adopt(rec, observed, project).await,
         Step::Reclaim(project) => adopt::reclaim(rec, observed, project).await,
-        Step::FindNamed(project) => project::find_named(rec, observed, project).await,
+        Step::FindNamed(project) => recover::find_named(rec, observed, project).await,
         Step::Claim { project, acquire } => claim::claim(rec, project, *acquire).await,
         Step::AnnotateProject(project) => annotate_project(rec, project).await,
         Step::DeleteDuplicate { project, named } => {
             project::delete_duplicate(rec, observed, project, *named).await
         }
-        Step::VerifyMissing(project) => project::verify_missing(rec, observed, project).await,
+        Step::VerifyMissing(project) => recover::verify_missing(rec, observed, project).await,
         Step::Inspect(project) => project::inspect(rec, observed, project).await,
         Step::Update { project, compute } => {
             project::update(rec, observed, project, compute.as_ref()).await

@@ -435,7 +435,8 @@ fn repair_or_wait(step: Step, desired: &DesiredState, observed: &ObservedState) 
                 Reason::SecretContested,
                 format!(
                     "another client keeps changing Secret {} or status.connection; the controller checks them again at \
-                     {until:.0}: stop the other client, or set another name in spec.connectionSecret.name",
+                     {until:.0}: stop the other client; if it needs this Secret, set another name in \
+                     spec.connectionSecret.name",
                     desired.secret_name
                 ),
             ),

@@ -12,7 +12,7 @@ mod connection;
 mod error_response;
 mod pooler;
 mod preparation;
-mod refusal;
+mod rejection;
 mod relay;
 pub(crate) mod scram;
 mod session_start;
@@ -33,7 +33,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::refusal::ProxyCache;
+pub(crate) use self::rejection::ProxyCache;
 use crate::clock::Clock;
 use crate::config::{Latency, Limits};
 use crate::faults::Faults;

@@ -8,7 +8,7 @@ use neon_client::model::{Endpoint, Project};
 
 use super::claim::claim;
 use super::compute::read_write_compute;
-use super::create::{Origin, record_project, start_timings};
+use super::create::{Origin, read_listed_project, record_project, start_timings};
 use crate::error::ReconcileError;
 use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
@@ -52,13 +52,8 @@ pub(super) async fn reclaim(
     const ACTION: &str = "take the project back";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match rec.neon()?.project(id).await {
-        Ok(project) => project,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            account.record_deletion(id);
-            return Ok(());
-        }
-        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
+    let Some(project) = read_listed_project(rec, id, ACTION).await? else {
+        return Ok(());
     };
     // The name may have changed since the listing.
     if ownership_issue(observed, id, ProjectMark::parse(&project.name).as_ref()).is_some() {

@@ -186,6 +186,22 @@ fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
     }
 }
 
+/// Reads a project that the listing contains; `None` if it has been deleted since.
+pub(super) async fn read_listed_project(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    action: &'static str,
+) -> Result<Option<Project>, ReconcileError> {
+    match rec.neon()?.project(id).await {
+        Ok(project) => Ok(Some(project)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            rec.account()?.record_deletion(id);
+            Ok(None)
+        }
+        Err(error) => Err(ReconcileError::neon(Component::Project, action, error)),
+    }
+}
+
 /// Records a project that an earlier request of this Tenant created.
 pub(super) async fn recover_created(
     rec: &mut Reconciliation<'_>,
@@ -194,13 +210,8 @@ pub(super) async fn recover_created(
     const ACTION: &str = "read the project that an earlier request created";
     let account = rec.account()?;
     start_timings(rec);
-    let project = match rec.neon()?.project(id).await {
-        Ok(project) => project,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            account.record_deletion(id);
-            return Ok(());
-        }
-        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
+    let Some(project) = read_listed_project(rec, id, ACTION).await? else {
+        return Ok(());
     };
     account.record_write(&project)?;
     let compute = read_write_compute(rec, id, ACTION).await?;

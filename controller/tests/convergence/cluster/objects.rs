@@ -160,6 +160,9 @@ impl State {
                     .as_ref()
                     .is_some_and(|status| status.creation.is_some());
                 if !pending {
+                    let connection = |tenant: &Tenant| tenant.status.as_ref()?.connection.clone();
+                    // The client that restores takes over the fields that it changes.
+                    self.status_edited |= connection(current) != connection(&backup);
                     self.edit_tenant(|tenant| tenant.status = backup.status);
                 }
             }
@@ -178,6 +181,7 @@ impl State {
                 backup
                     .annotations_mut()
                     .insert(annotations::RECONCILE_AT.to_owned(), request);
+                self.status_edited = true;
                 self.store_tenant(backup);
             }
             _ => {}

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::admission::{self, Exhausted};
 use super::error_response::ErrorResponse;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::target::Target;
 use super::wire::StartupMessage;
 use super::{DataPlane, pooler, target};
@@ -51,15 +51,15 @@ impl DataPlane {
     ) -> Result<PreparedConnection, ErrorResponse> {
         let target = target::resolve(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
-        if let Some(refusal) = self.cache.find(&target.endpoint, &user, self.clock.now()) {
-            return Err(refusal.into_response(&user));
+        if let Some(rejection) = self.cache.find(&target.endpoint, &user, self.clock.now()) {
+            return Err(rejection.into_response(&user));
         }
         let endpoint = target.endpoint.clone();
         let prepared = self.admit_and_wake(target, &user, startup, peer).await;
-        prepared.map_err(|refusal| {
+        prepared.map_err(|rejection| {
             self.cache
-                .remember(&endpoint, &user, &refusal, self.clock.now());
-            refusal.into_response(&user)
+                .remember(&endpoint, &user, &rejection, self.clock.now());
+            rejection.into_response(&user)
         })
     }
 
@@ -69,7 +69,7 @@ impl DataPlane {
         user: &str,
         mut startup: StartupMessage,
         peer: IpAddr,
-    ) -> Result<PreparedConnection, Refusal> {
+    ) -> Result<PreparedConnection, Rejection> {
         // As in PostgreSQL, the database name defaults to the user name.
         let database_name = startup
             .get("database")
@@ -94,9 +94,9 @@ impl DataPlane {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 return Err(ErrorResponse::proxy("Couldn't connect to compute node").into());
             }
-            Some(Effect::UnknownEndpoint) => return Err(Refusal::UnknownEndpoint),
+            Some(Effect::UnknownEndpoint) => return Err(Rejection::UnknownEndpoint),
             Some(Effect::ControlPlaneFails) => {
-                return Err(Refusal::ControlPlane(ErrorResponse::proxy(
+                return Err(Rejection::ControlPlane(ErrorResponse::proxy(
                     "Control plane request failed",
                 )));
             }
@@ -104,7 +104,7 @@ impl DataPlane {
         }
         let (route, branch_lock) = self.enter_branch(route).await?;
         let no_database = || {
-            Refusal::Other(ErrorResponse {
+            Rejection::Other(ErrorResponse {
                 code: "3D000",
                 message: format!("database \"{database_name}\" does not exist"),
                 hint: None,
@@ -115,14 +115,14 @@ impl DataPlane {
             .branch_id
             .parse()
             .map_err(StoreError::corrupt)?;
-        let role: RoleName = user.parse().map_err(|_| Refusal::UnknownRole)?;
+        let role: RoleName = user.parse().map_err(|_| Rejection::UnknownRole)?;
         let database: DatabaseName = database_name.parse().map_err(|_| no_database())?;
         let credentials = self
             .provisioner
             .ensure(&branch, &role, &database, &self.clock)
             .await
             .map_err(|error| match error {
-                ProvisionError::NoRole => Refusal::UnknownRole,
+                ProvisionError::NoRole => Rejection::UnknownRole,
                 ProvisionError::NoDatabase => no_database(),
                 ProvisionError::Store(error) => error.into(),
             })?;
@@ -146,12 +146,12 @@ impl DataPlane {
     }
 
     /// Looks up the route of an endpoint.
-    pub(super) async fn route(&self, endpoint: &EndpointId) -> Result<EndpointRoute, Refusal> {
+    pub(super) async fn route(&self, endpoint: &EndpointId) -> Result<EndpointRoute, Rejection> {
         let Some(route) = self.store.route(endpoint).await? else {
-            return Err(Refusal::UnknownEndpoint);
+            return Err(Rejection::UnknownEndpoint);
         };
         if route.endpoint.disabled {
-            return Err(Refusal::ControlPlane(ErrorResponse::proxy(
+            return Err(Rejection::ControlPlane(ErrorResponse::proxy(
                 "The endpoint has been disabled. Enable it using the API and retry.",
             )));
         }
@@ -159,7 +159,7 @@ impl DataPlane {
     }
 
     /// Checks the client's address and the project's quota.
-    async fn admit(&self, route: &EndpointRoute, peer: IpAddr) -> Result<(), Refusal> {
+    async fn admit(&self, route: &EndpointRoute, peer: IpAddr) -> Result<(), Rejection> {
         if !admission::is_address_allowed(route, peer) {
             return Err(ErrorResponse::proxy(format!(
                 "This IP address {peer} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon \
@@ -172,7 +172,7 @@ impl DataPlane {
         };
         match self.exhausted(&route.endpoint.project_id, &quota).await? {
             None => Ok(()),
-            Some(exhausted) => Err(Refusal::ControlPlane(ErrorResponse::proxy(
+            Some(exhausted) => Err(Rejection::ControlPlane(ErrorResponse::proxy(
                 exhausted.message(),
             ))),
         }

@@ -6,7 +6,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 
 use super::DataPlane;
 use super::error_response::ErrorResponse;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::clock::{Micros, from_millis};
 use crate::compute::{self, Compute, ComputeState};
 use crate::store::{EndpointRoute, PlannedOperation, Store, StoreError};
@@ -20,7 +20,7 @@ impl DataPlane {
     pub(super) async fn enter_branch(
         &self,
         mut route: EndpointRoute,
-    ) -> Result<(EndpointRoute, OwnedRwLockReadGuard<()>), Refusal> {
+    ) -> Result<(EndpointRoute, OwnedRwLockReadGuard<()>), Rejection> {
         let endpoint: EndpointId = route.endpoint.id.parse().map_err(StoreError::corrupt)?;
         let deadline: Micros = self
             .clock

@@ -64,8 +64,8 @@ async fn statements_that_need_a_session_are_rejected_and_the_connection_stays_us
         // With the simple and with the extended query protocol.
         let simple = connection.execute(sqlx::raw_sql(sql)).await;
         let extended = sqlx::query(sql).execute(&mut connection).await;
-        for refusal in [db_error(simple), db_error(extended)] {
-            let (code, message, hint) = refusal;
+        for rejection in [db_error(simple), db_error(extended)] {
+            let (code, message, hint) = rejection;
             assert_eq!(code, SQLSTATE_NOT_SUPPORTED, "{sql}: {message}");
             assert!(message.starts_with(named), "{sql}: {message}");
             assert!(hint.contains("without \"-pooler\""), "{sql}: {hint}");
@@ -114,12 +114,12 @@ async fn a_rejection_fails_the_current_transaction() {
             .execute("INSERT INTO kept VALUES (1)")
             .await
             .expect("inserts");
-        let refusal = if extended {
+        let rejection = if extended {
             sqlx::query("LISTEN jobs").execute(&mut *transaction).await
         } else {
             transaction.execute(sqlx::raw_sql("LISTEN jobs")).await
         };
-        assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
+        assert_eq!(db_error(rejection).0, SQLSTATE_NOT_SUPPORTED);
         let next = sqlx::query("SELECT 1").execute(&mut *transaction).await;
         assert_eq!(db_error(next).0, SQLSTATE_TRANSACTION_FAILED);
         // In a failed transaction, a rejected statement gets PostgreSQL's own error, like any other
@@ -141,8 +141,8 @@ async fn no_statement_of_a_message_with_a_rejected_statement_is_executed() {
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     let several = "CREATE TABLE made (id int); COMMIT; LISTEN jobs";
-    let refusal = connection.execute(sqlx::raw_sql(several)).await;
-    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    let rejection = connection.execute(sqlx::raw_sql(several)).await;
+    assert_eq!(db_error(rejection).0, SQLSTATE_NOT_SUPPORTED);
     let made: bool = sqlx::query_scalar("SELECT to_regclass('made') IS NOT NULL")
         .fetch_one(&mut connection)
         .await
@@ -194,8 +194,8 @@ async fn strings_are_parsed_according_to_the_session_setting() {
     let mut connection = pooled(&created).await;
     // With backslash escapes, the string continues after the quote.
     let text = r"SELECT 'a\'; LISTEN jobs; --'";
-    let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    let rejection = connection.execute(sqlx::raw_sql(text)).await;
+    assert_eq!(db_error(rejection).0, SQLSTATE_NOT_SUPPORTED);
     connection
         .execute(sqlx::raw_sql("SET standard_conforming_strings = off"))
         .await
@@ -208,8 +208,8 @@ async fn strings_are_parsed_according_to_the_session_setting() {
         .execute(sqlx::raw_sql("RESET standard_conforming_strings"))
         .await
         .expect("resets");
-    let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    let rejection = connection.execute(sqlx::raw_sql(text)).await;
+    assert_eq!(db_error(rejection).0, SQLSTATE_NOT_SUPPORTED);
 }
 
 #[tokio::test]
@@ -242,8 +242,8 @@ async fn a_connection_with_a_cut_fault_is_still_inspected() {
         .connect()
         .await
         .expect("connects");
-    let refusal = connection.execute(sqlx::raw_sql("LISTEN jobs")).await;
-    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    let rejection = connection.execute(sqlx::raw_sql("LISTEN jobs")).await;
+    assert_eq!(db_error(rejection).0, SQLSTATE_NOT_SUPPORTED);
     let one = connection.execute(sqlx::raw_sql("SELECT 1")).await;
     one.expect("the second message is relayed");
     let cut = connection.execute(sqlx::raw_sql("SELECT 1")).await;

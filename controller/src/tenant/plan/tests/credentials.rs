@@ -54,7 +54,7 @@ fn a_secret_that_another_client_keeps_changing_is_repaired_later() {
             (Some(at(NOW + 5)), Reason::SecretContested)
         );
         insta::allow_duplicates!(
-            insta::assert_snapshot!(issue.message, @"another client keeps changing Secret one-connection or status.connection; the controller checks them again at 1970-01-01T02:46:45Z: stop the other client, or set another name in spec.connectionSecret.name")
+            insta::assert_snapshot!(issue.message, @"another client keeps changing Secret one-connection or status.connection; the controller checks them again at 1970-01-01T02:46:45Z: stop the other client; if it needs this Secret, set another name in spec.connectionSecret.name")
         );
     }
 }

@@ -106,7 +106,7 @@ pub(in crate::api) async fn recover(
 
 /// Checks that a branch may be deleted.
 fn ensure_deletable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
-    let refusal = if row.is_default {
+    let message = if row.is_default {
         "the default branch cannot be deleted"
     } else if row.protected {
         "a protected branch cannot be deleted"
@@ -115,7 +115,7 @@ fn ensure_deletable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError>
     } else {
         return Ok(());
     };
-    Err(ApiError::invalid(refusal))
+    Err(ApiError::invalid(message))
 }
 
 /// Deletes branches whose `expires_at` has passed.

@@ -20,7 +20,7 @@ const MAX_CACHED: usize = 10_000;
 
 /// Why a client is not connected.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// The control plane does not know the endpoint.
     UnknownEndpoint,
     /// The control plane does not know the role.
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
     Other(ErrorResponse),
 }
 
-impl Refusal {
+impl Rejection {
     /// As in Neon, the answer does not reveal whether the endpoint, the role or the password is
     /// wrong.
     pub(super) fn into_response(self, user: &str) -> ErrorResponse {
@@ -42,19 +42,19 @@ impl Refusal {
     }
 }
 
-impl From<ErrorResponse> for Refusal {
+impl From<ErrorResponse> for Rejection {
     fn from(response: ErrorResponse) -> Self {
         Self::Other(response)
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         Self::Other(error.into())
     }
 }
 
-impl From<UnsupportedParameter> for Refusal {
+impl From<UnsupportedParameter> for Rejection {
     fn from(error: UnsupportedParameter) -> Self {
         Self::Other(error.into())
     }
@@ -89,8 +89,8 @@ impl ProxyCache {
         }
     }
 
-    /// The remembered refusal for a role of an endpoint.
-    pub(super) fn find(&self, endpoint: &EndpointId, role: &str, now: Micros) -> Option<Refusal> {
+    /// The remembered rejection for a role of an endpoint.
+    pub(super) fn find(&self, endpoint: &EndpointId, role: &str, now: Micros) -> Option<Rejection> {
         let answers = self.answers.lock();
         let subjects = [None, Some(role.to_owned())];
         subjects.into_iter().find_map(|role| {
@@ -100,9 +100,9 @@ impl ProxyCache {
             };
             let answer = answers.get(&subject)?;
             (now < answer.expires_at).then(|| match &answer.error {
-                Some(error) => Refusal::ControlPlane(error.clone()),
-                None if subject.role.is_some() => Refusal::UnknownRole,
-                None => Refusal::UnknownEndpoint,
+                Some(error) => Rejection::ControlPlane(error.clone()),
+                None if subject.role.is_some() => Rejection::UnknownRole,
+                None => Rejection::UnknownEndpoint,
             })
         })
     }
@@ -111,14 +111,14 @@ impl ProxyCache {
         &self,
         endpoint: &EndpointId,
         role: &str,
-        refusal: &Refusal,
+        rejection: &Rejection,
         now: Micros,
     ) {
-        let (role, error, lifetime_ms) = match refusal {
-            Refusal::UnknownEndpoint => (None, None, self.lifetimes.unknown_ms),
-            Refusal::UnknownRole => (Some(role.to_owned()), None, self.lifetimes.unknown_ms),
-            Refusal::ControlPlane(error) => (None, Some(error.clone()), self.lifetimes.error_ms),
-            Refusal::Other(_) => return,
+        let (role, error, lifetime_ms) = match rejection {
+            Rejection::UnknownEndpoint => (None, None, self.lifetimes.unknown_ms),
+            Rejection::UnknownRole => (Some(role.to_owned()), None, self.lifetimes.unknown_ms),
+            Rejection::ControlPlane(error) => (None, Some(error.clone()), self.lifetimes.error_ms),
+            Rejection::Other(_) => return,
         };
         if lifetime_ms == 0 {
             return;
@@ -148,18 +148,18 @@ mod tests {
         let cache = ProxyCache::new(ProxyCaches::neon());
         let endpoint = |name: &str| name.parse::<EndpointId>().unwrap();
         let (one, two) = (endpoint("ep-one-lake-1"), endpoint("ep-two-lake-2"));
-        cache.remember(&one, "app", &Refusal::UnknownRole, 0);
+        cache.remember(&one, "app", &Rejection::UnknownRole, 0);
         assert!(matches!(
             cache.find(&one, "app", 239 * SECOND),
-            Some(Refusal::UnknownRole)
+            Some(Rejection::UnknownRole)
         ));
         assert!(cache.find(&one, "app", 240 * SECOND).is_none());
         assert!(cache.find(&one, "owner", 0).is_none());
         assert!(cache.find(&two, "app", 0).is_none());
-        cache.remember(&one, "app", &Refusal::UnknownEndpoint, 0);
+        cache.remember(&one, "app", &Rejection::UnknownEndpoint, 0);
         assert!(matches!(
             cache.find(&one, "owner", 0),
-            Some(Refusal::UnknownEndpoint)
+            Some(Rejection::UnknownEndpoint)
         ));
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn without_lifetimes_nothing_is_remembered() {
         let cache = ProxyCache::new(ProxyCaches::none());
         let endpoint: EndpointId = "ep-one-lake-1".parse().unwrap();
-        cache.remember(&endpoint, "app", &Refusal::UnknownEndpoint, 0);
+        cache.remember(&endpoint, "app", &Rejection::UnknownEndpoint, 0);
         assert!(cache.find(&endpoint, "app", 0).is_none());
     }
 }
