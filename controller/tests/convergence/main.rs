@@ -372,6 +372,36 @@ fn a_copy_is_kept_if_the_status_is_lost_before_the_project_is_annotated() {
 }
 
 #[test]
+fn a_copy_is_kept_if_the_status_is_lost_before_a_recorded_project_is_annotated() {
+    run(&[
+        Event::CrashIn(11),
+        Event::Calls(7),
+        Event::CrashIn(7),
+        Event::Calls(1),
+        Event::WatchLag(1),
+        Event::Delete,
+        Event::Calls(6),
+        Event::Calls(1),
+        Event::Copy,
+        Event::Drift(Drift::StatusLost),
+    ]);
+}
+
+#[test]
+fn the_edited_connection_of_a_restored_status_is_read_again() {
+    run(&[
+        Event::Calls(7),
+        Event::Calls(1),
+        Event::Calls(7),
+        Event::Drift(Drift::StatusEdited),
+        Event::Backup,
+        Event::Calls(2),
+        Event::Calls(3),
+        Event::RestoreStatus,
+    ]);
+}
+
+#[test]
 fn a_tenant_that_is_restored_after_its_password_changed_gets_the_current_one() {
     run(&[
         RECORDS_ACCOUNT,

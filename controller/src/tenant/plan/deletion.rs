@@ -62,7 +62,7 @@ fn plan_unprotected_deletion(policy: DeletionPolicy, observed: &ObservedState) -
         return step;
     }
     match recorded.or_else(|| marked_project(observed)) {
-        Some(project) if is_forgotten(observed, &project) => Step::AnnotateProject(project),
+        Some(project) if is_forgettable(observed, &project) => Step::AnnotateProject(project),
         Some(project) => Step::DeleteProject(project),
         None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
         None => resolve_pending_creation(status, &observed.listing, observed.now)
@@ -138,16 +138,19 @@ fn recorded_project(observed: &ObservedState) -> Recorded {
     }
 }
 
-/// Whether nothing but its name shows that a project is the Tenant's. Once it is deleted, another
-/// user's copy of it would look the same, so the Tenant must remember which one it was.
-fn is_forgotten(observed: &ObservedState, project: &ProjectId) -> bool {
-    observed.status.project.is_none()
-        && observed.annotated_project.as_ref() != Some(project)
-        && !observed
-            .listing
-            .marked
-            .iter()
-            .any(|marked| marked.id == *project && is_unused_request(&observed.status, marked))
+/// Whether nothing but its name would show that a project is the Tenant's if the status were lost.
+/// Once it is deleted, another user's copy of it would look the same, so the Tenant must remember
+/// which one it was. Only an unused project of an unanswered request needs no such record.
+fn is_forgettable(observed: &ObservedState, project: &ProjectId) -> bool {
+    let is_recorded = || {
+        let recorded = observed.status.project.as_ref();
+        recorded.is_some_and(|recorded| recorded.id == project.as_str())
+    };
+    let is_unused = || {
+        let mut marked = observed.listing.marked.iter();
+        marked.any(|marked| marked.id == *project && is_unused_request(&observed.status, marked))
+    };
+    observed.annotated_project.as_ref() != Some(project) && (is_recorded() || !is_unused())
 }
 
 fn marked_project(observed: &ObservedState) -> Option<ProjectId> {
