@@ -388,6 +388,28 @@ fn a_copy_is_kept_if_the_status_is_lost_before_a_recorded_project_is_annotated()
 }
 
 #[test]
+fn a_retained_project_that_was_used_after_the_last_listing_is_kept() {
+    run(&[
+        Event::CrashIn(0),
+        Event::Edit(Edit::Retain(true)),
+        Event::Calls(1),
+        Event::Calls(7),
+        Event::Calls(1),
+        Event::Neon(Outcome::Refused),
+        Event::CrashIn(3),
+        Event::Calls(2),
+        Event::CrashIn(2),
+        Event::Calls(2),
+        Event::Calls(5),
+        Event::Backup,
+        Event::Calls(11),
+        Event::Delete,
+        Event::RestoreStatus,
+        Event::Calls(2),
+    ]);
+}
+
+#[test]
 fn the_edited_connection_of_a_restored_status_is_read_again() {
     run(&[
         Event::Calls(7),

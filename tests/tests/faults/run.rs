@@ -152,7 +152,7 @@ impl Run {
         let tenants = self.scenario.tenants();
         if let Some(tenant) = tenants.get_opt(TENANT).await? {
             if tenant.metadata.deletion_timestamp.is_none() {
-                tenants.delete(TENANT, &DeleteParams::default()).await?;
+                self.scenario.delete(TENANT).await?;
             }
             self.scenario
                 .wait_until_deleted_within(TENANT, timeouts::CREATION_VERIFIED)

@@ -18,8 +18,8 @@ use crate::tenant::observed::{ObservedCompute, ObservedState};
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
-/// Deletes a second project with the Tenant's mark: one that a user named, or an unused one that a
-/// request whose response was lost created.
+/// Deletes a project with the Tenant's mark that is not the recorded one: one that a user named, or
+/// an unused one that a request whose response was lost created.
 pub(super) async fn delete_duplicate(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -53,7 +53,7 @@ pub(super) async fn delete_duplicate(
             Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
         }
         format!(
-            "deleted project {id}, an unused duplicate that an earlier request created; Neon can recover it for 7 days"
+            "deleted project {id}, which an earlier request created and nothing has used; Neon can recover it for 7 days"
         )
     };
     match neon.delete_project(id).await {

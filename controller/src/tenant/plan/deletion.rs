@@ -92,7 +92,11 @@ fn plan_retained_request(observed: &ObservedState) -> Step {
     };
     let mut unused = marked().filter(|project| is_unused_request(&observed.status, project));
     if let Some(project) = unused.next() {
-        return Step::DeleteProject(project.id.clone());
+        // The listing may be older than the project's first use, which this step checks.
+        return Step::DeleteDuplicate {
+            project: project.id.clone(),
+            named: false,
+        };
     }
     if observed.listing.as_of.is_none() {
         return LIST_IF_NEVER_LISTED;

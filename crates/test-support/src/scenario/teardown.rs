@@ -10,6 +10,7 @@ use kube::{Api, ResourceExt as _};
 use parking_lot::Mutex;
 
 use super::Scenario;
+use super::tenants::allowed_deletion;
 use crate::{checks, timeouts, wait};
 
 /// How many log lines about the test's namespace a report contains, for each controller.
@@ -35,9 +36,14 @@ impl Scenario {
             )],
         );
         ensure!(leaked.is_empty(), "leaked secrets:\n{}", leaked.join("\n"));
-        self.tenants()
-            .delete_collection(&DeleteParams::default(), &ListParams::default())
-            .await?;
+        let tenants = self.tenants();
+        allowed_deletion(async || {
+            tenants
+                .delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await
+                .map(drop)
+        })
+        .await?;
         for tenant in self.tenants().list(&ListParams::default()).await? {
             self.wait_until_deleted_within(&tenant.name_any(), timeouts::CREATION_VERIFIED)
                 .await

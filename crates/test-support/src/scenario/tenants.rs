@@ -17,6 +17,18 @@ use crate::{psql, timeouts, wait};
 /// Part of the API server's message.
 const POLICY_NOT_READY: &str = "failed to configure policy";
 
+/// Sends a request for a deletion. After its start, the API server denies deletions of Tenants until
+/// it has discovered the kind of the admission policy's parameters.
+pub(super) async fn allowed_deletion(delete: impl AsyncFn() -> kube::Result<()>) -> Result<()> {
+    let what = "the admission policy to be usable";
+    wait::poll(timeouts::CONVERGE, what, async || match delete().await {
+        Err(kube::Error::Api(status)) if status.message.contains(POLICY_NOT_READY) => Ok(None),
+        result => Ok(Some(result)),
+    })
+    .await??;
+    Ok(())
+}
+
 impl Scenario {
     /// Applies a Tenant with server-side apply. `spec` is the complete spec.
     pub async fn apply(&self, name: &str, spec: Value) -> Result<Tenant> {
@@ -73,19 +85,14 @@ impl Scenario {
 
     /// Deletes a Tenant without waiting.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        // The API server denies deletions until it has discovered the kind of the admission policy's
-        // parameters.
-        let what = "the admission policy to be usable";
-        wait::poll(timeouts::CONVERGE, what, async || {
-            match self.tenants().delete(name, &DeleteParams::default()).await {
-                Err(kube::Error::Api(status)) if status.message.contains(POLICY_NOT_READY) => {
-                    Ok(None)
-                }
-                result => Ok(Some(result)),
-            }
+        let tenants = self.tenants();
+        allowed_deletion(async || {
+            tenants
+                .delete(name, &DeleteParams::default())
+                .await
+                .map(drop)
         })
-        .await??;
-        Ok(())
+        .await
     }
 
     pub async fn tenant(&self, name: &str) -> Result<Tenant> {
