@@ -115,8 +115,11 @@ impl Cluster {
     /// The concatenated `/metrics` of all running controllers.
     pub async fn metrics(&self) -> Result<String> {
         let mut all = String::new();
-        for controller in self.controllers.lock().await.values() {
-            all.push_str(&controller.metrics().await?);
+        for controller in self.controllers.lock().await.values_mut() {
+            // With short Leases, a controller on a busy machine can have lost its leadership.
+            if !controller.has_exited()? {
+                all.push_str(&controller.metrics().await?);
+            }
         }
         Ok(all)
     }
