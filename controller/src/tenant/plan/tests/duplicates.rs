@@ -246,6 +246,9 @@ fn the_retain_policy_keeps_a_used_project_although_a_creation_is_recorded() {
     }];
     assert_eq!(
         delete(DeletionPolicy::Retain, &observed),
-        Step::DeleteProject(id(OWN))
+        Step::DeleteDuplicate {
+            project: id(OWN),
+            named: false,
+        }
     );
 }
