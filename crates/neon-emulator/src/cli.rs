@@ -117,6 +117,10 @@ pub(crate) struct Serve {
         help_heading = "Behavior"
     )]
     pub(crate) error_cache_ms: u64,
+    /// Choose the SQLSTATEs of the proxy's errors at random, because Neon changes them. Otherwise, all
+    /// have XX000
+    #[arg(long, help_heading = "Behavior")]
+    pub(crate) varying_sqlstates: bool,
     /// Keep the `updated_at` of a project unchanged when one of its computes starts, is used or is
     /// suspended. Neon changes it
     #[arg(long, help_heading = "Behavior")]
@@ -171,7 +175,7 @@ pub(crate) struct Serve {
         help_heading = "Checks and faults"
     )]
     pub(crate) fault: Vec<Fault>,
-    /// Seed of the random numbers for faults and for the duration of calls
+    /// Seed of the random numbers for faults, the duration of calls, and SQLSTATEs
     #[arg(
         long,
         value_name = "NUMBER",

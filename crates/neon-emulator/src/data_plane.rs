@@ -17,6 +17,7 @@ mod relay;
 pub(crate) mod scram;
 mod session_start;
 mod size_limit;
+mod sqlstates;
 mod startup;
 mod suspension;
 mod target;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::rejection::ProxyCache;
+pub(crate) use self::sqlstates::ProxySqlstates;
 use crate::clock::Clock;
 use crate::config::{Latency, Limits};
 use crate::faults::Faults;
@@ -79,6 +81,7 @@ pub(crate) struct DataPlane {
     pub(crate) latency: Latency,
     pub(crate) clock: Clock,
     pub(crate) cache: ProxyCache,
+    pub(crate) sqlstates: ProxySqlstates,
     pub(crate) connection_permits: Arc<Semaphore>,
     /// Held while the computes are checked.
     pub(crate) compute_checks: tokio::sync::Mutex<()>,

@@ -73,6 +73,7 @@ async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
         .api_keys(&serve.api_key)
         .latency(serve.latency())
         .proxy_caches(serve.proxy_caches())
+        .varying_sqlstates(serve.varying_sqlstates)
         .activity_updates_projects(!serve.fixed_updated_at)
         .limits(serve.limits())
         .spare_databases(serve.spare_databases)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use neon_client::ids::OrgId;
 use neon_client::model::{
@@ -51,8 +52,19 @@ pub(super) async fn regions(_: Query<RegionsParams>) -> Result<Json<RegionList>,
     }))
 }
 
-pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
-    Json(CurrentUser {
+/// As in Neon, the key of an organization has no user.
+pub(super) async fn me(
+    State(api): State<Arc<Api>>,
+    Caller(organization): Caller,
+) -> Result<Json<CurrentUser>, ApiError> {
+    if organization.is_some() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "",
+            "not allowed for organization API keys",
+        ));
+    }
+    Ok(Json(CurrentUser {
         id: USER.to_owned(),
         email: EMAIL.to_owned(),
         login: "emulator".to_owned(),
@@ -70,7 +82,7 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
         active_seconds_limit: NO_LIMIT,
         compute_seconds_limit: None,
         auth_accounts: Vec::new(),
-    })
+    }))
 }
 
 pub(super) async fn auth(Caller(organization): Caller) -> Json<AuthDetails> {
@@ -131,9 +143,14 @@ pub(super) async fn organizations(
 
 pub(super) async fn get_organization(
     State(api): State<Arc<Api>>,
+    Caller(own): Caller,
     Path(id): Path<OrgId>,
 ) -> Result<Json<Organization>, ApiError> {
-    if organization_ids(&api).await?.contains(&id) {
+    let is_visible = match own {
+        Some(own) => own == id,
+        None => organization_ids(&api).await?.contains(&id),
+    };
+    if is_visible {
         Ok(Json(organization(&api, id)))
     } else {
         Err(ApiError::not_found("organization"))

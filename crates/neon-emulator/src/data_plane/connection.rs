@@ -63,7 +63,7 @@ impl DataPlane {
         };
         match self.prepare(client, startup, peer).await {
             Ok(prepared) => self.run(client, prepared).await,
-            Err(error) => reject(client, &error).await,
+            Err(error) => reject(client, &self.sqlstates.apply(error)).await,
         }
     }
 

@@ -4,6 +4,7 @@ use tokio::io::{self, AsyncWriteExt as _};
 
 use super::pooler::{self, UnsupportedParameter};
 use super::relay::ByteStream;
+use super::sqlstates::PROXY_ERROR;
 use super::target::TargetError;
 use super::wire;
 use crate::store::StoreError;
@@ -17,10 +18,10 @@ pub(super) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// An error of the proxy. Neon uses this SQLSTATE for all of them.
+    /// An error of the proxy.
     pub(super) fn proxy(message: impl Into<String>) -> Self {
         Self {
-            code: "XX000",
+            code: PROXY_ERROR,
             message: message.into(),
             hint: None,
         }

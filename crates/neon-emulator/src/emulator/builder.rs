@@ -33,6 +33,7 @@ impl Builder {
                 latency: Latency::instant(),
                 limits: Limits::default(),
                 proxy_caches: ProxyCaches::none(),
+                varying_sqlstates: false,
                 activity_updates_projects: true,
                 spare_databases: 0,
                 document: None,
@@ -116,6 +117,13 @@ impl Builder {
         self
     }
 
+    /// Sets whether the errors of the data plane's proxy have varying SQLSTATEs, as Neon's had within
+    /// a year. The default is `false`: all of them have XX000.
+    pub fn varying_sqlstates(mut self, vary: bool) -> Self {
+        self.settings.varying_sqlstates = vary;
+        self
+    }
+
     /// Sets whether a project's `updated_at` moves when one of its computes starts, is used or is
     /// suspended, as in Neon. The default is `true`.
     pub fn activity_updates_projects(mut self, updates: bool) -> Self {
@@ -143,7 +151,7 @@ impl Builder {
         self
     }
 
-    /// Sets the seed of the random numbers for faults and latencies, to make runs reproducible. The
+    /// Sets the seed of the random numbers for faults, latencies and SQLSTATEs, to make runs reproducible. The
     /// default is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;

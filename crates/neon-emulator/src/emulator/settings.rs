@@ -19,6 +19,7 @@ pub(super) struct Settings {
     pub(super) latency: Latency,
     pub(super) limits: Limits,
     pub(super) proxy_caches: ProxyCaches,
+    pub(super) varying_sqlstates: bool,
     pub(super) activity_updates_projects: bool,
     pub(super) spare_databases: u32,
     pub(super) document: Option<Arc<Document>>,

@@ -20,7 +20,7 @@ use crate::api::{self, Api, CallCounter, OrganizationPlans, RateLimiter, Request
 use crate::api_key::ApiKey;
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
-use crate::data_plane::{Backend, DataPlane, ProxyCache};
+use crate::data_plane::{Backend, DataPlane, ProxyCache, ProxySqlstates};
 use crate::faults::Faults;
 use crate::hosts::Hosts;
 use crate::openapi::Conformance;
@@ -141,6 +141,7 @@ impl Preflight {
             latency: settings.latency,
             clock: clock.clone(),
             cache: ProxyCache::new(settings.proxy_caches),
+            sqlstates: ProxySqlstates::new(settings.varying_sqlstates, settings.seed),
             connection_permits: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
             compute_checks: tokio::sync::Mutex::default(),
         });

@@ -198,3 +198,34 @@ async fn an_organization_has_its_own_plan_which_outlives_a_restart() {
     assert_eq!(organization["plan"], "free_v3");
     assert_eq!(world.get("/users/me").await["plan"], "scale_v3");
 }
+
+#[tokio::test]
+async fn the_key_of_an_organization_reads_the_plan_of_its_organization_only() {
+    let world = TestEmulator::start_with(|emulator| {
+        let limits = Limits {
+            plan: Plan::Free,
+            ..Limits::default()
+        };
+        emulator
+            .limits(limits)
+            .api_keys(["napi_a", "napi_b@org-blue-1"])
+    })
+    .await;
+    let get = async |key: &str, path: &str| {
+        let url = format!("{}{path}", world.emulator.api_url());
+        let response = world.http.get(url).bearer_auth(key).send().await;
+        let response = response.expect("a response");
+        let status = response.status();
+        (status, response.json::<Value>().await.expect("JSON"))
+    };
+    let (status, organization) = get("napi_b", "/organizations/org-blue-1").await;
+    assert_eq!(status, StatusCode::OK, "{organization}");
+    assert_eq!(organization["plan"], "free_v3");
+    let (status, _) = get("napi_b", "/organizations/org-red-2").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = get("napi_b", "/users/me").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, user) = get("napi_a", "/users/me").await;
+    assert_eq!(status, StatusCode::OK, "{user}");
+    assert_eq!(user["projects_limit"], 100);
+}

@@ -48,8 +48,11 @@ async fn writes_fail_and_reads_work_until_the_limit_is_raised() {
 
     let host = created.endpoints[0].id.as_str();
     let pooled = uri(&created).replace(host, &format!("{host}-pooler"));
-    for uri in [uri(&created), pooled] {
+    // The pooler rejects this setting.
+    let set = "SET default_transaction_read_only = off; SET statement_timeout = 0";
+    for (uri, setup) in [(uri(&created), set), (pooled, "SELECT 1")] {
         let mut full = connect(&uri).await.expect("connects");
+        assert_eq!(sqlstate(&mut full, setup).await, None);
         assert_eq!(
             sqlstate(&mut full, "SELECT * FROM filler LIMIT 1").await,
             None
