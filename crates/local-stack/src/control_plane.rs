@@ -9,6 +9,7 @@ mod certificates;
 mod commands;
 mod kubeconfig;
 mod ports;
+mod snapshot;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -51,9 +52,9 @@ pub struct Options {
 #[derive(Debug)]
 pub struct ControlPlane {
     // In drop order: clients of the API server, the API server, its store, and the folder.
-    manager: Option<Supervised>,
+    manager: Mutex<Option<Supervised>>,
     apiserver: Mutex<Option<Supervised>>,
-    etcd: Option<Supervised>,
+    etcd: Mutex<Option<Supervised>>,
     port: u16,
     certificates: Certificates,
     kubeconfig: PathBuf,
@@ -72,13 +73,11 @@ impl ControlPlane {
         })
         .await??;
         let folder = RunFolder::new("control-plane")?;
-        let path = folder.path().to_owned();
-        let certificates = certificates::create(&path.join("certificates"))?;
-        let etcd = spawn(&commands::etcd(&binaries, &path), &path.join("etcd.log"))?;
+        let certificates = certificates::create(&folder.path().join("certificates"))?;
         let mut plane = Self {
-            manager: None,
+            manager: Mutex::new(None),
             apiserver: Mutex::new(None),
-            etcd: Some(etcd),
+            etcd: Mutex::new(None),
             port: 0,
             certificates,
             kubeconfig: PathBuf::new(),
@@ -87,18 +86,9 @@ impl ControlPlane {
             options,
             folder,
         };
+        plane.start_etcd()?;
         plane.start_on_free_port().await?;
-        if let Some(program) = &plane.binaries.kube_controller_manager {
-            let command = commands::kube_controller_manager(
-                program,
-                &path,
-                &plane.certificates,
-                &plane.kubeconfig,
-            );
-            let manager = spawn(&command, &path.join("kube-controller-manager.log"))?;
-            plane.manager = Some(manager);
-            plane.wait_for_controllers().await?;
-        }
+        plane.start_controller_manager().await?;
         Ok(plane)
     }
 
@@ -192,10 +182,7 @@ impl ControlPlane {
 
     /// Stops the API server and keeps its data, to simulate an outage.
     pub async fn stop_apiserver(&self) {
-        let running = self.apiserver.lock().take();
-        if let Some(server) = running {
-            server.stop().await;
-        }
+        stop(&self.apiserver).await;
     }
 
     /// Starts the API server again on the same port.
@@ -213,46 +200,37 @@ impl ControlPlane {
     }
 
     /// Stops all servers, in order.
-    pub async fn stop(mut self) {
-        if let Some(manager) = self.manager.take() {
-            manager.stop().await;
-        }
-        self.stop_apiserver().await;
-        if let Some(etcd) = self.etcd.take() {
-            etcd.stop().await;
-        }
+    pub async fn stop(self) {
+        self.stop_servers().await;
+    }
+
+    async fn stop_servers(&self) {
+        stop(&self.manager).await;
+        stop(&self.apiserver).await;
+        stop(&self.etcd).await;
     }
 
     /// The process ids of the running servers.
     pub fn pids(&self) -> Vec<u32> {
-        let apiserver = self.apiserver.lock();
-        [
-            self.etcd.as_ref(),
-            apiserver.as_ref(),
-            self.manager.as_ref(),
-        ]
-        .into_iter()
-        .flatten()
-        .filter_map(Supervised::pid)
-        .collect()
+        [&self.etcd, &self.apiserver, &self.manager]
+            .into_iter()
+            .filter_map(|server| server.lock().as_ref()?.pid())
+            .collect()
     }
 
     /// The last lines of each server's log, for a failure report.
     pub fn log_tails(&self, lines: usize) -> String {
-        let apiserver = self.apiserver.lock();
-        [
-            self.etcd.as_ref(),
-            apiserver.as_ref(),
-            self.manager.as_ref(),
-        ]
-        .into_iter()
-        .flatten()
-        .map(|server| {
+        let tail = |server: &Mutex<Option<Supervised>>| {
+            let server = server.lock();
+            let server = server.as_ref()?;
             let (name, log) = (server.name(), server.log_file().display());
-            format!("--- {name} ({log})\n{}\n", server.log_tail(lines))
-        })
-        .collect::<Vec<_>>()
-        .concat()
+            Some(format!("--- {name} ({log})\n{}\n", server.log_tail(lines)))
+        };
+        [&self.etcd, &self.apiserver, &self.manager]
+            .into_iter()
+            .filter_map(tail)
+            .collect::<Vec<_>>()
+            .concat()
     }
 }
 
@@ -272,6 +250,13 @@ fn spawn(command: &Command, log: &Path) -> Result<Supervised> {
         run_as: None,
     };
     Ok(Supervised::spawn_with(command, log, supervision)?)
+}
+
+async fn stop(server: &Mutex<Option<Supervised>>) {
+    let running = server.lock().take();
+    if let Some(server) = running {
+        server.stop().await;
+    }
 }
 
 /// Writes a file that only this user can read.

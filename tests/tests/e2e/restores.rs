@@ -6,6 +6,8 @@
 //! annotations and finalizers, omits UIDs and owners, and omits the status unless the restore
 //! includes it.
 
+mod etcd_snapshot;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -47,6 +49,14 @@ pub(crate) fn tests() -> Vec<Trial> {
             ),
             ClusterOptions::default().setting("installation-id", INSTALLATION),
             a_cluster_rebuilt_from_git_finds_the_projects_of_its_installation,
+        ),
+        test_on(
+            concat!(
+                module_path!(),
+                "::an_older_etcd_snapshot_loses_and_mixes_up_no_database"
+            ),
+            ClusterOptions::default(),
+            etcd_snapshot::an_older_etcd_snapshot_loses_and_mixes_up_no_database,
         ),
     ];
     tests.extend(shared![

@@ -33,7 +33,7 @@ pub(super) fn etcd(binaries: &ControlPlaneBinaries, folder: &Path) -> Command {
     let mut command = Command::new(&binaries.etcd);
     command
         .arg("--data-dir")
-        .arg(folder.join("etcd"))
+        .arg(etcd_data(folder))
         // The data is deleted after the run, so writes need not wait for the disk.
         .arg("--unsafe-no-fsync")
         .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
@@ -45,6 +45,10 @@ pub(super) fn etcd(binaries: &ControlPlaneBinaries, folder: &Path) -> Command {
         .args(["--log-level", "warn"])
         .current_dir(folder);
     command
+}
+
+pub(super) fn etcd_data(folder: &Path) -> PathBuf {
+    folder.join("etcd")
 }
 
 fn etcd_url(folder: &Path) -> String {

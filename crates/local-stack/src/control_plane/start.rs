@@ -21,6 +21,31 @@ const LOG_TAIL_LINES: usize = 20;
 const PORT_TAKEN: &str = "address already in use";
 
 impl ControlPlane {
+    /// Starts etcd with the data in the run's folder. The API server waits until it is ready.
+    pub(super) fn start_etcd(&self) -> Result<()> {
+        let folder = self.folder.path();
+        let command = commands::etcd(&self.binaries, folder);
+        *self.etcd.lock() = Some(spawn(&command, &folder.join("etcd.log"))?);
+        Ok(())
+    }
+
+    /// Starts kube-controller-manager, if there is one, and waits until its controllers run.
+    pub(super) async fn start_controller_manager(&self) -> Result<()> {
+        let Some(program) = &self.binaries.kube_controller_manager else {
+            return Ok(());
+        };
+        let folder = self.folder.path();
+        let command = commands::kube_controller_manager(
+            program,
+            folder,
+            &self.certificates,
+            &self.kubeconfig,
+        );
+        let log = folder.join("kube-controller-manager.log");
+        *self.manager.lock() = Some(spawn(&command, &log)?);
+        self.wait_for_controllers().await
+    }
+
     /// Starts the API server, on another port if a process took the free one before the server
     /// listened on it.
     pub(super) async fn start_on_free_port(&mut self) -> Result<()> {
@@ -101,12 +126,13 @@ impl ControlPlane {
 
     /// Waits for the `ServiceAccount` `default`, which kube-controller-manager creates once its
     /// controllers run.
-    pub(super) async fn wait_for_controllers(&mut self) -> Result<()> {
+    async fn wait_for_controllers(&self) -> Result<()> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, "default");
         let started = Instant::now();
         while accounts.get_opt("default").await.ok().flatten().is_none() {
             let ended = self
                 .manager
+                .lock()
                 .as_mut()
                 .map(Supervised::exited)
                 .transpose()?
