@@ -8,6 +8,7 @@ mod computes;
 mod data_safety;
 mod deletion;
 mod drift;
+mod gitops;
 mod hostile_tenants;
 mod lifecycle;
 mod migrations;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         drift::tests(),
         api_usage::tests(),
         suspend::tests(),
+        gitops::tests(),
         secret_leaks::tests(),
     ];
     suite::run(modules.into_iter().flatten().collect())
