@@ -1,4 +1,4 @@
-//! GitOps tools judge the health of real Tenants and TenantClasses: the tests of the Go module
+//! GitOps tools judge the health of real Tenants and classes: the tests of the Go module
 //! `tests/gitops` run on objects of the API server.
 
 use std::process::Command;
@@ -133,6 +133,16 @@ async fn gitops_tools_judge_the_health_of_real_objects(scenario: &Scenario) -> R
         .await?;
     scenario.delete("deleted").await?;
 
+    let classes = [&unseen, &unreachable, &no_key, &held];
+    check_states(scenario, classes.map(String::as_str)).await?;
+    cluster.start_controller(CONTROLLER).await?;
+    release(scenario, &held).await
+}
+
+async fn check_states(
+    scenario: &Scenario,
+    [unseen, unreachable, no_key, held]: [&str; 4],
+) -> Result<()> {
     let mut states = States {
         scenario,
         all: Vec::new(),
@@ -151,16 +161,14 @@ async fn gitops_tools_judge_the_health_of_real_objects(scenario: &Scenario) -> R
     }
     for (name, kstatus, argocd) in [
         (crds::DEFAULT_CLASS, "Current", "Healthy"),
-        (&unseen, "InProgress", "Progressing"),
-        (&unreachable, "InProgress", "Progressing"),
-        (&no_key, "Failed", "Degraded"),
-        (&held, "Current", "Degraded"),
+        (unseen, "InProgress", "Progressing"),
+        (unreachable, "InProgress", "Progressing"),
+        (no_key, "Failed", "Degraded"),
+        (held, "Current", "Degraded"),
     ] {
         states.add("tenantclass", name, kstatus, argocd).await?;
     }
-    states.check().await?;
-    cluster.start_controller(CONTROLLER).await?;
-    release(scenario, &held).await
+    states.check().await
 }
 
 /// Waits until a condition of a class is `True`, with this reason.
