@@ -5,6 +5,7 @@
 //! of a process that lost its Lease or used an outdated cache.
 
 mod claim_lease;
+mod connection_secret;
 mod kube_cluster;
 
 use std::collections::BTreeMap;

@@ -1,22 +1,20 @@
 //! The Kubernetes API of a real cluster. The client gives each call a deadline and records it in the
 //! metrics.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::{
-    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, labels,
-};
+use crds::{FIELD_MANAGER, Tenant, TenantClass, TenantClassStatus, TenantStatus};
 use futures::FutureExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use neon_client::ids::ProjectId;
 use serde_json::json;
 
 use super::{
     ClaimHolder, ClusterApi, ClusterCall, ClusterError, ProjectClaim, SecretToWrite, claim_lease,
+    connection_secret,
 };
 use crate::cache::{NamespacedName, prune};
 
@@ -237,14 +235,7 @@ impl ClusterApi for KubeCluster {
 
     fn reserve_secret<'a>(&'a self, tenant: &'a Tenant, name: &'a str) -> ClusterCall<'a, Secret> {
         async move {
-            let secret = Secret {
-                metadata: ObjectMeta {
-                    name: Some(name.to_owned()),
-                    ..secret_meta(tenant)
-                },
-                type_: Some(SECRET_TYPE.to_owned()),
-                ..Secret::default()
-            };
+            let secret = connection_secret::empty(tenant, name);
             let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
             api.create(&post_params(), &secret)
                 .await
@@ -260,29 +251,11 @@ impl ClusterApi for KubeCluster {
         content: SecretToWrite<'a>,
     ) -> ClusterCall<'a, Secret> {
         async move {
-            let mut annotations = BTreeMap::from([(
-                crds::annotations::PROJECT_ID.to_owned(),
-                content.project.to_owned(),
-            )]);
-            annotations.extend(
-                content
-                    .ca_digest
-                    .map(|digest| (crds::annotations::CA_DIGEST.to_owned(), digest.to_owned())),
-            );
-            let secret = Secret {
-                metadata: ObjectMeta {
-                    name: Some(content.name.to_owned()),
-                    uid: Some(uid.to_owned()),
-                    annotations: Some(annotations),
-                    ..secret_meta(tenant)
-                },
-                type_: Some(SECRET_TYPE.to_owned()),
-                data: Some(content.data),
-                ..Secret::default()
-            };
+            let name = content.name;
+            let secret = connection_secret::with_content(tenant, uid, content);
             let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(content.name, &params, &Patch::Apply(&secret))
+            api.patch(name, &params, &Patch::Apply(&secret))
                 .await
                 .map_err(|error| ClusterError::new("apply secret", error))
         }
@@ -354,29 +327,9 @@ impl ClusterApi for KubeCluster {
     }
 }
 
-fn secret_meta(tenant: &Tenant) -> ObjectMeta {
-    ObjectMeta {
-        namespace: tenant.namespace(),
-        labels: Some(BTreeMap::from([
-            (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
-            (labels::TENANT.to_owned(), label_value(&tenant.name_any())),
-        ])),
-        owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
-        ..ObjectMeta::default()
-    }
-}
-
 fn pruned(mut tenant: Tenant) -> Tenant {
     prune(&mut tenant);
     tenant
-}
-
-/// Shortens a name to a valid label value: the API server allows 63 characters there, and 253 in a
-/// name.
-fn label_value(name: &str) -> String {
-    const MAX_LABEL_VALUE_CHARS: usize = 63;
-    let cut: String = name.chars().take(MAX_LABEL_VALUE_CHARS).collect();
-    cut.trim_end_matches(['-', '.']).to_owned()
 }
 
 #[cfg(test)]
@@ -389,12 +342,5 @@ mod tests {
         assert_eq!(API_VERSION, Tenant::api_version(&()));
         assert!(API_VERSION.starts_with(GROUP));
         assert_eq!(API_VERSION, TenantClass::api_version(&()));
-    }
-
-    #[test]
-    fn label_values_are_short_and_end_with_an_alphanumeric() {
-        assert_eq!(label_value("acme"), "acme");
-        let long = format!("{}.tail", "a".repeat(62));
-        assert_eq!(label_value(&long), "a".repeat(62));
     }
 }
