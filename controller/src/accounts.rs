@@ -7,6 +7,7 @@
 //! that wait at the same time share one listing.
 
 mod account;
+mod drift_calls;
 mod listing_error;
 mod owner;
 mod snapshot;
@@ -205,6 +206,11 @@ impl Accounts {
     /// The time between two scheduled listings of an account.
     pub fn listing_interval(&self, account: &Account) -> Duration {
         account.listing_interval(&self.settings)
+    }
+
+    /// Number of Tenants of the account whose compute can be read after a listing.
+    pub fn take_inspections(&self, account: &Account) -> usize {
+        account.take_inspections(&self.settings)
     }
 }
 

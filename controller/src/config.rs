@@ -99,8 +99,9 @@ pub struct Neon {
     /// Minimum time between two listings of an account for drift detection, from 100ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub drift_check_interval: Duration,
-    /// Maximum number of calls per hour that these listings make for one account. A call returns 400
-    /// projects, so accounts with many projects are listed less often
+    /// Maximum number of calls per hour that drift detection makes for one account. A call returns 400
+    /// projects, so accounts with many projects are listed less often. Calls that the listings leave
+    /// read single computes, which a listing does not show
     #[arg(long, value_name = "CALLS", default_value = "50", value_parser = values::count(100_000))]
     pub drift_check_calls_per_hour: NonZeroU32,
 }
@@ -112,12 +113,12 @@ pub struct Migrations {
     #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
     pub dir: Option<PathBuf>,
     /// Maximum number of concurrent migrations of new Tenants, and separately of existing Tenants; at
-    /// most a quarter of `concurrency`. A migration also counts while its compute starts
+    /// most a quarter of `concurrency`. A Tenant whose compute is starting does not count
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
     /// Timeout of connecting to a tenant's database, from 100ms to 5m. A suspended compute must start
     /// within this time
-    #[arg(long = "migration-connect-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=5 * MINUTE))]
+    #[arg(long = "migration-connect-timeout", value_name = "DURATION", default_value = "90s", value_parser = values::duration(100 * MS..=5 * MINUTE))]
     pub connect_timeout: Duration,
     /// How long a statement waits for a lock, from 100ms to 10m. The application's queries queue behind
     /// a waiting statement
@@ -154,8 +155,9 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Reconciling")]
 pub struct Reconcile {
-    /// Number of Tenants that are reconciled concurrently
-    #[arg(long, value_name = "TENANTS", default_value = "64", value_parser = values::size(10_000))]
+    /// Number of Tenants that are reconciled concurrently. It counts Tenants that wait for their
+    /// compute, so it bounds how many Tenants become ready per second
+    #[arg(long, value_name = "TENANTS", default_value = "256", value_parser = values::size(10_000))]
     pub concurrency: NonZeroUsize,
     /// Maximum time between two reconciliations of a ready Tenant, from 1s to 24h. Reconciling an
     /// up-to-date Tenant makes no API calls

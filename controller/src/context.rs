@@ -19,6 +19,7 @@ use crate::cluster::{ClusterApi, ClusterError};
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::{InstallationId, TenantUid};
+use crate::inspections::Inspections;
 use crate::leadership::LeaderGuard;
 use crate::mass_deletion::{DeletionHolds, DeletionRequest};
 use crate::migration_slots::MigrationSlots;
@@ -60,6 +61,8 @@ pub struct Context {
     /// Refusals of passwords that Neon reveals.
     pub password_refusals: PasswordRefusals,
     pub reported_problems: ReportedProblems,
+    /// Whose compute is read next.
+    pub inspections: Inspections,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
     /// Whether this process still holds the Lease. A process that was paused may find out late that

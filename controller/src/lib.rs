@@ -44,6 +44,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod health;
+pub mod inspections;
 pub mod issue;
 pub mod password_refusals;
 pub mod reported_problems;

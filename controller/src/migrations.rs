@@ -49,7 +49,7 @@ pub use error::{DatabaseConnectError, MigrationError, MigrationFailure, Statemen
 pub use limits::MigrationLimits;
 pub use migrate::{MigrationReport, migrate};
 pub use migration_state::{MigrationState, compare};
-pub use migrator::{Migrator, PostgresMigrator};
+pub use migrator::{ConnectedDatabase, Migrator, PostgresMigrator};
 pub use server_error::ServerError;
 pub use set::{Migration, MigrationSet};
 pub use set_error::MigrationSetError;

@@ -15,8 +15,10 @@ use tracing::{debug, warn};
 use crate::accounts::{Account, ListingError, Priority};
 use crate::cache::CachedTenant;
 use crate::context::Context;
+use crate::identity::TenantUid;
+use crate::inspections::Candidate;
 use crate::tenant::observe::begin;
-use crate::tenant::reconcile::has_work;
+use crate::tenant::reconcile::{has_work, inspection_candidate};
 
 /// How often the task checks whether an account's listing is due.
 const LISTING_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,7 +67,8 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     };
     // An incomplete listing shows changes as well.
     if !matches!(result, Err(ListingError::Neon(_))) {
-        enqueue_tenants_with_work(ctx, Some(account)).await;
+        let candidates = enqueue_tenants_with_work(ctx, Some(account)).await;
+        enqueue_inspections(ctx, account, candidates);
     }
     // The status of a class reports whether its account can be listed and which projects are
     // orphaned.
@@ -84,17 +87,28 @@ pub(crate) async fn resync(ctx: Arc<Context>) {
 }
 
 /// Queues the Tenants of an account, or of all, whose reconciliation would do anything. Most have
-/// nothing to do, and planning is cheaper than a reconciliation.
-async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
+/// nothing to do, and planning is cheaper than a reconciliation. Returns the others.
+async fn enqueue_tenants_with_work(
+    ctx: &Arc<Context>,
+    account: Option<&Arc<Account>>,
+) -> HashMap<TenantUid, (Candidate, ObjectRef<CachedTenant>)> {
     let start = Instant::now();
     let mut queued = 0_usize;
+    let mut others = HashMap::new();
     for (checked, cached) in ctx.all_tenants().enumerate() {
         if checked % TENANTS_PER_YIELD == TENANTS_PER_YIELD - 1 {
             tokio::task::yield_now().await;
         }
-        if is_due(ctx, &cached, account) {
-            queued += 1;
-            ctx.enqueue(ObjectRef::from_obj(&*cached));
+        match work_of(ctx, &cached, account) {
+            Some(Work::Due) => {
+                queued += 1;
+                ctx.enqueue(ObjectRef::from_obj(&*cached));
+            }
+            Some(Work::None(candidate)) => {
+                let object = ObjectRef::from_obj(&*cached);
+                others.insert(candidate.tenant, (candidate, object));
+            }
+            None => {}
         }
     }
     debug!(
@@ -102,17 +116,44 @@ async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Acco
         elapsed_ms = start.elapsed().as_millis(),
         "checked all tenants"
     );
+    others
 }
 
-/// Whether a reconciliation of a Tenant of the account would do anything.
-fn is_due(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
-    let Some(mut rec) = begin(ctx, cached) else {
-        return false;
-    };
+/// Queues the Tenants whose turn it is to have their compute read.
+fn enqueue_inspections(
+    ctx: &Arc<Context>,
+    account: &Account,
+    mut tenants: HashMap<TenantUid, (Candidate, ObjectRef<CachedTenant>)>,
+) {
+    let count = ctx.accounts.take_inspections(account);
+    let candidates: Vec<_> = tenants.values().map(|(candidate, _)| *candidate).collect();
+    for tenant in ctx.inspections.choose(candidates, count, ctx.clock.now()) {
+        if let Some((_, object)) = tenants.remove(&tenant) {
+            ctx.enqueue(object);
+        }
+    }
+}
+
+enum Work {
+    /// A reconciliation would do something.
+    Due,
+    /// A reconciliation would do nothing.
+    None(Candidate),
+}
+
+/// Whether a reconciliation of a Tenant would do anything. `None` if it is not one of the account.
+fn work_of(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> Option<Work> {
+    let mut rec = begin(ctx, cached)?;
     let is_of_account = |account: &Arc<Account>| {
         rec.account
             .as_ref()
             .is_some_and(|own| Arc::ptr_eq(own, account))
     };
-    account.is_none_or(is_of_account) && has_work(&mut rec)
+    if !account.is_none_or(is_of_account) {
+        return None;
+    }
+    if has_work(&mut rec) {
+        return Some(Work::Due);
+    }
+    inspection_candidate(&rec).map(Work::None)
 }

@@ -32,6 +32,7 @@ use crate::context::{Context, NamespaceScope};
 use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
+use crate::inspections::Inspections;
 use crate::leadership::LeaderGuard;
 use crate::mass_deletion::DeletionHolds;
 use crate::migration_slots::MigrationSlots;
@@ -242,6 +243,7 @@ async fn context(
         secret_repairs: SecretRepairs::default(),
         password_refusals: PasswordRefusals::default(),
         reported_problems: ReportedProblems::default(),
+        inspections: Inspections::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,

@@ -96,6 +96,8 @@ reasons! {
     OperationFailed,
     /// The controller is changing settings of the project or its compute to match the spec.
     UpdatingProject,
+    /// Neon accepted a change of the project's settings but did not apply all of it.
+    SettingsNotApplied,
     /// The controller is recovering a deleted project.
     RecoveringProject,
     /// The project no longer exists in the account and could not be recovered.

@@ -16,10 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use service_kit::error_chain;
 use tracing::{debug, info};
 
+use super::drift_calls::{self, InspectionCredit};
 use super::listing_error::ListingError;
 use super::owner::Owner;
 use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
 use crate::clock::WallClock;
+use crate::config;
 use crate::error::account_issue;
 use crate::identity::{InstallationId, TenantKey, TenantUid};
 use crate::issue::{Component, Issue};
@@ -56,6 +58,7 @@ pub struct Account {
     installation: InstallationId,
     clock: WallClock,
     snapshot: Mutex<Snapshot>,
+    inspection_credit: Mutex<InspectionCredit>,
     /// Held during a listing, so that concurrent callers share one.
     listing_lock: tokio::sync::Mutex<()>,
     last_error: Mutex<Option<Issue>>,
@@ -82,6 +85,7 @@ impl Account {
             installation,
             clock,
             snapshot: Mutex::default(),
+            inspection_credit: Mutex::default(),
             listing_lock: tokio::sync::Mutex::default(),
             last_error: Mutex::default(),
         }
@@ -369,9 +373,15 @@ impl Account {
     }
 
     /// The time between two scheduled listings. It grows with the number of pages.
-    pub(super) fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
-        let pages = u32::try_from(self.snapshot.lock().pages()).unwrap_or(u32::MAX);
-        let interval = Duration::from_hours(1) * pages / settings.drift_check_calls_per_hour.get();
-        settings.drift_check_interval.max(interval)
+    pub(super) fn listing_interval(&self, settings: &config::Neon) -> Duration {
+        drift_calls::listing_interval(self.snapshot.lock().pages(), settings)
+    }
+
+    /// Number of Tenants whose compute can be read after a listing, within the budget of calls. Counts
+    /// them as read.
+    pub(super) fn take_inspections(&self, settings: &config::Neon) -> usize {
+        let pages = self.snapshot.lock().pages();
+        let now = self.clock.now();
+        self.inspection_credit.lock().take(pages, now, settings)
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use neon_client::ids::ProjectId;
-use neon_client::model::{AllowedIps, Project, Quota};
+use neon_client::model::{AllowedIps, DefaultEndpointSettings, Project, Quota};
 
 use crate::identity::{InstallationId, ProjectMark, TenantKey, TenantUid};
 
@@ -72,13 +72,15 @@ pub struct ObservedProject {
     pub id: ProjectId,
     pub name: String,
     pub created_at: Timestamp,
-    /// Changes with every change of the project.
+    /// Changes with every change of the project, and with the activity of its computes.
     pub updated_at: String,
     /// `None` if the listing does not show the project's settings.
     pub quota: Option<Quota>,
     /// Allowed addresses in canonical form; `None` if the listing does not show the settings.
     pub allowed_ips: Option<BTreeSet<String>>,
     pub history_retention_seconds: Option<u32>,
+    /// Sizes and suspend timeout of new computes; `None` if the listing does not show them.
+    pub compute_defaults: Option<DefaultEndpointSettings>,
     /// Whether Neon's usage figures prove that the project was never used.
     pub unused: bool,
 }
@@ -183,6 +185,13 @@ fn observed_project(project: &Project) -> ObservedProject {
                 .map_or_else(BTreeSet::new, AllowedIps::canonical)
         }),
         history_retention_seconds: project.history_retention_seconds,
+        compute_defaults: project.default_endpoint_settings.as_ref().map(|defaults| {
+            DefaultEndpointSettings {
+                pg_settings: None,
+                pgbouncer_settings: None,
+                ..defaults.clone()
+            }
+        }),
         unused: is_unused(project),
     }
 }

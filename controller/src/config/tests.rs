@@ -48,7 +48,7 @@ fn without_any_source_the_documented_defaults_apply() {
     assert_eq!(config.neon.create_verification_window, 2 * MINUTE);
     assert_eq!(config.lease.identity, "laptop_000000ab");
     assert_eq!(config.lease.duration, 30 * SECOND);
-    assert_eq!(config.reconcile.concurrency.get(), 64);
+    assert_eq!(config.reconcile.concurrency.get(), 256);
     assert_eq!(config.reconcile.backoff_max, 5 * MINUTE);
     assert_eq!(config.telemetry.otlp_endpoint, None);
 }

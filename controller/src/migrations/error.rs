@@ -27,6 +27,16 @@ pub struct MigrationFailure {
     pub applied: Vec<i64>,
 }
 
+impl From<MigrationError> for MigrationFailure {
+    fn from(error: MigrationError) -> Self {
+        Self {
+            error,
+            version: None,
+            applied: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Display for MigrationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)

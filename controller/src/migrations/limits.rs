@@ -13,7 +13,8 @@ pub struct MigrationLimits {
     /// One attempt to connect, with TCP, TLS and authentication. It leaves a suspended compute
     /// enough time to start.
     pub connect_timeout: Duration,
-    /// All attempts to connect, while a compute starts or is being created.
+    /// All attempts to connect, while a compute starts or is being created. Neon's proxy repeats some
+    /// errors for 30 seconds, so it is longer.
     pub connect_total_timeout: Duration,
     /// Waiting until another process has finished migrating the same database.
     pub lock_timeout: Duration,
@@ -30,7 +31,7 @@ pub struct MigrationLimits {
 
 impl MigrationLimits {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-    pub const CONNECT_TOTAL_TIMEOUT: Duration = Duration::from_secs(45);
+    pub const CONNECT_TOTAL_TIMEOUT: Duration = Duration::from_secs(90);
     pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
     pub const TABLE_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
     pub const STATEMENT_TIMEOUT: Duration = Duration::from_mins(10);

@@ -48,20 +48,67 @@ pub async fn migrate(
     set: &MigrationSet,
     limits: &MigrationLimits,
 ) -> Result<MigrationReport, MigrationFailure> {
-    let started = Instant::now();
-    let mut progress = MigrationProgress::default();
-    match run(target, set, limits, &mut progress).await {
-        Ok(()) => Ok(MigrationReport {
-            version: set.target_version(),
-            digest: set.digest().to_owned(),
-            applied: progress.applied,
-            elapsed: started.elapsed(),
-        }),
-        Err(error) => Err(MigrationFailure {
-            error,
-            version: progress.version,
-            applied: progress.applied,
-        }),
+    Database::connect(target, limits).await?.migrate(set).await
+}
+
+/// A connection to the database `target`.
+pub(super) struct Database<'a> {
+    target: &'a DatabaseTarget,
+    /// Holds the lock during a migration.
+    control: Session<'a>,
+    started: Instant,
+}
+
+impl<'a> Database<'a> {
+    pub(super) async fn connect(
+        target: &'a DatabaseTarget,
+        limits: &'a MigrationLimits,
+    ) -> Result<Self, MigrationError> {
+        let started = Instant::now();
+        Ok(Self {
+            target,
+            control: Session::open(target, limits).await?,
+            started,
+        })
+    }
+
+    /// Brings the database to the version of `set`.
+    pub(super) async fn migrate(
+        self,
+        set: &MigrationSet,
+    ) -> Result<MigrationReport, MigrationFailure> {
+        let started = self.started;
+        let mut progress = MigrationProgress::default();
+        match self.run(set, &mut progress).await {
+            Ok(()) => Ok(MigrationReport {
+                version: set.target_version(),
+                digest: set.digest().to_owned(),
+                applied: progress.applied,
+                elapsed: started.elapsed(),
+            }),
+            Err(error) => Err(MigrationFailure {
+                error,
+                version: progress.version,
+                applied: progress.applied,
+            }),
+        }
+    }
+
+    async fn run(
+        mut self,
+        set: &MigrationSet,
+        progress: &mut MigrationProgress,
+    ) -> Result<(), MigrationError> {
+        // Without migrations, connecting shows that the database can be used.
+        if !set.is_empty() {
+            let state = self.control.set_up_and_read_state().await?;
+            progress.version = state.current_version();
+            if !pending(&state, set)?.is_empty() {
+                migrate_locked(self.target, &mut self.control, &state, set, progress).await?;
+            }
+        }
+        self.control.close().await;
+        Ok(())
     }
 }
 
@@ -69,27 +116,6 @@ pub async fn migrate(
 struct MigrationProgress {
     version: Option<i64>,
     applied: Vec<i64>,
-}
-
-async fn run(
-    target: &DatabaseTarget,
-    set: &MigrationSet,
-    limits: &MigrationLimits,
-    progress: &mut MigrationProgress,
-) -> Result<(), MigrationError> {
-    let mut control = Session::open(target, limits).await?;
-    if set.is_empty() {
-        // Connecting shows that the database can be used.
-        control.close().await;
-        return Ok(());
-    }
-    let state = control.set_up_and_read_state().await?;
-    progress.version = state.current_version();
-    if !pending(&state, set)?.is_empty() {
-        migrate_locked(target, &mut control, &state, set, progress).await?;
-    }
-    control.close().await;
-    Ok(())
 }
 
 async fn migrate_locked(

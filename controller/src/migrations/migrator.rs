@@ -3,20 +3,30 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::error::MigrationFailure;
+use super::error::{MigrationError, MigrationFailure};
 use super::limits::MigrationLimits;
-use super::migrate::{MigrationReport, migrate};
+use super::migrate::{Database, MigrationReport};
 use super::set::MigrationSet;
 use super::target::DatabaseTarget;
 
-/// Brings databases to the version of a set of migrations. Simulations implement it as well.
+/// Connects to databases. Simulations implement it as well.
 pub trait Migrator: Send + Sync {
-    /// See [`migrate`].
-    fn migrate<'a>(
+    /// Connects to a database. That takes as long as its compute needs to start.
+    fn connect<'a>(
         &'a self,
         target: &'a DatabaseTarget,
+    ) -> BoxFuture<'a, Result<Box<dyn ConnectedDatabase + 'a>, MigrationError>>;
+}
+
+/// A database that a [`Migrator`] is connected to.
+pub trait ConnectedDatabase: Send {
+    /// Brings the database to the version of a set of migrations, and disconnects.
+    fn migrate<'a>(
+        self: Box<Self>,
         set: &'a MigrationSet,
-    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>;
+    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
+    where
+        Self: 'a;
 }
 
 /// Connects to real databases, with these limits.
@@ -24,11 +34,26 @@ pub trait Migrator: Send + Sync {
 pub struct PostgresMigrator(pub MigrationLimits);
 
 impl Migrator for PostgresMigrator {
-    fn migrate<'a>(
+    fn connect<'a>(
         &'a self,
         target: &'a DatabaseTarget,
+    ) -> BoxFuture<'a, Result<Box<dyn ConnectedDatabase + 'a>, MigrationError>> {
+        async move {
+            let database = Database::connect(target, &self.0).await?;
+            Ok(Box::new(database) as Box<dyn ConnectedDatabase>)
+        }
+        .boxed()
+    }
+}
+
+impl ConnectedDatabase for Database<'_> {
+    fn migrate<'a>(
+        self: Box<Self>,
         set: &'a MigrationSet,
-    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>> {
-        migrate(target, set, &self.0).boxed()
+    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
+    where
+        Self: 'a,
+    {
+        Database::migrate(*self, set).boxed()
     }
 }

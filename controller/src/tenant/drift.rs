@@ -3,10 +3,22 @@
 //! A setting that the desired state leaves open never differs, and neither does one that Neon did
 //! not show.
 
-use neon_client::model::{AllowedIps, ProjectSettings, Quota, UpdateProject};
+use neon_client::model::{
+    AllowedIps, DefaultEndpointSettings, ProjectSettings, Quota, UpdateProject,
+};
 
 use crate::accounts::ObservedProject;
 use crate::tenant::desired::{ComputeSettings, DesiredState};
+
+/// What a suspend timeout of 0 means, in seconds.
+const DEFAULT_SUSPEND_TIMEOUT_S: i64 = 300;
+
+/// Settings to send to Neon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingsChanges {
+    pub project: UpdateProject,
+    pub compute: ComputeSettings,
+}
 
 /// Whether the name or a setting of a project differs. An adopted project keeps its own name.
 pub fn project_differs(
@@ -31,6 +43,7 @@ pub fn project_changes(
             name: (!adopted).then(|| project_name.to_owned()),
             settings: creation_settings(desired),
             history_retention_seconds: desired.history_retention_seconds,
+            default_endpoint_settings: compute_defaults(desired.compute),
             ..UpdateProject::default()
         };
     };
@@ -58,8 +71,39 @@ pub fn project_changes(
             ..ProjectSettings::default()
         }),
         history_retention_seconds: history,
+        default_endpoint_settings: compute_default_changes(observed, desired),
         ..UpdateProject::default()
     }
+}
+
+/// Whether a listed project's defaults for new computes differ. The controller sets them together
+/// with the settings of the Tenant's compute, which a listing does not show.
+pub fn compute_defaults_differ(observed: &ObservedProject, desired: &DesiredState) -> bool {
+    compute_default_changes(observed, desired).is_some()
+}
+
+fn compute_default_changes(
+    observed: &ObservedProject,
+    desired: &DesiredState,
+) -> Option<DefaultEndpointSettings> {
+    let defaults = observed.compute_defaults.as_ref()?;
+    let observed = ComputeSettings {
+        min: defaults.autoscaling_limit_min_cu,
+        max: defaults.autoscaling_limit_max_cu,
+        suspend_timeout_seconds: defaults.suspend_timeout_seconds,
+    };
+    compute_defaults(compute_changes(Some(observed), desired.compute))
+}
+
+/// These settings as the defaults of computes that will be created in the project; `None` if there
+/// are none.
+pub fn compute_defaults(settings: ComputeSettings) -> Option<DefaultEndpointSettings> {
+    (settings != ComputeSettings::default()).then(|| DefaultEndpointSettings {
+        autoscaling_limit_min_cu: settings.min,
+        autoscaling_limit_max_cu: settings.max,
+        suspend_timeout_seconds: settings.suspend_timeout_seconds,
+        ..DefaultEndpointSettings::default()
+    })
 }
 
 /// The settings that a new project needs; `None` if Neon's defaults are the desired ones.
@@ -97,23 +141,25 @@ pub fn compute_changes(
     ComputeSettings {
         min: desired.min.filter(|_| resized),
         max: desired.max.filter(|_| resized),
-        suspend_timeout_seconds: desired.suspend_timeout_seconds.filter(|_| {
-            differs(
-                observed.suspend_timeout_seconds,
-                desired.suspend_timeout_seconds,
-            )
-        }),
+        suspend_timeout_seconds: desired
+            .suspend_timeout_seconds
+            .filter(|_| differs(suspend_timeout(observed), suspend_timeout(desired))),
     }
 }
 
 /// Whether the size or the suspend timeout of a compute differs.
 pub fn compute_differs(observed: ComputeSettings, desired: ComputeSettings) -> bool {
-    differs(observed.min, desired.min)
-        || differs(observed.max, desired.max)
-        || differs(
-            observed.suspend_timeout_seconds,
-            desired.suspend_timeout_seconds,
-        )
+    compute_changes(Some(observed), desired) != ComputeSettings::default()
+}
+
+/// The suspend timeout, with Neon's default in seconds.
+fn suspend_timeout(settings: ComputeSettings) -> Option<i64> {
+    settings
+        .suspend_timeout_seconds
+        .map(|seconds| match seconds {
+            0 => DEFAULT_SUSPEND_TIMEOUT_S,
+            seconds => seconds,
+        })
 }
 
 /// The limits to send if one differs: all that are set, and 0 for those to remove. Neon omits a

@@ -102,6 +102,8 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         mark,
         listing,
         compute: rec.state.compute.clone(),
+        inspection_due: ctx.inspections.is_due(rec.uid),
+        settings_sent: rec.state.settings_sent.clone(),
         project_found: rec.state.project_found,
         deleted: rec.state.deleted.clone(),
         secret,

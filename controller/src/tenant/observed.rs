@@ -12,6 +12,7 @@ use crate::cache::ObservedSecret;
 use crate::identity::ProjectMark;
 use crate::issue::Issue;
 use crate::tenant::desired::ComputeSettings;
+use crate::tenant::drift::SettingsChanges;
 
 /// Everything that a plan may depend on, besides the intent.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,10 @@ pub struct ObservedState {
     pub listing: ObservedListing,
     /// The project's compute, once this reconciliation has read it.
     pub compute: Option<ObservedCompute>,
+    /// Whether it is the Tenant's turn to have its compute read.
+    pub inspection_due: bool,
+    /// The settings that this reconciliation last sent to Neon.
+    pub settings_sent: Option<SettingsChanges>,
     /// Whether this reconciliation read the project by id and found it.
     pub project_found: bool,
     /// The project that this reconciliation deleted, or found deleted.

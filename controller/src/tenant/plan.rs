@@ -17,7 +17,10 @@ use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
-use crate::tenant::drift::{compute_differs, project_differs};
+use crate::tenant::drift::{
+    SettingsChanges, compute_changes, compute_defaults_differ, compute_differs, project_changes,
+    project_differs,
+};
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::ownership::{Ownership, ownership_issue, recorded_ownership};
@@ -87,7 +90,7 @@ pub enum Step {
     },
     /// Read a project that the listing lacks by its id, and recover it if it was deleted.
     VerifyMissing(ProjectId),
-    /// Read the compute of a project that changed.
+    /// Read the compute of a project.
     Inspect(ProjectId),
     /// Apply the desired settings in Neon.
     Update {
@@ -245,21 +248,38 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
         });
     }
     if let Some(listed) = &observed.listing.own {
-        let checked = project.checked_at.as_deref() == Some(listed.updated_at.as_str());
-        if !checked && observed.compute.is_none() {
+        // The compute is not part of the listing.
+        let must_inspect = project.checked_at.is_none()
+            || observed.inspection_due
+            || compute_defaults_differ(listed, desired) && !compute_edited(desired, observed);
+        if must_inspect && observed.compute.is_none() {
             return Some(Step::Inspect(id));
         }
-        let drifted =
-            !checked && project_differs(listed, desired, &observed.project_name, project.adopted);
-        return (drifted
-            || compute_drifted(desired, observed)
-            || has_pending_change(desired, observed))
-        .then(|| plan_update(id, desired, observed));
+        let drifted = project_differs(listed, desired, &observed.project_name, project.adopted)
+            || compute_drifted(desired, observed);
+        if drifted && observed.settings_sent.as_ref() == Some(&settings_changes(desired, observed))
+        {
+            return Some(Step::Stalled(settings_not_applied(&id)));
+        }
+        return (drifted || has_pending_change(desired, observed))
+            .then(|| plan_update(id, desired, observed));
     }
     if observed.listing.as_of.is_some() && !observed.project_found {
         return Some(Step::VerifyMissing(id));
     }
     has_pending_change(desired, observed).then(|| plan_update(id, desired, observed))
+}
+
+/// Neon accepted an update without an error, but its response shows other settings.
+fn settings_not_applied(id: &ProjectId) -> Issue {
+    Issue::new(
+        Component::Project,
+        Reason::SettingsNotApplied,
+        format!(
+            "Neon accepted the settings of project {id} but did not apply all of them: compare the spec with the project \
+             in Neon, and check what the account's plan allows"
+        ),
+    )
 }
 
 fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
@@ -270,16 +290,7 @@ fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
 }
 
 fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
-    // After a lost answer, the settings in effect are unknown; then the desired compute settings
-    // are sent as well.
-    let in_effect = observed
-        .status
-        .effective
-        .as_ref()
-        .map(|effective| effective.compute)
-        .unwrap_or_default();
-    let update_compute =
-        compute_drifted(desired, observed) || in_effect != desired.effective().compute;
+    let update_compute = compute_drifted(desired, observed) || compute_edited(desired, observed);
     let compute = observed
         .compute
         .as_ref()
@@ -298,6 +309,29 @@ fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedSt
             project,
             compute: compute.filter(|_| update_compute),
         },
+    }
+}
+
+/// Whether the compute settings in effect are not the desired ones. After a lost answer, those in
+/// effect are unknown.
+fn compute_edited(desired: &DesiredState, observed: &ObservedState) -> bool {
+    let in_effect = observed.status.effective.as_ref();
+    let in_effect = in_effect.map(|effective| effective.compute);
+    in_effect.unwrap_or_default() != desired.effective().compute
+}
+
+/// The settings of the project and its compute that differ.
+pub fn settings_changes(desired: &DesiredState, observed: &ObservedState) -> SettingsChanges {
+    let project = observed.status.project.as_ref();
+    let compute = observed.compute.as_ref().map(|compute| compute.settings);
+    SettingsChanges {
+        project: project_changes(
+            observed.listing.own.as_ref(),
+            desired,
+            &observed.project_name,
+            project.is_some_and(|project| project.adopted),
+        ),
+        compute: compute_changes(compute, desired.compute),
     }
 }
 

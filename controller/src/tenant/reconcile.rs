@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info_span, warn};
@@ -17,10 +16,12 @@ use tracing::{Instrument, debug, info_span, warn};
 use crate::cache::{CachedTenant, ObservedSecret};
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
+use crate::inspections::Candidate;
 use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
 use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::apply::{apply, calls_neon, progress, step_name};
+use crate::tenant::intent::Intent;
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::{Step, plan};
@@ -152,6 +153,7 @@ fn report_annotations(rec: &Reconciliation<'_>) {
 fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
     rec.ctx.reported_problems.forget(rec.uid);
+    rec.ctx.inspections.forget(rec.uid);
     Completion {
         retry_after: None,
         outcome: ReconcileOutcome::Released,
@@ -186,10 +188,8 @@ async fn execute_step(
     let mut result = apply(rec, observed, step)
         .instrument(info_span!("step", step = step_name(step)))
         .await;
-    if let Err(error) = &result
-        && let Some(project) = missing_project(rec, step, error)
-    {
-        result = apply(rec, observed, &Step::VerifyMissing(project)).await;
+    if let Err(error) = result {
+        result = verify_project(rec, observed, step, error).await;
     }
     let outcome = if result.is_ok() {
         StepOutcome::Done
@@ -200,21 +200,31 @@ async fn execute_step(
     result
 }
 
-/// The project of a step for which Neon did not find something, unless the project has been read. The
-/// listing may be older than the project's deletion.
-fn missing_project(
-    rec: &Reconciliation<'_>,
+/// Reads the project of a step for which Neon did not find something: the listing may be older than
+/// the project's deletion. Returns the step's error if the project existed all the time.
+async fn verify_project(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
     step: &Step,
-    error: &ReconcileError,
-) -> Option<ProjectId> {
+    error: ReconcileError,
+) -> Result<(), ReconcileError> {
     let (Step::Inspect(project)
     | Step::WriteSecret(project)
     | Step::CheckSecret(project)
     | Step::Update { project, .. }) = step
     else {
-        return None;
+        return Err(error);
     };
-    (error.is_not_found() && !rec.state.project_found).then(|| project.clone())
+    if !error.is_not_found() {
+        return Err(error);
+    }
+    let was_found = rec.state.project_found;
+    rec.state.project_recovered = false;
+    apply(rec, observed, &Step::VerifyMissing(project.clone())).await?;
+    if was_found && !rec.state.project_recovered {
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// Makes sure that the calls of the step go to the account of the class's projects. The account must
@@ -262,6 +272,18 @@ pub fn has_work(rec: &mut Reconciliation<'_>) -> bool {
         record_effective_spec(rec);
     }
     rec.next_status(&observed, &outcome) != rec.tenant.status.clone().unwrap_or_default()
+}
+
+/// The Tenant, if its compute can be read when it is its turn.
+pub fn inspection_candidate(rec: &Reconciliation<'_>) -> Option<Candidate> {
+    let project = rec.status.project.as_ref()?;
+    let observed = observe(rec);
+    let listed = observed.listing.own?;
+    let is_active = matches!(rec.intent, Intent::Provision(Ok(_))) && !observed.suspended;
+    is_active.then(|| Candidate {
+        tenant: rec.uid,
+        changed: project.checked_at.as_deref() != Some(listed.updated_at.as_str()),
+    })
 }
 
 /// Completes the reconciliation if the step is one that ends it.

@@ -25,6 +25,7 @@ use crate::mass_deletion::DeletionRequest;
 use crate::migrations::MigrationSet;
 use crate::neon::NeonApi;
 use crate::tenant::desired::DesiredState;
+use crate::tenant::drift::SettingsChanges;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{ObservedClaim, ObservedCompute, ObservedState};
 use crate::tenant::status::{
@@ -61,10 +62,14 @@ pub struct ReconcileState {
     /// Credentials, and the project they belong to.
     pub credentials: Option<(ProjectId, ConnectionDetails)>,
     pub compute: Option<ObservedCompute>,
+    /// The settings that were last sent to Neon.
+    pub settings_sent: Option<SettingsChanges>,
     /// Whether the finalizer was added to the class.
     pub class_has_finalizer: bool,
     /// Whether the project was read by id and found.
     pub project_found: bool,
+    /// Whether the project was recovered since this was last reset.
+    pub project_recovered: bool,
     /// Who has claimed the project that the Tenant adopts or takes back.
     pub claim: Option<ObservedClaim>,
     /// The project that was deleted, or found deleted.

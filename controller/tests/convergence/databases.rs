@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use controller::migrations::{
-    DatabaseConnectError, DatabaseTarget, MigrationError, MigrationFailure, MigrationReport,
-    MigrationSet, Migrator, ServerError,
+    ConnectedDatabase, DatabaseConnectError, DatabaseTarget, MigrationError, MigrationFailure,
+    MigrationReport, MigrationSet, Migrator, ServerError,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -21,21 +21,46 @@ const INVALID_PASSWORD: &str = "28P01";
 pub(crate) struct SimulatedDatabases(pub(crate) World);
 
 impl Migrator for SimulatedDatabases {
-    fn migrate<'a>(
+    fn connect<'a>(
         &'a self,
         target: &'a DatabaseTarget,
-        set: &'a MigrationSet,
-    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>> {
+    ) -> BoxFuture<'a, Result<Box<dyn ConnectedDatabase + 'a>, MigrationError>> {
         async move {
             self.0.start_call().await;
-            let mut applied = Vec::new();
             let outcome = self.0.state().neon_outcomes.pop_front();
-            let result = match outcome {
-                Some(Outcome::Refused) => Err(unreachable(target)),
-                _ => self.apply(target, set, &mut applied).await,
+            if outcome == Some(Outcome::Refused) {
+                return Err(unreachable(target));
+            }
+            let database = SimulatedDatabase {
+                world: &self.0,
+                target,
+                outcome,
             };
-            self.0.half_call().await;
-            let result = match outcome {
+            Ok(Box::new(database) as Box<dyn ConnectedDatabase>)
+        }
+        .boxed()
+    }
+}
+
+struct SimulatedDatabase<'a> {
+    world: &'a World,
+    target: &'a DatabaseTarget,
+    outcome: Option<Outcome>,
+}
+
+impl ConnectedDatabase for SimulatedDatabase<'_> {
+    fn migrate<'a>(
+        self: Box<Self>,
+        set: &'a MigrationSet,
+    ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
+    where
+        Self: 'a,
+    {
+        async move {
+            let mut applied = Vec::new();
+            let result = self.apply(set, &mut applied).await;
+            self.world.half_call().await;
+            let result = match self.outcome {
                 Some(Outcome::Lost) => result.and(Err(interrupted())),
                 _ => result,
             };
@@ -57,18 +82,18 @@ impl Migrator for SimulatedDatabases {
     }
 }
 
-impl SimulatedDatabases {
+impl SimulatedDatabase<'_> {
     async fn apply(
         &self,
-        target: &DatabaseTarget,
         set: &MigrationSet,
         applied: &mut Vec<i64>,
     ) -> Result<(), MigrationError> {
+        let target = self.target;
         let id = project_of_host(&target.host).expect("the host of a compute");
         for migration in set.migrations() {
-            self.0.crash_point().await;
+            self.world.crash_point().await;
             {
-                let mut state = self.0.state();
+                let mut state = self.world.state();
                 let now = state.now();
                 let Some(project) = state.live(&id) else {
                     return Err(unreachable(target));
@@ -96,7 +121,7 @@ impl SimulatedDatabases {
                 project.schema = Some(migration.version());
                 applied.push(migration.version());
             }
-            self.0.crash_point().await;
+            self.world.crash_point().await;
         }
         Ok(())
     }

@@ -570,3 +570,28 @@ fn a_user_can_name_each_of_several_copies() {
         Event::Copy,
     ]);
 }
+
+#[test]
+fn a_project_that_is_deleted_again_during_a_reconciliation_is_recovered_again() {
+    run(&[
+        Event::Calls(7),
+        Event::CrashIn(9),
+        Event::Calls(1),
+        Event::Calls(4),
+        Event::Drift(Drift::ProjectDeleted),
+        Event::Calls(4),
+        Event::Drift(Drift::ProjectDeleted),
+    ]);
+}
+
+#[test]
+fn a_setting_that_changes_in_neon_during_an_update_is_corrected() {
+    run(&[
+        Event::Calls(7),
+        Event::Calls(1),
+        Event::Calls(6),
+        Event::Drift(Drift::ProjectRenamed),
+        Event::Edit(Edit::MaxQuarters(1)),
+        Event::Calls(4),
+    ]);
+}

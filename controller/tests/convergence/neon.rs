@@ -15,9 +15,9 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, Endpoint,
-    EndpointOperations, Operation, Project, ProjectPage, ProjectSettings, RecoveredProject, Role,
-    RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, DefaultEndpointSettings,
+    Endpoint, EndpointOperations, Operation, Project, ProjectPage, ProjectSettings,
+    RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -290,6 +290,12 @@ impl NeonApi for SimulatedNeon {
             if let Some(changes) = changes.settings {
                 merge_settings(project.settings.get_or_insert_default(), changes);
             }
+            if let Some(changes) = changes.default_endpoint_settings {
+                merge_compute_defaults(
+                    project.default_endpoint_settings.get_or_insert_default(),
+                    &changes,
+                );
+            }
             project.history_retention_seconds = changes
                 .history_retention_seconds
                 .or(project.history_retention_seconds);
@@ -472,6 +478,18 @@ fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
     quota.data_transfer_bytes = change.data_transfer_bytes.or(quota.data_transfer_bytes);
     quota.logical_size_bytes = change.logical_size_bytes.or(quota.logical_size_bytes);
     settings.allowed_ips = changes.allowed_ips.or(settings.allowed_ips.take());
+}
+
+fn merge_compute_defaults(
+    defaults: &mut DefaultEndpointSettings,
+    changes: &DefaultEndpointSettings,
+) {
+    let min = changes.autoscaling_limit_min_cu;
+    defaults.autoscaling_limit_min_cu = min.or(defaults.autoscaling_limit_min_cu);
+    let max = changes.autoscaling_limit_max_cu;
+    defaults.autoscaling_limit_max_cu = max.or(defaults.autoscaling_limit_max_cu);
+    let suspend = changes.suspend_timeout_seconds;
+    defaults.suspend_timeout_seconds = suspend.or(defaults.suspend_timeout_seconds);
 }
 
 fn page(state: &mut State) -> ProjectPage {

@@ -13,6 +13,8 @@ use controller::clock::WallClock;
 use controller::config::{self, Config, HostInfo};
 use controller::context::{Context, NamespaceScope};
 use controller::events::{EventQueue, Events};
+use controller::identity::TenantUid;
+use controller::inspections::{Candidate, Inspections};
 use controller::leadership::LeaderGuard;
 use controller::mass_deletion::DeletionHolds;
 use controller::migration_slots::MigrationSlots;
@@ -29,6 +31,7 @@ use crds::{Reason, TenantClass};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::core::{PartialObjectMeta, PartialObjectMetaExt as _};
 use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::Event;
@@ -125,6 +128,7 @@ impl Process {
             secret_repairs: SecretRepairs::default(),
             password_refusals: PasswordRefusals::default(),
             reported_problems: ReportedProblems::default(),
+            inspections: Inspections::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),
             guard: LeaderGuard::new(|| true),
             events,
@@ -262,6 +266,7 @@ impl Process {
             return;
         };
         self.world.state().listings_held = true;
+        self.request_inspection();
         let since = self.ctx.clock.now();
         let mut listing = async move {
             // An incomplete listing fails.
@@ -271,6 +276,24 @@ impl Process {
         // The listing reads the projects when it is polled first.
         if futures::poll!(&mut listing).is_pending() {
             self.listing = Some(listing);
+        }
+    }
+
+    /// Makes it the Tenant's turn to have its compute read.
+    fn request_inspection(&self) {
+        let uid = self
+            .world
+            .state()
+            .tenant
+            .as_ref()
+            .and_then(ResourceExt::uid);
+        if let Some(tenant) = uid.and_then(|uid| TenantUid::parse(&uid)) {
+            let candidate = Candidate {
+                tenant,
+                changed: true,
+            };
+            let now = self.ctx.clock.now();
+            self.ctx.inspections.choose([candidate], 1, now);
         }
     }
 

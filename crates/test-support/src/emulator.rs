@@ -65,8 +65,6 @@ impl TestEmulator {
         let foreign = format!("{FOREIGN_API_KEY}@{FOREIGN_ORGANIZATION}");
         let builder = builder
             .document(api_document().await?)
-            // The controller inspects a project whenever its `updated_at` moves.
-            .activity_updates_projects(false)
             .api_keys([neon_emulator::DEFAULT_API_KEY, &foreign]);
         let emulator = Arc::new(builder.latency(latency).limits(limits).start().await?);
         let mut clock = JoinSet::new();

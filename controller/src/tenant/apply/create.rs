@@ -12,11 +12,10 @@ use tokio::time::Instant;
 
 use super::compute::read_write_compute;
 use super::credentials::store_credentials;
-use super::project::default_compute;
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
-use crate::tenant::drift::creation_settings;
+use crate::tenant::drift::{compute_defaults, creation_settings};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::{StatusOutcome, millis_between};
@@ -179,7 +178,7 @@ fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
             ..FirstBranch::default()
         }),
         settings: creation_settings(desired),
-        default_endpoint_settings: default_compute(desired.compute),
+        default_endpoint_settings: compute_defaults(desired.compute),
         history_retention_seconds: desired.history_retention_seconds,
         store_passwords: Some(true),
         ..CreateProject::named(name)

@@ -20,7 +20,7 @@ use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::millis_between;
 
-/// Wait before the next attempt to get a slot.
+/// Wait before the next attempt to be admitted or to get a slot.
 const SLOT_RETRY: Duration = Duration::from_secs(3);
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
@@ -40,21 +40,8 @@ pub(super) async fn migrate_database(
         )
     })?;
     let target = database_target(rec, id).await?;
-    let (result, held) = {
-        let slots = &rec.ctx.migration_slots;
-        let is_new = recorded_schema(rec, id).is_none();
-        let lane = slots.lane(rec.uid, is_new);
-        let Some(slot) = slots.acquire(&rec.tenant.spec.class_name, lane).await else {
-            let message = "waiting until other databases of the class have been migrated";
-            let error = ReconcileError::transient(Component::Schema, Reason::Migrating, message);
-            return Err(error.with_retry(Retry::After(SLOT_RETRY)));
-        };
-        let result = rec.ctx.migrator.migrate(&target, &set).await;
-        rec.ctx
-            .metrics
-            .record_migration(outcome(&result), slot.held());
-        (result, slot.held())
-    };
+    let is_new = recorded_schema(rec, id).is_none();
+    let (result, elapsed) = migrate_within_limits(rec, &target, &set, is_new).await?;
     let time_limit = matches!(&result, Err(failure) if failure.error.ran_into_time_limit());
     if !time_limit {
         rec.ctx.migration_slots.forget(rec.uid);
@@ -83,7 +70,7 @@ pub(super) async fn migrate_database(
                 error => {
                     let error = migration_error(rec, id, error).await;
                     Err(if time_limit {
-                        let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, held);
+                        let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, elapsed);
                         retry_later(error, wait)
                     } else {
                         error
@@ -92,6 +79,41 @@ pub(super) async fn migrate_database(
             }
         }
     }
+}
+
+/// Connects to the database and migrates it, once the limits on concurrent migrations allow it.
+/// Returns the result with the time that it took.
+async fn migrate_within_limits(
+    rec: &Reconciliation<'_>,
+    target: &DatabaseTarget,
+    set: &MigrationSet,
+    is_new: bool,
+) -> Result<(Result<MigrationReport, MigrationFailure>, Duration), ReconcileError> {
+    let slots = &rec.ctx.migration_slots;
+    let lane = slots.lane(rec.uid, is_new);
+    let admission = slots
+        .admit(&rec.tenant.spec.class_name, lane)
+        .ok_or_else(no_slot)?;
+    // A compute can take long to start. Meanwhile the slots serve other databases.
+    let connecting = rec.ctx.migrator.connect(target);
+    let connected = rec.ctx.stopping.run_until_cancelled(connecting).await;
+    let connected = connected.ok_or_else(|| ReconcileError::not_leader(Component::Schema))?;
+    let result = match connected {
+        Ok(database) => {
+            let _slot = admission.acquire_slot().await.ok_or_else(no_slot)?;
+            database.migrate(set).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    let elapsed = admission.elapsed();
+    rec.ctx.metrics.record_migration(outcome(&result), elapsed);
+    Ok((result, elapsed))
+}
+
+fn no_slot() -> ReconcileError {
+    let message = "waiting until other databases of the class have been migrated";
+    ReconcileError::transient(Component::Schema, Reason::Migrating, message)
+        .with_retry(Retry::After(SLOT_RETRY))
 }
 
 /// Replaces the usual retry after an error by a longer one.

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::{DefaultEndpointSettings, Endpoint, UpdateEndpoint, UpdateProject};
+use neon_client::model::{Endpoint, UpdateEndpoint, UpdateProject};
 
 use super::compute::{no_read_write_compute, read_write_compute};
 use super::credentials::check_database;
@@ -13,8 +13,9 @@ use crate::accounts::is_unused;
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::ComputeSettings;
-use crate::tenant::drift::{compute_changes, compute_differs, project_changes, project_differs};
+use crate::tenant::drift::compute_differs;
 use crate::tenant::observed::{ObservedCompute, ObservedState};
+use crate::tenant::plan::settings_changes;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
@@ -135,7 +136,7 @@ fn admit_deletion(rec: &Reconciliation<'_>) -> Result<(), ReconcileError> {
     })
 }
 
-/// Reads the compute of a project that changed, and makes sure that its database still exists.
+/// Reads the compute of a project, and makes sure that its database still exists.
 pub(super) async fn inspect(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -147,14 +148,6 @@ pub(super) async fn inspect(
     let compute = observed_compute(&endpoint);
     let desired = rec.desired()?;
     let compute_matches = !compute_differs(compute.settings, desired.compute);
-    let adopted = observed
-        .status
-        .project
-        .as_ref()
-        .is_some_and(|project| project.adopted);
-    let listed = observed.listing.own.as_ref();
-    let project_matches = listed
-        .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, adopted));
     if let Some(project) = &mut rec.status.project {
         // The Secret still contains the host of the former compute.
         if project.endpoint_id.as_deref() != Some(endpoint.id.as_str()) {
@@ -165,11 +158,12 @@ pub(super) async fn inspect(
     }
     check_database(rec, id).await?;
     if let Some(project) = &mut rec.status.project
+        && let Some(listed) = &observed.listing.own
         && compute_matches
-        && project_matches
     {
-        project.checked_at = listed.map(|listed| listed.updated_at.clone());
+        project.checked_at = Some(listed.updated_at.clone());
     }
+    rec.ctx.inspections.record(rec.uid, rec.ctx.clock.now());
     rec.state.compute = Some(compute);
     Ok(())
 }
@@ -206,50 +200,42 @@ pub(super) async fn update(
     };
     let _permit = rec.ctx.project_updates.acquire().await;
     let desired = rec.desired()?.clone();
-    let adopted = rec
-        .status
-        .project
-        .as_ref()
-        .is_some_and(|project| project.adopted);
-    let listed = observed.listing.own.as_ref();
-    let mut changes = project_changes(listed, &desired, &observed.project_name, adopted);
-    let compute_settings = observed.compute.as_ref().map(|compute| compute.settings);
-    let compute_changes = compute_changes(compute_settings, desired.compute);
-    if compute.is_some() {
-        changes.default_endpoint_settings = default_compute(compute_changes);
-    }
-    let mut updated_at = listed.map(|listed| listed.updated_at.clone());
-    if changes != UpdateProject::default() {
-        let updated = neon.update_project(id, changes).await.map_err(|error| {
-            ReconcileError::neon(Component::Project, "update the project's settings", error)
-        })?;
-        account.record_write(&updated.project)?;
-        updated_at = Some(updated.project.updated_at.to_string());
-    }
+    let changes = settings_changes(&desired, observed);
+    rec.state.settings_sent = Some(changes.clone());
+    // The compute comes first: after a failure in between, the project's defaults for computes still
+    // differ, so that the next reconciliation reads the compute again.
     if let Some(compute) = compute {
-        let changes = UpdateEndpoint {
-            autoscaling_limit_min_cu: compute_changes.min,
-            autoscaling_limit_max_cu: compute_changes.max,
-            suspend_timeout_seconds: compute_changes.suspend_timeout_seconds,
+        let update = UpdateEndpoint {
+            autoscaling_limit_min_cu: changes.compute.min,
+            autoscaling_limit_max_cu: changes.compute.max,
+            suspend_timeout_seconds: changes.compute.suspend_timeout_seconds,
             ..UpdateEndpoint::default()
         };
         let updated = neon
-            .update_endpoint(id, compute, changes)
+            .update_endpoint(id, compute, update)
             .await
             .map_err(|error| {
                 ReconcileError::neon(Component::Project, "update the compute", error)
             })?;
         rec.state.compute = Some(observed_compute(&updated.endpoint));
     }
+    let listed = observed.listing.own.as_ref();
+    let mut updated_at = listed.map(|listed| listed.updated_at.clone());
+    if changes.project != UpdateProject::default() {
+        let update = neon.update_project(id, changes.project);
+        let updated = update.await.map_err(|error| {
+            ReconcileError::neon(Component::Project, "update the project's settings", error)
+        })?;
+        account.record_write(&updated.project)?;
+        updated_at = Some(updated.project.updated_at.to_string());
+    }
     if let Some(project) = &mut rec.status.project {
         if !project.adopted {
             project.name.clone_from(&observed.project_name);
         }
-        // The answer does not describe the compute. If the compute is not known either, leave the
-        // project unchecked so that it is inspected next; otherwise an earlier external change of
-        // the compute would go unnoticed.
-        let compute_known = rec.state.compute.is_some();
-        project.checked_at = updated_at.filter(|_| compute_known);
+        if rec.state.compute.is_some() && updated_at.is_some() {
+            project.checked_at = updated_at;
+        }
     }
     rec.status.effective = Some(desired.effective());
     rec.publish_event(
@@ -257,15 +243,4 @@ pub(super) async fn update(
         &format!("updated the settings of project {id}"),
     );
     Ok(())
-}
-
-/// These settings as the defaults of computes that will be created in the project; `None` if there
-/// are none.
-pub(super) fn default_compute(settings: ComputeSettings) -> Option<DefaultEndpointSettings> {
-    (settings != ComputeSettings::default()).then(|| DefaultEndpointSettings {
-        autoscaling_limit_min_cu: settings.min,
-        autoscaling_limit_max_cu: settings.max,
-        suspend_timeout_seconds: settings.suspend_timeout_seconds,
-        ..DefaultEndpointSettings::default()
-    })
 }

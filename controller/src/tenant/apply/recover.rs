@@ -44,6 +44,7 @@ pub(super) async fn verify_missing(
         Ok(recovered) => {
             account.record_write(&recovered.project)?;
             rec.state.project_found = true;
+            rec.state.project_recovered = true;
             rec.publish_event(
                 Reason::ProjectRecovered,
                 &format!("recovered project {id}, which was deleted outside Kubernetes"),

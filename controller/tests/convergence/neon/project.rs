@@ -45,6 +45,7 @@ impl SimulatedProject {
         let project = Project {
             settings: Some(body.settings.unwrap_or_default()),
             history_retention_seconds: body.history_retention_seconds,
+            default_endpoint_settings: Some(compute.clone()),
             ..parsed(json!({
                 "id": id, "name": body.name, "region_id": body.region_id,
                 "pg_version": body.pg_version, "created_at": now, "updated_at": now,

@@ -35,8 +35,9 @@ impl Default for ClusterOptions {
                 ("log-filter", json!("debug")),
                 ("neon-create-verification-window", json!("3s")),
                 ("drift-check-interval", json!("1s")),
-                ("drift-check-calls-per-hour", json!(100_000)),
+                ("drift-check-calls-per-hour", json!(20_000)),
                 ("neon-rate-limit", json!(1_000_000)),
+                ("migration-connect-timeout", json!("30s")),
                 ("backoff-min", json!("100ms")),
                 ("backoff-max", json!("2s")),
             ]

@@ -8,9 +8,10 @@ use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::issue::Issue;
 use crate::tenant::desired::ComputeSettings;
+use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{ObservedState, SchemaTarget};
-use crate::tenant::plan::{Step, plan};
+use crate::tenant::plan::{Step, plan, settings_changes};
 
 #[test]
 fn an_up_to_date_tenant_needs_no_step() {
@@ -34,77 +35,97 @@ fn a_tenant_waits_for_the_deletion_of_its_predecessors_secret() {
 }
 
 #[test]
-fn a_project_that_changed_in_neon_is_inspected_and_then_updated() {
+fn settings_that_changed_in_neon_are_corrected_without_another_read() {
     check_cases(
         up_to_date,
         &[
             (
-                "changed and not inspected yet",
+                "only used",
                 |_, observed| own_listed(observed).updated_at = "v2".to_owned(),
-                Step::Inspect(id(OWN)),
-            ),
-            (
-                "never inspected",
-                |_, observed| recorded_project(observed).checked_at = None,
-                Step::Inspect(id(OWN)),
-            ),
-            (
-                "inspected, and nothing differs from the desired state",
-                |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    observed.compute = Some(observed_compute(desired.compute));
-                },
                 Step::UpToDate,
             ),
             (
                 "renamed",
-                |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    own_listed(observed).name = "renamed by a user".to_owned();
-                    observed.compute = Some(observed_compute(desired.compute));
-                },
+                |_, observed| own_listed(observed).name = "renamed by a user".to_owned(),
                 update(false),
             ),
             (
                 "quota changed",
-                |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    own_listed(observed).quota = Some(Quota::default());
-                    observed.compute = Some(observed_compute(desired.compute));
-                },
+                |_, observed| own_listed(observed).quota = Some(Quota::default()),
                 update(false),
             ),
             (
                 "allow list changed",
-                |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
+                |_, observed| {
                     own_listed(observed).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
-                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "history changed",
+                |_, observed| own_listed(observed).history_retention_seconds = Some(60),
+                update(false),
+            ),
+            (
+                "settings that the listing does not show",
+                |_, observed| {
+                    own_listed(observed).quota = None;
+                    own_listed(observed).allowed_ips = None;
+                    own_listed(observed).history_retention_seconds = None;
+                    own_listed(observed).compute_defaults = None;
+                },
+                Step::UpToDate,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_compute_is_read_in_turn_or_if_the_listing_gives_a_reason() {
+    check_cases(
+        up_to_date,
+        &[
+            (
+                "never read",
+                |_, observed| recorded_project(observed).checked_at = None,
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "its turn",
+                |_, observed| observed.inspection_due = true,
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "the defaults for new computes changed",
+                |_, observed| {
+                    own_listed(observed).compute_defaults = compute_defaults(compute_settings(8));
+                },
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "read, and nothing differs from the desired state",
                 |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    own_listed(observed).history_retention_seconds = Some(60);
+                    observed.inspection_due = true;
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                Step::UpToDate,
+            ),
+            (
+                "only the defaults for new computes differ",
+                |desired, observed| {
+                    own_listed(observed).compute_defaults = compute_defaults(compute_settings(8));
                     observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "compute resized",
-                |_, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    observed.compute = Some(observed_compute(compute_settings(8)));
-                },
+                |_, observed| observed.compute = Some(observed_compute(compute_settings(8))),
                 update(true),
             ),
             (
                 "compute and settings changed",
                 |_, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    own_listed(observed).quota = None;
                     own_listed(observed).name = "renamed by a user".to_owned();
                     observed.compute = Some(observed_compute(ComputeSettings {
                         suspend_timeout_seconds: Some(-1),
@@ -114,18 +135,42 @@ fn a_project_that_changed_in_neon_is_inspected_and_then_updated() {
                 update(true),
             ),
             (
-                "settings that the listing does not show",
-                |desired, observed| {
-                    own_listed(observed).updated_at = "v2".to_owned();
-                    own_listed(observed).quota = None;
-                    own_listed(observed).allowed_ips = None;
-                    own_listed(observed).history_retention_seconds = None;
-                    observed.compute = Some(observed_compute(desired.compute));
+                "Neon's form of the default suspend timeout",
+                |_, observed| {
+                    observed.compute = Some(observed_compute(ComputeSettings {
+                        suspend_timeout_seconds: Some(0),
+                        ..compute_settings(4)
+                    }));
                 },
                 Step::UpToDate,
             ),
         ],
     );
+}
+
+#[test]
+fn settings_that_neon_does_not_apply_are_not_sent_again_and_again() {
+    let changes: [fn(&mut ObservedState); 3] = [
+        |observed| own_listed(observed).quota = Some(Quota::default()),
+        |observed| observed.compute = Some(observed_compute(compute_settings(8))),
+        |observed| {
+            own_listed(observed).compute_defaults = compute_defaults(compute_settings(8));
+            observed.compute = Some(observed_compute(desired().compute));
+        },
+    ];
+    for change in changes {
+        let mut observed = up_to_date();
+        change(&mut observed);
+        assert!(matches!(provision(&observed), Step::Update { .. }));
+        observed.settings_sent = Some(settings_changes(&desired(), &observed));
+        assert_eq!(
+            stall_reason(&provision(&observed)),
+            Some(Reason::SettingsNotApplied)
+        );
+        // Another change, which the update did not contain.
+        own_listed(&mut observed).name = "renamed by a user".to_owned();
+        assert!(matches!(provision(&observed), Step::Update { .. }));
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::cache::ObservedSecret;
 use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::{ComputeSettings, DesiredState};
+use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{Holder, ObservedCompute, ObservedState, SchemaTarget};
 use crate::tenant::plan::{Step, plan};
@@ -95,6 +96,7 @@ pub(super) fn listed(project: &str) -> ObservedProject {
         quota: Some(desired().quota),
         allowed_ips: Some(BTreeSet::from(["10.0.0.0/8".to_owned()])),
         history_retention_seconds: Some(86_400),
+        compute_defaults: compute_defaults(desired().compute),
         unused: false,
     }
 }
@@ -196,6 +198,8 @@ pub(super) fn up_to_date() -> ObservedState {
             own_confirmed: true,
         },
         compute: None,
+        inspection_due: false,
+        settings_sent: None,
         project_found: false,
         deleted: None,
         secret: ObservedSecret::Owned {

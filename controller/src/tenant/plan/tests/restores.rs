@@ -209,15 +209,11 @@ fn a_copied_status_is_recognized_before_the_project_is_recovered_or_deleted() {
 }
 
 #[test]
-fn a_tenant_whose_project_a_stranger_renamed_keeps_it() {
+fn a_project_that_a_stranger_renamed_gets_its_name_back() {
     let mut observed = up_to_date();
     observed.listing.own = Some(named(OWN, ELSEWHERE));
     observed.listing.marked.clear();
-    assert_eq!(
-        provision(&observed),
-        Step::UpToDate,
-        "until it is inspected"
-    );
+    assert_eq!(provision(&observed), update(false));
     assert_eq!(
         delete(DeletionPolicy::Delete, &observed),
         Step::DeleteProject(id(OWN))
