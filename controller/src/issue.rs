@@ -10,6 +10,8 @@ pub struct Issue {
     pub reason: Reason,
     /// What happened and what to do. Never contains a secret.
     pub message: String,
+    /// Whether applications can read the database although the reason says that they cannot use it.
+    pub readable: bool,
 }
 
 impl Issue {
@@ -18,6 +20,7 @@ impl Issue {
             component,
             reason,
             message: message.into(),
+            readable: false,
         }
     }
 }

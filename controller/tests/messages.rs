@@ -195,6 +195,17 @@ fn errors_of_migrations() {
             "XX000",
             "This IP address 192.0.2.1 is not allowed to connect to this endpoint.",
         ))),
+        unreachable(DatabaseConnectError::Server(server(
+            "XX000",
+            "The endpoint has been disabled. Enable it using the API and retry.",
+        ))),
+        MigrationError::Server {
+            operation: "recording a migration".to_owned(),
+            server: server(
+                "53100",
+                "could not extend file because project size limit (512 MB) has been exceeded",
+            ),
+        },
         MigrationError::Untrusted {
             address: address(),
             message: "the certificate is for another host".to_owned(),
@@ -263,7 +274,7 @@ fn errors_of_migrations() {
             error_chain(&error)
         )
         .expect("written");
-        if let Some(hint) = error.hint() {
+        if let Some(hint) = error.hint(None) {
             writeln!(text, "    {hint}").expect("written");
         }
     }

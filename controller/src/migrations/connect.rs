@@ -157,12 +157,15 @@ fn classify(error: sqlx::Error) -> AttemptError {
 }
 
 fn classify_server_error(server: ServerError) -> AttemptError {
-    if server.has_code(&["28"]) {
+    if server.refuses_password() {
+        AttemptError::Authentication(server)
+    } else if server.neon_condition().is_some() {
+        AttemptError::Transient(DatabaseConnectError::Server(server))
+    } else if server.has_code(&["28"]) {
         AttemptError::Authentication(server)
     } else if server.has_code(&["3D000"]) {
         AttemptError::DatabaseMissing(server)
     } else if server.terminates_session() || server.has_code(&["53", "57", "58", "XX"]) {
-        // Neon's proxy returns XX000 for an endpoint that it does not know yet.
         AttemptError::Transient(DatabaseConnectError::Server(server))
     } else {
         AttemptError::Rejected(server)
@@ -171,6 +174,8 @@ fn classify_server_error(server: ServerError) -> AttemptError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::neon_message::NeonCondition;
+    use super::super::neon_message::tests::PUBLISHED;
     use super::*;
 
     fn kind(error: &AttemptError) -> &'static str {
@@ -201,6 +206,26 @@ mod tests {
                 hint: None,
             };
             assert_eq!(kind(&classify_server_error(server)), expected, "{code}");
+        }
+        for (message, condition) in PUBLISHED {
+            let expected = match condition {
+                NeonCondition::PasswordRefused => "authentication",
+                _ => "transient",
+            };
+            for code in [
+                "XX000", "28000", "28P01", "08006", "08P01", "53100", "57P03", "42501",
+            ] {
+                let server = ServerError {
+                    code: code.to_owned(),
+                    message: Some((*message).to_owned()),
+                    hint: None,
+                };
+                assert_eq!(
+                    kind(&classify_server_error(server)),
+                    expected,
+                    "{code} {message}"
+                );
+            }
         }
         let refused = std::io::ErrorKind::ConnectionRefused.into();
         assert_eq!(kind(&classify(sqlx::Error::Io(refused))), "transient");

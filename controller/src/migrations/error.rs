@@ -3,18 +3,26 @@
 //! The messages end up in statuses, events and logs, so they contain no password and no values from
 //! a tenant's rows.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use crds::Reason;
 
+use super::neon_message::NeonCondition;
 use super::server_error::{ServerError, sanitize};
 
-const QUOTA_HINT: &str = "raise spec.quota (or the class's default, if the Tenant sets no quota), or wait for the next billing period; \
-                          to retry now, set the annotation dbpertenant.dev/reconcile-at";
+const QUOTA_HINT: &str = "the quota is the account's unless the Tenant or its class sets one: check the usage of the plan in Neon and \
+                          upgrade it, raise spec.quota (or the class's default, if the Tenant sets no quota), or wait for the next \
+                          billing period; to retry now, set the annotation dbpertenant.dev/reconcile-at";
+const ACTIVE_COMPUTES_HINT: &str = "the account has too many active computes for its plan: suspend some in Neon, or upgrade the plan";
+const DISABLED_HINT: &str = "enable the compute in Neon";
 /// The controller owns the allowlist of the project: it would revert a change made in Neon.
 const ADDRESS_HINT: &str = "add the controller's address to spec.allowedIPs";
+const NETWORK_HINT: &str =
+    "allow connections from the controller's network in the project's settings in Neon";
 const UNREACHABLE_HINT: &str = "the controller retries; if the error persists, check in Neon whether the project's compute starts";
+const BYTES_PER_MIB: u64 = 1024 * 1024;
 
 /// A failed call of [`migrate`](super::migrate), with the progress it made.
 #[derive(Debug)]
@@ -190,22 +198,49 @@ impl MigrationError {
         }
     }
 
-    /// What an operator can do, if the error message does not say.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What an operator can do, if the error message does not say. `size_limit` is the limit of the
+    /// project's size that the Tenant or its class sets, in bytes.
+    pub fn hint(&self, size_limit: Option<u64>) -> Option<Cow<'static, str>> {
+        if let Some(server) = self.size_limit() {
+            return Some(size_limit_hint(size_limit, server.size_limit_mib()));
+        }
         let Self::Unreachable { source, .. } = self else {
             return None;
         };
-        Some(match source.as_ref() {
-            DatabaseConnectError::Server(server) if server.is_quota_exceeded() => QUOTA_HINT,
-            DatabaseConnectError::Server(server) if server.is_address_blocked() => ADDRESS_HINT,
+        let hint = match source.neon_condition() {
+            Some(NeonCondition::QuotaExceeded) => QUOTA_HINT,
+            Some(NeonCondition::ActiveComputes) => ACTIVE_COMPUTES_HINT,
+            Some(NeonCondition::EndpointDisabled) => DISABLED_HINT,
+            Some(NeonCondition::AddressBlocked) => ADDRESS_HINT,
+            Some(NeonCondition::NetworkBlocked) => NETWORK_HINT,
             _ => UNREACHABLE_HINT,
-        })
+        };
+        Some(hint.into())
+    }
+
+    /// Whether a write failed because the project has reached its size limit. Reads work.
+    pub fn is_size_limit(&self) -> bool {
+        self.size_limit().is_some()
+    }
+
+    /// The server's error, if the project has reached its size limit.
+    fn size_limit(&self) -> Option<&ServerError> {
+        let server = match self {
+            Self::Statement(error)
+            | Self::Repeated {
+                statement: error, ..
+            } => &error.server,
+            Self::Server { server, .. } => server,
+            _ => return None,
+        };
+        Some(server).filter(|server| server.is_size_limit())
     }
 
     /// The reason for the condition `SchemaReady`.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unreachable { source, .. } if source.is_quota_exceeded() => Reason::QuotaExceeded,
+            _ if self.is_size_limit() => Reason::QuotaExceeded,
             Self::PlaintextRefused { .. }
             | Self::InvalidHost { .. }
             | Self::Unreachable { .. }
@@ -229,6 +264,28 @@ impl MigrationError {
     }
 }
 
+/// Which limit a project has reached: that of the Tenant or its class, in bytes, or that of the
+/// account's plan. `reported_mib` is the limit in the server's message.
+fn size_limit_hint(configured: Option<u64>, reported_mib: Option<u64>) -> Cow<'static, str> {
+    let configured = configured.filter(|limit| *limit > 0);
+    let Some(bytes) = configured else {
+        return "the limit is that of the account's plan: upgrade the plan, or delete data".into();
+    };
+    let is_lower = reported_mib.is_some_and(|reported| reported < bytes / BYTES_PER_MIB);
+    if is_lower {
+        format!(
+            "spec.quota.logicalSizeBytes ({bytes}) is above this limit, which is that of the account's plan: upgrade the \
+             plan, or delete data"
+        )
+    } else {
+        format!(
+            "raise spec.quota.logicalSizeBytes ({bytes}, or the class's default, if the Tenant does not set it), or delete \
+             data"
+        )
+    }
+    .into()
+}
+
 /// Why a connection could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseConnectError {
@@ -250,8 +307,22 @@ impl DatabaseConnectError {
         Self::Protocol(sanitize(&error.to_string()))
     }
 
+    fn neon_condition(&self) -> Option<NeonCondition> {
+        match self {
+            Self::Server(server) => server.neon_condition(),
+            _ => None,
+        }
+    }
+
     fn is_quota_exceeded(&self) -> bool {
-        matches!(self, Self::Server(server) if server.is_quota_exceeded())
+        matches!(
+            self.neon_condition(),
+            Some(
+                NeonCondition::QuotaExceeded
+                    | NeonCondition::ActiveComputes
+                    | NeonCondition::SizeLimit
+            )
+        )
     }
 
     fn is_transient(&self) -> bool {
@@ -283,77 +354,4 @@ impl fmt::Display for StatementError {
 impl std::error::Error for StatementError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(code: &str, message: &str) -> ServerError {
-        ServerError {
-            code: code.to_owned(),
-            message: Some(message.to_owned()),
-            hint: None,
-        }
-    }
-
-    #[test]
-    fn a_failed_statement_is_displayed_with_file_line_and_postgres_error() {
-        let error = StatementError {
-            file: "0002_threads.sql".to_owned(),
-            line: Some(14),
-            server: ServerError {
-                hint: Some("Perhaps you meant \"title\".".to_owned()),
-                ..server("42703", "column \"titel\" does not exist")
-            },
-        };
-        assert_eq!(
-            MigrationError::Statement(Box::new(error)).to_string(),
-            "0002_threads.sql, line 14: undefined column (42703); the database says: column \"titel\" does not exist. Hint: \
-             Perhaps you meant \"title\""
-        );
-    }
-
-    #[test]
-    fn transient_and_permanent_errors_are_told_apart() {
-        let statement = |code| {
-            let server = server(code, "message");
-            MigrationError::Statement(Box::new(StatementError {
-                file: "1_a.sql".to_owned(),
-                line: None,
-                server,
-            }))
-        };
-        for code in ["40P01", "55P03", "53100", "57P01", "08006"] {
-            assert!(statement(code).is_transient(), "{code}");
-        }
-        for code in ["42601", "42P07", "23505", "57014", "25001", "XX000"] {
-            assert!(!statement(code).is_transient(), "{code}");
-        }
-        let unreachable = |message| MigrationError::Unreachable {
-            address: "host:5432".to_owned(),
-            attempts: 1,
-            waited: Duration::ZERO,
-            source: Box::new(DatabaseConnectError::Server(server("XX000", message))),
-        };
-        assert!(unreachable("the endpoint could not be found").is_transient());
-        assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());
-        for (message, reason, hint) in [
-            (
-                "Your project has exceeded the active time quota.",
-                Reason::QuotaExceeded,
-                QUOTA_HINT,
-            ),
-            (
-                "This IP address 192.0.2.1 is not allowed to connect to this endpoint.",
-                Reason::DatabaseUnreachable,
-                ADDRESS_HINT,
-            ),
-            (
-                "Couldn't connect to compute node",
-                Reason::DatabaseUnreachable,
-                UNREACHABLE_HINT,
-            ),
-        ] {
-            let error = unreachable(message);
-            assert_eq!((error.reason(), error.hint()), (reason, Some(hint)));
-        }
-    }
-}
+mod tests;

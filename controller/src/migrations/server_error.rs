@@ -10,6 +10,7 @@ use std::fmt;
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::neon_message::{self, NeonCondition};
 use super::sqlstate::condition_name;
 
 /// An error of the Postgres server. It contains no values from a tenant's rows.
@@ -31,6 +32,8 @@ pub(super) enum Origin<'a> {
     /// Running this SQL.
     Sql(&'a str),
 }
+
+const INVALID_PASSWORD: &str = "28P01";
 
 /// Longer messages and hints are truncated, in characters.
 const MAX_TEXT_CHARS: usize = 300;
@@ -56,27 +59,40 @@ impl ServerError {
         codes.iter().any(|code| self.code.starts_with(code))
     }
 
+    /// What the message means if it is one of Neon's own. It decides before the SQLSTATE does.
+    pub(super) fn neon_condition(&self) -> Option<NeonCondition> {
+        NeonCondition::of(self.message.as_deref()?)
+    }
+
     /// Whether the server ended or refused the session: connection exception, shutdown, crash,
     /// starting up.
     pub(super) fn terminates_session(&self) -> bool {
-        self.has_code(&["08", "57P01", "57P02", "57P03", "57P05"])
+        self.has_code(&["08", "57P01", "57P02", "57P03", "57P05"]) && !self.is_size_limit()
     }
 
-    /// Whether the cause is a quota or an IP allowlist in Neon, which does not go away without a
-    /// change of settings.
+    /// Whether the database refused the password. Neon also says so for endpoints and roles that
+    /// its proxy does not know yet.
+    pub fn refuses_password(&self) -> bool {
+        match self.neon_condition() {
+            Some(condition) => condition == NeonCondition::PasswordRefused,
+            None => self.code == INVALID_PASSWORD,
+        }
+    }
+
+    /// Whether the cause persists until someone changes a setting.
     pub(super) fn is_permanent(&self) -> bool {
-        self.is_quota_exceeded() || self.is_address_blocked()
+        self.neon_condition()
+            .is_some_and(NeonCondition::is_permanent)
     }
 
-    /// Whether the project exceeded a quota. Neon's proxy reports that in the message only, without
-    /// a code of its own.
-    pub(super) fn is_quota_exceeded(&self) -> bool {
-        self.message_contains("quota")
+    /// Whether a write failed because the project has reached its size limit.
+    pub(super) fn is_size_limit(&self) -> bool {
+        self.neon_condition() == Some(NeonCondition::SizeLimit)
     }
 
-    /// Whether the project's IP allowlist excludes this address. Also reported in the message only.
-    pub(super) fn is_address_blocked(&self) -> bool {
-        self.message_contains("not allowed to connect")
+    /// The size limit that a write reached, in MiB, if the message tells it.
+    pub(super) fn size_limit_mib(&self) -> Option<u64> {
+        neon_message::size_limit_mib(self.message.as_deref()?)
     }
 
     /// Whether the statement ran into a time limit of the migrator.
@@ -93,12 +109,6 @@ impl ServerError {
         ])
     }
 
-    fn message_contains(&self, text: &str) -> bool {
-        self.message
-            .as_ref()
-            .is_some_and(|message| message.to_ascii_lowercase().contains(text))
-    }
-
     /// Whether the statement may succeed when it is retried.
     pub(super) fn is_transient(&self) -> bool {
         let transient = [
@@ -110,7 +120,7 @@ impl ServerError {
             "55P03", // lock not available
             "58",    // system error
         ];
-        self.has_code(&transient) || self.terminates_session()
+        !self.is_size_limit() && (self.has_code(&transient) || self.terminates_session())
     }
 }
 
@@ -161,7 +171,7 @@ fn may_quote(facts: Facts<'_>, text: &str, origin: Origin<'_>) -> bool {
         Origin::Sql(sql) => sql,
     };
     // A string of the file is no secret, such as the message of its own RAISE.
-    if sql.contains(&format!("'{text}'")) {
+    if sql.contains(&format!("'{text}'")) || neon_message::size_limit_mib(text).is_some() {
         return true;
     }
     if is(&["22", "P0", "XX"]) {
@@ -259,6 +269,12 @@ mod tests {
             ("23505", true, false, "a@b.c"),
             ("XX000", false, false, "unexpected a@b.c"),
             ("ZZ999", false, false, "a@b.c"),
+            (
+                "53100",
+                false,
+                true,
+                "could not extend file because project size limit (a@b.c MB) has been exceeded",
+            ),
         ] {
             assert!(
                 !quoted(code, has_position, has_context, text),
@@ -287,6 +303,12 @@ mod tests {
                 "canceling statement due to statement timeout",
             ),
             ("P0001", false, true, "must be empty"),
+            (
+                "53100",
+                false,
+                true,
+                "could not extend file because project size limit (512 MB) has been exceeded",
+            ),
         ] {
             assert!(
                 quoted(code, has_position, has_context, text),

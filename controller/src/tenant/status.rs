@@ -302,7 +302,7 @@ fn availability(
     };
     let issue = outcome.issue();
     // These issues concern the existing database rather than a change that could not be applied.
-    let unavailable = issue.is_some_and(|issue| {
+    let unavailable = issue.filter(|issue| !issue.readable).is_some_and(|issue| {
         matches!(
             issue.reason,
             Reason::ProjectNotFound

@@ -81,6 +81,7 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
             ..Latency::instant()
         })
         .document(document())
+        .varying_sqlstates(true)
         .start()
         .await
         .expect("started the emulator");

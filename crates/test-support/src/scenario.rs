@@ -154,7 +154,7 @@ impl Scenario {
     }
 
     /// Like [`Scenario::apply_class_with_emulator`], with the emulator's limits and the seed of its
-    /// random faults.
+    /// random faults and SQLSTATEs.
     pub async fn apply_class_with_limits(
         &self,
         changes: Value,
@@ -164,6 +164,7 @@ impl Scenario {
         let builder = Emulator::builder()
             .postgres(self.cluster.postgres_uri())
             .control_database(self.namespace.replace('-', "_"))
+            .varying_sqlstates(true)
             .seed(seed);
         let suspension = self.cluster.compute_suspension();
         let emulator = TestEmulator::start(builder, suspension, Latency::instant(), limits).await?;

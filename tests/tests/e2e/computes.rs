@@ -16,6 +16,7 @@ test_support::tests![
     an_idle_compute_is_suspended_and_started_by_any_connection,
     a_compute_that_does_not_start_is_reported_with_a_hint_and_retried,
     an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one,
+    a_migration_over_the_size_limit_names_the_limit_and_succeeds_with_a_higher_one,
 ];
 
 /// In milliseconds.
@@ -160,5 +161,54 @@ async fn an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one(
     let tenant = scenario.apply_and_wait("acme", spec(100_000_000)).await?;
     ensure!(is_available(&tenant), "the Tenant is still not available");
     scenario.check_connection(&tenant).await?;
+    Ok(())
+}
+
+/// More than an empty database has, and less than with [`FILL`], in bytes.
+const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+/// Adds 16 MB, in a form that PostgreSQL does not compress.
+const FILL: (&str, &str) = (
+    "0001_fill.sql",
+    "create table filler as select sha512(number::text::bytea) || sha512((-number)::text::bytea) as data
+     from generate_series(1, 100000) as number;",
+);
+/// Writes in a function, whose error has a context.
+const SECOND: (&str, &str) = (
+    "0002_notes.sql",
+    "do $$ begin create table notes (id bigint primary key); end $$;",
+);
+
+async fn a_migration_over_the_size_limit_names_the_limit_and_succeeds_with_a_higher_one(
+    scenario: &Scenario,
+) -> Result<()> {
+    let migrations = scenario.apply_config_map(&[FILL]).await?;
+    let (class, _emulator) = scenario
+        .apply_class_with_emulator(
+            json!({"migrations": {"source": "ConfigMap", "configMap": {"name": migrations}}}),
+        )
+        .await?;
+    let spec = |bytes: u64| json!({"className": class, "quota": {"logicalSizeBytes": bytes}});
+    scenario.apply_and_wait("acme", spec(SIZE_LIMIT)).await?;
+    scenario.apply_config_map(&[FILL, SECOND]).await?;
+    let message = scenario
+        .wait_until_stalled("acme", Reason::QuotaExceeded)
+        .await?;
+    ensure!(
+        message.contains(SECOND.0) && message.contains("raise spec.quota.logicalSizeBytes"),
+        "{message}"
+    );
+    let tenant = scenario.tenant("acme").await?;
+    ensure!(is_available(&tenant), "the Tenant's database can be read");
+    let rows = scenario
+        .psql(&tenant, keys::URI, "select count(*) from filler")
+        .await?;
+    ensure!(rows == "100000", "{rows}");
+    let tenant = scenario
+        .apply_and_wait("acme", spec(100 * SIZE_LIMIT))
+        .await?;
+    let rows = scenario
+        .psql(&tenant, keys::URI, "select count(*) from notes")
+        .await?;
+    ensure!(rows == "0", "{rows}");
     Ok(())
 }

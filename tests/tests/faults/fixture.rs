@@ -115,7 +115,8 @@ impl Lane {
         let builder = Emulator::builder()
             .postgres(cluster.postgres_uri())
             .control_database(format!("lane_{number}"))
-            .advertised_data_port(data.port());
+            .advertised_data_port(data.port())
+            .varying_sqlstates(true);
         let emulator = TestEmulator::start(
             builder,
             cluster.compute_suspension(),

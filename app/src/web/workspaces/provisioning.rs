@@ -186,8 +186,8 @@ fn guidance(reason: &str) -> &'static str {
              trying; setup continues automatically once the limit is raised."
         }
         Reason::QuotaExceeded => {
-            "Your database has used up its quota for this billing period and is paused. It resumes \
-             when the next period starts or the quota is raised."
+            "Your database has reached its quota and is paused. It resumes when the quota is raised \
+             or the next billing period starts."
         }
         Reason::SecretConflict => {
             "A naming conflict needs to be resolved. Setup then continues automatically."

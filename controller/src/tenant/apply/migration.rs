@@ -11,7 +11,7 @@ use service_kit::error_chain;
 use super::operations::failed_operation;
 use super::secret::owner_password;
 use crate::error::{ReconcileError, Retry};
-use crate::issue::Component;
+use crate::issue::{Component, Issue};
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
 };
@@ -22,8 +22,6 @@ use crate::tenant::status::millis_between;
 
 /// Wait before the next attempt to be admitted or to get a slot.
 const SLOT_RETRY: Duration = Duration::from_secs(3);
-/// `SQLSTATE` of a wrong password.
-const INVALID_PASSWORD: &str = "28P01";
 
 /// Applies the missing migrations. If the database rejects the password, records that for the next
 /// plan.
@@ -62,7 +60,7 @@ pub(super) async fn migrate_database(
                 // Another password helps only if the server rejects this one, not for any other
                 // authentication error.
                 MigrationError::Authentication { server, .. }
-                    if server.code == INVALID_PASSWORD && !rec.state.password_rejected =>
+                    if server.refuses_password() && !rec.state.password_rejected =>
                 {
                     rec.state.password_rejected = true;
                     Ok(())
@@ -250,9 +248,13 @@ async fn migration_error(
         return ReconcileError::transient(Component::Project, Reason::OperationFailed, operation);
     }
     let mut message = error_chain(error);
-    if let Some(hint) = error.hint() {
+    let size_limit = rec
+        .desired()
+        .ok()
+        .and_then(|desired| desired.quota.logical_size_bytes);
+    if let Some(hint) = error.hint(size_limit) {
         message.push_str(": ");
-        message.push_str(hint);
+        message.push_str(&hint);
     }
     // A failed migration leaves the database usable; these errors do not.
     let reason = match error {
@@ -261,10 +263,14 @@ async fn migration_error(
         _ => error.reason(),
     };
     if error.is_transient() {
-        ReconcileError::transient(Component::Schema, reason, message)
-    } else {
-        ReconcileError::permanent(Component::Schema, reason, message)
+        return ReconcileError::transient(Component::Schema, reason, message);
     }
+    let issue = Issue::new(Component::Schema, reason, message);
+    Issue {
+        readable: error.is_size_limit(),
+        ..issue
+    }
+    .into()
 }
 
 fn outcome(result: &Result<MigrationReport, MigrationFailure>) -> MigrationOutcome {

@@ -102,6 +102,20 @@ fn a_tenant_whose_database_cannot_be_used_is_not_available() {
 }
 
 #[test]
+fn a_database_that_can_be_read_only_is_available() {
+    let issue = Issue {
+        readable: true,
+        ..issue(Component::Schema, Reason::QuotaExceeded)
+    };
+    let status = build_status(
+        ready(),
+        &StatusOutcome::Stalled(issue),
+        input(true, true, 200),
+    );
+    assert!(is_available(&status));
+}
+
+#[test]
 fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
     let mut other = complete();
     other.schema.as_mut().unwrap().project_id = Some("other-1".to_owned());
