@@ -10,6 +10,7 @@ mod account;
 mod drift_calls;
 mod listing_error;
 mod owner;
+mod plan;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use crate::neon::NeonConnector;
 
 pub use account::{Account, Priority};
 pub use listing_error::ListingError;
+pub use plan::{AccountPlan, PlanLimits, PlanReading};
 pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot, is_unused};
 
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";

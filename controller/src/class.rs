@@ -10,5 +10,6 @@ pub mod apply;
 pub mod fingerprint;
 pub mod observe;
 pub mod plan;
+pub mod plan_limits;
 pub mod reconcile;
 pub mod status;

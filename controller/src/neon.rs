@@ -13,9 +13,9 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, ConnectionUri, CreateProject, CreatedProject, Endpoint, EndpointOperations,
-    Operation, Project, ProjectPage, RecoveredProject, RoleOperations, UpdateEndpoint,
-    UpdateProject, UpdatedProject,
+    AuthDetails, ConnectionUri, CreateProject, CreatedProject, CurrentUser, Endpoint,
+    EndpointOperations, Operation, Organization, Project, ProjectPage, RecoveredProject,
+    RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{AccountQuota, BuildError, Error, Neon, NotAfter, Permit, Priority, Route};
 use secrecy::SecretString;
@@ -46,6 +46,11 @@ pub trait NeonApi: Send + Sync {
 
     /// Whom the API key belongs to.
     fn auth_details(&self) -> NeonCall<AuthDetails>;
+
+    /// The user to whom the API key belongs.
+    fn current_user(&self) -> NeonCall<CurrentUser>;
+
+    fn organization(&self, id: &OrgId) -> NeonCall<Organization>;
 
     /// Waits for a permit to create a project; `None` if the account has no rate limit.
     fn reserve_creation(&self) -> NeonCall<Option<Permit>>;
@@ -152,6 +157,14 @@ impl NeonApi for Neon {
 
     fn auth_details(&self) -> NeonCall<AuthDetails> {
         self.users().auth().send().boxed()
+    }
+
+    fn current_user(&self) -> NeonCall<CurrentUser> {
+        self.users().me().send().boxed()
+    }
+
+    fn organization(&self, id: &OrgId) -> NeonCall<Organization> {
+        self.organizations().get(id).send().boxed()
     }
 
     fn reserve_creation(&self) -> NeonCall<Option<Permit>> {

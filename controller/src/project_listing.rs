@@ -70,6 +70,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
         let candidates = enqueue_tenants_with_work(ctx, Some(account)).await;
         enqueue_inspections(ctx, account, candidates);
     }
+    account.refresh_plan().await;
     // The status of a class reports whether its account can be listed and which projects are
     // orphaned.
     for class in ctx.classes.state() {

@@ -39,6 +39,12 @@ use crate::validation;
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
     printcolumn(name = "Tenants", type_ = "integer", json_path = ".status.tenants"),
+    printcolumn(name = "Plan", type_ = "string", json_path = ".status.account.plan"),
+    printcolumn(
+        name = "Projects",
+        type_ = "integer",
+        json_path = ".status.account.projectsUsed"
+    ),
     printcolumn(
         name = "Orphaned",
         type_ = "integer",
@@ -473,7 +479,8 @@ pub struct TenantClassStatus {
     pub observed_generation: Option<i64>,
     /// Conditions of the class. `Ready` is `True` when the Neon account can be reached with the API
     /// key and the migrations are valid. `Reconciling` and `Stalled` follow kstatus.
-    /// `DeletionsHeld` is `True` while the controller waits for a confirmation of deletions.
+    /// `DeletionsHeld` is `True` while the controller waits for a confirmation of deletions, and
+    /// `PlanExceeded` while the account's plan does not allow some defaults or limits of the class.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Neon account that owns the class's projects, recorded when the API key is first used. The
@@ -510,6 +517,17 @@ pub struct MassDeletionStatus {
 pub struct AccountStatus {
     /// Id of the user or the organization.
     pub id: String,
+    /// Plan of the account, such as `free` or `scale`, read at most once an hour. Absent if the API
+    /// key has no access to it, like the two fields below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Number of projects in the account, including those that are not this installation's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projects_used: Option<i64>,
+    /// Number of projects that the plan allows. Absent if it is unlimited or not known. For an
+    /// organization, it is the plan's usual number, which Neon may have raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projects_allowed: Option<i64>,
 }
 
 /// Projects that this installation created and that belong to no Tenant.

@@ -24,6 +24,9 @@ pub enum ConditionType {
     /// Of a TenantClass: the controller deletes none of its projects until a user confirms a mass
     /// deletion. The condition is present only while it is true.
     DeletionsHeld,
+    /// Of a TenantClass: the plan of the Neon account does not allow some of its defaults or limits.
+    /// The condition is present only while it is true.
+    PlanExceeded,
     /// Applications can use the database now, on the last schema that was applied successfully. A
     /// failed migration or an invalid edit of the spec does not make it false.
     Available,
@@ -44,6 +47,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Suspended => "Suspended",
             Self::DeletionsHeld => "DeletionsHeld",
+            Self::PlanExceeded => "PlanExceeded",
             Self::Available => "Available",
             Self::ProjectReady => "ProjectReady",
             Self::SchemaReady => "SchemaReady",
@@ -125,8 +129,9 @@ reasons! {
     SchemaAhead,
     /// The database does not respond or rejects connections.
     DatabaseUnreachable,
-    /// A quota of the project is used up. Neon has suspended its computes until the quota is raised
-    /// or the next billing period starts.
+    /// A quota of the project or of the account's plan is used up. Neon has suspended the computes
+    /// until the quota is raised or the next billing period starts, or, at the size limit, rejects
+    /// writes.
     QuotaExceeded,
     /// The controller is writing the connection Secret.
     UpdatingSecret,

@@ -19,6 +19,7 @@ use tracing::{debug, info};
 use super::drift_calls::{self, InspectionCredit};
 use super::listing_error::ListingError;
 use super::owner::Owner;
+use super::plan::{AccountPlan, PLAN_TIMEOUT, PlanCache, PlanReading};
 use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
 use crate::clock::WallClock;
 use crate::config;
@@ -62,6 +63,7 @@ pub struct Account {
     /// Held during a listing, so that concurrent callers share one.
     listing_lock: tokio::sync::Mutex<()>,
     last_error: Mutex<Option<Issue>>,
+    plan: Mutex<PlanCache>,
 }
 
 impl Account {
@@ -88,6 +90,7 @@ impl Account {
             inspection_credit: Mutex::default(),
             listing_lock: tokio::sync::Mutex::default(),
             last_error: Mutex::default(),
+            plan: Mutex::default(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Account {
         *self.client.write() = client;
         *current = api_key;
         *self.owner.lock() = None;
+        *self.plan.lock() = PlanCache::default();
         self.key_generation.fetch_add(1, Ordering::Relaxed);
         self.listing_requested.store(true, Ordering::Relaxed);
         Ok(())
@@ -157,6 +161,39 @@ impl Account {
             *self.owner.lock() = Some(owner);
         }
         Ok(())
+    }
+
+    /// Reads the plan of the account if it was not read recently. Without access to it, the plan
+    /// remains unknown.
+    pub async fn refresh_plan(&self) {
+        let now = self.clock.now();
+        let (client, generation) = self.current_client();
+        let owner = self.owner.lock().clone();
+        let Some(owner) = owner.filter(|_| self.plan.lock().is_due(now)) else {
+            return;
+        };
+        let client = client.background();
+        let reading = tokio::time::timeout(PLAN_TIMEOUT, read_plan(&*client, &owner));
+        let result = match reading.await {
+            Ok(result) => result.map_err(|error| {
+                debug!(error = %error_chain(&error), "failed to read the account's plan");
+                error.kind()
+            }),
+            Err(_) => Err(ErrorKind::Timeout),
+        };
+        let _key = self.api_key.lock();
+        if generation == self.key_generation() {
+            self.plan.lock().record(result, now);
+        }
+    }
+
+    pub fn plan(&self) -> PlanReading {
+        self.plan.lock().reading.clone()
+    }
+
+    /// Number of projects in the account; `None` until it has been listed.
+    pub fn project_count(&self) -> Option<usize> {
+        self.is_listed().then(|| self.snapshot.lock().len())
     }
 
     /// Id of the user or the organization that the API key belongs to; `None` until it has been
@@ -383,5 +420,20 @@ impl Account {
         let pages = self.snapshot.lock().pages();
         let now = self.clock.now();
         self.inspection_credit.lock().take(pages, now, settings)
+    }
+}
+
+async fn read_plan(
+    client: &dyn NeonApi,
+    owner: &Owner,
+) -> Result<Option<AccountPlan>, neon_client::Error> {
+    if !owner.is_organization {
+        return Ok(AccountPlan::of_user(&client.current_user().await?));
+    }
+    match owner.id.parse::<OrgId>() {
+        Ok(id) => Ok(AccountPlan::of_organization(
+            &client.organization(&id).await?,
+        )),
+        Err(_) => Ok(None),
     }
 }

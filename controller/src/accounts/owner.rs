@@ -9,7 +9,7 @@ use crate::issue::{Component, Issue};
 pub(super) struct Owner {
     /// Id of the user or the organization.
     pub(super) id: String,
-    is_organization: bool,
+    pub(super) is_organization: bool,
 }
 
 impl Owner {

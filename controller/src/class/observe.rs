@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crds::{ConditionType, MassDeletionStatus, OrphanedProjects, Reason, TenantClass, is_true};
 use kube::ResourceExt;
 
+use crate::accounts::PlanReading;
 use crate::context::Context;
 use crate::identity::TenantUid;
 use crate::issue::{Component, Issue};
@@ -19,14 +20,24 @@ pub struct ObservedClass {
     /// Projects of its account that belong to this installation and to no Tenant; `None` until the
     /// account has been listed.
     pub orphaned: Option<OrphanedProjects>,
-    /// Id of the account that the API key belongs to; `None` until it has been read.
-    pub account: Option<String>,
+    /// The account that the API key belongs to; `None` until it has been read.
+    pub account: Option<ObservedAccount>,
     /// Whether deletions of its Tenants wait for a confirmation.
     pub mass_deletion: Option<MassDeletionStatus>,
     /// Number of its Tenants whose deletion has not completed.
     pub pending_deletions: usize,
     /// Why the class cannot be used.
     pub issue: Option<Issue>,
+}
+
+/// The Neon account of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedAccount {
+    /// Id of the user or the organization.
+    pub id: String,
+    pub plan: PlanReading,
+    /// Number of projects; `None` until the account has been listed.
+    pub projects: Option<usize>,
 }
 
 pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedClass {
@@ -38,7 +49,13 @@ pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedCl
             .accounts
             .for_class(&name)
             .and_then(Result::ok)
-            .and_then(|account| account.owner()),
+            .and_then(|account| {
+                Some(ObservedAccount {
+                    id: account.owner()?,
+                    plan: account.plan(),
+                    projects: account.project_count(),
+                })
+            }),
         mass_deletion: ctx.deletion_holds.status(&name),
         pending_deletions: ctx.pending_deletions(&name).count(),
         issue: class_issue(ctx, class),

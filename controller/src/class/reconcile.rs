@@ -120,6 +120,7 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
     }
     report_terminating(ctx, &class, &status);
     report_held_deletions(ctx, &class, &status);
+    report_plan_exceeded(ctx, &class, &status);
     if class.status.as_ref() != Some(&status) {
         ctx.cluster.write_class_status(&class, &status).await?;
     }
@@ -188,6 +189,21 @@ fn report_held_deletions(ctx: &Context, class: &TenantClass, status: &TenantClas
             &condition.message,
         );
     }
+}
+
+/// Warns about defaults and limits that the account's plan does not allow, whenever they change.
+fn report_plan_exceeded(ctx: &Context, class: &TenantClass, status: &TenantClassStatus) {
+    let message = |status: &TenantClassStatus| {
+        find_condition(&status.conditions, ConditionType::PlanExceeded)
+            .map(|condition| condition.message.clone())
+    };
+    let before = class.status.as_ref().and_then(message);
+    let Some(note) = message(status).filter(|note| before.as_ref() != Some(note)) else {
+        return;
+    };
+    warn!(class.name = %class.name_any(), note, "class exceeds the account's plan");
+    ctx.events
+        .warning(class.object_ref(&()), Reason::PlanLimit, &note);
 }
 
 /// Publishes once why a class that is being deleted still exists.

@@ -7,7 +7,9 @@ use crds::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::observe::ObservedClass;
+use super::observe::{ObservedAccount, ObservedClass};
+use super::plan_limits;
+use crate::accounts::PlanReading;
 use crate::issue::{Component, Issue};
 
 pub fn build_status(
@@ -16,6 +18,7 @@ pub fn build_status(
     now: Timestamp,
 ) -> TenantClassStatus {
     let mut status = class.status.clone().unwrap_or_default();
+    status.account = account(status.account, observed.account.as_ref());
     let terminating = terminating(class, observed.tenants);
     let state = match (&terminating, &observed.issue) {
         (Some(_), _) => ClassState::Terminating,
@@ -47,6 +50,11 @@ pub fn build_status(
             ConditionType::DeletionsHeld,
             deletions_held(class, observed).map(|message| (true, Reason::MassDeletion, message)),
         ),
+        (
+            ConditionType::PlanExceeded,
+            plan_exceeded(class, status.account.as_ref())
+                .map(|message| (true, Reason::PlanLimit, message)),
+        ),
     ];
     for (kind, state) in conditions {
         let Some((value, reason, message)) = state else {
@@ -67,10 +75,6 @@ pub fn build_status(
         set_condition(&mut status.conditions, condition, &Time(now));
     }
     status.observed_generation = class.metadata.generation;
-    // Once recorded, the account does not change: the class's projects remain there.
-    if status.account.is_none() {
-        status.account = observed.account.clone().map(|id| AccountStatus { id });
-    }
     status.tenants = i64::try_from(observed.tenants).unwrap_or(i64::MAX);
     if let Some(orphaned) = &observed.orphaned {
         status.orphaned_projects = Some(orphaned.clone()).filter(|orphaned| orphaned.count > 0);
@@ -99,6 +103,54 @@ fn is_transient(reason: Reason) -> bool {
             | Reason::OperationsRunning
             | Reason::KubernetesError
     )
+}
+
+/// The account to record. Once recorded, the account does not change: the class's projects remain
+/// there. After a restart, its plan and the number of its projects are kept until they are read.
+fn account(
+    recorded: Option<AccountStatus>,
+    observed: Option<&ObservedAccount>,
+) -> Option<AccountStatus> {
+    let Some(observed) = observed else {
+        return recorded;
+    };
+    let recorded = recorded.unwrap_or_else(|| AccountStatus {
+        id: observed.id.clone(),
+        ..AccountStatus::default()
+    });
+    if recorded.id != observed.id {
+        return Some(recorded);
+    }
+    let used = observed
+        .projects
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    Some(match &observed.plan {
+        PlanReading::Pending => recorded,
+        PlanReading::Unavailable => AccountStatus {
+            id: recorded.id,
+            ..AccountStatus::default()
+        },
+        PlanReading::Known(plan) => AccountStatus {
+            id: recorded.id,
+            plan: Some(plan.name.clone()),
+            projects_used: used.or(recorded.projects_used),
+            projects_allowed: plan.projects_allowed,
+        },
+    })
+}
+
+/// Message of the condition `PlanExceeded`; `None` if the plan allows the class's defaults and limits,
+/// or is not known.
+fn plan_exceeded(class: &TenantClass, account: Option<&AccountStatus>) -> Option<String> {
+    let plan = account?.plan.as_deref()?;
+    let exceeded = plan_limits::exceeded(&class.spec, plan);
+    (!exceeded.is_empty()).then(|| {
+        format!(
+            "the account's plan {plan:?} does not allow {}: Neon rejects these settings of Tenants. Change the class, or \
+             upgrade the plan",
+            exceeded.join(", ")
+        )
+    })
 }
 
 /// Message of the condition `DeletionsHeld`; `None` if no deletions are held.

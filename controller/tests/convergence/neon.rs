@@ -15,9 +15,10 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, DefaultEndpointSettings,
-    Endpoint, EndpointOperations, Operation, Project, ProjectPage, ProjectSettings,
-    RecoveredProject, Role, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, CurrentUser,
+    DefaultEndpointSettings, Endpoint, EndpointOperations, Operation, Organization, Project,
+    ProjectPage, ProjectSettings, RecoveredProject, Role, RoleOperations, UpdateEndpoint,
+    UpdateProject, UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -209,6 +210,26 @@ impl NeonApi for SimulatedNeon {
             Ok(AuthDetails {
                 account_id: owner.to_owned(),
                 auth_method: AuthMethod::ApiKeyOrg,
+            })
+        })
+    }
+
+    /// The keys of the simulation belong to organizations.
+    fn current_user(&self) -> NeonCall<CurrentUser> {
+        async { Err(Error::new(Route::GetCurrentUser, ErrorKind::Auth)) }.boxed()
+    }
+
+    fn organization(&self, id: &OrgId) -> NeonCall<Organization> {
+        let id = id.clone();
+        self.read(Route::GetOrganization, move |_| {
+            Ok(Organization {
+                name: id.to_string(),
+                handle: id.to_string(),
+                id,
+                plan: "scale_v3".to_owned(),
+                managed_by: "console".to_owned(),
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
             })
         })
     }

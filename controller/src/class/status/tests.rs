@@ -4,6 +4,7 @@ use crds::{MassDeletionStatus, find_condition, is_true};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::accounts::AccountPlan;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -97,6 +98,77 @@ fn held_deletions_are_reported_with_the_way_to_confirm_them() {
     let confirmed = reconciled(class, &observed(None));
     let conditions = &confirmed.status.as_ref().unwrap().conditions;
     assert!(!is_true(conditions, ConditionType::DeletionsHeld));
+}
+
+fn plan(name: &str, projects_allowed: Option<i64>) -> PlanReading {
+    PlanReading::Known(AccountPlan {
+        name: name.to_owned(),
+        projects_allowed,
+    })
+}
+
+fn with_account(plan: PlanReading, projects: Option<usize>) -> ObservedClass {
+    ObservedClass {
+        account: Some(ObservedAccount {
+            id: "org-blue-sea-1".to_owned(),
+            plan,
+            projects,
+        }),
+        ..observed(None)
+    }
+}
+
+fn account_of(class: &TenantClass) -> AccountStatus {
+    let status = class.status.as_ref().unwrap();
+    status.account.clone().unwrap()
+}
+
+#[test]
+fn the_account_shows_its_plan_and_its_projects_once_they_have_been_read() {
+    let id = || "org-blue-sea-1".to_owned();
+    let only_id = AccountStatus {
+        id: id(),
+        ..AccountStatus::default()
+    };
+    let known = AccountStatus {
+        id: id(),
+        plan: Some("free".to_owned()),
+        projects_used: Some(97),
+        projects_allowed: Some(100),
+    };
+    let pending = with_account(PlanReading::Pending, None);
+    let class = reconciled(class(), &pending);
+    assert_eq!(account_of(&class), only_id);
+    let class = reconciled(class, &with_account(plan("free", Some(100)), Some(97)));
+    assert_eq!(account_of(&class), known);
+    // After a restart, before the plan has been read again.
+    let class = reconciled(class, &pending);
+    assert_eq!(account_of(&class), known);
+    let class = reconciled(class, &with_account(PlanReading::Unavailable, Some(98)));
+    assert_eq!(account_of(&class), only_id);
+    // Another account never replaces the recorded one.
+    let mut other = with_account(plan("scale", None), Some(1));
+    other.account.as_mut().unwrap().id = "org-red-sea-2".to_owned();
+    let class = reconciled(class, &other);
+    assert_eq!(account_of(&class), only_id);
+}
+
+#[test]
+fn a_class_that_exceeds_the_plan_has_a_condition_and_remains_ready() {
+    let mut class = class();
+    class.spec.defaults.history_retention_seconds = Some(86_400);
+    let free = reconciled(
+        class.clone(),
+        &with_account(plan("free", Some(100)), Some(1)),
+    );
+    assert_eq!(true_conditions(&free), ["PlanExceeded", "Ready"]);
+    let conditions = &free.status.as_ref().unwrap().conditions;
+    let condition = find_condition(conditions, ConditionType::PlanExceeded).unwrap();
+    assert_eq!(condition.reason, Reason::PlanLimit.as_str());
+    let upgraded = reconciled(free, &with_account(plan("scale", None), Some(1)));
+    assert_eq!(true_conditions(&upgraded), ["Ready"]);
+    let unknown = reconciled(class, &with_account(PlanReading::Unavailable, Some(1)));
+    assert_eq!(true_conditions(&unknown), ["Ready"]);
 }
 
 /// A class that the controller has not seen: its status is the default in the CRD.
