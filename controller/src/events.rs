@@ -1,14 +1,18 @@
 //! Publishes Kubernetes events (`kubectl describe`) in the background, so that reconciliations
 //! never wait for them.
 
+mod controller_event;
+
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Event, Recorder, Reporter};
 use service_kit::error_chain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crds::{FIELD_MANAGER, Reason};
+use crds::FIELD_MANAGER;
+
+pub use controller_event::ControllerEvent;
 
 /// Queued events. Further events are dropped, because every event repeats what a status or a log
 /// line says.
@@ -59,22 +63,15 @@ impl Events {
         events
     }
 
-    pub fn normal(&self, about: ObjectReference, reason: Reason, note: &str) {
-        self.send(EventType::Normal, about, reason, note);
-    }
-
-    pub fn warning(&self, about: ObjectReference, reason: Reason, note: &str) {
-        self.send(EventType::Warning, about, reason, note);
-    }
-
-    fn send(&self, type_: EventType, about: ObjectReference, reason: Reason, note: &str) {
+    pub fn publish(&self, about: ObjectReference, event: &ControllerEvent<'_>) {
+        let note = event.note();
         let mut end = note.len().min(MAX_NOTE_BYTES);
         while !note.is_char_boundary(end) {
             end -= 1;
         }
         let event = Event {
-            type_,
-            reason: reason.as_str().to_owned(),
+            type_: event.event_type(),
+            reason: event.reason().as_str().to_owned(),
             note: Some(note[..end].to_owned()),
             action: "Reconcile".to_owned(),
             secondary: None,

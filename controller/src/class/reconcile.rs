@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{
-    ConditionType, OrphanedProjects, Reason, TenantClass, TenantClassStatus, annotations,
-    find_condition,
+    ConditionType, OrphanedProjects, TenantClass, TenantClassStatus, annotations, find_condition,
 };
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -23,6 +22,7 @@ use super::plan::plan;
 use super::status::{build_status, terminating_message};
 use crate::cluster::ClusterError;
 use crate::context::Context;
+use crate::events::ControllerEvent;
 
 /// Wait after a conflict with another writer.
 const CONFLICT_RETRY: Duration = Duration::from_millis(500);
@@ -164,13 +164,8 @@ fn report_orphaned(ctx: &Context, class: &TenantClass, orphaned: &OrphanedProjec
         projects.ids = ids,
         "account has orphaned projects"
     );
-    let note = format!(
-        "{} projects of this installation belong to no Tenant. The controller does not delete them, and they incur \
-         costs: {ids}",
-        orphaned.count
-    );
-    ctx.events
-        .warning(class.object_ref(&()), Reason::OrphanedProjects, &note);
+    let event = ControllerEvent::OrphanedProjects(orphaned);
+    ctx.events.publish(class.object_ref(&()), &event);
 }
 
 /// Warns about deletions that wait for a confirmation, once for each mass deletion.
@@ -183,11 +178,10 @@ fn report_held_deletions(ctx: &Context, class: &TenantClass, status: &TenantClas
     let condition = find_condition(&status.conditions, ConditionType::DeletionsHeld);
     if let Some(condition) = condition {
         warn!(class.name = %class.name_any(), note = condition.message, "mass deletion held");
-        ctx.events.warning(
-            class.object_ref(&()),
-            Reason::MassDeletion,
-            &condition.message,
-        );
+        let event = ControllerEvent::DeletionsHeld {
+            message: &condition.message,
+        };
+        ctx.events.publish(class.object_ref(&()), &event);
     }
 }
 
@@ -202,15 +196,15 @@ fn report_plan_exceeded(ctx: &Context, class: &TenantClass, status: &TenantClass
         return;
     };
     warn!(class.name = %class.name_any(), note, "class exceeds the account's plan");
-    ctx.events
-        .warning(class.object_ref(&()), Reason::PlanLimit, &note);
+    let event = ControllerEvent::PlanExceeded { message: &note };
+    ctx.events.publish(class.object_ref(&()), &event);
 }
 
 /// Publishes once why a class that is being deleted still exists.
 fn report_terminating(ctx: &Context, class: &TenantClass, status: &TenantClassStatus) {
     let reported = class.status.as_ref().and_then(terminating_message);
-    if let (None, Some(note)) = (reported, terminating_message(status)) {
-        ctx.events
-            .warning(class.object_ref(&()), Reason::ClassTerminating, note);
+    if let (None, Some(message)) = (reported, terminating_message(status)) {
+        let event = ControllerEvent::ClassTerminating { message };
+        ctx.events.publish(class.object_ref(&()), &event);
     }
 }

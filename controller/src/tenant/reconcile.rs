@@ -16,6 +16,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use crate::cache::{CachedTenant, ObservedSecret};
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
+use crate::events::ControllerEvent;
 use crate::inspections::Candidate;
 use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
@@ -144,9 +145,7 @@ fn report_annotations(rec: &Reconciliation<'_>) {
         return;
     }
     for problem in problems {
-        rec.ctx
-            .events
-            .warning(rec.reference(), Reason::InvalidAnnotation, &problem);
+        rec.publish_event(&ControllerEvent::InvalidAnnotation { problem: &problem });
     }
 }
 

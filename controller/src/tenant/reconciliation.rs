@@ -11,6 +11,7 @@ use crds::{
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
+use kube::runtime::events::EventType;
 use neon_client::ids::ProjectId;
 use tracing::{info, warn};
 
@@ -19,6 +20,7 @@ use crate::cache::{NamespacedName, ObservedSecret};
 use crate::cluster::ClusterError;
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
+use crate::events::ControllerEvent;
 use crate::identity::TenantUid;
 use crate::issue::{Component, Issue};
 use crate::mass_deletion::DeletionRequest;
@@ -182,16 +184,27 @@ impl Reconciliation<'_> {
             .and_then(|project| project.id.parse().ok())
     }
 
-    /// Publishes a normal event and logs it.
-    pub fn publish_event(&self, reason: Reason, note: &str) {
-        info!(
-            tenant.namespace = %self.key.namespace,
-            tenant.name = %self.key.name,
-            %reason,
-            note,
-            "published event"
-        );
-        self.ctx.events.normal(self.reference(), reason, note);
+    /// Publishes an event and logs it.
+    pub fn publish_event(&self, event: &ControllerEvent<'_>) {
+        let (namespace, name) = (&self.key.namespace, &self.key.name);
+        let (reason, note) = (event.reason(), event.note());
+        match event.event_type() {
+            EventType::Normal => info!(
+                tenant.namespace = %namespace,
+                tenant.name = %name,
+                %reason,
+                %note,
+                "published event"
+            ),
+            EventType::Warning => warn!(
+                tenant.namespace = %namespace,
+                tenant.name = %name,
+                %reason,
+                %note,
+                "published warning event"
+            ),
+        }
+        self.ctx.events.publish(self.reference(), event);
     }
 
     /// The Secret of that name, from the cache and from what this reconciliation learned.
@@ -352,7 +365,7 @@ impl Reconciliation<'_> {
                 );
                 self.ctx
                     .events
-                    .warning(self.reference(), issue.reason, &issue.message);
+                    .publish(self.reference(), &ControllerEvent::TenantStalled(issue));
             }
             StatusOutcome::Ready => {
                 let ready_ms = next.timings.as_ref().and_then(|timings| timings.ready_ms);

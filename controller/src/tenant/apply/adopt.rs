@@ -10,6 +10,7 @@ use super::claim::claim;
 use super::compute::read_write_compute;
 use super::create::{Origin, read_listed_project, record_project, start_timings};
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
@@ -38,7 +39,7 @@ pub(super) async fn adopt(
     if !take_over(rec, observed, project, Origin::Adopted, ACTION).await? {
         return Ok(());
     }
-    rec.publish_event(Reason::ProjectAdopted, &format!("adopted project {id}"));
+    rec.publish_event(&ControllerEvent::ProjectAdopted { project: id });
     Ok(())
 }
 
@@ -61,8 +62,7 @@ pub(super) async fn reclaim(
         return Ok(());
     }
     if take_over(rec, observed, project, Origin::Reclaimed, ACTION).await? {
-        let note = format!("took back project {id}, which belonged to an earlier Tenant");
-        rec.publish_event(Reason::ProjectReclaimed, &note);
+        rec.publish_event(&ControllerEvent::ProjectReclaimed { project: id });
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::compute::read_write_compute;
 use super::credentials::store_credentials;
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
 use crate::tenant::drift::{compute_defaults, creation_settings};
@@ -108,10 +109,9 @@ pub(super) async fn create(
     if let Some(details) = created.connection_uris.first() {
         store_credentials(rec, &created.project.id, &details.connection_uri)?;
     }
-    rec.publish_event(
-        Reason::ProjectCreated,
-        &format!("created project {}", created.project.id),
-    );
+    rec.publish_event(&ControllerEvent::ProjectCreated {
+        project: &created.project.id,
+    });
     // One status covers the Secret and the schema, which follow within this reconciliation.
     let migrating = Issue::new(
         Component::Schema,
@@ -217,10 +217,7 @@ pub(super) async fn recover_created(
     remember_lost_creation(&mut rec.status);
     // The settings that it was created with are unknown, so record none; an update follows.
     record_project(rec, &project, compute.as_ref(), Origin::Created, None);
-    rec.publish_event(
-        Reason::ProjectCreated,
-        &format!("found project {id}, which an earlier request created"),
-    );
+    rec.publish_event(&ControllerEvent::CreatedProjectFound { project: id });
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::compute::{no_read_write_compute, read_write_compute, recorded_compute
 use super::connection_string;
 use super::operations::wait_for_operations;
 use crate::error::{ReconcileError, Retry};
+use crate::events::ControllerEvent;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
@@ -172,10 +173,9 @@ async fn reset_password(
         .map(|operation| operation.id)
         .collect();
     wait_for_operations(rec, id, &operations).await?;
-    rec.publish_event(
-        Reason::PasswordReset,
-        &format!("reset the password of role {owner}, because Neon does not reveal it"),
-    );
+    rec.publish_event(&ControllerEvent::PasswordReset {
+        role: owner.as_str(),
+    });
     if rec.state.credentials.is_none() || answer.role.password.is_none() {
         let uri = match uri {
             Some(uri) => uri,

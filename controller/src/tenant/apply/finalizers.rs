@@ -1,11 +1,11 @@
 //! Adds and removes the finalizers.
 
-use crds::{Reason, finalizers};
-use tracing::warn;
+use crds::finalizers;
 
 use super::claim::release;
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::issue::Component;
 use crate::tenant::plan::ReleaseReason;
 use crate::tenant::reconciliation::Reconciliation;
@@ -67,30 +67,14 @@ fn report_remaining_project(rec: &Reconciliation<'_>, reason: ReleaseReason) {
         .as_ref()
         .map(|project| project.id.as_str());
     match (reason, project) {
-        (ReleaseReason::Retained, Some(id)) => rec.publish_event(
-            Reason::ProjectRetained,
-            &format!("project {id} remains in Neon, because the deletion policy is Retain"),
-        ),
-        (ReleaseReason::NotOwned, Some(id)) => rec.publish_event(
-            Reason::ProjectRetained,
-            &format!("project {id} remains in Neon, because it does not belong to this Tenant"),
-        ),
-        (ReleaseReason::Orphaned, id) => {
-            let project = id.map_or_else(
-                || "a project may remain".to_owned(),
-                |id| format!("project {id} remains"),
-            );
-            let note =
-                format!("orphaned as the annotation requests: {project} in Neon without a Tenant");
-            warn!(
-                tenant.namespace = %rec.key.namespace,
-                tenant.name = %rec.key.name,
-                project.id = id,
-                "tenant orphaned its project"
-            );
-            rec.ctx
-                .events
-                .warning(rec.reference(), Reason::ProjectOrphaned, &note);
+        (ReleaseReason::Retained, Some(project)) => {
+            rec.publish_event(&ControllerEvent::ProjectRetained { project });
+        }
+        (ReleaseReason::NotOwned, Some(project)) => {
+            rec.publish_event(&ControllerEvent::ForeignProjectKept { project });
+        }
+        (ReleaseReason::Orphaned, project) => {
+            rec.publish_event(&ControllerEvent::ProjectOrphaned { project });
         }
         (ReleaseReason::Deleted | ReleaseReason::Retained | ReleaseReason::NotOwned, _) => {}
     }

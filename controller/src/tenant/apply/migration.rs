@@ -11,6 +11,7 @@ use service_kit::error_chain;
 use super::operations::failed_operation;
 use super::secret::owner_password;
 use crate::error::{ReconcileError, Retry};
+use crate::events::ControllerEvent;
 use crate::issue::{Component, Issue};
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
@@ -196,12 +197,9 @@ fn record_success(
 }
 
 fn publish_applied(rec: &Reconciliation<'_>, applied: &[i64]) {
-    let note = match applied {
-        [] => return,
-        [version] => format!("applied migration {version}"),
-        [.., last] => format!("applied {} migrations, up to version {last}", applied.len()),
-    };
-    rec.publish_event(Reason::Migrated, &note);
+    if !applied.is_empty() {
+        rec.publish_event(&ControllerEvent::Migrated { applied });
+    }
 }
 
 /// Records the version that a failed migration reached: the database is in use with that version.

@@ -11,6 +11,7 @@ use super::compute::{no_read_write_compute, read_write_compute};
 use super::credentials::check_database;
 use crate::accounts::is_unused;
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::compute_differs;
@@ -30,7 +31,7 @@ pub(super) async fn delete_duplicate(
     const ACTION: &str = "delete a duplicate project";
     let account = rec.account()?;
     let neon = rec.neon()?;
-    let note = if named {
+    let event = if named {
         let deleting = Issue::new(
             Component::Project,
             Reason::DuplicateProject,
@@ -38,7 +39,7 @@ pub(super) async fn delete_duplicate(
         );
         rec.save_status(observed, &StatusOutcome::InProgress(deleting))
             .await?;
-        format!("deleted project {id}, as the annotation requests; Neon can recover it for 7 days")
+        ControllerEvent::NamedDuplicateDeleted { project: id }
     } else {
         // The listing may be minutes old.
         match neon.project(id).await {
@@ -53,12 +54,10 @@ pub(super) async fn delete_duplicate(
             }
             Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
         }
-        format!(
-            "deleted project {id}, which an earlier request created and nothing has used; Neon can recover it for 7 days"
-        )
+        ControllerEvent::UnusedDuplicateDeleted { project: id }
     };
     match neon.delete_project(id).await {
-        Ok(()) => rec.publish_event(Reason::DuplicateProjectDeleted, &note),
+        Ok(()) => rec.publish_event(&event),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     }
@@ -74,10 +73,7 @@ pub(super) async fn delete_project(
     let account = rec.account()?;
     admit_deletion(rec)?;
     match rec.neon()?.delete_project(id).await {
-        Ok(()) => rec.publish_event(
-            Reason::ProjectDeleted,
-            &format!("deleted project {id}; Neon can recover it for 7 days"),
-        ),
+        Ok(()) => rec.publish_event(&ControllerEvent::ProjectDeleted { project: id }),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let deleted = account.is_deleted(id).await.map_err(|error| {
                 ReconcileError::neon(
@@ -238,9 +234,6 @@ pub(super) async fn update(
         }
     }
     rec.status.effective = Some(desired.effective());
-    rec.publish_event(
-        Reason::ProjectUpdated,
-        &format!("updated the settings of project {id}"),
-    );
+    rec.publish_event(&ControllerEvent::ProjectUpdated { project: id });
     Ok(())
 }

@@ -7,6 +7,7 @@ use neon_client::ids::ProjectId;
 
 use crate::cluster::ClusterError;
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
@@ -45,10 +46,7 @@ pub(super) async fn verify_missing(
             account.record_write(&recovered.project)?;
             rec.state.project_found = true;
             rec.state.project_recovered = true;
-            rec.publish_event(
-                Reason::ProjectRecovered,
-                &format!("recovered project {id}, which was deleted outside Kubernetes"),
-            );
+            rec.publish_event(&ControllerEvent::ProjectRecovered { project: id });
             Ok(())
         }
         Err(error)
@@ -86,7 +84,7 @@ async fn forget_connection(
     let recovering = Issue::new(
         Component::Project,
         Reason::RecoveringProject,
-        "the project was deleted outside Kubernetes; recovering it",
+        "the project was deleted in Neon; recovering it",
     );
     rec.save_status(observed, &StatusOutcome::InProgress(recovering))
         .await
@@ -136,10 +134,7 @@ pub(super) async fn find_named(
         .await
         .map_err(|error| ReconcileError::neon(Component::Project, "recover the project", error))?;
     account.record_write(&recovered.project)?;
-    rec.publish_event(
-        Reason::ProjectRecovered,
-        &format!("recovered project {id}, which an earlier Tenant had deleted"),
-    );
+    rec.publish_event(&ControllerEvent::NamedProjectRecovered { project: id });
     Ok(())
 }
 

@@ -7,12 +7,12 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::ProjectId;
 use secrecy::SecretString;
-use tracing::warn;
 
 use super::credentials::{fetch_credentials, reveal_credentials};
 use crate::cache::{ObservedSecret, controller_of, restored_for};
 use crate::cluster::{ClusterError, SecretToWrite};
 use crate::error::ReconcileError;
+use crate::events::ControllerEvent;
 use crate::identity::TenantUid;
 use crate::issue::Component;
 use crate::tenant::observed::ObservedState;
@@ -96,22 +96,17 @@ pub(super) async fn write_secret(
         }
     });
     if let Some(previous) = previous_name.as_ref().filter(|_| renamed) {
-        let note = format!(
-            "Secret {previous} still holds the credentials: delete it once no workload uses it"
-        );
-        rec.ctx
-            .events
-            .warning(rec.reference(), Reason::SecretRenamed, &note);
+        rec.publish_event(&ControllerEvent::SecretRenamed { previous });
     }
     rec.status.binding = Some(Binding {
         name: name.clone(),
         resource_version: written.metadata.resource_version,
         previous_name,
     });
-    rec.publish_event(
-        Reason::SecretWritten,
-        &format!("wrote the credentials of project {id} to Secret {name}"),
-    );
+    rec.publish_event(&ControllerEvent::SecretWritten {
+        project: id,
+        secret: &name,
+    });
     Ok(())
 }
 
@@ -198,19 +193,7 @@ fn record_repair(rec: &Reconciliation<'_>, name: &str) {
         return;
     }
     if rec.ctx.secret_repairs.record(rec.uid, rec.ctx.clock.now()) {
-        let note = format!(
-            "another client keeps changing Secret {name} or status.connection; the controller restores them at increasing \
-             intervals"
-        );
-        warn!(
-            tenant.namespace = %rec.key.namespace,
-            tenant.name = %rec.key.name,
-            secret.name = name,
-            "another client keeps changing the connection secret"
-        );
-        rec.ctx
-            .events
-            .warning(rec.reference(), Reason::SecretContested, &note);
+        rec.publish_event(&ControllerEvent::SecretContested { secret: name });
     }
 }
 
