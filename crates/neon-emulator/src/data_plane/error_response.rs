@@ -4,10 +4,12 @@ use tokio::io::{self, AsyncWriteExt as _};
 
 use super::pooler::{self, UnsupportedParameter};
 use super::relay::ByteStream;
-use super::sqlstates::PROXY_ERROR;
 use super::target::TargetError;
 use super::wire;
 use crate::store::StoreError;
+
+/// The SQLSTATE of the proxy's errors, unless they vary.
+pub(super) const PROXY_ERROR: &str = "XX000";
 
 /// A fatal error, as the client receives it.
 #[derive(Debug, Clone)]

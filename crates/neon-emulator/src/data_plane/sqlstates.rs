@@ -8,10 +8,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
-use super::error_response::ErrorResponse;
+use super::error_response::{ErrorResponse, PROXY_ERROR};
 
-/// The SQLSTATE of the proxy's errors, unless they vary.
-pub(super) const PROXY_ERROR: &str = "XX000";
 const OBSERVED: [&str; 3] = [PROXY_ERROR, "28000", "08006"];
 
 /// Chooses the SQLSTATEs of the proxy's errors.
