@@ -74,31 +74,37 @@ mod tests {
         Timestamp::from_second(minutes * 60).unwrap()
     }
 
-    /// Listings and inspections in the hours after the first listing.
-    fn calls_in(hours: u64, pages: usize) -> (usize, usize) {
+    /// Number of calls per hour for listings, and for inspections.
+    fn calls_per_hour(pages: u32) -> (f64, f64) {
+        const LISTINGS: u32 = 1_000;
         let settings = settings();
+        let pages = usize::try_from(pages).unwrap();
         let interval = listing_interval(pages, &settings);
         let mut credit = InspectionCredit::default();
         assert_eq!(credit.take(pages, at(0), &settings), 0);
-        let listings = (HOUR.as_secs() * hours / interval.as_secs()) as i64;
-        let inspections = (1..=listings)
-            .map(|listing| {
-                let elapsed = interval.as_secs() as i64 * listing;
-                credit.take(pages, Timestamp::from_second(elapsed).unwrap(), &settings)
+        let mut now = at(0);
+        let inspections: usize = (0..LISTINGS)
+            .map(|_| {
+                now += interval;
+                credit.take(pages, now, &settings)
             })
             .sum();
-        (listings as usize * pages, inspections)
+        let hours = (interval * LISTINGS).as_secs_f64() / HOUR.as_secs_f64();
+        let per_hour = |calls: usize| f64::from(u32::try_from(calls).unwrap()) / hours;
+        let listings = per_hour(pages * usize::try_from(LISTINGS).unwrap());
+        let calls_per_inspection = f64::from(CALLS_PER_INSPECTION);
+        (listings, per_hour(inspections) * calls_per_inspection)
     }
 
     #[test]
     fn listings_and_inspections_stay_within_the_budget() {
-        let budget = settings().drift_check_calls_per_hour.get() as usize;
+        let budget = f64::from(settings().drift_check_calls_per_hour.get());
         for pages in [1, 2, 5, 25, 250] {
-            let (listings, inspections) = calls_in(1_000, pages);
-            let calls = listings + inspections * CALLS_PER_INSPECTION as usize;
-            assert!(calls <= 1_000 * budget, "{pages} pages: {calls}");
-            assert!(calls >= 980 * budget, "{pages} pages: {calls}");
-            assert!(inspections >= 980 * budget / 5 / 2, "{inspections}");
+            let (listings, inspections) = calls_per_hour(pages);
+            let calls = listings + inspections;
+            assert!(calls <= budget * 1.001, "{pages} pages: {calls}");
+            assert!(calls >= budget * 0.98, "{pages} pages: {calls}");
+            assert!(inspections >= budget / 5.0 * 0.98, "{inspections}");
         }
     }
 
@@ -107,7 +113,8 @@ mod tests {
         let settings = settings();
         let mut credit = InspectionCredit::default();
         credit.take(1, at(0), &settings);
-        let budget = settings.drift_check_calls_per_hour.get() as usize;
+        let budget = settings.drift_check_calls_per_hour.get();
+        let budget = usize::try_from(budget).unwrap();
         assert_eq!(credit.take(1, at(10_000), &settings), budget);
         assert_eq!(credit.take(1, at(10_000), &settings), 0);
     }

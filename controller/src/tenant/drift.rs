@@ -44,7 +44,6 @@ pub fn project_changes(
             settings: creation_settings(desired),
             history_retention_seconds: desired.history_retention_seconds,
             default_endpoint_settings: compute_defaults(desired.compute),
-            ..UpdateProject::default()
         };
     };
     let renamed = !adopted && observed.name != project_name;
@@ -72,7 +71,6 @@ pub fn project_changes(
         }),
         history_retention_seconds: history,
         default_endpoint_settings: compute_default_changes(observed, desired),
-        ..UpdateProject::default()
     }
 }
 
