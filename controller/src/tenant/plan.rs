@@ -5,28 +5,28 @@
 //! creation of a project, which is only chosen when the observed state proves that no earlier
 //! request can still take effect.
 
+mod credentials;
 mod deletion;
 mod duplicates;
 mod existing;
+mod settings;
 
 use crds::{Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::{EndpointId, ProjectId};
 
 use crate::accounts::ObservedListing;
-use crate::cache::ObservedSecret;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
-use crate::tenant::drift::{
-    SettingsChanges, compute_changes, compute_defaults_differ, compute_differs, project_changes,
-    project_differs,
-};
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::ownership::{Ownership, ownership_issue, recorded_ownership};
+use credentials::plan_credentials;
 use deletion::plan_deletion;
 use duplicates::{choose_project, plan_duplicates};
 use existing::plan_existing;
+pub use settings::settings_changes;
+use settings::{has_pending_change, plan_listed_settings, plan_update};
 
 /// Maximum age of the listing that is used while a lost answer is being verified.
 pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
@@ -248,108 +248,12 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
         });
     }
     if let Some(listed) = &observed.listing.own {
-        // The compute is not part of the listing.
-        let must_inspect = project.checked_at.is_none()
-            || observed.inspection_due
-            || compute_defaults_differ(listed, desired) && !compute_edited(desired, observed);
-        if must_inspect && observed.compute.is_none() {
-            return Some(Step::Inspect(id));
-        }
-        let drifted = project_differs(listed, desired, &observed.project_name, project.adopted)
-            || compute_drifted(desired, observed);
-        if drifted && observed.settings_sent.as_ref() == Some(&settings_changes(desired, observed))
-        {
-            return Some(Step::Stalled(settings_not_applied(&id)));
-        }
-        return (drifted || has_pending_change(desired, observed))
-            .then(|| plan_update(id, desired, observed));
+        return plan_listed_settings(id, project, listed, desired, observed);
     }
     if observed.listing.as_of.is_some() && !observed.project_found {
         return Some(Step::VerifyMissing(id));
     }
     has_pending_change(desired, observed).then(|| plan_update(id, desired, observed))
-}
-
-/// Neon accepted an update without an error, but its response shows other settings.
-fn settings_not_applied(id: &ProjectId) -> Issue {
-    Issue::new(
-        Component::Project,
-        Reason::SettingsNotApplied,
-        format!(
-            "Neon accepted the settings of project {id} but did not apply all of them: compare the spec with the project \
-             in Neon, and check what the account's plan allows"
-        ),
-    )
-}
-
-fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
-    observed
-        .compute
-        .as_ref()
-        .is_some_and(|compute| compute_differs(compute.settings, desired.compute))
-}
-
-fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
-    let update_compute = compute_drifted(desired, observed) || compute_edited(desired, observed);
-    let compute = observed
-        .compute
-        .as_ref()
-        .map(|compute| compute.id.clone())
-        .or_else(|| {
-            observed
-                .status
-                .project
-                .as_ref()
-                .and_then(|project| project.endpoint_id.as_ref())
-                .and_then(|id| id.parse().ok())
-        });
-    match compute {
-        None if update_compute => Step::Inspect(project),
-        compute => Step::Update {
-            project,
-            compute: compute.filter(|_| update_compute),
-        },
-    }
-}
-
-/// Whether the compute settings in effect are not the desired ones. After a lost answer, those in
-/// effect are unknown.
-fn compute_edited(desired: &DesiredState, observed: &ObservedState) -> bool {
-    let in_effect = observed.status.effective.as_ref();
-    let in_effect = in_effect.map(|effective| effective.compute);
-    in_effect.unwrap_or_default() != desired.effective().compute
-}
-
-/// The settings of the project and its compute that differ.
-pub fn settings_changes(desired: &DesiredState, observed: &ObservedState) -> SettingsChanges {
-    let project = observed.status.project.as_ref();
-    let compute = observed.compute.as_ref().map(|compute| compute.settings);
-    SettingsChanges {
-        project: project_changes(
-            observed.listing.own.as_ref(),
-            desired,
-            &observed.project_name,
-            project.is_some_and(|project| project.adopted),
-        ),
-        compute: compute_changes(compute, desired.compute),
-    }
-}
-
-/// Whether a setting that must be sent to Neon differs between the configuration in effect and the
-/// desired one.
-fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool {
-    let Some(in_effect) = &observed.status.effective else {
-        return true;
-    };
-    let wanted = desired.effective();
-    let project = observed.status.project.as_ref();
-    let renamed =
-        project.is_some_and(|project| !project.adopted && project.name != observed.project_name);
-    renamed
-        || in_effect.compute != wanted.compute
-        || in_effect.quota != wanted.quota
-        || in_effect.history_retention_seconds != wanted.history_retention_seconds
-        || in_effect.allowed_ips != wanted.allowed_ips
 }
 
 /// The next step for a Tenant without a project.
@@ -389,94 +293,6 @@ fn invalid_project_id(id: &str) -> Issue {
             "status.project.id {id:?} is not a valid project id: restore the status from a backup"
         ),
     )
-}
-
-fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
-    let project = observed.status.project.as_ref()?;
-    let id: ProjectId = project.id.parse().ok()?;
-    match &observed.secret {
-        ObservedSecret::Restored { project } if *project == Some(id.clone()) => {
-            Some(Step::WriteSecret(id))
-        }
-        ObservedSecret::NotOwned | ObservedSecret::Restored { .. } => {
-            Some(Step::Stalled(Issue::new(
-                Component::Credentials,
-                Reason::SecretConflict,
-                format!(
-                    "Secret {0} exists and does not belong to this Tenant: delete it, or set another name in \
-                 spec.connectionSecret.name",
-                    desired.secret_name
-                ),
-            )))
-        }
-        ObservedSecret::OwnedByPredecessor => Some(Step::Wait {
-            until: Some(observed.now + STALE_SECRET_POLL_INTERVAL),
-            issue: Issue::new(
-                Component::Credentials,
-                Reason::UpdatingSecret,
-                format!(
-                    "waiting for the deletion of Secret {} of an earlier Tenant with this name",
-                    desired.secret_name
-                ),
-            ),
-        }),
-        ObservedSecret::Owned {
-            intact: true,
-            project: owner,
-            ca_digest,
-            resource_version,
-        } if *owner == Some(id.clone())
-            && *ca_digest == observed.ca_digest
-            && !observed.password_rejected
-            && !observed.secret_differs
-            && observed.status.connection.is_some()
-            && observed
-                .status
-                .binding
-                .as_ref()
-                .is_some_and(|binding| binding.name == desired.secret_name) =>
-        {
-            let checked = observed.status.binding.as_ref();
-            let unchanged =
-                checked.is_some_and(|binding| binding.resource_version == *resource_version);
-            (!unchanged).then(|| repair_or_wait(Step::CheckSecret(id), desired, observed))
-        }
-        _ if is_repair(desired, observed) => {
-            Some(repair_or_wait(Step::WriteSecret(id), desired, observed))
-        }
-        _ => Some(Step::WriteSecret(id)),
-    }
-}
-
-/// Whether the controller has already written the Secret, so that another client changed it, or the
-/// connection in the status.
-fn is_repair(desired: &DesiredState, observed: &ObservedState) -> bool {
-    let written = observed
-        .status
-        .binding
-        .as_ref()
-        .is_some_and(|binding| binding.name == desired.secret_name);
-    written && !observed.password_rejected && !observed.secret_differs
-}
-
-/// The step, unless another client keeps changing the Secret.
-fn repair_or_wait(step: Step, desired: &DesiredState, observed: &ObservedState) -> Step {
-    match observed.secret_repair_at {
-        Some(until) if until > observed.now => Step::Wait {
-            until: Some(until),
-            issue: Issue::new(
-                Component::Credentials,
-                Reason::SecretContested,
-                format!(
-                    "another client keeps changing Secret {} or status.connection; the controller checks them again at \
-                     {until:.0}: stop the other client; if it needs this Secret, set another name in \
-                     spec.connectionSecret.name",
-                    desired.secret_name
-                ),
-            ),
-        },
-        _ => step,
-    }
 }
 
 fn plan_schema(observed: &ObservedState) -> Option<Step> {
