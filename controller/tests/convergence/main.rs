@@ -595,3 +595,18 @@ fn a_setting_that_changes_in_neon_during_an_update_is_corrected() {
         Event::Calls(4),
     ]);
 }
+
+#[test]
+fn settings_are_sent_again_after_the_project_was_recovered() {
+    run(&[
+        Event::Calls(7),
+        Event::Calls(1),
+        Event::Calls(1),
+        Event::Cluster(Outcome::Answered),
+        Event::Edit(Edit::DisplayName(true)),
+        Event::Calls(2),
+        Event::Calls(1),
+        Event::Drift(Drift::ProjectDeleted),
+        Event::Calls(7),
+    ]);
+}

@@ -197,7 +197,6 @@ pub(super) async fn update(
     let _permit = rec.ctx.project_updates.acquire().await;
     let desired = rec.desired()?.clone();
     let changes = settings_changes(&desired, observed);
-    rec.state.settings_sent = Some(changes.clone());
     // The compute comes first: after a failure in between, the project's defaults for computes still
     // differ, so that the next reconciliation reads the compute again.
     if let Some(compute) = compute {
@@ -218,7 +217,7 @@ pub(super) async fn update(
     let listed = observed.listing.own.as_ref();
     let mut updated_at = listed.map(|listed| listed.updated_at.clone());
     if changes.project != UpdateProject::default() {
-        let update = neon.update_project(id, changes.project);
+        let update = neon.update_project(id, changes.project.clone());
         let updated = update.await.map_err(|error| {
             ReconcileError::neon(Component::Project, "update the project's settings", error)
         })?;
@@ -233,6 +232,7 @@ pub(super) async fn update(
             project.checked_at = updated_at;
         }
     }
+    rec.state.settings_sent = Some(changes);
     rec.status.effective = Some(desired.effective());
     rec.publish_event(&ControllerEvent::ProjectUpdated { project: id });
     Ok(())
