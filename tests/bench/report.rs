@@ -18,7 +18,8 @@ const MEANINGS: &[(&str, &str, &str)] = &[
         "ready",
         "From apply to Ready",
         "The time from the request that creates a Tenant until a watch shows that it is Ready, one Tenant at a time, with latencies like \
-         Neon's (50 to 150 ms for a call; a new project is ready after about a second). The floor is a baseline without a controller, \
+         Neon's: 50 to 150 ms for a call, 1.5 s for the operations of a new project, and 4 s more until it accepts its first connection. \
+         Users of Neon reported these times ([Neon](neon.md#new-projects)); they were not measured for this page. The floor is a baseline without a controller, \
          measured alternately in the same run: the same Neon call, the connection, the same migrations, and seven Kubernetes writes of the \
          same kinds and sizes (the Tenant, its finalizer, three statuses, and the Secret, first empty and then filled). The baseline has \
          two variants, one that connects immediately and one that polls the project's operations every 100 ms before it connects; the \
@@ -28,16 +29,16 @@ const MEANINGS: &[(&str, &str, &str)] = &[
         "fleet",
         "A thousand Tenants at once",
         "`seconds` is the time from the first apply until the last Tenant is Ready, with Neon's quota for an account: 700 calls per minute, \
-         and 40 per second for one route. The floor is the time in which the quota allows the calls that the emulator counted: the calls \
-         less the burst of 20, at 700 per minute. After its call the last Tenant needs about another second, which the floor does not \
-         include. `peak_rss` is the controller's maximum memory, and `cpu` its processor time from the first apply until the last Tenant is \
+         and 40 per second for one route. The floor is the time in which the quota allows the calls that the emulator counted (the calls \
+         less the burst of 20, at 700 per minute), and the time from the last Tenant's call until its project accepts connections. \
+         `peak_rss` is the controller's maximum memory, and `cpu` its processor time from the first apply until the last Tenant is \
          Ready. Each run is a single sample, so the figures vary on a machine with other load.",
     ),
     (
         "fleet_tenfold",
         "A thousand Tenants with ten times the quota",
-        "The same with 7,000 calls per minute and 400 per second for one route, and with `--concurrency=128 --migration-concurrency=48`. The \
-         floor of `seconds` is that of the quota. On a small machine the quota is not the bottleneck: each Tenant needs a new database in \
+        "The same with 7,000 calls per minute and 400 per second for one route, and with `--migration-concurrency=48`. The \
+         floor of `seconds` is computed in the same way. On a small machine the quota is not the bottleneck: each Tenant needs a new database in \
          PostgreSQL, an extension, a dozen statements and seven writes to etcd on the same processors. Therefore the floor of \
          `seconds_over_baseline` is the baseline for as many Tenants, 128 at a time with the same quota, on the same machine in the same \
          run.",
@@ -97,8 +98,7 @@ const SHORTFALLS: &[(&str, &str)] = &[
     ),
     (
         "fleet.seconds",
-        "The floor does not include the last Tenant's own second after its call and, if the processors are busy, the creation of a thousand \
-         databases next to an API server on the same machine.",
+        "The floor does not include the creation of a thousand databases next to an API server on the same machine.",
     ),
     (
         "data_plane.select_only_pooled",
