@@ -610,3 +610,21 @@ fn settings_are_sent_again_after_the_project_was_recovered() {
         Event::Calls(7),
     ]);
 }
+
+#[test]
+fn a_tenant_restored_from_before_its_finalizer_can_be_deleted_again() {
+    run(&[
+        Event::Backup,
+        Event::Calls(1),
+        Event::Calls(6),
+        Event::Calls(1),
+        Event::RestoreStatus,
+        Event::Calls(1),
+        Event::Delete,
+        Event::Calls(9),
+        Event::Edit(Edit::Retain(true)),
+        Event::Calls(1),
+        Event::RestoreTenant,
+        Event::Delete,
+    ]);
+}

@@ -16,7 +16,7 @@ use neon_client::ids::ProjectId;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, TENANT};
-use crate::world::{State, WatchEvent, installation, uid_text};
+use crate::world::{SimulatedProject, State, WatchEvent, installation, uid_text};
 
 /// From the deletion of a Tenant to the deletion of its Secrets.
 const GARBAGE_COLLECTION_DELAY: SignedDuration = SignedDuration::from_secs(3);
@@ -169,10 +169,11 @@ impl State {
             (None, true) if self.in_flight.is_empty() => {
                 let uid = backup.metadata.uid.as_deref().and_then(TenantUid::parse);
                 let projects = &self.projects;
+                // Without the finalizer, the Tenant can be deleted again unnoticed.
+                let is_unnoticed = backup.finalizers().is_empty();
                 self.retained.retain(|id| {
-                    projects
-                        .get(id)
-                        .is_none_or(|project| project.made_for != uid)
+                    let is_its = |project: &SimulatedProject| project.made_for == uid;
+                    is_unnoticed || !projects.get(id).is_some_and(is_its)
                 });
                 backup.metadata.deletion_timestamp = None;
                 // The user also requests a check, because the password may have changed since the
