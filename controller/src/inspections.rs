@@ -34,24 +34,28 @@ pub struct Candidate {
 }
 
 impl Inspections {
-    /// Makes it the turn of at most `count` further candidates, and returns them.
-    pub fn choose(
+    /// Makes it the turn of at most `count` further candidates. Returns what they came with.
+    pub fn choose<T>(
         &self,
-        candidates: impl IntoIterator<Item = Candidate>,
+        candidates: impl IntoIterator<Item = (Candidate, T)>,
         count: usize,
         now: Timestamp,
-    ) -> Vec<TenantUid> {
+    ) -> Vec<T> {
         let mut state = self.0.lock();
-        let mut waiting: Vec<(i64, TenantUid)> = candidates
+        let mut waiting: Vec<(i64, TenantUid, T)> = candidates
             .into_iter()
-            .filter(|candidate| !state.due.contains(&candidate.tenant))
-            .filter_map(|candidate| Some((state.weight(candidate, now)?, candidate.tenant)))
+            .filter(|(candidate, _)| !state.due.contains(&candidate.tenant))
+            .filter_map(|(candidate, with)| {
+                Some((state.weight(candidate, now)?, candidate.tenant, with))
+            })
             .collect();
-        waiting.sort_unstable_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        waiting.sort_unstable_by_key(|(weight, ..)| std::cmp::Reverse(*weight));
         waiting.truncate(count);
-        let chosen: Vec<_> = waiting.into_iter().map(|(_, tenant)| tenant).collect();
-        state.due.extend(&chosen);
-        chosen
+        let chosen = waiting.into_iter().map(|(_, tenant, with)| {
+            state.due.insert(tenant);
+            with
+        });
+        chosen.collect()
     }
 
     pub fn is_due(&self, tenant: TenantUid) -> bool {
@@ -96,11 +100,9 @@ mod tests {
         TenantUid::parse(&format!("00000000-0000-0000-0000-{number:012}")).unwrap()
     }
 
-    fn candidate(number: usize, changed: bool) -> Candidate {
-        Candidate {
-            tenant: tenant(number),
-            changed,
-        }
+    fn candidate(number: usize, changed: bool) -> (Candidate, TenantUid) {
+        let tenant = tenant(number);
+        (Candidate { tenant, changed }, tenant)
     }
 
     fn at(hour: i64) -> Timestamp {

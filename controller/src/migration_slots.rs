@@ -21,8 +21,8 @@ use crate::backoff::Backoffs;
 use crate::identity::TenantUid;
 
 /// How long a reconciliation that is connected to a database waits for a slot. Afterwards it ends, so
-/// that other Tenants can be reconciled.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+/// that another Tenant of its class can be admitted.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// After a time limit, the next attempt comes no sooner than this many times as long as the Tenant
 /// was being migrated, so that it is migrated for at most a third of the time.
 const WAIT_FACTOR: u32 = 2;

@@ -15,10 +15,8 @@ use tracing::{debug, warn};
 use crate::accounts::{Account, ListingError, Priority};
 use crate::cache::CachedTenant;
 use crate::context::Context;
-use crate::identity::TenantUid;
-use crate::inspections::Candidate;
 use crate::tenant::observe::begin;
-use crate::tenant::reconcile::{has_work, inspection_candidate};
+use crate::tenant::reconcile::{Work, pending_work};
 
 /// How often the task checks whether an account's listing is due.
 const LISTING_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -67,8 +65,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     };
     // An incomplete listing shows changes as well.
     if !matches!(result, Err(ListingError::Neon(_))) {
-        let candidates = enqueue_tenants_with_work(ctx, Some(account)).await;
-        enqueue_inspections(ctx, account, candidates);
+        enqueue_tenants_with_work(ctx, Some(account)).await;
     }
     account.refresh_plan().await;
     // The status of a class reports whether its account can be listed and which projects are
@@ -88,14 +85,13 @@ pub(crate) async fn resync(ctx: Arc<Context>) {
 }
 
 /// Queues the Tenants of an account, or of all, whose reconciliation would do anything. Most have
-/// nothing to do, and planning is cheaper than a reconciliation. Returns the others.
-async fn enqueue_tenants_with_work(
-    ctx: &Arc<Context>,
-    account: Option<&Arc<Account>>,
-) -> HashMap<TenantUid, (Candidate, ObjectRef<CachedTenant>)> {
+/// nothing to do, and planning is cheaper than a reconciliation. Queues as well the Tenants of the
+/// account whose turn it is to have their compute read.
+async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
+    let inspections = account.map_or(0, |account| ctx.accounts.take_inspections(account));
     let mut queued = 0_usize;
-    let mut others = HashMap::new();
+    let mut up_to_date = Vec::new();
     for (checked, cached) in ctx.all_tenants().enumerate() {
         if checked % TENANTS_PER_YIELD == TENANTS_PER_YIELD - 1 {
             tokio::task::yield_now().await;
@@ -105,44 +101,25 @@ async fn enqueue_tenants_with_work(
                 queued += 1;
                 ctx.enqueue(ObjectRef::from_obj(&*cached));
             }
-            Some(Work::None(candidate)) => {
-                let object = ObjectRef::from_obj(&*cached);
-                others.insert(candidate.tenant, (candidate, object));
+            Some(Work::UpToDate(candidate)) if inspections > 0 => {
+                up_to_date.push((candidate, cached));
             }
-            None => {}
+            Some(Work::UpToDate(_) | Work::Waiting) | None => {}
         }
+    }
+    let now = ctx.clock.now();
+    for cached in ctx.inspections.choose(up_to_date, inspections, now) {
+        queued += 1;
+        ctx.enqueue(ObjectRef::from_obj(&*cached));
     }
     debug!(
         tenants.queued = queued,
         elapsed_ms = start.elapsed().as_millis(),
         "checked all tenants"
     );
-    others
 }
 
-/// Queues the Tenants whose turn it is to have their compute read.
-fn enqueue_inspections(
-    ctx: &Arc<Context>,
-    account: &Account,
-    mut tenants: HashMap<TenantUid, (Candidate, ObjectRef<CachedTenant>)>,
-) {
-    let count = ctx.accounts.take_inspections(account);
-    let candidates: Vec<_> = tenants.values().map(|(candidate, _)| *candidate).collect();
-    for tenant in ctx.inspections.choose(candidates, count, ctx.clock.now()) {
-        if let Some((_, object)) = tenants.remove(&tenant) {
-            ctx.enqueue(object);
-        }
-    }
-}
-
-enum Work {
-    /// A reconciliation would do something.
-    Due,
-    /// A reconciliation would do nothing.
-    None(Candidate),
-}
-
-/// Whether a reconciliation of a Tenant would do anything. `None` if it is not one of the account.
+/// What a reconciliation of a Tenant would do. `None` if the Tenant is not one of the account.
 fn work_of(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> Option<Work> {
     let mut rec = begin(ctx, cached)?;
     let is_of_account = |account: &Arc<Account>| {
@@ -150,11 +127,7 @@ fn work_of(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>)
             .as_ref()
             .is_some_and(|own| Arc::ptr_eq(own, account))
     };
-    if !account.is_none_or(is_of_account) {
-        return None;
-    }
-    if has_work(&mut rec) {
-        return Some(Work::Due);
-    }
-    inspection_candidate(&rec).map(Work::None)
+    account
+        .is_none_or(is_of_account)
+        .then(|| pending_work(&mut rec))
 }

@@ -22,7 +22,6 @@ use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
 use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::apply::{apply, calls_neon, progress, step_name};
-use crate::tenant::intent::Intent;
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::{Step, plan};
@@ -182,7 +181,7 @@ async fn execute_step(
             .await?;
     }
     if calls_neon(step) {
-        check_account(rec, step).await?;
+        check_account(rec, observed, step).await?;
     }
     let mut result = apply(rec, observed, step)
         .instrument(info_span!("step", step = step_name(step)))
@@ -229,7 +228,11 @@ async fn verify_project(
 /// Makes sure that the calls of the step go to the account of the class's projects. The account must
 /// be recorded in the class before the first call that needs it: otherwise a crash followed by
 /// another key would leave a project behind in the former account.
-async fn check_account(rec: &mut Reconciliation<'_>, step: &Step) -> Result<(), ReconcileError> {
+async fn check_account(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     let (client, owner) = account.identified_client().await?;
     if let Some(issue) = account.mismatch_of(&owner, rec.bound_account()) {
@@ -244,7 +247,13 @@ async fn check_account(rec: &mut Reconciliation<'_>, step: &Step) -> Result<(), 
             "waiting until the TenantClass has recorded its Neon account",
         ));
     }
-    rec.checked_client = Some(client);
+    // No user waits for a compute that is read in turn.
+    let is_background = observed.inspection_due && matches!(step, Step::Inspect(_));
+    rec.checked_client = Some(if is_background {
+        client.background()
+    } else {
+        client
+    });
     Ok(())
 }
 
@@ -259,30 +268,39 @@ fn terminal_outcome(step: &Step) -> Option<StatusOutcome> {
     }
 }
 
-/// Whether a reconciliation would do anything: execute a step, or correct a status that another
-/// client wrote.
-pub fn has_work(rec: &mut Reconciliation<'_>) -> bool {
+/// What a reconciliation would do.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Execute a step, or correct a status that another client wrote.
+    Due,
+    /// Nothing, until it is the Tenant's turn to have its compute read.
+    UpToDate(Candidate),
+    /// Nothing, until something changes.
+    Waiting,
+}
+
+/// What a reconciliation would do now.
+pub fn pending_work(rec: &mut Reconciliation<'_>) -> Work {
     let observed = observe(rec);
     let step = plan(&rec.intent, &observed);
     let Some(outcome) = terminal_outcome(&step) else {
-        return true;
+        return Work::Due;
     };
     if outcome == StatusOutcome::Ready {
         record_effective_spec(rec);
     }
-    rec.next_status(&observed, &outcome) != rec.tenant.status.clone().unwrap_or_default()
-}
-
-/// The Tenant, if its compute can be read when it is its turn.
-pub fn inspection_candidate(rec: &Reconciliation<'_>) -> Option<Candidate> {
-    let project = rec.status.project.as_ref()?;
-    let observed = observe(rec);
-    let listed = observed.listing.own?;
-    let is_active = matches!(rec.intent, Intent::Provision(Ok(_))) && !observed.suspended;
-    is_active.then(|| Candidate {
-        tenant: rec.uid,
-        changed: project.checked_at.as_deref() != Some(listed.updated_at.as_str()),
-    })
+    if rec.next_status(&observed, &outcome) != rec.tenant.status.clone().unwrap_or_default() {
+        return Work::Due;
+    }
+    match (&rec.status.project, &observed.listing.own) {
+        (Some(project), Some(listed)) if outcome == StatusOutcome::Ready => {
+            Work::UpToDate(Candidate {
+                tenant: rec.uid,
+                changed: project.checked_at.as_ref() != Some(&listed.updated_at),
+            })
+        }
+        _ => Work::Waiting,
+    }
 }
 
 /// Completes the reconciliation if the step is one that ends it.

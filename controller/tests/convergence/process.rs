@@ -293,7 +293,7 @@ impl Process {
                 changed: true,
             };
             let now = self.ctx.clock.now();
-            self.ctx.inspections.choose([candidate], 1, now);
+            self.ctx.inspections.choose([(candidate, ())], 1, now);
         }
     }
 

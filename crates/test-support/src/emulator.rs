@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use neon_emulator::openapi::Document;
-use neon_emulator::{Builder, Emulator, Latency, Limits};
+use neon_emulator::{Builder, Emulator, Latency, Limits, ProxyCaches};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -58,13 +58,17 @@ impl TestEmulator {
         mut latency: Latency,
         mut limits: Limits,
     ) -> Result<Self> {
+        let mut proxy_caches = ProxyCaches::none();
         if suspension == ComputeSuspension::Accelerated {
             latency.cold_start_ms = COLD_START_MS;
             limits.compute_wait_ms = COMPUTE_WAIT_MS;
+            // Less than a second in real time.
+            proxy_caches = ProxyCaches::neon();
         }
         let foreign = format!("{FOREIGN_API_KEY}@{FOREIGN_ORGANIZATION}");
         let builder = builder
             .document(api_document().await?)
+            .proxy_caches(proxy_caches)
             .api_keys([neon_emulator::DEFAULT_API_KEY, &foreign]);
         let emulator = Arc::new(builder.latency(latency).limits(limits).start().await?);
         let mut clock = JoinSet::new();
