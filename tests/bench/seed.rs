@@ -202,16 +202,6 @@ async fn write(
         (template.uid.clone(), uid.to_owned()),
         (template.name.clone(), name.to_owned()),
     ]);
-    let status: Value =
-        serde_json::from_str(&substitution.apply(&serde_json::to_string(&template.status)?))?;
-    let patch =
-        json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let tenants: Api<Tenant> = Api::namespaced(environment.client(), NAMESPACE);
-    tenants
-        .patch_status(name, &params, &Patch::Apply(patch))
-        .await?;
-
     let data: BTreeMap<&String, String> = template
         .data
         .iter()
@@ -228,11 +218,25 @@ async fn write(
         "data": data.into_iter().map(|(key, value)| (key.clone(), base64(value.as_bytes()))).collect::<BTreeMap<_, _>>(),
     });
     let secrets: Api<Secret> = Api::namespaced(environment.client(), NAMESPACE);
-    let name = secret["metadata"]["name"]
+    let secret_name = secret["metadata"]["name"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    secrets.patch(&name, &params, &Patch::Apply(secret)).await?;
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let written = secrets
+        .patch(&secret_name, &params, &Patch::Apply(secret))
+        .await?;
+
+    let mut status: Value =
+        serde_json::from_str(&substitution.apply(&serde_json::to_string(&template.status)?))?;
+    // Otherwise the controller compares the Secret with the credentials in Neon.
+    status["binding"]["resourceVersion"] = json!(written.resource_version());
+    let patch =
+        json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
+    let tenants: Api<Tenant> = Api::namespaced(environment.client(), NAMESPACE);
+    tenants
+        .patch_status(name, &params, &Patch::Apply(patch))
+        .await?;
     Ok(())
 }
 
