@@ -184,7 +184,7 @@ impl Admission<'_> {
         self.since.elapsed()
     }
 
-    /// Waits a moment for a slot. `None` if there is none.
+    /// Waits a limited time for a slot. `None` if none becomes free.
     pub async fn acquire_slot(&self) -> Option<Slot<'_>> {
         let deadline = Instant::now() + MAX_WAIT;
         loop {
