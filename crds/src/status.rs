@@ -95,8 +95,8 @@ pub struct ProjectStatus {
     /// namespace and name, or to this Tenant before it was restored from a backup.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reclaimed: bool,
-    /// Neon's `updated_at` of the project when the controller last compared it with the desired
-    /// state. The project is not compared again while `updated_at` is unchanged.
+    /// Neon's `updated_at` of the project when the controller last read its compute. Without it, the
+    /// compute is read next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<String>,
 }
