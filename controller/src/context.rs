@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
@@ -75,6 +75,8 @@ pub struct Context {
     /// Cancelled once every watch has delivered its initial list. Tenants cannot be counted before.
     pub caches_synced: CancellationToken,
     pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
+    /// Notified when a watch shows that a Tenant is being deleted.
+    pub deletion_requested: Notify,
 }
 
 /// The Tenants of one watch.
@@ -147,6 +149,26 @@ impl Context {
         let key = ObjectRef::from_obj(tenant);
         let cached = self.scope_of(&key)?.tenants.get(&key)?;
         (cached.meta().uid == tenant.meta().uid).then_some(cached)
+    }
+
+    /// Waits until a watch shows that the Tenant is being deleted, or no longer shows it.
+    pub async fn deletion_of(&self, tenant: &Tenant) {
+        let namespace = tenant.namespace().unwrap_or_default();
+        let key = ObjectRef::<CachedTenant>::new(&tenant.name_any()).within(&namespace);
+        loop {
+            // Created first, so that a change after the check is not missed.
+            let requested = self.deletion_requested.notified();
+            let cached = self
+                .scope_of(&key)
+                .and_then(|scope| scope.tenants.get(&key));
+            let is_current = cached.is_some_and(|cached| {
+                cached.meta().uid == tenant.metadata.uid && cached.deletion_requested_at().is_none()
+            });
+            if !is_current {
+                return;
+            }
+            requested.await;
+        }
     }
 
     /// Queues a Tenant for reconciliation.

@@ -16,7 +16,6 @@ mod applied;
 mod file_name;
 mod lexer;
 mod limits;
-mod neon_message;
 mod response_filter;
 mod sqlstate;
 mod target;

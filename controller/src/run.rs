@@ -14,7 +14,7 @@ use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Client, ResourceExt};
 use service_kit::error_chain;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -259,6 +259,7 @@ async fn context(
         stopping: stop.clone(),
         caches_synced: CancellationToken::new(),
         class_queue: Arc::default(),
+        deletion_requested: Notify::new(),
         config,
     };
     Ok((Arc::new(ctx), writers))

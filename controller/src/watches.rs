@@ -62,6 +62,9 @@ pub(crate) fn tenant_watch(
                 return;
             };
             ctx.own_writes.evict_observed(tenant);
+            if matches!(event, Event::Delete(_)) || tenant.deletion_requested_at().is_some() {
+                ctx.deletion_requested.notify_waiters();
+            }
             if !matches!(event, Event::Apply(_)) || tenant.is_new() {
                 ctx.class_queue.enqueue(ObjectRef::new(tenant.class_name()));
             }

@@ -18,6 +18,7 @@ impl Emulated {
         let builder = Emulator::builder()
             .postgres(postgres().await.uri())
             .control_database(database_name("emulator"))
+            .varying_sqlstates(true)
             .document(document());
         Self(builder.start().await.expect("the emulator starts"))
     }

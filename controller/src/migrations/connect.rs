@@ -174,8 +174,8 @@ fn classify_server_error(server: ServerError) -> AttemptError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::neon_message::NeonCondition;
-    use super::super::neon_message::tests::PUBLISHED;
+    use neon_client::{NeonCondition, PUBLISHED_MESSAGES};
+
     use super::*;
 
     fn kind(error: &AttemptError) -> &'static str {
@@ -207,7 +207,7 @@ mod tests {
             };
             assert_eq!(kind(&classify_server_error(server)), expected, "{code}");
         }
-        for (message, condition) in PUBLISHED {
+        for (message, condition) in PUBLISHED_MESSAGES {
             let expected = match condition {
                 NeonCondition::PasswordRefused => "authentication",
                 _ => "transient",

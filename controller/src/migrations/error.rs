@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crds::Reason;
+use neon_client::NeonCondition;
 
-use super::neon_message::NeonCondition;
 use super::server_error::{ServerError, sanitize};
 
 const QUOTA_HINT: &str = "the quota is the account's unless the Tenant or its class sets one: check the usage of the plan in Neon and \

@@ -8,9 +8,9 @@
 
 use std::fmt;
 
+use neon_client::{NeonCondition, size_limit_mib};
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
-use super::neon_message::{self, NeonCondition};
 use super::sqlstate::condition_name;
 
 /// An error of the Postgres server. It contains no values from a tenant's rows.
@@ -92,7 +92,7 @@ impl ServerError {
 
     /// The size limit that a write reached, in MiB, if the message tells it.
     pub(super) fn size_limit_mib(&self) -> Option<u64> {
-        neon_message::size_limit_mib(self.message.as_deref()?)
+        size_limit_mib(self.message.as_deref()?)
     }
 
     /// Whether the statement ran into a time limit of the migrator.
@@ -171,7 +171,7 @@ fn may_quote(facts: Facts<'_>, text: &str, origin: Origin<'_>) -> bool {
         Origin::Sql(sql) => sql,
     };
     // A string of the file is no secret, such as the message of its own RAISE.
-    if sql.contains(&format!("'{text}'")) || neon_message::size_limit_mib(text).is_some() {
+    if sql.contains(&format!("'{text}'")) || size_limit_mib(text).is_some() {
         return true;
     }
     if is(&["22", "P0", "XX"]) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crds::{Reason, TenantClass, finalizers};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use neon_client::ids::ProjectId;
 use sha2::{Digest, Sha256};
@@ -73,6 +74,7 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
     };
     ObservedState {
         now: ctx.clock.now(),
+        created_at: created_at(rec),
         status: rec.status.clone(),
         has_finalizer: tenant
             .finalizers()
@@ -117,6 +119,13 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
             .map(ca_digest),
         schema: schema_target(rec),
     }
+}
+
+/// The clock of the API server can be ahead. A listing of this reconciliation is recent enough in any
+/// case.
+fn created_at(rec: &Reconciliation<'_>) -> Timestamp {
+    let recorded = rec.tenant.metadata.creation_timestamp.as_ref();
+    recorded.map_or(rec.began_at, |time| time.0.min(rec.began_at))
 }
 
 /// A class that is being deleted accepts no new finalizer, so it counts as having one.

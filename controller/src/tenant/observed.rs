@@ -22,6 +22,8 @@ use crate::tenant::drift::SettingsChanges;
 )]
 pub struct ObservedState {
     pub now: Timestamp,
+    /// When the Tenant was created, at the latest when this reconciliation began.
+    pub created_at: Timestamp,
     /// The status, as last written.
     pub status: TenantStatus,
     pub has_finalizer: bool,

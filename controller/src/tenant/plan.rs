@@ -265,8 +265,15 @@ fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     if let Some(step) = choose_project(observed) {
         return step;
     }
-    if observed.listing.as_of.is_none() {
-        return LIST_IF_NEVER_LISTED;
+    match observed.listing.as_of {
+        None => return LIST_IF_NEVER_LISTED,
+        // Somebody may have recovered the project of an earlier Tenant since, to apply this one.
+        Some(as_of) if as_of < observed.created_at => {
+            return Step::List {
+                since: observed.created_at,
+            };
+        }
+        Some(_) => {}
     }
     if let Some(step) = plan_existing(desired, observed) {
         return step;

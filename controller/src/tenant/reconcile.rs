@@ -172,7 +172,7 @@ async fn execute_step(
     // Opening a database is always reported: if that ended the process, the status shows which
     // database did.
     let reports = match step {
-        Step::List { .. } => rec.status.phase.is_none(),
+        Step::List { since } => *since == Timestamp::MIN && rec.status.phase.is_none(),
         Step::Migrate(_) => true,
         _ => is_true(&rec.status.conditions, ConditionType::Ready),
     };

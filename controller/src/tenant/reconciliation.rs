@@ -8,6 +8,7 @@ mod status;
 use std::sync::Arc;
 
 use crds::{ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::EventType;
@@ -33,6 +34,7 @@ pub struct Reconciliation<'a> {
     pub ctx: &'a Context,
     pub key: NamespacedName,
     pub uid: TenantUid,
+    pub began_at: Timestamp,
     /// The Tenant, as the API server last returned it.
     pub tenant: Tenant,
     /// The status to write; ahead of `tenant.status` between writes.
@@ -93,6 +95,7 @@ impl<'a> Reconciliation<'a> {
             ctx,
             key: NamespacedName::of(&tenant),
             uid,
+            began_at: ctx.clock.now(),
             intent,
             status,
             account: account.and_then(Result::ok),

@@ -35,7 +35,7 @@ use kube::ResourceExt;
 use kube::core::{PartialObjectMeta, PartialObjectMetaExt as _};
 use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::Event;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -136,6 +136,7 @@ impl Process {
             stopping: CancellationToken::new(),
             caches_synced: CancellationToken::new(),
             class_queue: Arc::default(),
+            deletion_requested: Notify::new(),
         });
         let mut state = world.state();
         state.watch_events.clear();

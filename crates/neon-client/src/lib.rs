@@ -27,6 +27,7 @@ mod account;
 mod branches;
 mod call;
 mod client;
+mod condition;
 mod consumption;
 mod databases;
 mod endpoints;
@@ -46,6 +47,7 @@ pub use account::{Organizations, Regions, Users};
 pub use branches::{BranchSortKey, Branches, ListBranches, MAX_BRANCHES_PER_PAGE, SortOrder};
 pub use call::Call;
 pub use client::{BASE_URL, BuildError, CALL_TIMEOUT, Neon, NeonBuilder, QUEUE_TIMEOUT};
+pub use condition::{NeonCondition, PUBLISHED_MESSAGES, size_limit_mib};
 pub use consumption::{
     Consumption, ConsumptionQuery, ListBranchConsumption, ListProjectConsumption,
     MAX_CONSUMPTION_BRANCHES_PER_PAGE, MAX_CONSUMPTION_PROJECTS_PER_PAGE,

@@ -51,7 +51,8 @@ pub struct TestEmulator {
 }
 
 impl TestEmulator {
-    /// Starts an emulator on the builder's PostgreSQL server.
+    /// Starts an emulator on the builder's PostgreSQL server. Its proxy sends the same message with
+    /// different SQLSTATEs, as Neon's does.
     pub async fn start(
         builder: Builder,
         suspension: ComputeSuspension,
@@ -69,6 +70,7 @@ impl TestEmulator {
         let builder = builder
             .document(api_document().await?)
             .proxy_caches(proxy_caches)
+            .varying_sqlstates(true)
             .api_keys([neon_emulator::DEFAULT_API_KEY, &foreign]);
         let emulator = Arc::new(builder.latency(latency).limits(limits).start().await?);
         let mut clock = JoinSet::new();

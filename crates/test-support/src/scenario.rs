@@ -164,7 +164,6 @@ impl Scenario {
         let builder = Emulator::builder()
             .postgres(self.cluster.postgres_uri())
             .control_database(self.namespace.replace('-', "_"))
-            .varying_sqlstates(true)
             .seed(seed);
         let suspension = self.cluster.compute_suspension();
         let emulator = TestEmulator::start(builder, suspension, Latency::instant(), limits).await?;

@@ -10,7 +10,8 @@ use serde_json::json;
 use test_support::emulator::{SUSPEND_TIMEOUT, TestEmulator};
 use test_support::neon::Account;
 use test_support::scenario::{condition, is_available, project_id};
-use test_support::{Scenario, psql, timeouts, wait};
+use test_support::suite::{Trial, test_on};
+use test_support::{ClusterOptions, Scenario, psql, timeouts, wait};
 
 test_support::tests![
     an_idle_compute_is_suspended_and_started_by_any_connection,
@@ -19,8 +20,22 @@ test_support::tests![
     a_migration_over_the_size_limit_names_the_limit_and_succeeds_with_a_higher_one,
 ];
 
+/// A test whose connections do not time out.
+pub(crate) fn without_connect_timeout() -> Vec<Trial> {
+    vec![test_on(
+        concat!(
+            module_path!(),
+            "::a_deletion_does_not_wait_for_a_compute_that_starts"
+        ),
+        ClusterOptions::default().setting("migration-connect-timeout", "10m"),
+        a_deletion_does_not_wait_for_a_compute_that_starts,
+    )]
+}
+
 /// In milliseconds.
 const CONNECTION_WAIT_MS: u64 = 200;
+/// Longer than any wait of the tests.
+const NEVER_CONNECTED_MS: u64 = 600_000;
 
 /// Waits until a project's compute is suspended.
 async fn wait_until_suspended(emulator: &TestEmulator, id: &ProjectId) -> Result<()> {
@@ -126,6 +141,21 @@ async fn a_compute_that_does_not_start_is_reported_with_a_hint_and_retried(
         scenario.check_connection(&tenant).await?;
     }
     Ok(())
+}
+
+async fn a_deletion_does_not_wait_for_a_compute_that_starts(scenario: &Scenario) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    let wait = Effect::DoesNotWake {
+        ms: NEVER_CONNECTED_MS,
+    };
+    emulator
+        .faults()
+        .add(Fault::new(DATA_PLANE, wait))
+        .context("failed to add the fault")?;
+    scenario.apply("acme", json!({"className": class})).await?;
+    scenario.wait_for_reason("acme", Reason::Migrating).await?;
+    scenario.delete("acme").await?;
+    scenario.wait_until_deleted("acme").await
 }
 
 async fn an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one(

@@ -197,12 +197,19 @@ async fn a_deleted_compute_is_reported_and_used_again_once_it_is_replaced(
     let tenant = scenario.apply_and_wait("acme", json!({})).await?;
     let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     let compute = account.endpoint(&id).await?;
-    let endpoints = account.client()?.endpoints(&id);
+    let client = account.client()?;
+    // A compute of another branch serves other data.
+    let branch = CreateBranch::named("other").with_compute();
+    client.branches(&id).create(branch).send().await?;
+    let endpoints = client.endpoints(&id);
     endpoints.delete(&compute.id).send().await?;
+    // Whether an inspection or a connection notices the deletion first, the report is the same.
+    scenario.request_reconcile("acme").await?;
     let message = scenario
         .wait_until_stalled("acme", Reason::ComputeMissing)
         .await?;
     ensure!(message.contains(id.as_str()), "{message}");
+    ensure!(message.contains(compute.branch_id.as_str()), "{message}");
     ensure!(
         !is_available(&scenario.tenant("acme").await?),
         "available without a compute"

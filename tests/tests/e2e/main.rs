@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         replicas::tests(),
         data_safety::restarting(),
         safeguards::tests(),
+        computes::without_connect_timeout(),
         restores::tests(),
         deletion::tests(),
         data_safety::tests(),

@@ -342,19 +342,6 @@ async fn a_recovered_project_is_found_by_a_tenant_that_is_applied_again(
     scenario.wait_until_deleted("acme").await?;
     let neon = scenario.cluster().account().client()?;
     neon.projects().recover(&id).send().await?;
-    // The next listing shows the recovered project, which belongs to no Tenant.
-    wait::until(
-        &scenario.classes(),
-        "default",
-        timeouts::DRIFT,
-        "reporting the recovered project",
-        |class| {
-            let status = class.and_then(|class| class.status.as_ref());
-            let orphaned = status.and_then(|status| status.orphaned_projects.as_ref());
-            orphaned.is_some_and(|orphaned| orphaned.ids.contains(&id.to_string()))
-        },
-    )
-    .await?;
     scenario.apply("acme", json!({})).await?;
     scenario
         .wait_until_stalled("acme", Reason::ExistingProject)

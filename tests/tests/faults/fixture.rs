@@ -115,8 +115,7 @@ impl Lane {
         let builder = Emulator::builder()
             .postgres(cluster.postgres_uri())
             .control_database(format!("lane_{number}"))
-            .advertised_data_port(data.port())
-            .varying_sqlstates(true);
+            .advertised_data_port(data.port());
         let emulator = TestEmulator::start(
             builder,
             cluster.compute_suspension(),

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use neon_client::NeonCondition;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionFailure {
     /// The credentials or the host are invalid. The Secret may contain newer ones; otherwise the
@@ -15,22 +17,7 @@ pub(super) enum ConnectionFailure {
 pub(super) fn classify(error: &sqlx::Error) -> Option<ConnectionFailure> {
     match error {
         sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default();
-            match code.as_ref() {
-                // Wrong password; role does not exist or may not log in; database does not exist.
-                "28P01" | "28000" | "3D000" => Some(ConnectionFailure::InvalidCredentials),
-                // The proxy reports an unknown endpoint with these generic codes.
-                "XX000" | "08P01" if mentions_endpoint(error.message()) => {
-                    Some(ConnectionFailure::InvalidCredentials)
-                }
-                code if ["08", "53", "57P"]
-                    .iter()
-                    .any(|class| code.starts_with(class)) =>
-                {
-                    Some(ConnectionFailure::Transient)
-                }
-                _ => None,
-            }
+            classify_server_error(&error.code().unwrap_or_default(), error.message())
         }
         sqlx::Error::Io(error) if is_unknown_host(error) => {
             Some(ConnectionFailure::InvalidCredentials)
@@ -48,9 +35,27 @@ pub(super) fn classify(error: &sqlx::Error) -> Option<ConnectionFailure> {
     }
 }
 
-fn mentions_endpoint(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    message.contains("endpoint") || message.contains("project")
+/// Neon sends the same message with different SQLSTATEs, so the message decides first.
+fn classify_server_error(code: &str, message: &str) -> Option<ConnectionFailure> {
+    match NeonCondition::of(message) {
+        Some(NeonCondition::UnknownEndpoint | NeonCondition::PasswordRefused) => {
+            Some(ConnectionFailure::InvalidCredentials)
+        }
+        // Only writes fail.
+        Some(NeonCondition::SizeLimit) => None,
+        Some(_) => Some(ConnectionFailure::Transient),
+        None => match code {
+            // Wrong password; role does not exist or may not log in; database does not exist.
+            "28P01" | "28000" | "3D000" => Some(ConnectionFailure::InvalidCredentials),
+            code if ["08", "53", "57P"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Some(ConnectionFailure::Transient)
+            }
+            _ => None,
+        },
+    }
 }
 
 /// The standard library has no `ErrorKind` for a failed name lookup.
@@ -63,6 +68,8 @@ fn is_unknown_host(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use neon_client::PUBLISHED_MESSAGES;
+
     use super::*;
 
     #[test]
@@ -78,6 +85,40 @@ mod tests {
             classify(&sqlx::Error::Io(refused)),
             Some(ConnectionFailure::Transient)
         );
+    }
+
+    #[test]
+    fn neons_message_decides_before_the_sqlstate() {
+        for (message, condition) in PUBLISHED_MESSAGES {
+            let expected = match condition {
+                NeonCondition::UnknownEndpoint | NeonCondition::PasswordRefused => {
+                    Some(ConnectionFailure::InvalidCredentials)
+                }
+                NeonCondition::SizeLimit => None,
+                _ => Some(ConnectionFailure::Transient),
+            };
+            for code in ["XX000", "28000", "28P01", "08006", "08P01", "53100"] {
+                assert_eq!(
+                    classify_server_error(code, message),
+                    expected,
+                    "{code} {message}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_message_of_neon_the_sqlstate_decides() {
+        for (code, expected) in [
+            ("28P01", Some(ConnectionFailure::InvalidCredentials)),
+            ("3D000", Some(ConnectionFailure::InvalidCredentials)),
+            ("57P03", Some(ConnectionFailure::Transient)),
+            ("53300", Some(ConnectionFailure::Transient)),
+            ("23505", None),
+            ("XX000", None),
+        ] {
+            assert_eq!(classify_server_error(code, "an error"), expected, "{code}");
+        }
     }
 
     #[test]

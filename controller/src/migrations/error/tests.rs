@@ -1,4 +1,5 @@
-use super::super::neon_message::tests::PUBLISHED;
+use neon_client::PUBLISHED_MESSAGES;
+
 use super::*;
 
 /// SQLSTATEs with which Neon's proxy sends the same message.
@@ -51,7 +52,7 @@ fn transient_and_permanent_errors_are_told_apart() {
 /// SQLSTATE that it may have.
 #[test]
 fn neons_message_decides_before_the_sqlstate() {
-    for (message, condition) in PUBLISHED {
+    for (message, condition) in PUBLISHED_MESSAGES {
         let (reason, transient, hint) = match condition {
             NeonCondition::Passing
             | NeonCondition::UnknownEndpoint

@@ -8,8 +8,8 @@ use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest.
-/// `action` names the operation in errors.
+/// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest of the
+/// recorded branch. `action` names the operation in errors.
 pub(super) async fn read_write_compute(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
@@ -18,22 +18,23 @@ pub(super) async fn read_write_compute(
     let computes = rec.neon()?.list_endpoints(id).await;
     let computes =
         computes.map_err(|error| ReconcileError::neon(Component::Project, action, error))?;
-    let recorded = rec
-        .status
-        .project
-        .as_ref()
-        .and_then(|project| project.endpoint_id.as_deref());
-    let mut writers: Vec<Endpoint> = computes
-        .into_iter()
-        .filter(|compute| compute.endpoint_type == EndpointType::ReadWrite)
-        .collect();
-    // The oldest compute was created with the project; later ones belong to branches that users
-    // created.
-    writers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    let index = recorded
-        .and_then(|id| writers.iter().position(|compute| compute.id.as_str() == id))
-        .unwrap_or(0);
-    Ok((index < writers.len()).then(|| writers.swap_remove(index)))
+    let recorded = rec.status.project.as_ref();
+    let is_recorded = |compute: &Endpoint| {
+        let recorded = recorded.and_then(|project| project.endpoint_id.as_deref());
+        recorded == Some(compute.id.as_str())
+    };
+    // The computes of other branches serve other data. Without a recorded branch, the oldest compute
+    // is the one that was created with the project.
+    let branch = recorded.and_then(|project| project.branch_id.as_deref());
+    let usable = computes.into_iter().filter(|compute| {
+        compute.endpoint_type == EndpointType::ReadWrite
+            && (is_recorded(compute)
+                || branch.is_none_or(|branch| branch == compute.branch_id.as_str()))
+    });
+    Ok(usable.min_by(|a, b| {
+        let key = |compute: &Endpoint| (!is_recorded(compute), compute.created_at);
+        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+    }))
 }
 
 /// The compute that the status records, with its branch. The Secret, the status and the database that
@@ -44,10 +45,37 @@ pub(super) fn recorded_compute(rec: &Reconciliation<'_>) -> Option<(BranchId, En
     Some((branch, project.endpoint_id.as_ref()?.parse().ok()?))
 }
 
-pub(super) fn no_read_write_compute(component: Component, id: &ProjectId) -> ReconcileError {
-    ReconcileError::permanent(
-        component,
-        Reason::ComputeMissing,
-        format!("project {id} has no read-write compute: add one to its default branch in Neon"),
-    )
+/// Records the compute that the Tenant uses. After a change, the Secret still contains the former host.
+pub(super) fn record_compute(rec: &mut Reconciliation<'_>, compute: &Endpoint) {
+    let Some(project) = &mut rec.status.project else {
+        return;
+    };
+    if project.endpoint_id.as_deref() != Some(compute.id.as_str()) {
+        rec.status.connection = None;
+    }
+    project.endpoint_id = Some(compute.id.to_string());
+    project.branch_id = Some(compute.branch_id.to_string());
+}
+
+pub(super) fn no_read_write_compute(
+    rec: &Reconciliation<'_>,
+    component: Component,
+    id: &ProjectId,
+) -> ReconcileError {
+    let branch = rec
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.branch_id.as_deref());
+    let message = match branch {
+        Some(branch) => format!(
+            "project {id} has no read-write compute on branch {branch}, which this Tenant uses: add one in Neon; if the \
+             branch was deleted, delete this Tenant with deletionPolicy Retain, apply it again, and let it take the project \
+             back"
+        ),
+        None => {
+            format!("project {id} has no read-write compute: add one to its default branch in Neon")
+        }
+    };
+    ReconcileError::permanent(component, Reason::ComputeMissing, message)
 }

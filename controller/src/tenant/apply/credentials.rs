@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crds::Reason;
 use neon_client::ErrorKind;
-use neon_client::ids::{BranchId, ProjectId};
+use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::compute::{no_read_write_compute, read_write_compute, recorded_compute};
+use super::compute::{no_read_write_compute, read_write_compute, record_compute, recorded_compute};
 use super::connection_string;
 use super::operations::wait_for_operations;
 use crate::error::{ReconcileError, Retry};
@@ -78,63 +78,82 @@ pub(super) async fn reveal_credentials(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<bool, ReconcileError> {
-    let uri = match read_connection_string(rec, id).await? {
-        Some(uri) => uri,
-        None => build_connection_string(rec, id).await?,
-    };
+    let uri = read_or_build_connection_string(rec, id).await?;
     store_credentials(rec, id, &uri)
+}
+
+/// Reads the connection string. It has no password if Neon does not reveal it.
+async fn read_or_build_connection_string(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<SecretString, ReconcileError> {
+    match read_connection_string(rec, id).await? {
+        Some(uri) => Ok(uri),
+        None => build_connection_string(rec, id).await,
+    }
 }
 
 /// Fails if Neon knows no such database or role. A connection would wake the compute.
 pub(super) async fn check_database(
-    rec: &Reconciliation<'_>,
+    rec: &mut Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     read_connection_string(rec, id).await.map(drop)
 }
 
-/// Reads the connection string; `None` if Neon does not reveal the password.
+/// Reads the connection string; `None` if Neon does not reveal the password. If the recorded compute no
+/// longer exists, another one is recorded.
 async fn read_connection_string(
-    rec: &Reconciliation<'_>,
+    rec: &mut Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<Option<SecretString>, ReconcileError> {
+    const ACTION: &str = "read the project's credentials";
+    let neon = rec.neon()?;
+    let desired = rec.desired()?;
+    let (database, owner) = (desired.database.clone(), desired.owner.clone());
+    let request = async |compute: Option<&(BranchId, EndpointId)>| {
+        let compute = compute.map(|(branch, endpoint)| (branch, endpoint));
+        neon.connection_uri(id, compute, &database, &owner).await
+    };
     let compute = recorded_compute(rec);
-    let (desired, neon) = (rec.desired()?, rec.neon()?);
-    match neon
-        .connection_uri(
-            id,
-            compute
-                .as_ref()
-                .map(|(branch, endpoint)| (branch, endpoint)),
-            &desired.database,
-            &desired.owner,
-        )
-        .await
+    let mut answer = request(compute.as_ref()).await;
+    if answer.as_ref().is_err_and(is_missing)
+        && let Some((_, recorded)) = compute
     {
+        let current = read_write_compute(rec, id, ACTION)
+            .await?
+            .ok_or_else(|| no_read_write_compute(rec, Component::Credentials, id))?;
+        if current.id != recorded {
+            record_compute(rec, &current);
+            let compute = (current.branch_id, current.id);
+            answer = request(Some(&compute)).await;
+        }
+    }
+    match answer {
         Ok(answer) => Ok(Some(answer.uri)),
         Err(error) if error.kind() == ErrorKind::PreconditionFailed => Ok(None),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
-            let reason = if desired.adopt.is_some() {
+        Err(error) if is_missing(&error) => {
+            let reason = if rec.desired()?.adopt.is_some() {
                 Reason::AdoptionMismatch
             } else {
                 Reason::DatabaseMissing
             };
             let message = format!(
-                "project {id} has no database {} owned by role {}: restore them in Neon, or create a new Tenant whose \
-                 spec.database names existing ones",
-                desired.database, desired.owner
+                "project {id} has no database {database} owned by role {owner}: restore them in Neon, or create a new \
+                 Tenant whose spec.database names existing ones"
             );
             Err(
                 ReconcileError::permanent(Component::Credentials, reason, message)
                     .with_source(error),
             )
         }
-        Err(error) => Err(ReconcileError::neon(
-            Component::Credentials,
-            "read the project's credentials",
-            error,
-        )),
+        Err(error) => Err(ReconcileError::neon(Component::Credentials, ACTION, error)),
     }
+}
+
+/// Whether Neon found no such compute, database or role.
+fn is_missing(error: &neon_client::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
 async fn reset_password(
@@ -156,7 +175,7 @@ async fn reset_password(
         None => {
             read_write_compute(rec, id, ACTION)
                 .await?
-                .ok_or_else(|| no_read_write_compute(Component::Credentials, id))?
+                .ok_or_else(|| no_read_write_compute(rec, Component::Credentials, id))?
                 .branch_id
         }
     };
@@ -179,7 +198,8 @@ async fn reset_password(
     if rec.state.credentials.is_none() || answer.role.password.is_none() {
         let uri = match uri {
             Some(uri) => uri,
-            None => connection_string_after_reset(rec, id).await?,
+            // Neon may reveal what it did not reveal before the reset.
+            None => read_or_build_connection_string(rec, id).await?,
         };
         store_credentials(rec, id, &uri)?;
     }
@@ -217,32 +237,6 @@ fn check_reset_allowed(rec: &Reconciliation<'_>, id: &ProjectId) -> Result<(), R
         ));
     }
     Ok(())
-}
-
-/// After a reset, Neon may reveal a connection string that it did not reveal before.
-async fn connection_string_after_reset(
-    rec: &Reconciliation<'_>,
-    id: &ProjectId,
-) -> Result<SecretString, ReconcileError> {
-    let (desired, neon) = (rec.desired()?, rec.neon()?);
-    let compute = recorded_compute(rec);
-    let compute = compute
-        .as_ref()
-        .map(|(branch, endpoint)| (branch, endpoint));
-    match neon
-        .connection_uri(id, compute, &desired.database, &desired.owner)
-        .await
-    {
-        Ok(answer) => Ok(answer.uri),
-        Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
-            build_connection_string(rec, id).await
-        }
-        Err(error) => Err(ReconcileError::neon(
-            Component::Credentials,
-            "read the connection string",
-            error,
-        )),
-    }
 }
 
 /// Builds a connection string without a password from the recorded connection, or from the

@@ -95,8 +95,11 @@ async fn migrate_within_limits(
         .ok_or_else(no_slot)?;
     // A compute can take long to start. Meanwhile the slots serve other databases.
     let connecting = rec.ctx.migrator.connect(target);
-    let connected = rec.ctx.stopping.run_until_cancelled(connecting).await;
-    let connected = connected.ok_or_else(|| ReconcileError::not_leader(Component::Schema))?;
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        () = rec.ctx.stopping.cancelled() => return Err(ReconcileError::not_leader(Component::Schema)),
+        () = rec.ctx.deletion_of(&rec.tenant) => return Err(deleted()),
+    };
     let result = match connected {
         Ok(database) => {
             let _slot = admission.acquire_slot().await.ok_or_else(no_slot)?;
@@ -107,6 +110,13 @@ async fn migrate_within_limits(
     let elapsed = admission.elapsed();
     rec.ctx.metrics.record_migration(outcome(&result), elapsed);
     Ok((result, elapsed))
+}
+
+/// The deletion needs no connection, and triggers the next reconciliation.
+fn deleted() -> ReconcileError {
+    let message = "the Tenant is being deleted";
+    ReconcileError::transient(Component::Schema, Reason::Deleting, message)
+        .with_retry(Retry::Conflict)
 }
 
 fn no_slot() -> ReconcileError {

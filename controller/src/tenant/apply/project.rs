@@ -7,7 +7,7 @@ use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::{Endpoint, UpdateEndpoint, UpdateProject};
 
-use super::compute::{no_read_write_compute, read_write_compute};
+use super::compute::{no_read_write_compute, read_write_compute, record_compute};
 use super::credentials::check_database;
 use crate::accounts::is_unused;
 use crate::error::ReconcileError;
@@ -139,19 +139,12 @@ pub(super) async fn inspect(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let Some(endpoint) = read_write_compute(rec, id, "read the project's compute").await? else {
-        return Err(no_read_write_compute(Component::Project, id));
+        return Err(no_read_write_compute(rec, Component::Project, id));
     };
     let compute = observed_compute(&endpoint);
     let desired = rec.desired()?;
     let compute_matches = !compute_differs(compute.settings, desired.compute);
-    if let Some(project) = &mut rec.status.project {
-        // The Secret still contains the host of the former compute.
-        if project.endpoint_id.as_deref() != Some(endpoint.id.as_str()) {
-            rec.status.connection = None;
-        }
-        project.endpoint_id = Some(endpoint.id.to_string());
-        project.branch_id = Some(endpoint.branch_id.to_string());
-    }
+    record_compute(rec, &endpoint);
     check_database(rec, id).await?;
     if let Some(project) = &mut rec.status.project
         && let Some(listed) = &observed.listing.own

@@ -172,6 +172,7 @@ pub(super) fn up_to_date() -> ObservedState {
             ..TenantStatus::default()
         },
         has_finalizer: true,
+        created_at: at(NOW - 70),
         suspended: false,
         deletion_protected: false,
         deletion_held: None,
@@ -219,7 +220,7 @@ pub(super) fn up_to_date() -> ObservedState {
     }
 }
 
-/// A new Tenant that has its finalizer and nothing else. Its account was listed a minute ago.
+/// A new Tenant that has its finalizer and nothing else. Its account was listed a minute ago, after its creation.
 pub(super) fn new_tenant() -> ObservedState {
     ObservedState {
         status: TenantStatus::default(),

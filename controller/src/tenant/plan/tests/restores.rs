@@ -110,6 +110,20 @@ fn existing_projects_are_known_only_from_a_listing() {
 }
 
 #[test]
+fn a_listing_that_began_before_the_tenant_was_created_shows_no_existing_project_yet() {
+    let mut observed = new_tenant();
+    observed.created_at = at(NOW - 59);
+    assert_eq!(
+        provision(&observed),
+        Step::List {
+            since: at(NOW - 59)
+        }
+    );
+    observed.listing.as_of = Some(at(NOW - 59));
+    assert_eq!(provision(&observed), Step::Create { attempt: 1 });
+}
+
+#[test]
 fn a_tenant_restored_without_its_status_takes_its_project_back() {
     assert_eq!(
         provision(&without_status(EARLIER)),

@@ -6,7 +6,7 @@
 
 /// What a message of Neon means for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NeonCondition {
+pub enum NeonCondition {
     /// Passes without anyone's action.
     Passing,
     /// The proxy does not know the endpoint, which is normal for minutes after its creation.
@@ -19,6 +19,7 @@ pub(super) enum NeonCondition {
     ActiveComputes,
     /// The project has reached its size limit: reads work, and writes fail.
     SizeLimit,
+    /// A user disabled the endpoint.
     EndpointDisabled,
     /// The project does not allow the client's address.
     AddressBlocked,
@@ -87,7 +88,9 @@ const SIZE_LIMIT_START: &str = "could not extend file because project size limit
 const SIZE_LIMIT_END: &str = " MB) has been exceeded";
 
 impl NeonCondition {
-    pub(super) fn of(message: &str) -> Option<Self> {
+    /// The condition of an error's message; `None` if the message is not one of Neon's.
+    #[must_use]
+    pub fn of(message: &str) -> Option<Self> {
         let message = message.to_ascii_lowercase();
         MESSAGES
             .iter()
@@ -96,7 +99,8 @@ impl NeonCondition {
     }
 
     /// Whether the condition persists until someone changes a setting, in Neon or of the Tenant.
-    pub(super) const fn is_permanent(self) -> bool {
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
         !matches!(
             self,
             Self::Passing | Self::UnknownEndpoint | Self::PasswordRefused
@@ -106,7 +110,8 @@ impl NeonCondition {
 
 /// The limit in MiB, if this is exactly the message of a compute that has reached its project's size
 /// limit. Such a message contains no value of a row.
-pub(super) fn size_limit_mib(message: &str) -> Option<u64> {
+#[must_use]
+pub fn size_limit_mib(message: &str) -> Option<u64> {
     message
         .strip_prefix(SIZE_LIMIT_START)?
         .strip_suffix(SIZE_LIMIT_END)?
@@ -114,97 +119,97 @@ pub(super) fn size_limit_mib(message: &str) -> Option<u64> {
         .ok()
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+/// Messages as Neon sends them, with their conditions: examples for tests.
+pub const PUBLISHED_MESSAGES: &[(&str, NeonCondition)] = &[
+    (
+        "Your project already has running operations. Please wait until they complete, and then try again.",
+        NeonCondition::Passing,
+    ),
+    ("Control plane request failed", NeonCondition::Passing),
+    (
+        "Your endpoint is temporarily unavailable. Check your quotas and/or contact our support.",
+        NeonCondition::Passing,
+    ),
+    ("Couldn't connect to compute node", NeonCondition::Passing),
+    ("You've exceeded the rate limit", NeonCondition::Passing),
+    (
+        "Too many connections to this endpoint. Please try again later.",
+        NeonCondition::Passing,
+    ),
+    (
+        "Failed to acquire permit to connect to the database. Too many database connection attempts are currently ongoing.",
+        NeonCondition::Passing,
+    ),
+    (
+        "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
+        NeonCondition::UnknownEndpoint,
+    ),
+    ("endpoint cannot be found", NeonCondition::UnknownEndpoint),
+    (
+        "password authentication failed for user 'neondb_owner'",
+        NeonCondition::PasswordRefused,
+    ),
+    (
+        "Your project has exceeded the active time quota. Upgrade your plan to increase limits.",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "Your project has exceeded the written data quota. Upgrade your plan to increase limits.",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "Your project has exceeded the data transfer quota. Upgrade your plan to increase limits.",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "Your project has exceeded the logical size quota. Upgrade your plan to increase limits.",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "You've exceeded the compute time for this branch",
+        NeonCondition::QuotaExceeded,
+    ),
+    (
+        "You have exceeded the limit of concurrently active endpoints. Please suspend some of your endpoints to connect.",
+        NeonCondition::ActiveComputes,
+    ),
+    (
+        "The endpoint is disabled. Enable it using the Neon API and retry.",
+        NeonCondition::EndpointDisabled,
+    ),
+    (
+        "The endpoint has been disabled. Enable it using the API and retry.",
+        NeonCondition::EndpointDisabled,
+    ),
+    (
+        "This IP address 192.0.2.1 is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon console.",
+        NeonCondition::AddressBlocked,
+    ),
+    (
+        "This connection is trying to access this endpoint from a blocked network.",
+        NeonCondition::NetworkBlocked,
+    ),
+    (
+        "This VPC endpoint id vpce-0a1b is not allowed to connect to this endpoint.",
+        NeonCondition::NetworkBlocked,
+    ),
+    (
+        "could not extend file because project size limit (512 MB) has been exceeded",
+        NeonCondition::SizeLimit,
+    ),
+];
 
-    /// Messages as Neon sends them.
-    pub(in crate::migrations) const PUBLISHED: &[(&str, NeonCondition)] = &[
-        (
-            "Your project already has running operations. Please wait until they complete, and then try again.",
-            NeonCondition::Passing,
-        ),
-        ("Control plane request failed", NeonCondition::Passing),
-        (
-            "Your endpoint is temporarily unavailable. Check your quotas and/or contact our support.",
-            NeonCondition::Passing,
-        ),
-        ("Couldn't connect to compute node", NeonCondition::Passing),
-        ("You've exceeded the rate limit", NeonCondition::Passing),
-        (
-            "Too many connections to this endpoint. Please try again later.",
-            NeonCondition::Passing,
-        ),
-        (
-            "Failed to acquire permit to connect to the database. Too many database connection attempts are currently ongoing.",
-            NeonCondition::Passing,
-        ),
-        (
-            "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
-            NeonCondition::UnknownEndpoint,
-        ),
-        ("endpoint cannot be found", NeonCondition::UnknownEndpoint),
-        (
-            "password authentication failed for user 'neondb_owner'",
-            NeonCondition::PasswordRefused,
-        ),
-        (
-            "Your project has exceeded the active time quota. Upgrade your plan to increase limits.",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "Your project has exceeded the written data quota. Upgrade your plan to increase limits.",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "Your project has exceeded the data transfer quota. Upgrade your plan to increase limits.",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "Your project has exceeded the logical size quota. Upgrade your plan to increase limits.",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "You've exceeded the compute time for this branch",
-            NeonCondition::QuotaExceeded,
-        ),
-        (
-            "You have exceeded the limit of concurrently active endpoints. Please suspend some of your endpoints to connect.",
-            NeonCondition::ActiveComputes,
-        ),
-        (
-            "The endpoint is disabled. Enable it using the Neon API and retry.",
-            NeonCondition::EndpointDisabled,
-        ),
-        (
-            "The endpoint has been disabled. Enable it using the API and retry.",
-            NeonCondition::EndpointDisabled,
-        ),
-        (
-            "This IP address 192.0.2.1 is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon console.",
-            NeonCondition::AddressBlocked,
-        ),
-        (
-            "This connection is trying to access this endpoint from a blocked network.",
-            NeonCondition::NetworkBlocked,
-        ),
-        (
-            "This VPC endpoint id vpce-0a1b is not allowed to connect to this endpoint.",
-            NeonCondition::NetworkBlocked,
-        ),
-        (
-            "could not extend file because project size limit (512 MB) has been exceeded",
-            NeonCondition::SizeLimit,
-        ),
-    ];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn every_published_message_has_its_condition() {
-        for (message, condition) in PUBLISHED {
+        for (message, condition) in PUBLISHED_MESSAGES {
             assert_eq!(NeonCondition::of(message), Some(*condition), "{message}");
         }
     }
