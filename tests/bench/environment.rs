@@ -62,6 +62,11 @@ impl Counters {
     pub(crate) fn total(&self) -> u64 {
         self.calls.values().sum()
     }
+
+    /// Pages of listings of projects.
+    pub(crate) fn listed_pages(&self) -> u64 {
+        self.calls.get("listProjects").copied().unwrap_or_default()
+    }
 }
 
 impl Environment {

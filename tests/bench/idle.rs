@@ -155,18 +155,15 @@ async fn measure_listings(environment: &Environment, figures: &mut Figures) -> R
     ];
     let controller = environment.start_controller(&settings).await?;
     wait_until_idle(&controller).await?;
-    let before = environment.counters().await?.total();
-    let began = wait_for_more_calls(environment, before).await?;
+    let before = environment.counters().await?.listed_pages();
+    let (began, calls_before) = wait_for_pages(environment, before).await?;
     // The listing is finished when no call follows for a while.
     wait_until_idle(&controller).await?;
-    let pages = environment.counters().await?.total() - before;
-    let mut ended = began;
-    for listing in 1..=LISTINGS {
-        ended = wait_for_more_calls(environment, before + listing * pages).await?;
-    }
+    let pages = environment.counters().await?.listed_pages() - before;
+    let (ended, calls_after) = wait_for_pages(environment, before + LISTINGS * pages).await?;
     let cpu_before = machine::cpu(pid(&controller)?)?;
     let window = ended.duration_since(began).as_secs_f64();
-    let calls = count_to_f64(LISTINGS * pages);
+    let calls = count_to_f64(calls_after - calls_before);
     figures.record_with_budget(
         "calls_per_hour",
         calls * 3_600.0 / window / ACCELERATION,
@@ -185,11 +182,12 @@ async fn measure_listings(environment: &Environment, figures: &mut Figures) -> R
     environment.stop_controller(controller).await
 }
 
-/// Waits until there were more calls. Returns when that was observed.
-async fn wait_for_more_calls(environment: &Environment, than: u64) -> Result<Instant> {
-    wait::poll(IDLE_TIMEOUT, "another call", async || {
-        let total = environment.counters().await?.total();
-        Ok((total > than).then(Instant::now))
+/// Waits until more pages of listings were read. Returns when that was observed, and how many calls
+/// there were by then.
+async fn wait_for_pages(environment: &Environment, than: u64) -> Result<(Instant, u64)> {
+    wait::poll(IDLE_TIMEOUT, "another listing", async || {
+        let counters = environment.counters().await?;
+        Ok((counters.listed_pages() > than).then(|| (Instant::now(), counters.total())))
     })
     .await
 }

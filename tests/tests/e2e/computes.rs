@@ -27,7 +27,7 @@ pub(crate) fn without_connect_timeout() -> Vec<Trial> {
             module_path!(),
             "::a_deletion_does_not_wait_for_a_compute_that_starts"
         ),
-        ClusterOptions::default().setting("migration-connect-timeout", "10m"),
+        ClusterOptions::default().setting("migration-connect-timeout", "5m"),
         a_deletion_does_not_wait_for_a_compute_that_starts,
     )]
 }

@@ -148,7 +148,7 @@ fn add(time: Timestamp, duration: Duration) -> Timestamp {
 }
 
 pub(super) fn start_timings(rec: &mut Reconciliation<'_>) {
-    let now = rec.ctx.clock.now();
+    let now = rec.began_at;
     let created = rec.tenant.metadata.creation_timestamp.as_ref();
     let started_at = started_at(created.map(|time| time.0), now);
     rec.status.timings.get_or_insert_with(|| Timings {
