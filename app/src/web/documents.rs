@@ -156,12 +156,22 @@ async fn run_search(
         Err(reason) => return Ok(no_hits(Some(errors::database_message(&reason).to_owned()))),
     };
     match documents::search(&tenant, &query).await {
-        Ok((hits, more)) => Ok(SearchView {
-            query: query.as_str().to_owned(),
-            hits: hits.into_iter().map(views::hit).collect(),
-            more,
-            error: None,
-        }),
+        Ok((hits, more)) => {
+            let found: Vec<DocumentId> = hits.iter().map(|hit| hit.document).collect();
+            let reports = documents::pages(&app.database, &access.workspace.id, &found).await?;
+            Ok(SearchView {
+                query: query.as_str().to_owned(),
+                hits: hits
+                    .into_iter()
+                    .map(|hit| {
+                        let pages = reports.get(&hit.document);
+                        views::hit(hit, pages.map(|pages| &pages.report))
+                    })
+                    .collect(),
+                more,
+                error: None,
+            })
+        }
         Err(error) => {
             if app.pools.report_error(&access.workspace, &error).await
                 || errors::is_statement_timeout(&error)
@@ -255,6 +265,8 @@ async fn page_view(
         .map(|passage| PassageView {
             page_from: passage.page_from,
             page_to: passage.page_to,
+            printed_from: views::label(Some(&document.page_report), passage.page_from),
+            printed_to: views::label(Some(&document.page_report), passage.page_to),
             text: passage.text,
         })
         .collect();

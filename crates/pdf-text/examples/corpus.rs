@@ -37,6 +37,10 @@ struct Outcome {
     poppler_cpu_seconds: f64,
     poppler_reads: bool,
     word_f1: f64,
+    unknown_glyphs: u32,
+    /// Pages whose text may be missing.
+    unread_pages: u32,
+    rows: poppler::Rows,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -108,6 +112,20 @@ async fn read(extractor: &Extractor, path: &Path) -> Result<Outcome> {
             .as_ref()
             .map_or(0, |extraction| extraction.report.page_count),
         words: own_text.split_whitespace().count(),
+        unknown_glyphs: extraction.as_ref().map_or(0, |extraction| {
+            extraction
+                .pages
+                .iter()
+                .map(|page| page.unknown_glyphs)
+                .sum()
+        }),
+        unread_pages: extraction
+            .as_ref()
+            .map_or(0, |extraction| extraction.report.unread_count()),
+        rows: match &extraction {
+            Ok(_) => poppler::rows(path, &own_text)?,
+            Err(_) => poppler::Rows::default(),
+        },
         error: extraction.err(),
         cpu_seconds: between - before,
         memory_bytes,
@@ -205,12 +223,14 @@ fn report(parts: &[(Part, Vec<Outcome>)]) -> Result<String> {
          of Python packages. Each file is extracted as in the app, in a sandboxed child process; the figures include starting the\n\
          process, the position of every word and the output as JSON. `{poppler}`, for comparison, writes text only. CPU time is that\n\
          of the child processes, memory the peak of a child. Agreement is the F1 score over words with a letter or digit. Headers\n\
-         and page numbers, which the app removes, count against it.\n"
+         and page numbers, which the app removes, count against it. Unread pages are those that the app names as images, unreadable,\n\
+         damaged or missing, unknown glyphs those without a character. Rows are lines with four or more cells in `pdftotext -layout`;\n\
+         a row is whole if its first and last cell are on one line.\n"
     )?;
     writeln!(
         report,
-        "| part | files | read | no text | password | no pages | broken | other | pages | pages per CPU second | poppler | peak memory | word agreement, median |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+        "| part | files | read | no text | password | no pages | broken | other | pages | pages per CPU second | poppler | peak memory | word agreement, median | unread pages | unknown glyphs | rows | whole rows |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for (part, outcomes) in parts {
         summary(
@@ -249,17 +269,27 @@ fn summary(report: &mut String, name: &str, outcomes: &[&Outcome]) -> Result<()>
         .map(|outcome| outcome.memory_bytes)
         .max()
         .unwrap_or(0);
+    let unread: u32 = outcomes.iter().map(|outcome| outcome.unread_pages).sum();
+    let unknown: u32 = outcomes.iter().map(|outcome| outcome.unknown_glyphs).sum();
+    let rows: usize = outcomes.iter().map(|outcome| outcome.rows.count).sum();
+    let whole: usize = outcomes.iter().map(|outcome| outcome.rows.whole).sum();
     let agreement = poppler::median(both().map(|outcome| outcome.word_f1).collect());
     writeln!(
         report,
-        "| {name} | {} | {read} | {no_text} | {encrypted} | {empty} | {broken} | {} | {pages:.0} | {:.0} | {:.0} | {} MiB | {agreement:.4} |",
+        "| {name} | {} | {read} | {no_text} | {encrypted} | {empty} | {broken} | {} | {pages:.0} | {:.0} | {:.0} | {} MiB | {agreement:.4} | {unread} | {unknown} | {rows} | {:.1} % |",
         outcomes.len(),
         outcomes.len() - known.iter().sum::<usize>(),
         pages / own_text,
         pages / theirs,
         memory >> 20,
+        percent(whole, rows),
     )?;
     Ok(())
+}
+
+fn percent(part: usize, of: usize) -> f64 {
+    let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    100.0 * float(part) / float(of.max(1))
 }
 
 /// Files on which both disagree whether there is text, and files whose words differ most.

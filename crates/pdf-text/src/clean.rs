@@ -3,6 +3,7 @@
 
 mod assemble;
 mod hyphens;
+mod line_joins;
 mod page_numbers;
 mod repeated_lines;
 

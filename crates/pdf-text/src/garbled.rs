@@ -1,8 +1,12 @@
 //! Detects text that is not language: fonts whose codes are a cipher, and text that was decoded
 //! with the wrong encoding.
 
-/// Minimum number of letters to judge a text.
+use std::collections::HashSet;
+
+/// Minimum number of letters of different words to judge a text.
 const MIN_LETTERS: usize = 200;
+/// Maximum length of a word that is judged by its letters, in bytes. Hashes and sequences are longer.
+const MAX_WORD_BYTES: usize = 30;
 /// Frequency of the letters a to z in languages in Latin script, per thousand letters.
 const FREQUENCIES: [u32; 26] = [
     85, 15, 30, 40, 130, 15, 20, 35, 75, 5, 15, 45, 30, 70, 65, 25, 3, 65, 65, 75, 35, 15, 12, 2,
@@ -24,7 +28,13 @@ const MAX_MOJIBAKE_SHARE: f64 = 0.08;
 pub(crate) fn is_garbled(text: &str) -> bool {
     let (mut latin, mut letters) = (0_u32, 0_u32);
     let mut counts = [0_u32; 26];
-    for character in text.chars().filter(|character| character.is_alphabetic()) {
+    // Each word counts once: a table may repeat a few words.
+    let different: HashSet<&str> = text
+        .split_whitespace()
+        .filter(|word| word.len() <= MAX_WORD_BYTES)
+        .collect();
+    let characters = different.iter().flat_map(|word| word.chars());
+    for character in characters.filter(|character| character.is_alphabetic()) {
         letters += 1;
         let letter = u32::from(character.to_ascii_lowercase()).wrapping_sub(u32::from('a'));
         if let Some(count) = counts.get_mut(letter as usize) {
@@ -152,5 +162,9 @@ mod tests {
     fn short_text_and_tables_are_not_judged() {
         assert!(!is_garbled("XK-7 QZ WVX"));
         assert!(!is_garbled(&"12,400.00 €3.50 17% ".repeat(40)));
+        assert!(!is_garbled(&"Clara4\tPort of call 4\t148.00\n".repeat(20)));
+        assert!(!is_garbled(
+            &"cba48f1a3c5be0ffd9dc66ce7d1bd0a4cc1ab7fd\n".repeat(9)
+        ));
     }
 }

@@ -1,10 +1,10 @@
 //! Builds lines in reading order from glyphs with positions.
 //!
 //! The steps, in order: [`PageBuilder`] joins adjacent glyphs to fragments of words; `runs` joins
-//! fragments on one baseline; `grid` finds the rows of ruled tables; `regions` parts the page into
-//! bands and columns; `tables` finds rows with aligned cells; `line_builder` builds the words of
-//! each line, with `bidi` and `double_strike`. All distances are in ems of the text, so that they
-//! apply to every font size.
+//! fragments on one baseline; `initials` joins large initials with their words; `grid` finds the rows
+//! of ruled tables; `regions` parts the page into bands and columns; `tables` finds rows with aligned
+//! cells; `line_builder` builds the words of each line, with `bidi` and `double_strike`. All distances
+//! are in ems of the text, so that they apply to every font size.
 
 mod bidi;
 mod columns;
@@ -12,6 +12,7 @@ mod double_strike;
 mod fragment;
 mod geometry;
 mod grid;
+mod initials;
 mod line_builder;
 mod page_builder;
 mod page_lines;
@@ -56,7 +57,8 @@ pub(crate) fn lay_out(builder: PageBuilder) -> PageLines {
     for (angle, fragments) in by_direction(words) {
         // Rulings are collected for horizontal text only.
         let rulings = (angle == 0).then_some(&rulings);
-        let ordered = regions::read(runs::runs(fragments), rulings, &page.text);
+        let runs = initials::join(runs::runs(fragments), &page.text);
+        let ordered = regions::read(runs, rulings, &page.text);
         let ordered = tables::find(ordered, rulings, &page.text, &mut tables);
         let mut lines = LineBuilder {
             text: &mut page.text,

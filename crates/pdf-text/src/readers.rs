@@ -4,11 +4,13 @@
 //! that are images: in the corpus it found no text either, and took many times as long.
 
 mod catalog;
+mod font_program;
 mod font_repair;
 mod form_fields;
 mod glyph_text;
 mod hayro;
 mod pdf_extract;
+mod plain_copy;
 mod rulings;
 mod type3;
 

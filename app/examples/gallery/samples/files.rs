@@ -93,11 +93,15 @@ fn one(form_context: FormContext<'_>) -> Vec<(&'static str, Markup)> {
             PassageView {
                 page_from: 1,
                 page_to: 1,
+                printed_from: Some("i".to_owned()),
+                printed_to: Some("i".to_owned()),
                 text: "This agreement is made between the landlord and the tenant for the flat on the second floor of Storgata 14, with a storage room in the cellar.".to_owned(),
             },
             PassageView {
                 page_from: 6,
                 page_to: 7,
+                printed_from: Some("2".to_owned()),
+                printed_to: Some("3".to_owned()),
                 text: "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.".to_owned(),
             },
         ],
@@ -227,11 +231,13 @@ fn search() -> SearchView {
         text: text.to_owned(),
         hit,
     };
-    let hit = |title: &str, page, snippet: Vec<Piece>| HitView {
+    let hit = |title: &str, page: u32, printed: &str, snippet: Vec<Piece>| HitView {
         document: DocumentId(uuid(105)),
         title: title.to_owned(),
         page_from: page,
         page_to: page,
+        printed_from: Some(printed.to_owned()),
+        printed_to: Some(printed.to_owned()),
         snippet,
     };
     SearchView {
@@ -240,6 +246,7 @@ fn search() -> SearchView {
             hit(
                 "Lease agreement 2026",
                 6,
+                "2",
                 vec![
                     piece("The ", false),
                     piece("rent", true),
@@ -254,6 +261,7 @@ fn search() -> SearchView {
             hit(
                 HOSTILE,
                 12,
+                HOSTILE,
                 vec![piece(HOSTILE, false), piece(HOSTILE, true)],
             ),
         ],

@@ -1,6 +1,6 @@
 //! Converts rows of documents to views.
 
-use pdf_text::{PageKind, PageRange};
+use pdf_text::{PageKind, PageRange, PageReport};
 
 use super::pages;
 use crate::documents::{Document, DocumentStatus, Hit, IngestError, IngestStep, SystemFailure};
@@ -81,12 +81,19 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
     }
 }
 
-pub(super) fn hit(hit: Hit) -> pages::HitView {
+/// The printed label of a page, if it is not the page's number.
+pub(super) fn label(report: Option<&PageReport>, page: u32) -> Option<String> {
+    report?.label(page).map(ToOwned::to_owned)
+}
+
+pub(super) fn hit(hit: Hit, report: Option<&PageReport>) -> pages::HitView {
     pages::HitView {
         document: hit.document,
         title: hit.title,
         page_from: hit.page_from,
         page_to: hit.page_to,
+        printed_from: label(report, hit.page_from),
+        printed_to: label(report, hit.page_to),
         snippet: hit
             .snippet
             .into_iter()

@@ -251,6 +251,9 @@ async fn an_answer_names_the_pages_that_could_not_be_read_and_the_printed_page_n
         assert!(shown.contains(": 1 of 3 pages"), "{shown}");
         assert!(!shown.contains("Scanned minutes"), "not cited: {shown}");
     }
+    let search = format!("/w/{}/documents/search?q=filter", fixture.workspace.id);
+    let found = fixture.ada.get(&search).await.text;
+    assert!(found.contains("(printed i"), "{found}");
     // If nothing is found, the answer may be on any page that could not be read.
     let question = "Who won the chess championship?";
     for shown in fixture.streamed_and_reloaded(question).await {

@@ -1,36 +1,13 @@
 //! Assembles the text of a page from its lines, with the positions of the words.
-//!
-//! A line is full if the first word of the next line would not have fitted on it. A full line
-//! continues on the next line; a shorter one keeps its line break. A larger distance between two
-//! lines, or another font size, starts a paragraph.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 use super::hyphens::{Compounds, Hyphen};
+use super::line_joins::{LineJoin, PageMetrics, first_character};
 use crate::layout::{LineWord, PageLines, TextLine, WordGap};
 use crate::page::{Page, Table, Word};
-
-/// Distance between baselines of prose, in ems, if the page does not define it.
-const LEADING_EM: f32 = 1.2;
-/// Quantile of the distances between lines that is taken as the distance within paragraphs.
-const USUAL_SHARE: f32 = 0.4;
-/// Minimum distance between paragraphs, as a multiple of the distance within paragraphs.
-const PARAGRAPH_LEADING: f32 = 1.3;
-/// Maximum ratio of the font sizes of lines in one paragraph. A larger one separates a heading and
-/// its text.
-const MAX_SIZE_RATIO: f32 = 1.18;
-/// Width of a space, in ems, when checking whether another word would have fitted.
-const SPACE_EM: f32 = 0.25;
-/// Variation of the line ends of prose, in ems, even if it is not justified.
-const MARGIN_EM: f32 = 0.3;
-/// Quantile of the line ends that is taken as the right margin of a column. The remaining lines
-/// exceed it.
-const MARGIN_SHARE: f32 = 0.9;
-/// Characters that start a list item.
-const BULLETS: [char; 9] = ['•', '▪', '◦', '‣', '·', '*', '–', '—', '●'];
 
 /// Separates the cells of a table.
 const CELL_SEPARATOR: &str = "\t";
@@ -39,14 +16,6 @@ const MAX_HEADER_BYTES: usize = 300;
 /// Minimum number of consecutive dots, in one word or several, of a dot leader between a table of
 /// contents entry and its page number. Dot leaders are removed.
 const MIN_LEADER_DOTS: usize = 4;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LineJoin {
-    /// The sentence continues: a space, or nothing after a hyphen.
-    Continue,
-    Break,
-    Paragraph,
-}
 
 /// Assembles the text and the words of a page.
 pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) -> Page {
@@ -70,26 +39,40 @@ pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) 
             }
             _ => None,
         };
+        let mut is_broken = false; // the word before is broken at the end of a line of its cell
         for (at, word) in line.words.iter().enumerate() {
             if at > 0 {
+                let first = page.word(word).chars().next();
                 writer.text.push_str(match word.gap {
+                    WordGap::CellLine if is_broken || writer.is_spaceless_before(first) => "",
                     WordGap::None => "",
-                    WordGap::Space => " ",
+                    WordGap::Space | WordGap::CellLine => " ",
                     WordGap::Cell => CELL_SEPARATOR,
                 });
             }
+            for _ in 0..word.empty_cells {
+                writer.text.push_str(CELL_SEPARATOR);
+            }
             let text = page.word(word);
-            let text = match hyphen {
-                Some(Hyphen::Remove) if at + 1 == line.words.len() => {
-                    text.strip_suffix('-').unwrap_or(text)
+            let hyphen = match line.words.get(at + 1) {
+                Some(next) if next.gap == WordGap::CellLine => {
+                    compounds.hyphen(text, page.word(next))
                 }
-                _ => text,
+                Some(_) => None,
+                None => hyphen,
             };
-            writer.word(text, word);
+            is_broken = hyphen.is_some();
+            writer.word(
+                match hyphen {
+                    Some(Hyphen::Remove) => text.strip_suffix('-').unwrap_or(text),
+                    _ => text,
+                },
+                word,
+            );
         }
         writer.table_line(line, start);
-        let spaceless = writer.text.chars().next_back().is_some_and(is_spaceless)
-            && next.is_some_and(|next| first_character(next, page).is_some_and(is_spaceless));
+        let spaceless =
+            writer.is_spaceless_before(next.and_then(|next| first_character(next, page)));
         writer.text.push_str(match (line_join, hyphen) {
             (None, _) | (_, Some(_)) => "",
             (Some(LineJoin::Continue), None) if spaceless => "",
@@ -162,6 +145,11 @@ struct TextWriter {
 }
 
 impl TextWriter {
+    /// Whether the text ends in a script without spaces between words and continues in one.
+    fn is_spaceless_before(&self, next: Option<char>) -> bool {
+        self.text.chars().next_back().is_some_and(is_spaceless) && next.is_some_and(is_spaceless)
+    }
+
     /// Records that the line that starts at `start` is a row of a table.
     fn table_line(&mut self, line: &TextLine, start: usize) {
         let Some(table) = line.table else {
@@ -246,148 +234,8 @@ fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-struct PageMetrics {
-    /// Distance between baselines, in ems.
-    leading_em: f32,
-    /// Right margin by direction and column.
-    margins: HashMap<(u16, usize), f32>,
-}
-
-impl PageMetrics {
-    fn of(page: &PageLines) -> Self {
-        let mut leadings: Vec<f32> = page
-            .lines
-            .windows(2)
-            .filter_map(|pair| match pair {
-                [a, b] if a.angle == b.angle && a.column == b.column => {
-                    Some((b.baseline - a.baseline) / a.em.max(b.em))
-                }
-                _ => None,
-            })
-            .filter(|leading| (0.8..3.0).contains(leading))
-            .collect();
-        let mut ends: HashMap<(u16, usize), Vec<f32>> = HashMap::new();
-        for line in &page.lines {
-            ends.entry((line.angle, line.column))
-                .or_default()
-                .push(line.to);
-        }
-        Self {
-            leading_em: quantile(&mut leadings, USUAL_SHARE).unwrap_or(LEADING_EM),
-            margins: ends
-                .into_iter()
-                .filter_map(|(column, mut ends)| Some((column, quantile(&mut ends, MARGIN_SHARE)?)))
-                .collect(),
-        }
-    }
-
-    fn line_join(&self, line: &TextLine, next: &TextLine, page: &PageLines) -> LineJoin {
-        if line.angle != next.angle || line.em.max(next.em) > MAX_SIZE_RATIO * line.em.min(next.em)
-        {
-            return LineJoin::Paragraph;
-        }
-        let full = self.is_full(line, next);
-        if line.column != next.column || next.baseline <= line.baseline {
-            // The text continues at the top of the next column if the sentence does.
-            return if full && continues_sentence(next, page) {
-                LineJoin::Continue
-            } else {
-                LineJoin::Paragraph
-            };
-        }
-        let leading = next.baseline - line.baseline;
-        if leading > PARAGRAPH_LEADING * self.leading_em * line.em.max(next.em) {
-            LineJoin::Paragraph
-        } else if full
-            && !line.is_row
-            && !next.is_row
-            && !starts_list_item(next, page)
-            && (!starts_with_code(line, page) || !starts_with_code(next, page))
-        {
-            LineJoin::Continue
-        } else {
-            LineJoin::Break
-        }
-    }
-
-    /// Whether the first word of the next line would not have fitted on this line.
-    fn is_full(&self, line: &TextLine, next: &TextLine) -> bool {
-        let Some(margin) = self.margins.get(&(line.angle, line.column)) else {
-            return false;
-        };
-        let word: f32 = first_word(next).map(|word| word.length).sum();
-        line.to + SPACE_EM * line.em + word > margin - MARGIN_EM * line.em
-    }
-}
-
-/// Returns the first word of a line with everything attached to it.
-fn first_word(line: &TextLine) -> impl Iterator<Item = &LineWord> {
-    line.words
-        .iter()
-        .enumerate()
-        .take_while(|(at, word)| *at == 0 || word.gap == WordGap::None)
-        .map(|(_, word)| word)
-}
-
-fn first_character(line: &TextLine, page: &PageLines) -> Option<char> {
-    line.words
-        .first()
-        .and_then(|word| page.word(word).chars().next())
-}
-
 /// Characters of scripts without spaces between words, and their punctuation: Chinese, Japanese,
 /// Thai, Lao, Burmese and Khmer.
 fn is_spaceless(character: char) -> bool {
     matches!(character, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{323af}')
-}
-
-/// Whether the line starts in the middle of a sentence.
-fn continues_sentence(line: &TextLine, page: &PageLines) -> bool {
-    first_character(line, page).is_some_and(|first| first.is_lowercase() || first.is_numeric())
-}
-
-/// Whether the line starts with a bullet or a number such as `3.` or `(b)`.
-fn starts_list_item(line: &TextLine, page: &PageLines) -> bool {
-    let Some(first) = line.words.first().map(|word| page.word(word)) else {
-        return false;
-    };
-    if first.chars().count() == 1 && first.chars().all(|mark| BULLETS.contains(&mark)) {
-        return true;
-    }
-    let number = first
-        .strip_suffix(['.', ')'])
-        .map(|number| number.strip_prefix('(').unwrap_or(number));
-    number.is_some_and(|number| {
-        (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
-            || first.ends_with(')')
-                && number.len() == 1
-                && number.bytes().all(|byte| byte.is_ascii_alphabetic())
-    })
-}
-
-/// Whether the line starts with a code of capitals and digits, such as `E271`. Consecutive lines
-/// with codes are entries of a list.
-fn starts_with_code(line: &TextLine, page: &PageLines) -> bool {
-    let Some(first) = line.words.first().map(|word| page.word(word)) else {
-        return false;
-    };
-    let code = first.trim_end_matches([':', '.', ')']);
-    code.chars().any(|mark| mark.is_ascii_digit())
-        && code.chars().any(|mark| mark.is_ascii_uppercase())
-        && code
-            .chars()
-            .all(|mark| mark.is_ascii_digit() || mark.is_ascii_uppercase() || mark == '-')
-}
-
-/// Returns the quantile of the values.
-fn quantile(values: &mut [f32], quantile: f32) -> Option<f32> {
-    values.sort_by(f32::total_cmp);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index computed from a share of the length"
-    )]
-    let at = (values.len() as f32 * quantile) as usize;
-    values.get(at.min(values.len().saturating_sub(1))).copied()
 }

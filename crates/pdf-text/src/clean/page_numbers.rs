@@ -1,6 +1,7 @@
 //! Page numbers in headers and footers. A number counts as a page number only if it stands where
-//! page numbers do: alone, in a cell of its own, after a word for "page", or in "3 of 12". The
-//! number of an invoice, a day or an article follows a word and stays.
+//! page numbers do: alone, at the margin apart from the title, after a word for "page", or in
+//! "3 of 12". The number of an invoice, a period or an article follows its name and stays, even if
+//! it is in a cell of its own.
 
 /// Words before a page number, in lower case.
 const PAGE_WORDS: [&str; 24] = [
@@ -33,6 +34,21 @@ const PAGE_WORDS: [&str; 24] = [
 const OF_WORDS: [&str; 11] = [
     "of", "/", "von", "de", "sur", "di", "van", "av", "af", "из", "|",
 ];
+/// Words before another number than a page number, in lower case and without a final dot.
+const LABELS: [&str; 42] = [
+    "no", "nr", "num", "number", "nummer", "numéro", "número", "numero", "n°", "nº", "№", "id",
+    "ref", "invoice", "rechnung", "facture", "factura", "fattura", "order", "period", "periode",
+    "période", "periodo", "month", "monat", "mois", "mes", "week", "woche", "semaine", "day",
+    "tag", "jour", "customer", "account", "total", "sum", "quantity", "qty", "count", "room",
+    "lot",
+];
+/// Minimum distance of a page number from the title of the page, as a share of the page's width. The
+/// value of a form is closer to its name.
+const MIN_APART_SHARE: f32 = 0.2;
+/// Minimum distance of a page number in the middle of a header from the cells beside it, and maximum
+/// distance from the middle of the page, as shares of the page's width.
+const MIN_MIDDLE_APART_SHARE: f32 = 0.1;
+const MAX_OFF_MIDDLE_SHARE: f32 = 0.05;
 /// Maximum difference between a page number and the number of the page in the file: front matter,
 /// or an excerpt. A number that differs more is rather the number of an invoice.
 const MAX_OFFSET: i64 = 60;
@@ -48,30 +64,84 @@ pub(super) struct Pattern {
     pub(super) value: Option<i64>,
 }
 
+/// A part of a line that gaps separate from the others.
+#[derive(Debug, Clone)]
+pub(super) struct HeaderCell {
+    pub(super) text: String,
+    /// Left and right edge, in points.
+    pub(super) from: f32,
+    pub(super) to: f32,
+}
+
 /// Returns the text of the cells as it is, and without each possible page number.
-pub(super) fn patterns(cells: &[String], page_count: u32) -> Vec<Pattern> {
+pub(super) fn patterns(cells: &[HeaderCell], page_count: u32, width: f32) -> Vec<Pattern> {
+    let texts: Vec<&str> = cells.iter().map(|cell| cell.text.as_str()).collect();
     let mut patterns = vec![Pattern {
-        text: cells.join("\t"),
+        text: texts.join("\t"),
         value: None,
     }];
-    for (at, cell) in cells.iter().enumerate() {
+    for (at, cell) in texts.iter().enumerate() {
         let Some((start, end, value)) = page_number(cell, page_count) else {
             continue;
         };
         let (Some(before), Some(after)) = (cell.get(..start), cell.get(end..)) else {
             continue;
         };
-        let mut cells = cells.to_vec();
-        if let Some(cell) = cells.get_mut(at) {
-            *cell = format!("{before}{MARK}{after}");
+        let is_whole_cell = format!("{before}{after}")
+            .chars()
+            .all(|mark| mark == ' ' || DECORATION.contains(&mark));
+        if is_whole_cell && !stands_apart(cells, at, width) {
+            continue;
+        }
+        let pattern = format!("{before}{MARK}{after}");
+        let mut texts = texts.clone();
+        if let Some(cell) = texts.get_mut(at) {
+            *cell = &pattern;
         }
         // Left and right pages have the number on opposite sides, which the place distinguishes.
         patterns.push(Pattern {
-            text: cells.join("\t"),
+            text: texts.join("\t"),
             value: Some(value),
         });
     }
     patterns
+}
+
+/// Whether a word, in lower case, names another number than a page number.
+fn is_label(word: &str) -> bool {
+    !PAGE_WORDS.contains(&word)
+        && (word.ends_with([':', '#']) || LABELS.contains(&word.trim_end_matches('.')))
+}
+
+/// Whether a number in a cell of its own stands where page numbers do, and not after its name.
+fn stands_apart(cells: &[HeaderCell], at: usize, width: f32) -> bool {
+    let Some(cell) = cells.get(at) else {
+        return false;
+    };
+    let before = at.checked_sub(1).and_then(|before| cells.get(before));
+    let after = cells.get(at + 1);
+    if let Some(before) = before {
+        let last_word = before.text.rsplit(' ').next().unwrap_or_default();
+        let last_word = last_word.to_lowercase();
+        if PAGE_WORDS.contains(&last_word.as_str()) {
+            return true;
+        }
+        if is_label(&last_word) {
+            return false;
+        }
+    }
+    let apart = |from: f32, to: f32, share: f32| to - from >= share * width;
+    match (before, after) {
+        (None, _) => true,
+        (Some(before), None) => apart(before.to, cell.from, MIN_APART_SHARE),
+        (Some(before), Some(after)) => {
+            let off_middle = (f32::midpoint(cell.from, cell.to) - width / 2.0).abs();
+            cells.len() == 3
+                && off_middle <= MAX_OFF_MIDDLE_SHARE * width
+                && apart(before.to, cell.from, MIN_MIDDLE_APART_SHARE)
+                && apart(cell.to, after.from, MIN_MIDDLE_APART_SHARE)
+        }
+    }
 }
 
 /// Finds the page number in a cell. Returns its byte range and value.
@@ -113,6 +183,10 @@ fn page_number(cell: &str, page_count: u32) -> Option<(usize, usize, i64)> {
         };
         let after_page =
             at > 0 && word(at - 1).is_some_and(|before| PAGE_WORDS.contains(&before.as_str()));
+        let after_label = at > 0 && word(at - 1).is_some_and(|before| is_label(&before));
+        if after_label {
+            continue;
+        }
         let is_separate = |neighbor: Option<String>| {
             neighbor.is_none_or(|token| token.chars().all(|mark| DECORATION.contains(&mark)))
         };
@@ -205,6 +279,8 @@ mod tests {
             "Total 3",
             "3 May",
             "Section 3 Fees",
+            "Month 3 of 12",
+            "Period 5/12",
         ] {
             assert_eq!(number(cell), None, "{cell}");
         }
@@ -212,8 +288,8 @@ mod tests {
 
     #[test]
     fn the_pattern_is_the_line_without_the_number() {
-        let cells = ["The Manual".to_owned(), "12".to_owned()];
-        let found = patterns(&cells, 40);
+        let cells = cells(&[(50.0, "The Manual"), (540.0, "12")]);
+        let found = patterns(&cells, 40, 600.0);
         assert_eq!(
             found.get(1),
             Some(&Pattern {
@@ -221,5 +297,43 @@ mod tests {
                 value: Some(12)
             })
         );
+    }
+
+    fn cells(cells: &[(f32, &str)]) -> Vec<HeaderCell> {
+        cells
+            .iter()
+            .map(|(from, text)| HeaderCell {
+                text: (*text).to_owned(),
+                from: *from,
+                to: from + 5.0 * f32::from(u8::try_from(text.len()).unwrap()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_number_in_a_cell_of_its_own_is_a_page_number_only_apart_from_other_cells() {
+        let is_found = |line: &[(f32, &str)]| patterns(&cells(line), 12, 600.0).len() > 1;
+        for page_number in [
+            &[(50.0, "The Manual"), (540.0, "7")][..],
+            &[(50.0, "7"), (100.0, "The Manual")],
+            &[(50.0, "The Manual"), (298.0, "7"), (450.0, "May 2024")],
+            &[(400.0, "Page"), (430.0, "7")],
+            &[(298.0, "7")],
+        ] {
+            assert!(is_found(page_number), "{page_number:?}");
+        }
+        for value in [
+            &[(50.0, "Berg & Son"), (380.0, "Invoice No."), (540.0, "7")][..],
+            &[
+                (50.0, "Payslip"),
+                (250.0, "Period"),
+                (300.0, "7"),
+                (450.0, "Employee 4711"),
+            ],
+            &[(50.0, "Month:"), (540.0, "7")],
+            &[(400.0, "Berth"), (450.0, "7")],
+        ] {
+            assert!(!is_found(value), "{value:?}");
+        }
     }
 }

@@ -4,11 +4,11 @@
 //! [`MIN_REPEATS`] pages that follow each other or alternate, where only a page number may change,
 //! in step with the pages. The first copy is kept. The line must also be outside of the body:
 //! all lines between it and the edge of the page are removed as well, and a gap or another size
-//! separates it from the text. Rows of tables and headings are never removed.
+//! separates it from the text. Rows of tables, headings and lines with an amount are never removed.
 
 use std::collections::HashMap;
 
-use super::page_numbers::{self, Pattern};
+use super::page_numbers::{self, HeaderCell, Pattern};
 use crate::layout::{PageLines, TextLine, WordGap};
 
 /// Height of the area with headers and of the area with footers, as a share of the page height.
@@ -152,26 +152,29 @@ fn is_at_edge(line: &TextLine, height: f32) -> bool {
 
 /// Returns the text of the line as it is, and without what may be its page number.
 fn patterns(line: &TextLine, page: &PageLines, page_count: u32) -> Vec<Pattern> {
-    let mut cells: Vec<String> = vec![String::new()];
-    for (at, word) in line.words.iter().enumerate() {
-        match word.gap {
-            WordGap::Cell if at > 0 => cells.push(String::new()),
-            WordGap::Space if at > 0 => {
-                if let Some(cell) = cells.last_mut() {
-                    cell.push(' ');
+    let mut cells: Vec<HeaderCell> = Vec::new();
+    for word in &line.words {
+        let (from, to) = (word.bounds.x, word.bounds.x + word.bounds.width);
+        match cells.last_mut() {
+            Some(cell) if word.gap != WordGap::Cell => {
+                if matches!(word.gap, WordGap::Space | WordGap::CellLine) {
+                    cell.text.push(' ');
                 }
+                cell.text.push_str(page.word(word));
+                cell.to = cell.to.max(to);
             }
-            _ => {}
-        }
-        if let Some(cell) = cells.last_mut() {
-            cell.push_str(page.word(word));
+            _ => cells.push(HeaderCell {
+                text: page.word(word).to_owned(),
+                from,
+                to,
+            }),
         }
     }
-    let length: usize = cells.iter().map(|cell| cell.chars().count()).sum();
+    let length: usize = cells.iter().map(|cell| cell.text.chars().count()).sum();
     if length > MAX_HEADER_CHARACTERS {
         return Vec::new();
     }
-    page_numbers::patterns(&cells, page_count)
+    page_numbers::patterns(&cells, page_count, page.width)
 }
 
 /// The lines of a page from top to bottom, to find those outside of its body.
@@ -252,12 +255,17 @@ impl<'page> Edges<'page> {
         peeled
     }
 
-    /// Whether a line is neither a heading nor a row of a table.
+    /// Whether a line is neither a heading nor a row of a table, and has no amount.
     fn may_be_header(&self, line: usize) -> bool {
         let Some(line) = self.page.lines.get(line) else {
             return false;
         };
-        line.em < HEADING_RATIO * self.body_em && !self.names_columns(line)
+        line.em < HEADING_RATIO * self.body_em
+            && !self.names_columns(line)
+            && !line
+                .words
+                .iter()
+                .any(|word| is_amount(self.page.word(word)))
     }
 
     /// Whether the cells of a line are aligned with the cells of another line near it.
@@ -292,6 +300,31 @@ impl<'page> Edges<'page> {
         distance > SEPARATE_LEADING * self.leading.max(em)
             || em > SEPARATE_RATIO * header.em.min(next.em)
     }
+}
+
+/// Whether a word is an amount of money, such as `1,250.00` or `€5`.
+fn is_amount(word: &str) -> bool {
+    let is_currency = |mark: char| matches!(mark, '$' | '€' | '£' | '¥' | '₹' | '₪');
+    let number = word.trim_matches(|mark: char| {
+        is_currency(mark) || matches!(mark, '(' | ')' | '+' | '-' | '−')
+    });
+    let has_cents = || {
+        number
+            .rsplit_once(['.', ','])
+            .is_some_and(|(whole, cents)| {
+                let is_whole =
+                    |mark: char| mark.is_ascii_digit() || matches!(mark, '.' | ',' | '\'' | '’');
+                cents.len() == 2
+                    && cents.bytes().all(|digit| digit.is_ascii_digit())
+                    && whole.starts_with(|first: char| first.is_ascii_digit())
+                    && whole.chars().all(is_whole)
+            })
+    };
+    // Dates such as 12.05.24 have two equal marks and few digits.
+    let is_date =
+        || number.len() <= 8 && number.matches(['.', ',']).count() == 2 && !number.contains(',');
+    number.starts_with(|first: char| first.is_ascii_digit())
+        && (word.contains(is_currency) || (has_cents() && !is_date()))
 }
 
 fn cells_of_neighbor(other: &TextLine, line: &TextLine, distance: f32) -> Vec<(f32, f32)> {

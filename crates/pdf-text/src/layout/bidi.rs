@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use unicode_bidi::{BidiInfo, Level};
+use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
 
 use super::fragment::{Script, TextFragment};
 use super::page_lines::WordGap;
@@ -84,8 +84,9 @@ pub(super) fn logical_order(
     } else {
         Level::ltr()
     };
-    let info = BidiInfo::new(&visual, Some(base));
-    let byte_starts: Vec<usize> = visual.char_indices().map(|(at, _)| at).collect();
+    let classified = with_arabic_numbers(&visual);
+    let info = BidiInfo::new(&classified, Some(base));
+    let byte_starts: Vec<usize> = classified.char_indices().map(|(at, _)| at).collect();
     let levels: Vec<Level> = byte_starts
         .iter()
         .filter_map(|&at| info.levels.get(at).copied())
@@ -131,6 +132,35 @@ pub(super) fn logical_order(
         }
     }
     pieces
+}
+
+/// Replaces the digits that belong to Arabic text by Arabic ones. The algorithm tells them by the
+/// letter before them in logical order, which in visual order is the one on their right, unless they
+/// follow letters that are read from left to right.
+fn with_arabic_numbers(visual: &str) -> String {
+    let strong = |character: char| match bidi_class(character) {
+        class @ (BidiClass::L | BidiClass::R | BidiClass::AL) => Some(class),
+        _ => None,
+    };
+    let mut is_arabic = Vec::with_capacity(visual.len());
+    let mut on_the_right = None;
+    for character in visual.chars().rev() {
+        on_the_right = strong(character).or(on_the_right);
+        is_arabic.push(character.is_ascii_digit() && on_the_right == Some(BidiClass::AL));
+    }
+    let mut on_the_left = None;
+    visual
+        .chars()
+        .zip(is_arabic.into_iter().rev())
+        .map(|(character, is_arabic)| {
+            on_the_left = strong(character).or(on_the_left);
+            if is_arabic && on_the_left != Some(BidiClass::L) {
+                '٠'
+            } else {
+                character
+            }
+        })
+        .collect()
 }
 
 /// Returns the bracket of the opposite direction.

@@ -44,6 +44,8 @@ const MIN_ENTRY_CHARACTERS: f32 = 22.0;
 /// Gap between the lines of a band, as a multiple of the usual one, above which the first and last
 /// lines of a band are not part of its columns but headers and footers.
 const BAND_END_LEADING: f32 = 2.2;
+/// Minimum distance of the lines of a column, in ems. Other columns have lines between them.
+const MIN_LEADING_EM: f32 = 1.2;
 
 /// Lines with two columns.
 pub(super) struct Band {
@@ -195,7 +197,7 @@ impl Strip {
             .filter(|leading| *leading > 0.5 * em)
             .collect();
         leadings.sort_by(f32::total_cmp);
-        let usual = leadings.get(leadings.len() / 2).copied()?;
+        let usual = leadings.get(leadings.len() / 2)?.max(MIN_LEADING_EM * em);
         let is_far = |a: usize, b: usize| {
             baselines
                 .get(b)

@@ -64,6 +64,7 @@ pub(super) fn take_rows(
         match row(area, content, text) {
             Ok(found) => rows.extend(found.into_iter().map(|row| Row {
                 grid: Some(grid),
+                has_cells: true,
                 ..row
             })),
             Err(content) => rest.extend(content),
@@ -155,11 +156,14 @@ fn cells(area: &Area, content: Vec<TextRun>) -> Row {
             cell.push(run);
         }
     }
+    let lefts = std::iter::once(area.left).chain(area.borders.iter().copied());
     let cells = columns
         .into_iter()
-        .filter(|runs| !runs.is_empty())
-        .map(|runs| Cell {
-            lines: runs::rows(runs).into_iter().filter_map(merged).collect(),
+        .zip(lefts)
+        .filter(|(runs, _)| !runs.is_empty())
+        .map(|(runs, left)| {
+            let lines = runs::rows(runs).into_iter().filter_map(merged).collect();
+            Cell::new(lines, left)
         })
         .collect();
     Row::new(cells)

@@ -34,25 +34,27 @@ pub(super) struct LineBuilder<'page> {
 impl LineBuilder<'_> {
     /// Builds a line, without words outside the page. `None` if there are no others.
     pub(super) fn build(&mut self, row: Row) -> Option<TextLine> {
-        let is_grid = row.grid.is_some();
         let mut words: Vec<LineWord> = Vec::new();
-        let (lines, mut is_row) = if is_grid {
-            (cell_lines(row.cells, self.reads_right_to_left), true)
+        let mut is_row = row.has_cells;
+        let lines = if row.has_cells {
+            cell_lines(row.cells, row.columns, self.reads_right_to_left)
         } else {
             let runs = row.cells.into_iter().flat_map(|cell| cell.lines).collect();
-            (
-                merged(runs)
-                    .map(|run| (WordGap::Space, run))
-                    .into_iter()
-                    .collect(),
-                false,
-            )
+            merged(runs)
+                .map(|run| CellLine {
+                    gap: WordGap::Space,
+                    empty_cells: 0,
+                    run,
+                })
+                .into_iter()
+                .collect()
         };
-        for (gap, run) in lines {
+        for line in lines {
             let first = words.len();
-            is_row |= self.add_words(run, &row.breaks, &mut words);
-            if let Some(word) = words.get_mut(first).filter(|_| first > 0) {
-                word.gap = gap;
+            is_row |= self.add_words(line.run, &row.breaks, &mut words);
+            if let Some(word) = words.get_mut(first) {
+                word.gap = line.gap;
+                word.empty_cells = line.empty_cells;
             }
         }
         (!words.is_empty()).then_some(TextLine {
@@ -62,6 +64,7 @@ impl LineBuilder<'_> {
             from: row.from,
             to: row.to,
             baseline: row.baseline,
+            last_baseline: row.last_baseline,
             em: row.em,
             is_row: is_row || row.table.is_some(),
             table: row.table,
@@ -105,6 +108,7 @@ impl LineBuilder<'_> {
             words.push(LineWord {
                 text,
                 gap,
+                empty_cells: 0,
                 length: fragment.to - fragment.from,
                 bounds,
             });
@@ -171,6 +175,7 @@ impl LineBuilder<'_> {
             words.push(LineWord {
                 text,
                 gap: piece.gap,
+                empty_cells: 0,
                 length: part.to - part.from,
                 bounds,
             });
@@ -202,24 +207,43 @@ fn is_raised(base: &TextFragment, fragment: &TextFragment, line_em: f32) -> bool
         && (raised::MIN_RISE_EM * base.em..=raised::MAX_RISE_EM * base.em).contains(&rise)
 }
 
-/// Returns the lines of all cells of a row with what separates each from the previous one.
-fn cell_lines(mut cells: Vec<Cell>, right_to_left: bool) -> Vec<(WordGap, TextRun)> {
+/// A line of a cell.
+struct CellLine {
+    /// What separates it from the previous line.
+    gap: WordGap,
+    /// Number of empty cells before it.
+    empty_cells: u8,
+    run: TextRun,
+}
+
+/// Returns the lines of all cells of a row.
+fn cell_lines(mut cells: Vec<Cell>, columns: usize, right_to_left: bool) -> Vec<CellLine> {
     if right_to_left {
         cells.reverse();
     }
-    cells
-        .into_iter()
-        .flat_map(|cell| {
-            cell.lines.into_iter().enumerate().map(|(at, line)| {
-                let gap = if at == 0 {
-                    WordGap::Cell
-                } else {
-                    WordGap::Space
-                };
-                (gap, line)
-            })
-        })
-        .collect()
+    let mut next_column = 0;
+    let mut lines = Vec::new();
+    for cell in cells {
+        let column = match cell.column {
+            Some(column) if right_to_left => columns.saturating_sub(column + 1),
+            Some(column) => column,
+            None => next_column,
+        };
+        let empty_cells = column.saturating_sub(next_column);
+        next_column += empty_cells + 1;
+        lines.extend(cell.lines.into_iter().enumerate().map(|(at, run)| {
+            let (gap, empty_cells) = match at {
+                0 => (WordGap::Cell, u8::try_from(empty_cells).unwrap_or(u8::MAX)),
+                _ => (WordGap::CellLine, 0),
+            };
+            CellLine {
+                gap,
+                empty_cells,
+                run,
+            }
+        }));
+    }
+    lines
 }
 
 /// Returns what separates each fragment from the next one.

@@ -28,6 +28,8 @@ pub(crate) struct TextLine {
     pub(crate) from: f32,
     pub(crate) to: f32,
     pub(crate) baseline: f32,
+    /// Baseline of the last line of a row whose cells have several lines.
+    pub(crate) last_baseline: f32,
     /// Largest font size in the line.
     pub(crate) em: f32,
     /// Whether it is a row of cells, or an entry with a page number at the margin. The next line
@@ -47,6 +49,8 @@ pub(crate) enum WordGap {
     Space,
     /// The border of a table cell, or a gap as wide as one.
     Cell,
+    /// The start of the next line of a table cell.
+    CellLine,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub(crate) struct LineWord {
     pub(crate) text: Range<u32>,
     /// The separation from the previous word.
     pub(crate) gap: WordGap,
+    /// Number of empty cells before it.
+    pub(crate) empty_cells: u8,
     /// Length along its line, in points.
     pub(crate) length: f32,
     pub(crate) bounds: BoundingBox,

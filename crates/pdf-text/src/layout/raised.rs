@@ -5,6 +5,8 @@ pub(super) const MIN_RISE_EM: f32 = 0.15;
 pub(super) const MAX_RISE_EM: f32 = 0.75;
 /// Maximum number of characters of a power or note mark.
 const MAX_CHARACTERS: usize = 4;
+/// Maximum number of characters of several note marks, such as `1,2,3`.
+const MAX_MARKS_CHARACTERS: usize = 12;
 /// Maximum number of letters of a unit or variable, such as `km`.
 const MAX_UNIT_LETTERS: usize = 3;
 /// Endings of ordinals and other raised letters that belong to the word: 1st, 2º, Mlle.
@@ -25,6 +27,14 @@ pub(super) enum Raised {
 
 /// Returns how `raised` is read after the word `base`.
 pub(super) fn read(base: &str, raised: &str) -> Raised {
+    let is_list = raised.contains(',')
+        && raised.len() <= MAX_MARKS_CHARACTERS
+        && raised
+            .split(',')
+            .all(|mark| !mark.is_empty() && mark.chars().all(|digit| digit.is_ascii_digit()));
+    if is_list {
+        return Raised::Note;
+    }
     let sign = raised.trim_start_matches(['-', '−', '–', '+']);
     let digits = !sign.is_empty() && sign.chars().all(|mark| mark.is_ascii_digit());
     if !digits || sign.chars().count() > MAX_CHARACTERS {
@@ -67,6 +77,7 @@ mod tests {
             ("250", "9", Raised::Note),
             ("increase", "3", Raised::Note),
             ("end.", "12", Raised::Note),
+            ("rose", "1,2", Raised::Note),
             ("1", "st", Raised::Ending),
             ("Acme", "TM", Raised::Ending),
         ] {

@@ -22,14 +22,41 @@ pub(super) struct Row {
     pub(super) is_header: bool,
     /// Identifies the ruled table whose row it is.
     pub(super) grid: Option<usize>,
-    /// Positions between the cells of an unruled table.
+    /// Positions between the cells of an unruled table whose columns are not known.
     pub(super) breaks: Vec<f32>,
+    /// Whether `cells` are the cells of a table. Otherwise each is a run.
+    pub(super) has_cells: bool,
+    /// Number of columns of the table, if they are known.
+    pub(super) columns: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Cell {
     /// From top to bottom.
     pub(super) lines: Vec<TextRun>,
+    /// Left edge: of the area in a ruled table, otherwise of the text.
+    pub(super) left: f32,
+    /// Index of its column, if it is known.
+    pub(super) column: Option<usize>,
+}
+
+impl Cell {
+    pub(super) fn new(lines: Vec<TextRun>, left: f32) -> Self {
+        Self {
+            lines,
+            left,
+            column: None,
+        }
+    }
+
+    /// Returns the left and right edge of the text.
+    pub(super) fn extent(&self) -> (f32, f32) {
+        self.lines
+            .iter()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(from, to), line| {
+                (from.min(line.from), to.max(line.to))
+            })
+    }
 }
 
 impl Row {
@@ -56,7 +83,10 @@ impl Row {
         let baseline = runs::baseline(&runs);
         let cells = runs
             .into_iter()
-            .map(|run| Cell { lines: vec![run] })
+            .map(|run| {
+                let left = run.from;
+                Cell::new(vec![run], left)
+            })
             .collect();
         Self {
             baseline,

@@ -1,6 +1,8 @@
 //! Finds tables: consecutive lines whose cells are aligned, and rows of ruled tables. The text
 //! between two cells is a gap, however narrow, if the lines above or below have one there.
 
+mod cells;
+
 use super::rows::Row;
 use super::rulings::Rulings;
 use super::runs::TextRun;
@@ -15,6 +17,10 @@ const MAX_LEADING_EM: f32 = 4.0;
 const MIN_ROWS_WITH_HEADER: usize = 3;
 /// Maximum number of lines of a header.
 const MAX_HEADER_LINES: usize = 3;
+/// Maximum number of lines of a cell after its first one.
+const MAX_CONTINUED_LINES: usize = 7;
+/// Maximum distance of the lines of a cell, in ems.
+const CELL_LEADING_EM: f32 = 1.6;
 
 /// Marks the rows of tables. `tables` is the number of tables of the page so far.
 pub(super) fn find(
@@ -23,46 +29,88 @@ pub(super) fn find(
     text: &str,
     tables: &mut usize,
 ) -> Vec<Row> {
+    let mut found = Vec::with_capacity(rows.len());
     let mut start = 0;
     while start < rows.len() {
-        let end = table_end(&rows, start);
-        if let Some(table) = rows.get_mut(start..end).filter(|table| table.len() >= 2) {
-            let header_lines = header_lines(table, rulings, text);
-            for (at, row) in table.iter_mut().enumerate() {
-                row.table = Some(*tables);
-                row.is_header = at < header_lines;
-                row.breaks = breaks(row);
-            }
-            *tables += 1;
+        let end = table_end(&rows, start).max(start + 1);
+        let mut table: Vec<Row> = rows
+            .get_mut(start..end)
+            .unwrap_or_default()
+            .iter_mut()
+            .map(std::mem::take)
+            .collect();
+        start = end;
+        if table.len() < 2 {
+            found.append(&mut table);
+            continue;
         }
-        start = end.max(start + 1);
+        let header_lines = header_lines(&table, rulings, text);
+        for (at, row) in table.iter_mut().enumerate() {
+            row.table = Some(*tables);
+            row.is_header = at < header_lines;
+            row.breaks = breaks(row);
+        }
+        *tables += 1;
+        found.extend(cells::arrange(table, text));
     }
-    rows
+    found
 }
 
 /// Returns the index after the table that starts at `start`.
 fn table_end(rows: &[Row], start: usize) -> usize {
     let mut last = start; // last row that is aligned
+    let mut continued = start; // last line of its cells
     for at in start + 1..rows.len() {
-        let (Some(before), Some(row)) = (rows.get(last), rows.get(at)) else {
+        let (Some(before), Some(above), Some(row)) =
+            (rows.get(last), rows.get(at - 1), rows.get(at))
+        else {
             break;
         };
-        if follows(before, row) {
-            last = at;
+        if follows(before, above, row) {
+            (last, continued) = (at, at);
+        } else if at - last <= MAX_CONTINUED_LINES
+            && continued == at - 1
+            && is_below_cell(before, above, row)
+        {
+            continued = at;
         } else if at - last > 1 || before.column != row.column || row.cells.len() > 1 {
-            break; // one line between two rows may continue a cell of the first
+            break; // one line between two rows may continue the first cell or be a heading
         }
     }
-    last + 1
+    // The lines after the last row continue its cells if there is a table.
+    if last > start {
+        continued + 1
+    } else {
+        last + 1
+    }
 }
 
-/// Whether two rows belong to one table.
-fn follows(before: &Row, row: &Row) -> bool {
+/// Whether a line of the page can continue a cell of the row `before`: its text is below a cell
+/// other than the first one.
+fn is_below_cell(before: &Row, above: &Row, row: &Row) -> bool {
+    let em = before.em.max(row.em);
+    let leading = row.baseline - above.last_baseline;
+    let tolerance = ALIGNED_EM * em + 1.0;
+    let cells = extents(before);
+    row.grid.is_none()
+        && before.grid.is_none()
+        && before.column == row.column
+        && (0.0..=CELL_LEADING_EM * em).contains(&leading)
+        && extents(row).iter().all(|&cell| {
+            cells
+                .iter()
+                .skip(1)
+                .any(|&other| is_aligned(cell, other, tolerance))
+        })
+}
+
+/// Whether two rows belong to one table. `above` is the line above `row`.
+fn follows(before: &Row, above: &Row, row: &Row) -> bool {
     if before.grid.is_some() || row.grid.is_some() {
         return before.grid == row.grid;
     }
     let em = before.em.max(row.em);
-    let leading = row.baseline - before.last_baseline;
+    let leading = row.baseline - above.last_baseline;
     if before.column != row.column || !(0.0..=MAX_LEADING_EM * em).contains(&leading) {
         return false;
     }

@@ -2,40 +2,81 @@
 //! the file that gives them a `ToUnicode` map. The first reader then reads the file as usual.
 //!
 //! This covers maps that the reader rejects because of a single entry, East Asian character
-//! collections of embedded fonts, maps that are only a name, and Type 3 fonts whose glyphs are named
-//! after their codes, such as TeX's bitmap fonts. Encrypted files are not repaired, because the
-//! update would have to be encrypted.
+//! collections of embedded fonts, maps that are only a name, fonts whose glyphs are named after their
+//! codes, such as TeX's bitmap fonts, and TrueType fonts without an encoding whose glyphs have names.
+//! Only fonts that are objects of their own are repaired, and no encrypted files, because the update
+//! would have to be encrypted: `plain_copy` makes a copy that can be repaired.
 
 mod code_names;
 mod to_unicode;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use hayro_interpret::hayro_cmap::{self, BfString, CMap, CidFamily};
 use hayro_interpret::hayro_syntax::Pdf;
 use hayro_interpret::hayro_syntax::object::{
-    Array, Dict, Name, Object, ObjectIdentifier, Stream, String,
+    Array, Dict, MaybeRef, Name, Object, ObjectIdentifier, Stream, String,
 };
 use hayro_interpret::hayro_syntax::page::Page;
 
+use code_names::Encoding;
 use to_unicode::Mapping;
 
+use super::font_program;
+
 const TO_UNICODE: &[u8] = b"ToUnicode";
+/// Flag of a font with the letters of Latin script.
+const NON_SYMBOLIC: u32 = 1 << 5;
 /// Maximum number of fonts that are repaired in a file.
 const MAX_FONTS: usize = 256;
 /// Number of character codes of the largest collection.
 const MAX_CID: u32 = 31_000;
 
-/// Whether a font of the page has a map that the reader rejects. The reader would silently read wrong
-/// text in such a font.
-pub(super) fn has_rejected_map(page: &Page<'_>) -> bool {
-    page.resources()
-        .fonts
-        .keys()
-        .filter_map(|name| page.resources().fonts.get::<Dict<'_>>(name.as_ref()))
-        .filter_map(|font| font.get::<Stream<'_>>(TO_UNICODE))
-        .filter_map(|map| map.decoded_data().ok())
-        .any(|map| is_rejected(&map))
+/// Finds pages with fonts in which the reader may silently read wrong text. Remembers the fonts.
+#[derive(Default)]
+pub(super) struct Misreadings(HashMap<ObjectIdentifier, bool>);
+
+impl Misreadings {
+    /// Whether a font of the page has a map that the reader rejects, or no encoding.
+    pub(super) fn may_be_on(&mut self, page: &Page<'_>) -> bool {
+        let fonts = &page.resources().fonts;
+        fonts
+            .keys()
+            .filter_map(|name| fonts.get::<Dict<'_>>(name.as_ref()))
+            .any(|font| match font.get::<Stream<'_>>(TO_UNICODE) {
+                Some(map) => *self
+                    .0
+                    .entry(map.obj_id())
+                    .or_insert_with(|| map.decoded_data().is_ok_and(|map| is_rejected(&map))),
+                None => has_no_encoding(&font),
+            })
+    }
+}
+
+/// Whether the font is an embedded TrueType font whose codes have no meaning outside of it.
+fn has_no_encoding(font: &Dict<'_>) -> bool {
+    font.get::<Name<'_>>(b"Subtype")
+        .is_some_and(|subtype| subtype.as_ref() == b"TrueType")
+        && !font.contains_key(b"Encoding")
+        && font
+            .get::<Dict<'_>>(b"FontDescriptor")
+            .is_some_and(|descriptor| {
+                descriptor.contains_key(b"FontFile2")
+                    && descriptor.get::<u32>(b"Flags").unwrap_or(0) & NON_SYMBOLIC == 0
+            })
+}
+
+/// Whether the file has to be copied before its fonts can be repaired.
+pub(super) fn needs_copy(file: &[u8], pdf: &Pdf) -> bool {
+    let has_inline_font = |page: &Page<'_>| {
+        let fonts = &page.resources().fonts;
+        fonts.keys().any(|name| {
+            let font = fonts.get_raw::<Dict<'_>>(name.as_ref());
+            matches!(font, Some(MaybeRef::NotRef(_)))
+        })
+    };
+    contains(file, b"/Encrypt") || pdf.pages().iter().any(has_inline_font)
 }
 
 fn is_rejected(map: &[u8]) -> bool {
@@ -78,11 +119,32 @@ fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
         Some(_) => return None,
         None => match subtype.as_ref() {
             b"Type0" => collection(font).or_else(|| named_map(font))?,
-            b"Type3" => code_names::mappings(font)?,
+            b"Type3" => code_names::mappings(font, Encoding::Tex)?,
+            _ if has_no_encoding(font) => names_of_codes(font)?,
+            b"Type1" | b"MMType1" | b"TrueType" => code_names::mappings(font, Encoding::Windows)?,
             _ => return None,
         },
     };
     (!mappings.is_empty()).then_some(mappings)
+}
+
+/// Returns a map from the names of the glyphs of a TrueType font, if they differ from its codes.
+fn names_of_codes(font: &Dict<'_>) -> Option<Vec<Mapping>> {
+    let program = font
+        .get::<Dict<'_>>(b"FontDescriptor")?
+        .get::<Stream<'_>>(b"FontFile2")?
+        .decoded_data()
+        .ok()?;
+    let texts = font_program::texts_of_codes(&program);
+    let is_code = |(code, text): &(u32, std::string::String)| {
+        char::from_u32(*code).is_some_and(|code| text.chars().eq([code]))
+    };
+    (!texts.iter().all(is_code)).then(|| {
+        texts
+            .into_iter()
+            .map(|(code, text)| Mapping::new(code, text))
+            .collect()
+    })
 }
 
 /// Returns a map from the character collection of a composite font.

@@ -13,8 +13,14 @@ const MAX_PARENTS: usize = 16;
 const HIDDEN: u32 = 1 << 1;
 /// Flag of a password field.
 const PASSWORD: u32 = 1 << 13;
+/// Flag of a text field with several lines.
+const MULTILINE: u32 = 1 << 12;
 /// Flag of a push button.
 const PUSH_BUTTON: u32 = 1 << 16;
+/// Flag of a list that shows only its value.
+const COMBO: u32 = 1 << 17;
+/// State of a box or button that is not ticked.
+const OFF: &[u8] = b"Off";
 /// How a ticked and an empty box or radio button are read.
 const TICKED: &str = "[x]";
 const NOT_TICKED: &str = "[ ]";
@@ -26,6 +32,8 @@ const EM_SHARE: f64 = 0.8;
 const ADVANCE_EM: f64 = 0.5;
 /// Distance between baselines, in ems.
 const LEADING_EM: f64 = 1.2;
+/// Distance of the baseline from the middle of a field with a single line, in ems.
+const BELOW_MIDDLE_EM: f64 = 0.3;
 /// Maximum length of a value, in characters.
 const MAX_VALUE_CHARACTERS: usize = 10_000;
 
@@ -41,6 +49,7 @@ pub(super) fn add_values(page: &Page<'_>, builder: &mut PageBuilder) {
             value,
             area,
             is_button,
+            is_line,
         }) = field(&annotation)
         else {
             continue;
@@ -55,7 +64,13 @@ pub(super) fn add_values(page: &Page<'_>, builder: &mut PageBuilder) {
             builder.remove_marks_in(left..right, top..bottom);
         }
         if is_button || !builder.shows_text_in(left..right, top..bottom) {
-            write(&value, left, top, bottom - top, builder);
+            let em = EM.min((bottom - top) * EM_SHARE);
+            let baseline = if is_line {
+                f64::midpoint(top, bottom) + BELOW_MIDDLE_EM * em
+            } else {
+                top + em
+            };
+            write(&value, (left, baseline), em, builder);
         }
     }
 }
@@ -66,6 +81,8 @@ struct Field {
     area: Rect,
     /// Whether it is a box or a radio button.
     is_button: bool,
+    /// Whether it has a single line, in the middle of its area.
+    is_line: bool,
 }
 
 fn field(annotation: &Dict<'_>) -> Option<Field> {
@@ -77,54 +94,94 @@ fn field(annotation: &Dict<'_>) -> Option<Field> {
         return None;
     }
     let value = match kind.as_ref() {
-        b"Tx" if flags & PASSWORD == 0 => text_value(annotation)?,
-        b"Ch" => choice(annotation, text_value(annotation)?),
+        b"Tx" if flags & PASSWORD == 0 => values(annotation),
+        b"Ch" => choices(annotation),
         b"Btn" if flags & PUSH_BUTTON == 0 => {
-            let state = annotation
-                .get::<Name<'_>>(b"AS")
-                .or_else(|| inherited(annotation, |dict| dict.get::<Name<'_>>(b"V")));
-            let ticked = state.is_some_and(|state| state.as_ref() != b"Off");
-            if ticked { TICKED } else { NOT_TICKED }.to_owned()
+            let ticked = is_ticked(annotation)?;
+            vec![if ticked { TICKED } else { NOT_TICKED }.to_owned()]
         }
         _ => return None,
     };
-    Some(Field {
-        value,
+    let is_line = match kind.as_ref() {
+        b"Tx" => flags & MULTILINE == 0,
+        b"Ch" => flags & COMBO != 0,
+        _ => false,
+    };
+    (!value.is_empty()).then_some(Field {
+        value: value.join("\n"),
         area: annotation.get::<Rect>(b"Rect")?,
         is_button: kind.as_ref() == b"Btn",
+        is_line,
     })
 }
 
-fn text_value(annotation: &Dict<'_>) -> Option<String> {
-    Some(
-        match inherited(annotation, |dict| dict.get::<Object<'_>>(b"V"))? {
-            Object::String(value) => decode(value.as_bytes()),
-            Object::Array(values) => values
-                .iter::<Object<'_>>()
-                .filter_map(|value| match value {
-                    Object::String(value) => Some(decode(value.as_bytes())),
-                    _ => None,
-                })
-                .collect::<Vec<_>>()
-                .join("\n"),
-            _ => return None,
-        },
-    )
+/// Whether a box or radio button is ticked. `None` if the file does not say.
+fn is_ticked(annotation: &Dict<'_>) -> Option<bool> {
+    if let Some(state) = annotation.get::<Name<'_>>(b"AS") {
+        return Some(state.as_ref() != OFF);
+    }
+    // The value of a group of radio buttons is the state of the one that is ticked.
+    let on = annotation
+        .get::<Dict<'_>>(b"AP")
+        .and_then(|appearance| appearance.get::<Dict<'_>>(b"N"))
+        .and_then(|states| states.keys().find(|state| state.as_ref() != OFF));
+    let value = inherited(annotation, |dict| dict.get::<Name<'_>>(b"V"));
+    match (on, value) {
+        (_, None) => Some(false),
+        (Some(on), Some(value)) => Some(value.as_ref() == on.as_ref()),
+        (None, Some(value)) if value.as_ref() == OFF => Some(false),
+        (None, Some(_)) => annotation.contains_key(b"V").then_some(true),
+    }
 }
 
-/// Returns the text that a list shows for a value, which may be a code.
-fn choice(annotation: &Dict<'_>, value: String) -> String {
-    let options = inherited(annotation, |dict| dict.get::<Array<'_>>(b"Opt"));
-    options
+/// Returns the values of a field. A list may have several.
+fn values(annotation: &Dict<'_>) -> Vec<String> {
+    match inherited(annotation, |dict| dict.get::<Object<'_>>(b"V")) {
+        Some(Object::String(value)) => vec![decode(value.as_bytes())],
+        Some(Object::Array(values)) => values
+            .iter::<PdfString<'_>>()
+            .map(|value| decode(value.as_bytes()))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the texts that a list shows for its values, which may be codes.
+fn choices(annotation: &Dict<'_>) -> Vec<String> {
+    let options: Vec<(String, String)> =
+        inherited(annotation, |dict| dict.get::<Array<'_>>(b"Opt"))
+            .iter()
+            .flat_map(Array::iter::<Object<'_>>)
+            .filter_map(|option| match option {
+                Object::String(text) => {
+                    let text = decode(text.as_bytes());
+                    Some((text.clone(), text))
+                }
+                Object::Array(pair) => {
+                    let mut texts = pair
+                        .iter::<PdfString<'_>>()
+                        .map(|text| decode(text.as_bytes()));
+                    Some((texts.next()?, texts.next()?))
+                }
+                _ => None,
+            })
+            .collect();
+    let shown = |value: String| {
+        options
+            .iter()
+            .find(|(code, _)| *code == value)
+            .map_or(value, |(_, text)| text.clone())
+    };
+    let values = values(annotation);
+    if !values.is_empty() {
+        return values.into_iter().map(shown).collect();
+    }
+    // Some programs write only the indices of the options.
+    inherited(annotation, |dict| dict.get::<Array<'_>>(b"I"))
         .iter()
-        .flat_map(Array::iter::<Array<'_>>)
-        .find_map(|option| {
-            let mut texts = option
-                .iter::<PdfString<'_>>()
-                .map(|text| decode(text.as_bytes()));
-            (texts.next()? == value).then(|| texts.next())?
-        })
-        .unwrap_or(value)
+        .flat_map(Array::iter::<u32>)
+        .filter_map(|index| options.get(index as usize).map(|(_, text)| text.clone()))
+        .collect()
 }
 
 /// Returns a value of the dictionary or of its nearest parent that has it.
@@ -157,10 +214,9 @@ pub(super) fn decode(bytes: &[u8]) -> String {
     }
 }
 
-/// Writes the value line by line, starting at the top left of its field.
-fn write(value: &str, left: f64, top: f64, height: f64, builder: &mut PageBuilder) {
-    let em = EM.min(height * EM_SHARE);
-    let (mut x, mut y) = (left, top + em);
+/// Writes the value line by line, starting at this position.
+fn write(value: &str, (left, baseline): (f64, f64), em: f64, builder: &mut PageBuilder) {
+    let (mut x, mut y) = (left, baseline);
     for character in value.chars().take(MAX_VALUE_CHARACTERS) {
         if matches!(character, '\r' | '\n') {
             (x, y) = (left, y + LEADING_EM * em);

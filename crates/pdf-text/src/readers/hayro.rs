@@ -18,11 +18,12 @@ use hayro_interpret::{
 };
 
 use super::catalog::{self, Labels, PageTree};
+use super::font_repair::Misreadings;
 use super::form_fields::add_values;
 use super::glyph_text::{GlyphText, GlyphTexts};
 use super::pdf_extract::SecondReader;
 use super::type3::Type3Sizes;
-use super::{PageSink, Reader, font_repair, rulings};
+use super::{PageSink, Reader, font_repair, plain_copy, rulings};
 use crate::document_error::DocumentError;
 use crate::garbled::is_garbled;
 use crate::layout::{Glyph, PageBuilder, PageSummary};
@@ -58,6 +59,7 @@ impl Reader for HayroReader {
             cache: InterpreterCache::new(),
             texts: GlyphTexts::default(),
             second: SecondReader::default(),
+            misreadings: Misreadings::default(),
         };
         let mut missing = tree.missing.iter().copied().peekable();
         for (index, &number) in tree.numbers.iter().enumerate() {
@@ -90,9 +92,20 @@ fn open(file: Arc<Vec<u8>>) -> Result<Pdf, DocumentError> {
 
 /// Returns the file with repaired fonts.
 fn repair_fonts(file: &[u8], pdf: &Pdf) -> Option<Pdf> {
-    let repaired = catch_unwind(AssertUnwindSafe(|| font_repair::repair(file, pdf))).ok()??;
-    let repaired = open(Arc::new(repaired)).ok()?;
-    (repaired.pages().len() == pdf.pages().len()).then_some(repaired)
+    let repair = |file: &[u8], pdf: &Pdf| {
+        let repaired = font_repair::repair(file, pdf)?;
+        open(Arc::new(repaired)).ok()
+    };
+    let repair = || {
+        if !font_repair::needs_copy(file, pdf) {
+            return repair(file, pdf);
+        }
+        let copy = Arc::new(plain_copy::of(file)?);
+        repair(&copy, &open(Arc::clone(&copy)).ok()?)
+    };
+    catch_unwind(AssertUnwindSafe(repair))
+        .ok()?
+        .filter(|repaired| repaired.pages().len() == pdf.pages().len())
 }
 
 /// Reads the pages of a file, and reads a page again in other ways if glyphs are unknown.
@@ -102,6 +115,7 @@ struct Pages<'pdf> {
     cache: InterpreterCache<'pdf>,
     texts: GlyphTexts,
     second: SecondReader,
+    misreadings: Misreadings,
 }
 
 impl Pages<'_> {
@@ -113,18 +127,19 @@ impl Pages<'_> {
     ) -> Option<PageBuilder> {
         let source = self.pdf.pages().get(index)?;
         let (cache, texts) = (&self.cache, &mut self.texts);
+        let misreadings = &mut self.misreadings;
         let read = catch_unwind(AssertUnwindSafe(|| {
             (
                 read_page(source, self.pdf, cache, texts),
-                font_repair::has_rejected_map(source),
+                misreadings.may_be_on(source),
             )
         }));
-        let Ok((page, has_rejected_map)) = read else {
+        let Ok((page, may_be_misread)) = read else {
             self.cache = InterpreterCache::new(); // the panic may have left it inconsistent
             return None;
         };
         let page = page?;
-        if page.summary.unknown_glyphs == 0 && !has_rejected_map {
+        if page.summary.unknown_glyphs == 0 && !may_be_misread {
             return Some(page);
         }
         let again = repaired().and_then(|repaired| {

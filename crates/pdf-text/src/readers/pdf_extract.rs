@@ -54,7 +54,8 @@ impl SecondReader {
     }
 }
 
-fn open(file: &[u8]) -> Result<Document, DocumentError> {
+/// Opens a file, without its encryption if it needs no password.
+pub(super) fn open(file: &[u8]) -> Result<Document, DocumentError> {
     let mut document = Document::load_mem(file).map_err(|_| DocumentError::Broken)?;
     if document.is_encrypted() {
         document.decrypt("").map_err(|_| DocumentError::Encrypted)?;

@@ -5,15 +5,26 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod files;
+mod mutations;
 mod poppler;
+#[path = "../support/random.rs"]
+mod random;
 
 use std::path::Path;
+use std::time::Duration;
 
 use files::Part;
 use pdf_text::{DocumentError, ExtractError, Extraction, Extractor, ExtractorConfig, Limits};
 
 /// Minimum number of files in the corpus; fewer means that some are missing.
 const MIN_FILES: usize = 200;
+/// Number of files with random errors of the short run.
+const SHORT_MUTATIONS: u64 = 150;
+/// Time of the long run, and the number of files that it reads at least on a slow machine.
+const LONG_MUTATIONS: Duration = Duration::from_mins(30);
+const MIN_LONG_MUTATIONS: u64 = 1_000;
+/// Minimum share of the rows of the manuals' tables that are on one line.
+const MIN_WHOLE_ROWS_PERCENT: usize = 90;
 /// Minimum median agreement of the manuals' text with poppler's.
 const MIN_MEDIAN_WORD_F1: f64 = 0.98;
 
@@ -63,6 +74,29 @@ async fn the_files_of_one_package_give_text_or_an_expected_error() {
 }
 
 #[tokio::test]
+async fn files_with_random_errors_give_text_or_an_expected_error() {
+    let seeds = mutations::cases();
+    let (unexpected, read) =
+        mutations::read_changed_files(&seeds, SHORT_MUTATIONS, Duration::MAX).await;
+    assert_eq!(unexpected, Vec::<String>::new());
+    assert_eq!(read, SHORT_MUTATIONS);
+}
+
+#[tokio::test]
+#[ignore = "takes 30 minutes: make test-long"]
+async fn files_of_the_corpus_with_random_errors_give_text_or_an_expected_error() {
+    let mut files = Vec::new();
+    for part in Part::ALL {
+        files.extend(part.files().expect("the corpus is available"));
+    }
+    let mut seeds = mutations::cases();
+    seeds.extend(mutations::seeds(&files));
+    let (unexpected, read) = mutations::read_changed_files(&seeds, u64::MAX, LONG_MUTATIONS).await;
+    assert_eq!(unexpected, Vec::<String>::new());
+    assert!(read >= MIN_LONG_MUTATIONS, "{read} files are too few");
+}
+
+#[tokio::test]
 #[ignore = "downloads tens of megabytes and reads ten thousand pages: make test-long"]
 async fn every_file_of_the_corpus_gives_text_or_an_expected_error() {
     let mut count = 0;
@@ -80,6 +114,7 @@ async fn every_file_of_the_corpus_gives_text_or_an_expected_error() {
 #[ignore = "downloads tens of megabytes and needs pdftotext: make test-long"]
 async fn the_manuals_text_agrees_with_popplers() {
     let mut agreement = Vec::new();
+    let (mut rows, mut whole) = (0, 0);
     for file in Part::Manuals.files().expect("the corpus is available") {
         let extraction = read(&file).await.expect("a manual can be read");
         let ours: Vec<&str> = extraction
@@ -90,8 +125,15 @@ async fn the_manuals_text_agrees_with_popplers() {
         let theirs = poppler::text(&file)
             .expect("poppler is there")
             .expect("poppler reads a manual");
-        agreement.push(poppler::word_f1(&ours.join("\n"), &theirs));
+        let ours = ours.join("\n");
+        agreement.push(poppler::word_f1(&ours, &theirs));
+        let of_file = poppler::rows(&file, &ours).expect("poppler is there");
+        (rows, whole) = (rows + of_file.count, whole + of_file.whole);
     }
     let median = poppler::median(agreement);
     assert!(median >= MIN_MEDIAN_WORD_F1, "the median is {median:.4}");
+    assert!(
+        whole * 100 >= rows * MIN_WHOLE_ROWS_PERCENT,
+        "{whole} of {rows} rows are whole"
+    );
 }

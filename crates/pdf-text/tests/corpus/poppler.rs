@@ -52,3 +52,55 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
+
+/// Minimum number of cells of a row that is compared.
+const MIN_CELLS: usize = 4;
+/// Minimum number of spaces between two cells.
+const CELL_GAP: &str = "  ";
+
+/// Number of rows of tables, and of those that are whole in a text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rows {
+    pub(crate) count: usize,
+    pub(crate) whole: usize,
+}
+
+/// Returns how many of the rows that poppler sees in the file have their first and last cell on one
+/// line of `text`.
+pub(crate) fn rows(file: &Path, text: &str) -> Result<Rows> {
+    let output = Command::new("pdftotext")
+        .args(["-q", "-layout", "-enc", "UTF-8"])
+        .arg(file)
+        .arg("-")
+        .stderr(Stdio::null())
+        .output()
+        .context("failed to run pdftotext (Debian: apt-get install poppler-utils)")?;
+    let layout = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<String> = text.lines().map(letters).collect();
+    let mut rows = Rows::default();
+    for line in layout.lines() {
+        let cells: Vec<String> = line
+            .split(CELL_GAP)
+            .map(letters)
+            .filter(|cell| !cell.is_empty())
+            .collect();
+        let (Some(first), Some(last)) = (cells.first(), cells.last()) else {
+            continue;
+        };
+        if cells.len() < MIN_CELLS {
+            continue;
+        }
+        rows.count += 1;
+        let is_whole = lines.iter().any(|line| {
+            line.split_once(first.as_str())
+                .is_some_and(|(_, after)| after.contains(last.as_str()))
+        });
+        rows.whole += usize::from(is_whole);
+    }
+    Ok(rows)
+}
+
+/// Returns the text without spaces and in one form of its characters.
+fn letters(text: &str) -> String {
+    text.nfkc().filter(|mark| !mark.is_whitespace()).collect()
+}

@@ -4,9 +4,12 @@ use pdf_text::{DocumentError, Extraction, Limits, PageKind};
 
 use crate::extract;
 
+fn path(name: &str) -> String {
+    format!("{}/tests/cases/{name}.pdf", env!("CARGO_MANIFEST_DIR"))
+}
+
 async fn read(name: &str) -> Result<Extraction, DocumentError> {
-    let path = format!("{}/tests/cases/{name}.pdf", env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::read(path).expect("the file exists");
+    let file = std::fs::read(path(name)).expect("the file exists");
     extract(Limits::default(), &file).await
 }
 
@@ -92,6 +95,8 @@ async fn fonts_without_usable_character_maps_are_read() {
         "tou-empty-target",
         "type3-tex-names",
         "japan1-embedded",
+        "japan1-encrypted",
+        "japan1-inline",
     ] {
         let text = text(name).await;
         assert_contains(
@@ -100,6 +105,38 @@ async fn fonts_without_usable_character_maps_are_read() {
                 "The annual meeting is held on 14 May in the town hall of Aldersund.",
                 "Members pay 120 crowns a year and have one vote each; proxies are not allowed.",
             ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn embedded_fonts_of_all_east_asian_collections_are_read() {
+    let file = std::fs::read(path("japan1-embedded")).expect("the file exists");
+    for ordering in ["(GB1)   ", "(CNS1)  ", "(Korea1)"] {
+        // The codes of ASCII characters are the same in all collections.
+        let mut file = file.clone();
+        let at = file
+            .windows(ordering.len())
+            .position(|window| window == b"(Japan1)")
+            .expect("the file names its collection");
+        file[at..at + ordering.len()].copy_from_slice(ordering.as_bytes());
+        let extraction = extract(Limits::default(), &file).await.unwrap();
+        let page = extraction.pages.first().unwrap();
+        assert_contains(&page.text, &["The annual meeting is held on 14 May"]);
+    }
+}
+
+#[tokio::test]
+async fn the_names_of_glyphs_are_read_if_codes_mean_nothing() {
+    for name in [
+        "glyph-names-truetype",
+        "glyph-names-cff",
+        "glyph-names-codes",
+    ] {
+        assert_eq!(
+            text(name).await.trim(),
+            "The annual fee of 120 crowns is due on 14 May; members have 1 vote.",
+            "{name}"
         );
     }
 }
@@ -143,6 +180,21 @@ async fn punctuation_and_numbers_beside_right_to_left_words_stay_in_place() {
             "הדוח הרבעוני (גרסה 3) נשלח ב-15 במאי 2024.",
             "התקנו Windows 10 במשרד, ועוד PostgreSQL 16.",
             "המחיר הוא 1,250 ש\"ח; ההנחה היא 12.5%.",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn numbers_in_arabic_text_keep_their_order_and_tables_their_columns() {
+    let text = text("arabic-visual").await;
+    assert_contains(
+        &text,
+        &[
+            "الاجتماع السنوي (النسخة 3) يوم 15 مايو 2024.",
+            "السعر 1,250.50 دولار (17%).",
+            "الاسم: John Smith، الهاتف 03-1234567",
+            "القانون رقم ١٢ لسنة ٢٠٠٤ (المادة ٥).",
+            "البند\tالكمية\tالسعر\nحبل\t4\t12.50\nمرساة\t\t70.00\nمصباح\t1\t1,200.00",
         ],
     );
 }

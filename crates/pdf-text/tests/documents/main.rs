@@ -4,9 +4,14 @@
 
 mod cases;
 mod child;
+mod forms;
 mod hostile;
+mod labelled;
 mod pdf;
+#[path = "../support/random.rs"]
+mod random;
 mod report;
+mod tables;
 mod text;
 
 use pdf_text::{DocumentError, ExtractError, Extraction, Extractor, ExtractorConfig, Limits};

@@ -87,16 +87,8 @@ pub struct CitationView {
 impl CitationView {
     /// `page 7`, `page 7 (printed iv)`, or `pages 7–8 (printed iv–v)`.
     fn pages(&self) -> String {
-        let pages = format::pages(self.page_from, self.page_to);
-        let number =
-            |label: &Option<String>, page: u32| label.clone().unwrap_or_else(|| page.to_string());
-        let from = number(&self.printed_from, self.page_from);
-        let to = number(&self.printed_to, self.page_to);
-        match (&self.printed_from, &self.printed_to) {
-            (None, None) => pages,
-            _ if from == to => format!("{pages} (printed {from})"),
-            _ => format!("{pages} (printed {from}\u{2013}{to})"),
-        }
+        let printed = (self.printed_from.as_deref(), self.printed_to.as_deref());
+        format::printed_pages(self.page_from, self.page_to, printed)
     }
 }
 

@@ -24,6 +24,9 @@ pub struct DocumentPage {
 pub struct PassageView {
     pub page_from: u32,
     pub page_to: u32,
+    /// The printed labels of both pages, such as `iv`, if they are not the page numbers.
+    pub printed_from: Option<String>,
+    pub printed_to: Option<String>,
     pub text: String,
 }
 
@@ -90,7 +93,7 @@ fn passages(view: &DocumentPage, url: &str) -> Markup {
                 @for passage in &view.passages {
                     li.passage {
                         a.passage-page href={ (url) "/file#page=" (passage.page_from) } target="_blank" rel="noopener" {
-                            (format::pages(passage.page_from, passage.page_to))
+                            (format::printed_pages(passage.page_from, passage.page_to, (passage.printed_from.as_deref(), passage.printed_to.as_deref())))
                         }
                         p { (passage.text) }
                     }

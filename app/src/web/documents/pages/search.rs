@@ -22,6 +22,9 @@ pub struct HitView {
     pub title: String,
     pub page_from: u32,
     pub page_to: u32,
+    /// The printed labels of both pages, such as `iv`, if they are not the page numbers.
+    pub printed_from: Option<String>,
+    pub printed_to: Option<String>,
     /// The text around the matches.
     pub snippet: Vec<Piece>,
 }
@@ -68,7 +71,7 @@ pub fn search_results(form_context: FormContext<'_>, view: &SearchView) -> Marku
                         li.hit {
                             a.hit-link href={ "/w/" (form_context.workspace) "/documents/" (hit.document) "/file#page=" (hit.page_from) } target="_blank" rel="noopener" {
                                 span.hit-title { (hit.title) }
-                                span.hit-page { (format::pages(hit.page_from, hit.page_to)) }
+                                span.hit-page { (format::printed_pages(hit.page_from, hit.page_to, (hit.printed_from.as_deref(), hit.printed_to.as_deref()))) }
                             }
                             p.hit-text { @for piece in &hit.snippet { @if piece.hit { mark { (piece.text) } } @else { (piece.text) } } }
                         }

@@ -116,6 +116,22 @@ pub fn pages(from: u32, to: u32) -> String {
     }
 }
 
+/// `page 7`, `page 7 (printed iv)`, or `pages 7–8 (printed iv–v)`. A printed label is `None` if it is
+/// the page's number.
+pub fn printed_pages(from: u32, to: u32, printed: (Option<&str>, Option<&str>)) -> String {
+    let pages = pages(from, to);
+    let number = |label: Option<&str>, page: u32| match label {
+        Some(label) => label.to_owned(),
+        None => page.to_string(),
+    };
+    let (first, last) = (number(printed.0, from), number(printed.1, to));
+    match printed {
+        (None, None) => pages,
+        _ if first == last => format!("{pages} (printed {first})"),
+        _ => format!("{pages} (printed {first}\u{2013}{last})"),
+    }
+}
+
 /// Turns an error's message, which is lower case without a full stop, into a sentence.
 pub fn format_error(error: &dyn std::error::Error) -> String {
     let text = error.to_string();

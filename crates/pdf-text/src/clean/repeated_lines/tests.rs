@@ -165,3 +165,34 @@ fn page_numbers_in_roman_numerals_are_removed() {
         .collect();
     assert_eq!(kept(&pages, 80.0, 740.0).concat(), ["iii"]);
 }
+
+#[test]
+fn amounts_are_recognized() {
+    for amount in [
+        "25.00", "1,250.50", "1.250,50", "(12.00)", "-3.10", "€5", "5€",
+    ] {
+        assert!(is_amount(amount), "{amount}");
+    }
+    for other in ["2024", "3.2", "12.05.24", "v1.10", "10:30", "9001", "A.12"] {
+        assert!(!is_amount(other), "{other}");
+    }
+}
+
+#[test]
+fn a_total_that_is_the_same_on_each_page_is_kept() {
+    let pages: Vec<Vec<Line<'_>>> = (0..5)
+        .map(|_| {
+            vec![
+                (60.0, 9.0, "Berg & Son Ltd"),
+                (760.0, 9.0, "Total due 25.00"),
+            ]
+        })
+        .collect();
+    let kept = kept(&pages, 150.0, 650.0);
+    assert!(
+        kept.iter()
+            .all(|lines| lines.contains(&"Total due 25.00".to_owned())),
+        "{kept:?}"
+    );
+    assert!(!kept[3].contains(&"Berg & Son Ltd".to_owned()), "{kept:?}");
+}

@@ -1,5 +1,5 @@
-//! Type 3 fonts whose glyph names are their codes: `/a65` or `/G41`. Programs that convert TeX's
-//! bitmap fonts name glyphs so.
+//! Fonts whose glyph names are their codes: `/a65` or `/G41`. Programs that convert TeX's bitmap fonts
+//! to Type 3 fonts name glyphs so, and old printer drivers.
 
 use hayro_interpret::hayro_syntax::object::{Array, Dict, Name, Object};
 
@@ -64,8 +64,23 @@ const TEX_EUROPEAN_LETTERS: [(u32, &str); 7] = [
     (0x9e, "§"),
 ];
 
+/// Characters of Windows-1252 from 0x80 to 0x9f.
+const WINDOWS: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// Meaning of the codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// One of TeX's encodings.
+    Tex,
+    /// Windows-1252.
+    Windows,
+}
+
 /// Returns the map of a font whose glyphs are named by their codes.
-pub(super) fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
+pub(super) fn mappings(font: &Dict<'_>, meaning: Encoding) -> Option<Vec<Mapping>> {
     let encoding = font.get::<Dict<'_>>(b"Encoding")?;
     let mut code = 0_u32;
     let mut names = Vec::new();
@@ -98,7 +113,13 @@ pub(super) fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
         names
             .iter()
             .filter(|(code, name)| number(name, base) == Some(*code))
-            .filter_map(|(code, _)| Some(Mapping::new(*code, character(*code, is_european)?)))
+            .filter_map(|(code, _)| {
+                let text = match meaning {
+                    Encoding::Tex => character(*code, is_european)?,
+                    Encoding::Windows => windows_character(*code)?.to_string(),
+                };
+                Some(Mapping::new(*code, text))
+            })
             .collect(),
     )
 }
@@ -120,6 +141,14 @@ fn number(name: &str, base: u32) -> Option<u32> {
     (prefix <= MAX_PREFIX)
         .then(|| u32::from_str_radix(text, base).ok())
         .flatten()
+}
+
+fn windows_character(code: u32) -> Option<char> {
+    match code {
+        0x80..=0x9f => WINDOWS.get(code as usize - 0x80).copied(),
+        0x20..=0x7e | 0xa0..=0xff => char::from_u32(code),
+        _ => None,
+    }
 }
 
 fn character(code: u32, is_european: bool) -> Option<String> {
