@@ -51,7 +51,7 @@ pub(super) fn texts(data: &[u8], is_picture_font: bool) -> HashMap<u32, String> 
     texts
 }
 
-/// Returns the texts of the codes of a simple TrueType font without an encoding, by the names of the
+/// Returns the texts of the codes of a simple `TrueType` font without an encoding, by the names of the
 /// glyphs. Without names, the codes are all that is known.
 pub(super) fn texts_of_codes(data: &[u8]) -> Vec<(u32, String)> {
     let Ok(font) = FontRef::from_index(data, 0) else {

@@ -3,7 +3,7 @@
 //!
 //! This covers maps that the reader rejects because of a single entry, East Asian character
 //! collections of embedded fonts, maps that are only a name, fonts whose glyphs are named after their
-//! codes, such as TeX's bitmap fonts, and TrueType fonts without an encoding whose glyphs have names.
+//! codes, such as TeX's bitmap fonts, and `TrueType` fonts without an encoding whose glyphs have names.
 //! Only fonts that are objects of their own are repaired, and no encrypted files, because the update
 //! would have to be encrypted: `plain_copy` makes a copy that can be repaired.
 
@@ -54,7 +54,7 @@ impl Misreadings {
     }
 }
 
-/// Whether the font is an embedded TrueType font whose codes have no meaning outside of it.
+/// Whether the font is an embedded `TrueType` font whose codes have no meaning outside of it.
 fn has_no_encoding(font: &Dict<'_>) -> bool {
     font.get::<Name<'_>>(b"Subtype")
         .is_some_and(|subtype| subtype.as_ref() == b"TrueType")
@@ -128,7 +128,7 @@ fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
     (!mappings.is_empty()).then_some(mappings)
 }
 
-/// Returns a map from the names of the glyphs of a TrueType font, if they differ from its codes.
+/// Returns a map from the names of the glyphs of a `TrueType` font, if they differ from its codes.
 fn names_of_codes(font: &Dict<'_>) -> Option<Vec<Mapping>> {
     let program = font
         .get::<Dict<'_>>(b"FontDescriptor")?

@@ -68,11 +68,11 @@ pub(crate) fn seeds(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
 
 fn mutate(file: &[u8], random: &mut Random) -> Vec<u8> {
     let mut file = file.to_vec();
-    for _ in 0..=random.next() % MAX_CHANGES {
+    for _ in 0..=random.bits() % MAX_CHANGES {
         let at = random.below(file.len());
-        let length = usize::try_from(random.next() % MAX_PART_BYTES).unwrap_or(0);
+        let length = usize::try_from(random.bits() % MAX_PART_BYTES).unwrap_or(0);
         let end = (at + length).min(file.len());
-        match random.next() % 7 {
+        match random.bits() % 7 {
             0 => file.truncate(at),
             1 => {
                 file.drain(at..end);
@@ -103,7 +103,7 @@ fn mutate(file: &[u8], random: &mut Random) -> Vec<u8> {
             }
             _ => {
                 for byte in file.iter_mut().skip(at).take(1 + length % 4) {
-                    *byte = random.next().to_le_bytes()[0];
+                    *byte = random.bits().to_le_bytes()[0];
                 }
             }
         }
@@ -142,9 +142,8 @@ pub(crate) async fn read_changed_files(
         let result = extractor.extract(changed.as_slice(), |_| ()).await;
         read += 1;
         let problem = match result {
-            Ok(_) => continue,
             Err(ExtractError::Document(DocumentError::Internal)) => "an internal error".to_owned(),
-            Err(ExtractError::Document(_)) => continue,
+            Ok(_) | Err(ExtractError::Document(_)) => continue,
             Err(error) => format!("{error:?}"),
         };
         unexpected.push(format!("seed {seed} of {}: {problem}", path.display()));

@@ -65,7 +65,7 @@ async fn assert_lines(kind: &str, percent: usize, document: impl Fn(&mut Random)
         }
     }
     let read = expected - lost.len();
-    println!("{kind}: {read} of {expected} lines");
+    eprintln!("{kind}: {read} of {expected} lines");
     assert!(
         read * 100 >= expected * percent,
         "{kind}: {read} of {expected} lines are read; not read: {lost:#?}"
