@@ -1,11 +1,13 @@
 //! Finds columns of prose. A table has gaps too, but it must be read row by row. A gap therefore
 //! counts only if the text on both sides flows from line to line, as prose does.
 
+mod side;
+
 use std::ops::Range;
 
 use super::rows::Line;
 use super::rulings::Rulings;
-use super::runs::TextRun;
+use side::Side;
 
 /// Minimum width of a gap between columns, in ems. Spaces of justified text are narrower.
 const MIN_GAP_EM: f32 = 0.6;
@@ -24,19 +26,15 @@ const BESIDE_SHARE: f32 = 0.3;
 /// Minimum share of the lines of prose that start with a lower-case letter. English prose has
 /// about 75 %, German prose 55 %, a list of references 40 %.
 const FLOW_SHARE: f32 = 0.3;
-/// The same for columns of fewer than [`FEW_LINES`] lines, where chance matters more.
-const FLOW_SHARE_OF_FEW: f32 = 0.45;
+/// Number of lines below which chance matters more.
 const FEW_LINES: usize = 5;
-/// Share of lines with a lower-case letter above which the lines are rather cells, each with a
-/// lower-case word. Prose has some sentences and names that start a line.
-const CELLS_SHARE: f32 = 0.96;
-/// Minimum number of lines for [`CELLS_SHARE`].
-const MIN_CELLS: usize = 10;
 /// Share of lines with the same baseline on both sides below which the columns are independent.
 /// The cells of a table share baselines.
 const INDEPENDENT_SHARE: f32 = 0.4;
 /// Minimum number of lines of independent columns.
 const MIN_INDEPENDENT_LINES: usize = 5;
+/// Minimum vertical overlap of names and numbers of a table, as a share of the height of both.
+const TABLE_SHARE: f32 = 0.85;
 /// Limits for columns of entries, such as an index: minimum ratio of the widths of the columns,
 /// and minimum number of characters per line.
 const EQUAL_WIDTH_RATIO: f32 = 0.75;
@@ -228,92 +226,6 @@ struct Columns {
     is_right_to_left: bool,
 }
 
-#[derive(Default)]
-struct Side {
-    lines: usize,
-    runs: usize,
-    from: f32,
-    to: f32,
-    top: f32,
-    bottom: f32,
-    /// Sum of the lengths of the runs, and of the products of their lengths and font sizes.
-    covered: f32,
-    covered_em: f32,
-    characters: usize,
-    /// Number of runs that start with a lower-case letter.
-    lower: usize,
-    /// Number of runs that start with a letter of a script without case.
-    caseless: usize,
-    right_to_left: usize,
-    first_line_to: f32,
-}
-
-impl Side {
-    fn new() -> Self {
-        Self {
-            from: f32::INFINITY,
-            to: f32::NEG_INFINITY,
-            top: f32::INFINITY,
-            bottom: f32::NEG_INFINITY,
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, run: &TextRun, text: &str) {
-        if self.runs == 0 {
-            self.first_line_to = run.to;
-        }
-        self.runs += 1;
-        self.from = self.from.min(run.from);
-        self.to = self.to.max(run.to);
-        self.top = self.top.min(run.baseline);
-        self.bottom = self.bottom.max(run.baseline);
-        self.covered += run.to - run.from;
-        self.covered_em += (run.to - run.from) * run.em;
-        self.characters += run
-            .fragments
-            .iter()
-            .map(|fragment| fragment.text.len())
-            .sum::<usize>();
-        let first = run.first_text(text).chars().next();
-        self.lower += usize::from(first.is_some_and(char::is_lowercase));
-        self.caseless += usize::from(first.is_some_and(|first| {
-            first.is_alphabetic() && !first.is_lowercase() && !first.is_uppercase()
-        }));
-        self.right_to_left +=
-            usize::from(first.is_some_and(|first| matches!(first, '\u{590}'..='\u{8ff}')));
-    }
-
-    /// Mean font size. A large initial or heading has little weight.
-    fn em(&self) -> f32 {
-        self.covered_em / self.covered.max(1.0)
-    }
-
-    fn width(&self) -> f32 {
-        self.to - self.from
-    }
-
-    fn share(&self, count: usize) -> f32 {
-        ratio(count, self.runs)
-    }
-
-    /// Whether its lines fill its width, and sentences continue from line to line.
-    fn flows(&self) -> bool {
-        let fills = self.covered >= MIN_COVERED_SHARE * self.width() * ratio(self.lines, 1);
-        let lower = self.share(self.lower);
-        let is_prose = if self.share(self.caseless) > 0.5 {
-            // Without upper and lower case only the length of the lines shows that they flow.
-            self.lines >= FEW_LINES && self.covered >= 0.75 * self.width() * ratio(self.lines, 1)
-        } else if self.lines < FEW_LINES {
-            // Its first line is full, or the second would not continue it.
-            lower >= FLOW_SHARE_OF_FEW && self.first_line_to >= self.to - 0.25 * self.width()
-        } else {
-            lower >= FLOW_SHARE && !(self.runs >= MIN_CELLS && lower > CELLS_SHARE)
-        };
-        fills && is_prose && self.width() >= MIN_COLUMN_EM * self.em()
-    }
-}
-
 impl Columns {
     fn of(lines: &[Line], strip: &Strip, text: &str) -> Option<Self> {
         let (mut left, mut right) = (Side::new(), Side::new());
@@ -352,6 +264,13 @@ impl Columns {
         let shared = left.bottom.min(right.bottom) - left.top.max(right.top);
         let beside =
             shared >= BESIDE_SHARE * (left.bottom - left.top).min(right.bottom - right.top);
+        // Numbers beside lines from the same top to the same bottom are the cells of a table.
+        let is_numeric = |side: &Side| side.numbers * 10 >= side.runs * 8;
+        if shared >= TABLE_SHARE * (self.bottom - self.top)
+            && (is_numeric(left) || is_numeric(right))
+        {
+            return false;
+        }
         let wide = |side: &Side| side.width() >= MIN_COLUMN_EM * side.em();
         if !beside || !wide(left) || !wide(right) || self.is_ruled(fewer_lines, rulings) {
             return false;

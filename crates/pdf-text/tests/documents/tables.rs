@@ -233,6 +233,46 @@ async fn a_word_that_is_broken_in_a_ruled_cell_is_one_word() {
 }
 
 #[tokio::test]
+async fn numbers_beside_wrapped_names_are_not_a_column_of_their_own() {
+    let mut cells: Vec<(f64, Vec<Cell<'_>>)> = vec![(
+        100.0,
+        vec![
+            (50.0, "Inequality measure"),
+            (330.0, "1997"),
+            (400.0, "1998"),
+            (470.0, "1999"),
+        ],
+    )];
+    let mut top = 120.0;
+    for _ in 0..7 {
+        cells.push((
+            top,
+            vec![(50.0, "premature mortality of the years of potential")],
+        ));
+        cells.push((
+            top + 6.0,
+            vec![(330.0, "0.4590"), (400.0, "0.4560"), (470.0, "0.4580")],
+        ));
+        cells.push((
+            top + LEADING,
+            vec![(50.0, "life lost before the age of many people")],
+        ));
+        top += 2.0 * LEADING + 4.0;
+    }
+    let drawn: Vec<(f64, &[Cell<'_>])> = cells
+        .iter()
+        .map(|(top, cells)| (*top, cells.as_slice()))
+        .collect();
+    let text = page(&rows(&drawn)).await.text;
+    let names = text.matches("premature").count();
+    assert_eq!(names, 7, "{text}");
+    // The numbers are between the lines of their name.
+    let first = text.find("0.4590").expect("the numbers are read");
+    let second_name = text.rfind("premature").expect("the names are read");
+    assert!(first < second_name, "{text}");
+}
+
+#[tokio::test]
 async fn a_large_initial_starts_the_first_line_beside_it() {
     let content = [
         line(72.0, 676.0, 34.0, "T"),
