@@ -3,7 +3,7 @@
 //!
 //! In the order of the data: `threads` stores questions and answers; `claim` gives a `pending`
 //! answer exactly one writer across all processes; `write` takes an answer from the question over
-//! `retrieve` to its end; `in_flight` shares every piece of it with the readers in this process;
+//! `conversation` (earlier turns, follow-up questions) and `retrieve` to its end; `in_flight` shares every piece of it with the readers in this process;
 //! `follow` streams an answer to one reader, and starts it if it has no writer.
 //!
 //! An answer does not depend on the page that asked for it: closing the tab does not end it, and
@@ -11,12 +11,14 @@
 //! are never logged.
 
 mod claim;
+mod conversation;
 mod follow;
 mod in_flight;
 mod retrieve;
 pub mod threads;
 mod write;
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use crate::ids::MessageId;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
 use claim::AnswerClaim;
+pub use conversation::MAX_HISTORY_TOKENS;
 pub use follow::AnswerUpdate;
 pub use in_flight::AnswerProgress;
 use in_flight::InFlightAnswers;
@@ -42,7 +45,6 @@ pub const MAX_QUESTION_CHARS: usize = 2_000;
 pub const NEAREST_CHUNKS: i64 = 12;
 /// Tokens of passages in a prompt.
 pub const MAX_PASSAGE_TOKENS: usize = 3_000;
-pub const MAX_ANSWER_TOKENS: u32 = 1_000;
 /// An answer that takes longer is ended as failed.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Answers in progress per workspace.
@@ -96,6 +98,10 @@ pub enum AnswerFailure {
     ModelRejected,
     /// The model's response ended early.
     Interrupted,
+    /// The model's response contained no text.
+    EmptyAnswer,
+    /// The answer reached its maximum length.
+    MaxLength,
     /// The answer took longer than [`ANSWER_TIMEOUT`].
     Timeout,
     /// The workspace's database could not be used.
@@ -112,6 +118,8 @@ impl AnswerFailure {
             Self::ModelQuotaExhausted => "model_quota_exhausted",
             Self::ModelRejected => "model_rejected",
             Self::Interrupted => "interrupted",
+            Self::EmptyAnswer => "empty_answer",
+            Self::MaxLength => "max_length",
             Self::Timeout => "timeout",
             Self::Database => "database",
             Self::Abandoned => "abandoned",
@@ -142,6 +150,8 @@ struct Inner {
     pools: Pools,
     models: Arc<Models>,
     metrics: Arc<Metrics>,
+    /// Maximum length of an answer.
+    max_answer_tokens: NonZeroU32,
     in_flight: InFlightAnswers,
     /// Limits the number of answers being written.
     writers: Arc<Semaphore>,
@@ -155,6 +165,7 @@ impl AnswerService {
         pools: Pools,
         models: Arc<Models>,
         metrics: Arc<Metrics>,
+        max_answer_tokens: NonZeroU32,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -162,6 +173,7 @@ impl AnswerService {
             pools,
             models,
             metrics,
+            max_answer_tokens,
             in_flight: InFlightAnswers::default(),
             writers: Arc::new(Semaphore::new(MAX_ANSWERS_PER_PROCESS)),
             tasks,

@@ -23,6 +23,10 @@ pub struct Models {
     /// Model that generates the answers
     #[arg(long, value_name = "MODEL", default_value = "gpt-4o-mini", value_parser = values::word)]
     pub chat_model: String,
+    /// Maximum number of tokens of an answer, from 100 to 32000. An answer also ends after 2 minutes. Users
+    /// can continue an answer that reached the maximum
+    #[arg(long, value_name = "TOKENS", default_value = "2000", value_parser = common::number::<NonZeroU32>(100..=32_000))]
+    pub max_answer_tokens: NonZeroU32,
     /// Model that creates the embeddings. After a change, the app re-embeds every document in the
     /// background
     #[arg(long, value_name = "MODEL", default_value = "text-embedding-3-small", value_parser = values::word)]

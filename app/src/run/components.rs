@@ -76,6 +76,7 @@ pub async fn compose(
             pools.clone(),
             Arc::clone(&models),
             Arc::clone(&metrics),
+            config.models.max_answer_tokens,
             tasks.clone(),
             stop.clone(),
         ),

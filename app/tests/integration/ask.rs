@@ -1,6 +1,7 @@
 //! Questions and answers.
 
 mod answers;
+mod conversations;
 mod pages;
 mod support;
 mod writers;

@@ -27,6 +27,32 @@ pub struct ChatModel {
     model: Arc<str>,
 }
 
+/// A message of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChatMessage {
+    /// The rules that the model has to follow.
+    System(String),
+    User(String),
+    /// An earlier answer of the model.
+    Assistant(String),
+}
+
+impl ChatMessage {
+    fn text(&self) -> &str {
+        match self {
+            Self::System(text) | Self::User(text) | Self::Assistant(text) => text,
+        }
+    }
+
+    fn to_request(&self) -> ChatCompletionRequestMessage {
+        match self {
+            Self::System(text) => ChatCompletionRequestMessage::System(text.as_str().into()),
+            Self::User(text) => ChatCompletionRequestMessage::User(text.as_str().into()),
+            Self::Assistant(text) => ChatCompletionRequestMessage::Assistant(text.as_str().into()),
+        }
+    }
+}
+
 /// An event of an answer stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerEvent {
@@ -38,6 +64,14 @@ pub enum AnswerEvent {
         /// Token usage, if the endpoint reports it.
         usage: Option<Usage>,
     },
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    pub text: String,
+    pub finish: Finish,
+    pub usage: Option<Usage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,18 +106,18 @@ impl ChatModel {
     /// total duration is not: the caller must set a deadline.
     pub async fn answer(
         &self,
-        system: &str,
-        user: &str,
+        messages: &[ChatMessage],
         max_tokens: u32,
     ) -> Result<AnswerStream, ModelError> {
-        let tokens = (system.len() + user.len()) / BYTES_PER_TOKEN + max_tokens as usize;
+        let bytes: usize = messages.iter().map(|message| message.text().len()).sum();
+        let tokens = bytes / BYTES_PER_TOKEN + max_tokens as usize;
         let stream = self
             .endpoint
             .send(tokens, Purpose::Question, || async {
                 self.endpoint
                     .client()
                     .chat()
-                    .create_stream(self.request(system, user, max_tokens))
+                    .create_stream(self.request(messages, max_tokens))
                     .await
                     .map_err(ModelError::from_client)
             })
@@ -99,13 +133,34 @@ impl ChatModel {
         })
     }
 
-    fn request(&self, system: &str, user: &str, max_tokens: u32) -> CreateChatCompletionRequest {
+    /// Reads a whole answer of at most `max_tokens`. The caller must set a deadline.
+    pub async fn complete(
+        &self,
+        messages: &[ChatMessage],
+        max_tokens: u32,
+    ) -> Result<Completion, ModelError> {
+        let mut stream = self.answer(messages, max_tokens).await?;
+        let mut text = String::new();
+        loop {
+            match stream.next().await {
+                Some(Ok(AnswerEvent::Text(piece))) => text.push_str(&piece),
+                Some(Ok(AnswerEvent::Finished { finish, usage })) => {
+                    return Ok(Completion {
+                        text,
+                        finish,
+                        usage,
+                    });
+                }
+                Some(Err(error)) => return Err(error),
+                None => return Err(ModelError::Interrupted),
+            }
+        }
+    }
+
+    fn request(&self, messages: &[ChatMessage], max_tokens: u32) -> CreateChatCompletionRequest {
         let mut request = CreateChatCompletionRequest {
             model: self.model.to_string(),
-            messages: vec![
-                ChatCompletionRequestMessage::System(system.into()),
-                ChatCompletionRequestMessage::User(user.into()),
-            ],
+            messages: messages.iter().map(ChatMessage::to_request).collect(),
             stream: Some(true),
             stream_options: Some(ChatCompletionStreamOptions {
                 include_usage: Some(true),

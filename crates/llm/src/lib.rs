@@ -19,7 +19,9 @@ mod local;
 mod models;
 mod purpose;
 
-pub use chat_model::{AnswerEvent, AnswerStream, ChatModel, Finish, Usage};
+pub use chat_model::{
+    AnswerEvent, AnswerStream, ChatMessage, ChatModel, Completion, Finish, Usage,
+};
 pub use config::{
     ConfigError, EmbeddingModel, EndpointConfig, LOCAL_MODEL_FILES, LOCAL_MODEL_NAME, LocalConfig,
     ModelsConfig, Quota,

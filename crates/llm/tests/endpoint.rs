@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use llm::{
-    AnswerEvent, ConfigError, EmbeddingModel, EndpointConfig, Finish, ModelError, Models,
-    ModelsConfig, Purpose, Quota, Retry, Usage,
+    AnswerEvent, ChatMessage, ConfigError, EmbeddingModel, EndpointConfig, Finish, ModelError,
+    Models, ModelsConfig, Purpose, Quota, Retry, Usage,
 };
 use openai_stub::{Config, Fault, Route, Stub};
 
@@ -236,10 +236,11 @@ async fn read(
     max_tokens: u32,
 ) -> (String, Result<AnswerEvent, ModelError>) {
     let chat_model = models.chat_model().unwrap();
-    let mut stream = chat_model
-        .answer("Be brief.", user, max_tokens)
-        .await
-        .unwrap();
+    let messages = [
+        ChatMessage::System("Be brief.".to_owned()),
+        ChatMessage::User(user.to_owned()),
+    ];
+    let mut stream = chat_model.answer(&messages, max_tokens).await.unwrap();
     let mut text = String::new();
     loop {
         match stream.next().await {
@@ -290,6 +291,42 @@ async fn an_answer_that_reaches_its_maximum_length_reports_it() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_sent_in_order_and_completed() {
+    let stub = stub().await;
+    let models = models(config(&stub));
+    let messages = [
+        ChatMessage::System("Be brief.".to_owned()),
+        ChatMessage::User("What is changed?".to_owned()),
+        ChatMessage::Assistant("The filter.".to_owned()),
+        ChatMessage::User(PROMPT.to_owned()),
+    ];
+    let chat_model = models.chat_model().unwrap();
+    let completion = chat_model.complete(&messages, 100).await.unwrap();
+    assert_eq!(
+        completion.text,
+        "The filter is changed every 500 hours. [1]"
+    );
+    assert_eq!(completion.finish, Finish::Complete);
+    let sent: Vec<(String, String)> = stub.last_messages();
+    let sent: Vec<(&str, &str)> = sent
+        .iter()
+        .map(|(role, text)| (role.as_str(), text.as_str()))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            ("system", "Be brief."),
+            ("user", "What is changed?"),
+            ("assistant", "The filter."),
+            ("user", PROMPT),
+        ]
+    );
+    stub.fail_next(Route::Chat, Fault::EndAfter(3));
+    let cut = chat_model.complete(&messages, 100).await;
+    assert!(matches!(cut, Err(ModelError::Interrupted)), "{cut:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_stalls_or_ends_early_is_an_error() {
     let stub = stub().await;
     let mut config = config(&stub);
@@ -322,7 +359,8 @@ async fn dropping_an_answer_cancels_it_at_the_endpoint() {
     .unwrap();
     let models = models(config(&stub));
     let chat_model = models.chat_model().unwrap();
-    let mut stream = chat_model.answer("", PROMPT, 100).await.unwrap();
+    let messages = [ChatMessage::User(PROMPT.to_owned())];
+    let mut stream = chat_model.answer(&messages, 100).await.unwrap();
     assert!(stream.next().await.is_some());
     drop(stream);
     // The next answer is read completely; by then the first one would have been complete too.

@@ -1,18 +1,23 @@
 //! Parses an answer while it is streamed and keeps only citations of passages that were given.
 //!
 //! A citation marker such as `[3]` may be split between two pieces of the stream, so text that may
-//! become a marker is held back until this is decided. A marker with several numbers is written as
-//! one marker per number. Numbers of passages that were not given are removed.
+//! become a marker is held back until this is decided. All forms of markers that models write
+//! become one `[3]` per number. Numbers of passages that were not given are removed, together with
+//! the spaces, separators and parentheses around them. Code is not changed.
+
+mod code;
+mod marker;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use code::Position;
+use marker::{Context, Scan};
+
 /// Start of an answer if the passages do not contain it.
 pub const NOT_FOUND_MARKER: &str = "NOT_FOUND";
-/// Maximum length of a marker. Longer text is not a marker.
-const MAX_MARKER_CHARS: usize = 40;
-/// Maximum length of a range such as `[2-4]`. A longer range is text.
-const MAX_RANGE_LENGTH: u32 = 16;
+/// Markdown around [`NOT_FOUND_MARKER`].
+const EMPHASIS: [char; 4] = ['*', '_', '`', '#'];
 
 /// Parses an answer piece by piece.
 #[derive(Debug)]
@@ -25,6 +30,13 @@ pub struct AnswerParser {
     not_found: bool,
     /// Set after the marker, because the punctuation and spaces after it are not shown.
     skips_gap: bool,
+    position: Position,
+    /// Whether the text shown so far ends with a marker or with the place of a removed one.
+    follows_marker: bool,
+    /// The space before a removed marker, for a valid one that follows it.
+    removed_lead: Option<String>,
+    /// A model that writes `[1]` does not write `(1)` as well.
+    has_square: bool,
     cited: BTreeSet<u32>,
     removed: usize,
 }
@@ -49,6 +61,10 @@ impl AnswerParser {
             start: Some(String::new()),
             not_found: false,
             skips_gap: false,
+            position: Position::default(),
+            follows_marker: false,
+            removed_lead: None,
+            has_square: false,
             cited: BTreeSet::new(),
             removed: 0,
         }
@@ -63,11 +79,12 @@ impl AnswerParser {
         };
         start.push_str(piece);
         let text = start.trim_start();
-        if let Some(after) = text.strip_prefix(NOT_FOUND_MARKER) {
+        let plain = text.trim_start_matches(EMPHASIS);
+        if let Some(after) = plain.strip_prefix(NOT_FOUND_MARKER) {
             self.not_found = true;
             self.skips_gap = true;
             self.read(after, &mut shown);
-        } else if NOT_FOUND_MARKER.starts_with(text) {
+        } else if NOT_FOUND_MARKER.starts_with(plain) {
             self.start = Some(start);
         } else {
             self.read(text, &mut shown);
@@ -77,8 +94,11 @@ impl AnswerParser {
 
     /// Ends the parsing, whether or not the stream was complete.
     pub fn finish(mut self) -> ParsedAnswer {
-        let mut text = self.start.take().unwrap_or_default().trim().to_owned();
-        text.push_str(&self.held);
+        let mut text = String::new();
+        if let Some(start) = self.start.take() {
+            self.read(start.trim(), &mut text);
+        }
+        self.release(&mut text, true);
         ParsedAnswer {
             text,
             cited: self.cited,
@@ -87,103 +107,116 @@ impl AnswerParser {
         }
     }
 
-    fn read(&mut self, piece: &str, shown: &mut String) {
-        for character in piece.chars() {
-            if self.skips_gap {
-                if character.is_whitespace()
+    fn read(&mut self, mut piece: &str, shown: &mut String) {
+        if self.skips_gap {
+            piece = piece.trim_start_matches(|character: char| {
+                character.is_whitespace()
+                    || EMPHASIS.contains(&character)
                     || matches!(character, ':' | '.' | ',' | '-' | '\u{2013}' | '\u{2014}')
-                {
-                    continue;
-                }
-                self.skips_gap = false;
+            });
+            if piece.is_empty() {
+                return;
             }
-            self.take(character, shown);
+            self.skips_gap = false;
         }
+        self.held.push_str(piece);
+        self.release(shown, false);
     }
 
-    fn take(&mut self, character: char, shown: &mut String) {
-        let is_open = self.held.contains(is_opening);
-        if is_open && is_closing(character) {
-            let held = std::mem::take(&mut self.held);
-            self.marker(&held, character, shown);
-            return;
+    /// Shows the held text as far as it is decided.
+    fn release(&mut self, shown: &mut String, is_end: bool) {
+        let text = std::mem::take(&mut self.held);
+        let mut rest = text.as_str();
+        while let Some(first) = rest.chars().next() {
+            if first == '`' {
+                let Some(count) = self.position.backticks(rest, is_end) else {
+                    break;
+                };
+                if self.removed_lead.is_some() {
+                    // Removing the marker must not join two runs of backticks.
+                    shown.push(' ');
+                }
+                rest = self.show(rest, count, shown);
+                continue;
+            }
+            if self.position.is_in_block() || !self.can_start(first) {
+                let count = self.plain(rest);
+                rest = self.show(rest, count, shown);
+                continue;
+            }
+            let context = Context {
+                follows_marker: self.follows_marker,
+                previous: self.position.last(),
+                max_round: if self.has_square { 0 } else { self.passages },
+                is_end,
+            };
+            match marker::scan(rest, context) {
+                Scan::Incomplete => break,
+                Scan::Text => {
+                    rest = self.show(rest, first.len_utf8(), shown);
+                }
+                Scan::Marker {
+                    length,
+                    lead,
+                    numbers,
+                    is_square,
+                } => {
+                    self.marker(lead, &numbers, is_square, shown);
+                    rest = &rest[length..];
+                }
+            }
         }
-        let continues = if is_open {
-            is_within(character) && self.held.len() < MAX_MARKER_CHARS
-        } else {
-            is_opening(character)
-        };
-        if !continues {
-            shown.push_str(&self.held);
-            self.held.clear();
-        }
-        if continues || character == ' ' || is_opening(character) {
-            self.held.push(character);
-        } else {
-            shown.push(character);
-        }
+        self.held = rest.to_owned();
     }
 
-    fn marker(&mut self, held: &str, closing: char, shown: &mut String) {
-        let (before, inner) = held.split_at(held.find(is_opening).unwrap_or(0));
-        let Some(numbers) = numbers(inner.trim_start_matches(is_opening)) else {
-            shown.push_str(held);
-            shown.push(closing);
-            return;
-        };
+    fn can_start(&self, first: char) -> bool {
+        marker::can_start(first) || (self.follows_marker && marker::can_separate(first))
+    }
+
+    /// Number of bytes up to the next backtick or start of a marker. At least one character.
+    fn plain(&self, rest: &str) -> usize {
+        let is_code = self.position.is_in_block();
+        rest.char_indices()
+            .skip(1)
+            .find(|(_, character)| *character == '`' || (!is_code && marker::can_start(*character)))
+            .map_or(rest.len(), |(at, _)| at)
+    }
+
+    fn show<'text>(&mut self, rest: &'text str, count: usize, shown: &mut String) -> &'text str {
+        let (text, rest) = rest.split_at(count);
+        shown.push_str(text);
+        self.position.advance(text);
+        self.follows_marker = false;
+        self.removed_lead = None;
+        rest
+    }
+
+    fn marker(&mut self, lead: &str, numbers: &[u32], is_square: bool, shown: &mut String) {
         let given: Vec<u32> = numbers
-            .into_iter()
-            .filter(|number| {
-                let is_given = (1..=self.passages).contains(number);
-                self.removed += usize::from(!is_given);
-                is_given
-            })
+            .iter()
+            .copied()
+            .filter(|number| (1..=self.passages).contains(number))
             .collect();
-        if !given.is_empty() {
-            shown.push_str(before);
+        self.removed += numbers.len() - given.len();
+        if given.is_empty() {
+            if !self.follows_marker {
+                self.removed_lead = Some(lead.to_owned());
+            }
+        } else {
+            self.has_square |= is_square;
+            match self.removed_lead.take() {
+                Some(removed_lead) => shown.push_str(&removed_lead),
+                None => shown.push_str(lead),
+            }
+            self.position.advance("]");
         }
+        self.follows_marker = true;
         for number in given {
             // Writing to a string cannot fail.
             let _ = write!(shown, "[{number}]");
             self.cited.insert(number);
         }
     }
-}
-
-fn is_opening(character: char) -> bool {
-    matches!(character, '[' | '【')
-}
-
-fn is_closing(character: char) -> bool {
-    matches!(character, ']' | '】')
-}
-
-fn is_within(character: char) -> bool {
-    character.is_ascii_digit() || matches!(character, ' ' | ',' | ';' | '-' | '\u{2013}')
-}
-
-/// Returns the numbers of a marker such as `1`, `1, 2` or `2-4`. `None` if it is not a marker.
-fn numbers(inner: &str) -> Option<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for part in inner.split([',', ';']) {
-        if let Some((from, to)) = part.split_once(['-', '\u{2013}']) {
-            let (from, to) = (number(from)?, number(to)?);
-            if from > to || to - from >= MAX_RANGE_LENGTH {
-                return None;
-            }
-            numbers.extend(from..=to);
-        } else {
-            numbers.push(number(part)?);
-        }
-    }
-    Some(numbers)
-}
-
-/// Parses a number. A number that overflows is the number of no passage.
-fn number(text: &str) -> Option<u32> {
-    let digits = text.trim();
-    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| digits.parse().unwrap_or(u32::MAX))
 }
 
 /// A part of a parsed answer: text or a citation.
@@ -202,7 +235,7 @@ pub fn parts(answer: &str, passages: u32) -> Vec<AnswerPart<'_>> {
             break;
         };
         let Some(cited) =
-            number(&answer[open + 1..close]).filter(|cited| (1..=passages).contains(cited))
+            marker::number(&answer[open + 1..close]).filter(|cited| (1..=passages).contains(cited))
         else {
             continue;
         };
@@ -218,13 +251,11 @@ pub fn parts(answer: &str, passages: u32) -> Vec<AnswerPart<'_>> {
     parts
 }
 
-/// Returns the numbers, up to `passages`, that an answer cites.
+/// Returns the numbers, up to `passages`, that an answer cites outside of code.
 pub fn cited_numbers(answer: &str, passages: u32) -> BTreeSet<u32> {
-    parts(answer, passages)
-        .into_iter()
-        .filter_map(|part| match part {
-            AnswerPart::Citation(number) => Some(number),
-            AnswerPart::Text(_) => None,
-        })
-        .collect()
+    let mut parser = AnswerParser::new(passages);
+    // In a parsed answer, all markers are square.
+    parser.has_square = true;
+    parser.push(answer);
+    parser.finish().cited
 }

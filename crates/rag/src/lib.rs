@@ -3,7 +3,8 @@
 //! In the order of the data flow: [`chunk()`] cuts the text of a document's pages into [`Chunk`]s
 //! that fit an embedding model. [`passages()`] turns the chunks that a search found into the
 //! passages that a model reads, and [`Relevance`] decides whether any of them is similar enough to
-//! the question. [`prompt()`] builds the prompt, [`AnswerParser`] validates the citations of the
+//! the question. [`expanded_question`] and [`standalone_prompt`] turn a follow-up question into one
+//! that can be searched. [`prompt()`] builds the prompt, [`AnswerParser`] validates the citations of the
 //! answer while it is streamed, and [`extractive_answer()`] quotes the passages if no language
 //! model is configured.
 //!
@@ -11,6 +12,7 @@
 
 mod answer;
 mod chunk;
+mod conversation;
 mod extractive_answer;
 mod passages;
 mod prompt;
@@ -23,6 +25,7 @@ pub use chunk::{
     MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page, PositionedWord, Table, chunk, chunk_id,
     content_sha256, document_text,
 };
+pub use conversation::{Turn, expanded_question, history, standalone_prompt, standalone_question};
 pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};
 pub use prompt::{Prompt, prompt};

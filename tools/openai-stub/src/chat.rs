@@ -70,6 +70,7 @@ async fn answer(
         return Err(ApiError::unknown_model(&model));
     }
     let message = last_message(fields.get("messages"))?;
+    shared.record(fields.get("messages"));
     let limit = max_tokens(&fields)?;
     let is_stream = fields
         .get("stream")
@@ -88,6 +89,7 @@ async fn answer(
         .unwrap_or(false);
     let text = match &fault {
         Some(Fault::NotFound) => "NOT_FOUND The passages say nothing of this.".to_owned(),
+        Some(Fault::Answer(text)) => text.clone(),
         Some(Fault::InvalidCitation) => format!("{} [99] That is all [2, 77].", compose(message)),
         _ => compose(message),
     };
@@ -161,8 +163,12 @@ fn max_tokens(fields: &serde_json::Map<String, Value>) -> Result<usize, ApiError
     }
 }
 
-/// Returns the sentences of the passages that share most words with the question, with citations.
+/// Rewrites the last question of a conversation, or returns the sentences of the passages that
+/// share most words with the question, with citations.
 fn compose(message: &str) -> String {
+    if let Some((conversation, question)) = message.rsplit_once("Last question:") {
+        return rewrite(conversation, question);
+    }
     let question = message
         .rsplit_once("Question:")
         .map_or(message, |(_, question)| question);
@@ -196,6 +202,16 @@ fn compose(message: &str) -> String {
         .map(|(_, number, sentence)| format!("{sentence} [{number}]"))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Adds the words of the previous question to the last one.
+fn rewrite(conversation: &str, question: &str) -> String {
+    let previous = conversation
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("Question:"))
+        .unwrap_or_default();
+    format!("{} ({})", question.trim(), previous.trim())
 }
 
 fn sentences(text: &str) -> impl Iterator<Item = &str> {

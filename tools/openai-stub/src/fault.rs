@@ -43,6 +43,8 @@ pub enum Fault {
     InvalidCitation,
     /// The answer is that the passages do not contain it.
     NotFound,
+    /// The answer has this text.
+    Answer(String),
 }
 
 #[derive(Debug, Default)]

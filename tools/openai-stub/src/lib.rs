@@ -87,6 +87,8 @@ struct Shared {
     config: Config,
     faults: Faults,
     counts: Mutex<(Counts, usize)>,
+    /// Messages of the last chat request, with their roles.
+    last_messages: Mutex<Vec<(String, String)>>,
 }
 
 impl Stub {
@@ -98,6 +100,7 @@ impl Stub {
             config,
             faults: Faults::default(),
             counts: Mutex::default(),
+            last_messages: Mutex::default(),
         });
         let routes = Router::new()
             .route("/v1/embeddings", post(embeddings::create))
@@ -140,6 +143,11 @@ impl Stub {
         self.shared.counts().0
     }
 
+    /// The messages of the last valid chat request, each with its role.
+    pub fn last_messages(&self) -> Vec<(String, String)> {
+        self.shared.last_messages.lock().clone()
+    }
+
     /// Serves until the stub is dropped.
     pub async fn serve(mut self) {
         let _ = (&mut self.server).await;
@@ -155,6 +163,18 @@ impl Drop for Stub {
 impl Shared {
     fn counts(&self) -> MutexGuard<'_, (Counts, usize)> {
         self.counts.lock()
+    }
+
+    fn record(&self, messages: Option<&serde_json::Value>) {
+        let text = |message: &serde_json::Value, field: &str| {
+            message[field].as_str().unwrap_or_default().to_owned()
+        };
+        let messages = messages.and_then(serde_json::Value::as_array);
+        *self.last_messages.lock() = messages
+            .into_iter()
+            .flatten()
+            .map(|message| (text(message, "role"), text(message, "content")))
+            .collect();
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), ApiError> {

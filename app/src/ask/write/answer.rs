@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use llm::{AnswerEvent, ChatModel, Finish, ModelError, Retry};
-use rag::{AnswerParser, Passage};
+use rag::{AnswerParser, Passage, Prompt};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::ask::claim::{AnswerClaim, AnswerOutcome};
+use crate::ask::conversation;
 use crate::ask::in_flight::{AnswerProgress, AnswerWriter};
 use crate::ask::retrieve::{self, Retrieved};
 use crate::ask::threads::{Citation, shorten};
-use crate::ask::{AnswerFailure, Inner, MAX_ANSWER_TOKENS};
+use crate::ask::{AnswerFailure, Inner};
 use crate::domain::Workspace;
 use crate::ids::DocumentId;
 use crate::tenants::TenantDatabase;
@@ -31,16 +32,17 @@ pub(super) async fn answer(
     claim: AnswerClaim,
     writer: &AnswerWriter,
 ) -> Result<AnswerOutcome, sqlx::Error> {
-    let Some((question, document)) = load_question(database, claim).await? else {
+    let Some(asked) = conversation::load(database, claim).await? else {
         // The conversation was deleted in the meantime.
         return Ok(AnswerOutcome::NotFound);
     };
+    let question = conversation::standalone(service, &asked).await;
     let search = retrieve::passages(
         database,
         &service.models,
         workspace.embedding_model.as_deref(),
-        &question,
-        document,
+        &question.search,
+        asked.document,
     );
     let Ok(found) = timeout(SEARCH_TIMEOUT, search).await else {
         return Ok(AnswerOutcome::Failed(AnswerFailure::Timeout));
@@ -56,15 +58,21 @@ pub(super) async fn answer(
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
     let Some(answerer) = service.models.chat_model() else {
-        excerpt_passages(&question, &found, writer);
+        excerpt_passages(&question.search, &found, writer);
         return Ok(AnswerOutcome::Complete);
     };
     writer.update(|partial| {
         partial.progress = AnswerProgress::Reading(count);
         partial.citations = citations(&found);
     });
+    let prompt = rag::prompt(
+        &question.prompt,
+        &asked.history,
+        &found.passages,
+        |passage| title(&found, passage),
+    );
     Ok(
-        match ask_model(service, answerer, &question, &found, writer).await {
+        match ask_model(service, answerer, prompt, &found, writer).await {
             Ok(end) => end,
             Err(error) => {
                 warn!(
@@ -78,33 +86,19 @@ pub(super) async fn answer(
     )
 }
 
-/// The question that this answer belongs to, and the document that the conversation is about.
-async fn load_question(
-    database: &TenantDatabase,
-    claim: AnswerClaim,
-) -> Result<Option<(String, Option<DocumentId>)>, sqlx::Error> {
-    let row: Option<(String, Option<uuid::Uuid>)> = sqlx::query_as(
-        "SELECT q.text, t.document_id FROM messages a JOIN threads t ON t.id = a.thread_id
-         JOIN messages q ON q.thread_id = a.thread_id AND q.ordinal < a.ordinal AND q.author = 'person'
-         WHERE a.id = $1 ORDER BY q.ordinal DESC LIMIT 1",
-    )
-    .bind(claim.message.0)
-    .fetch_optional(database.pool())
-    .await?;
-    Ok(row.map(|(question, document)| (question, document.map(DocumentId))))
-}
-
 /// Lets the chat model answer.
 async fn ask_model(
     service: &Inner,
     answerer: &ChatModel,
-    question: &str,
+    prompt: Prompt,
     found: &Retrieved,
     writer: &AnswerWriter,
 ) -> Result<AnswerOutcome, ModelError> {
-    let prompt = rag::prompt(question, &found.passages, |passage| title(found, passage));
     let mut stream = answerer
-        .answer(&prompt.system, &prompt.user, MAX_ANSWER_TOKENS)
+        .answer(
+            &conversation::messages(prompt),
+            service.max_answer_tokens.get(),
+        )
         .await?;
     let passages = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
     let mut reader = AnswerParser::new(passages);
@@ -152,10 +146,13 @@ async fn ask_model(
         );
     }
     writer.update(|partial| partial.text.push_str(read.text.trim_end()));
+    let is_empty = writer.partial().text.trim().is_empty();
     Ok(match finish? {
         _ if read.not_found => AnswerOutcome::NotFound,
+        Finish::Filtered => AnswerOutcome::Failed(AnswerFailure::Interrupted),
+        _ if is_empty => AnswerOutcome::Failed(AnswerFailure::EmptyAnswer),
         Finish::Complete => AnswerOutcome::Complete,
-        Finish::Length | Finish::Filtered => AnswerOutcome::Failed(AnswerFailure::Interrupted),
+        Finish::Length => AnswerOutcome::Failed(AnswerFailure::MaxLength),
     })
 }
 

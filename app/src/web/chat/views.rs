@@ -178,6 +178,14 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
             "The answer was interrupted",
             "The part that was written is shown above. Ask again, or ask a narrower question.",
         ),
+        AnswerFailure::EmptyAnswer => (
+            "The model\u{2019}s answer was empty",
+            "Try again, or rephrase your question.",
+        ),
+        AnswerFailure::MaxLength => (
+            "The answer reached its maximum length",
+            "The part that was written is shown above. Continue it, or ask a narrower question.",
+        ),
         AnswerFailure::Timeout => (
             "The answer took too long",
             "The part that was written is shown above. Ask again, or ask a narrower question.",

@@ -264,6 +264,41 @@ async fn a_failed_answer_keeps_its_reason_and_the_text_so_far() {
 }
 
 #[tokio::test]
+async fn an_answer_without_text_is_a_failure() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    let process = fixture.process();
+    // Nothing is left of the last one without its citations.
+    for text in ["", " \n\n ", "[9] [8]"] {
+        fixture
+            .stub
+            .fail_next(Route::Chat, Fault::Answer(text.to_owned()));
+        let empty = fixture
+            .answered(&process, "How often must the pump filter be changed?")
+            .await;
+        let failure = MessageState::Failed(AnswerFailure::EmptyAnswer);
+        assert_eq!(empty.state, failure, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_reaches_the_maximum_length_keeps_its_text() {
+    let fixture = ChatFixture::start().await;
+    fixture.document("Pump manual", &PUMP).await;
+    let long = "The filter [1] ".repeat(3_000);
+    fixture.stub.fail_next(Route::Chat, Fault::Answer(long));
+    let cut = fixture
+        .answered(
+            &fixture.process(),
+            "How often must the pump filter be changed?",
+        )
+        .await;
+    assert_eq!(cut.state, MessageState::Failed(AnswerFailure::MaxLength));
+    assert!(cut.text.starts_with("The filter [1] The filter [1]"));
+    assert!(cut.citations[0].cited);
+}
+
+#[tokio::test]
 async fn a_stalled_answer_is_ended() {
     let fixture = ChatFixture::slow(Duration::from_millis(1)).await;
     fixture.document("Pump manual", &PUMP).await;

@@ -1,5 +1,6 @@
 //! A workspace with documents, and processes that answer questions about them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::fixture::{Fixture, TIMEOUT};
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
 pub(crate) const ANSWERS: &str = "gpt-4o-mini";
 const DIMENSIONS: u32 = 1_536;
+const MAX_ANSWER_TOKENS: NonZeroU32 = NonZeroU32::new(2_000).unwrap();
 
 /// A workspace with its database, and the model's endpoint.
 pub(crate) struct ChatFixture {
@@ -128,6 +130,7 @@ impl ChatFixture {
                 pools,
                 Arc::new(models),
                 Arc::clone(&metrics),
+                MAX_ANSWER_TOKENS,
                 tasks.clone(),
                 stop.clone(),
             ),
