@@ -204,6 +204,26 @@
   document.addEventListener("htmx:sseOpen", () => { connection.hidden = true; });
   document.addEventListener("htmx:sseMessage", () => { connection.hidden = true; });
 
+  // The text of an answer: each event carries how much of the HTML stays, and what follows it. Only
+  // the elements that changed are replaced, so that selected text stays selected.
+  const streamed = new WeakMap();
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    const { type, data } = event.detail;
+    if (type !== "text") return;
+    event.preventDefault();
+    const colon = data.indexOf(":");
+    const html = (streamed.get(event.target) ?? "").slice(0, Number(data.slice(0, colon))) + data.slice(colon + 1);
+    streamed.set(event.target, html);
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    const [shown, next] = [[...event.target.childNodes], [...template.content.childNodes]];
+    let same = 0;
+    while (same < shown.length && same < next.length && shown[same].isEqualNode(next[same])) same += 1;
+    for (const node of shown.slice(same)) node.remove();
+    event.target.append(...next.slice(same));
+    connection.hidden = true;
+  });
+
   // Conversations: Enter sends, Shift+Enter starts a new line. The view follows the answer while
   // its end is visible.
   document.addEventListener("keydown", (event) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::Stream;
 use futures::stream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::in_flight::{AnswerProgress, PartialAnswer};
 use super::threads::{self, Message, MessageState};
@@ -17,7 +17,12 @@ use crate::domain::Workspace;
 use crate::ids::{MessageId, ThreadId};
 use crate::tenants::TenantDatabase;
 
-/// The minimum interval between updates, because each one sends the whole text.
+/// An update waits for this much new text, because each one costs about as much in addition. The
+/// first one does not wait.
+const MIN_UPDATE_BYTES: usize = 48;
+/// Less new text than [`MIN_UPDATE_BYTES`] is sent after this time.
+const MAX_UPDATE_INTERVAL: Duration = Duration::from_millis(500);
+/// The minimum interval between updates.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(60);
 /// How often to poll the row of an answer that another process writes.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -148,10 +153,16 @@ impl Follower {
         loop {
             let partial = partials.borrow_and_update().clone();
             let sent_at = Instant::now();
+            let (sent_bytes, progress) = (partial.text.len(), partial.progress);
             self.send_partial(message, partial).await?;
             if partials.changed().await.is_err() {
                 return Ok(());
             }
+            let has_enough = |partial: &PartialAnswer| {
+                partial.progress != progress || partial.text.len() >= sent_bytes + MIN_UPDATE_BYTES
+            };
+            // If the answer ends in the meantime, its last text is sent with its final state.
+            let _ = timeout_at(sent_at + MAX_UPDATE_INTERVAL, partials.wait_for(has_enough)).await;
             sleep(UPDATE_INTERVAL.saturating_sub(sent_at.elapsed())).await;
         }
     }

@@ -31,6 +31,7 @@ struct AnswerEvents {
     scope: Option<DocumentId>,
     updates: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
     last_progress: Option<AnswerProgress>,
+    sent_text: SentText,
     access_check: PeriodicAccessCheck,
 }
 
@@ -70,6 +71,7 @@ pub(super) async fn events(
         question,
         scope: thread.document.map(|(document, _)| document),
         last_progress: None,
+        sent_text: SentText::default(),
         access_check: PeriodicAccessCheck::new(),
     };
     let events = stream::unfold(state, |mut state| async move {
@@ -103,8 +105,10 @@ impl AnswerEvents {
                 }
                 AnswerUpdate::Text(message) => {
                     let view = views::answer(*message, String::new(), &AnswerContext::default());
-                    let text = pages::answer_text(self.form_context(), &view);
-                    return Some(event(EVENT_TEXT, text));
+                    let html = pages::answer_text(self.form_context(), &view);
+                    if let Some(change) = self.sent_text.change(data(html)) {
+                        return Some(Event::default().event(EVENT_TEXT).data(change));
+                    }
                 }
                 AnswerUpdate::Ended(message) => return Some(self.ended(*message).await),
             }
@@ -131,10 +135,79 @@ impl AnswerEvents {
     }
 }
 
+/// The HTML of the answer's text that the client has.
+#[derive(Debug, Default)]
+struct SentText(String);
+
+impl SentText {
+    /// The data of the event that turns the client's HTML into this one: how many UTF-16 code units
+    /// of it stay, a colon, and what follows them. `None` if nothing changed.
+    fn change(&mut self, html: String) -> Option<String> {
+        let same: usize = self
+            .0
+            .chars()
+            .zip(html.chars())
+            .take_while(|(before, now)| before == now)
+            .map(|(character, _)| character.len_utf8())
+            .sum();
+        if same == html.len() && same == self.0.len() {
+            return None;
+        }
+        let (kept, added) = html.split_at(same);
+        let change = format!("{}:{added}", kept.encode_utf16().count());
+        self.0 = html;
+        Some(change)
+    }
+}
+
 fn event(name: &str, fragment: Markup) -> Event {
-    // Newlines are significant in the text, and the SSE encoding preserves them. A carriage return
-    // would end a line.
-    Event::default()
-        .event(name)
-        .data(fragment.into_string().replace('\r', " "))
+    Event::default().event(name).data(data(fragment))
+}
+
+/// Newlines are significant in the text, and the SSE encoding preserves them. A carriage return
+/// would end a line.
+fn data(fragment: Markup) -> String {
+    fragment.into_string().replace('\r', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the client does with an event.
+    fn applied(client: &str, change: &str) -> String {
+        let (kept, added) = change.split_once(':').expect("a colon");
+        let kept: usize = kept.parse().expect("a number");
+        let kept: Vec<u16> = client.encode_utf16().take(kept).collect();
+        String::from_utf16(&kept).expect("whole characters") + added
+    }
+
+    proptest! {
+        #[test]
+        fn the_client_has_the_same_html_after_every_event(texts in prop::collection::vec("(<p>|</p>|:|\\PC){0,20}", 1..8)) {
+            let (mut sent, mut client) = (SentText::default(), String::new());
+            for text in texts {
+                if let Some(change) = sent.change(text.clone()) {
+                    client = applied(&client, &change);
+                }
+                prop_assert_eq!(&client, &text);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_a_growing_text_is_sent() {
+        let mut sent = SentText::default();
+        assert_eq!(
+            sent.change("<p>One</p>".into()),
+            Some("0:<p>One</p>".into())
+        );
+        assert_eq!(sent.change("<p>One</p>".into()), None);
+        assert_eq!(
+            sent.change("<p>One two</p>".into()),
+            Some("6: two</p>".into())
+        );
+    }
 }

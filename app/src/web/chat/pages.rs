@@ -4,8 +4,9 @@
 //! (for one document only) or `thread` (to continue a conversation). The answer is then shown as
 //! `Pending` and connects to `/w/{workspace}/chat/{thread}/messages/{message}/events`:
 //! - [`EVENT_STATUS`] carries [`answer_status`];
-//! - [`EVENT_TEXT`] carries [`answer_text`] with the whole text so far, so that a client that
-//!   connects late misses nothing;
+//! - [`EVENT_TEXT`] carries what changed in [`answer_text`] since the previous event of this
+//!   stream, as `kept:added`: the number of UTF-16 code units of the HTML that stay, and the HTML
+//!   that follows them. The first event carries the whole text so far;
 //! - [`EVENT_DONE`] carries the final [`answer`] and ends the stream.
 
 mod answer;
@@ -27,7 +28,7 @@ use crate::web::shared::pages::{format, icons};
 
 /// Carries the status before there is text.
 pub const EVENT_STATUS: &str = "status";
-/// Carries the text so far.
+/// Carries what changed in the text.
 pub const EVENT_TEXT: &str = "text";
 /// Carries the final answer and ends the stream.
 pub const EVENT_DONE: &str = "done";

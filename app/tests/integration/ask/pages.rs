@@ -215,6 +215,50 @@ async fn an_answer_is_streamed_and_its_citation_links_to_the_page() {
 }
 
 #[tokio::test]
+async fn a_stream_sends_at_most_three_times_the_final_answer() {
+    // Each piece could be an event of its own.
+    let mut fixture = PageFixture::start(Duration::from_millis(3)).await;
+    let row = "| after floods | every 500 hours of operation, whichever comes first [1] |\n";
+    let paragraph =
+        "The filter must be changed **every 500 hours** of operation and after floods [1]. ";
+    let text = format!(
+        "{}\n\n- {}\n\n| When | Why |\n|---|---|\n{}",
+        paragraph.repeat(25),
+        paragraph.repeat(10),
+        row.repeat(12)
+    );
+    fixture.stub.fail_next(Route::Chat, Fault::Answer(text));
+    let (thread, answer) = fixture.ask().await;
+    let stream = fixture.ada.get(&format!("{answer}/events")).await;
+    let (updates, done) = stream.text.split_once("event: done").expect("the end");
+    let count = updates.matches("event: text").count();
+    assert!(count > 10, "only {count} updates");
+    assert!(
+        done.contains("<td>every 500 hours") && done.contains("<strong>"),
+        "{done}"
+    );
+    let (all, end) = (stream.text.len(), done.len());
+    assert!(
+        all <= 3 * end,
+        "{all} bytes for an answer of {end} bytes in {count} updates"
+    );
+    // The first update carries all the text so far, and the later ones only what follows it.
+    let kept: Vec<&str> = updates
+        .split("event: text\ndata: ")
+        .skip(1)
+        .filter_map(|update| update.split(':').next())
+        .collect();
+    assert_eq!(kept[0], "0");
+    assert!(kept[1..].iter().all(|kept| *kept != "0"), "{kept:?}");
+    let reopened = fixture.ada.get(&thread).await;
+    assert!(
+        reopened.text.contains("<td>every 500 hours"),
+        "{}",
+        reopened.text
+    );
+}
+
+#[tokio::test]
 async fn an_answer_names_the_pages_that_could_not_be_read_and_the_printed_page_number() {
     let mut fixture = PageFixture::start(Duration::ZERO).await;
     let scan = DocumentId::random();

@@ -182,7 +182,7 @@ pub fn answer_status(progress: Progress) -> Markup {
     }
 }
 
-/// The text so far with its references as links, sent with [`super::EVENT_TEXT`].
+/// The text so far with its references as links. Its changes are sent with [`super::EVENT_TEXT`].
 pub fn answer_text(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     prose::render(&view.text, &|number| {
         view.citations
