@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::domain::Workspace;
-use crate::ids::MessageId;
+use crate::ids::{MessageId, UserId};
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
 use claim::AnswerClaim;
@@ -38,7 +38,7 @@ pub use conversation::MAX_HISTORY_TOKENS;
 pub use follow::AnswerUpdate;
 pub use in_flight::AnswerProgress;
 use in_flight::InFlightAnswers;
-pub use threads::{Author, Citation, Message, MessageState, Thread};
+pub use threads::{Author, Citation, Message, MessageState, Rating, Thread};
 
 pub const MAX_QUESTION_CHARS: usize = 2_000;
 /// Chunks that a search returns, not counting their neighbors.
@@ -232,15 +232,16 @@ impl AnswerService {
         Ok(true)
     }
 
-    /// Stops a pending answer and keeps the text written so far. Returns whether the answer was
-    /// pending.
+    /// Stops a pending answer for a user and keeps the text written so far. Returns whether the
+    /// answer was pending.
     pub async fn stop(
         &self,
         workspace: &Workspace,
         database: &TenantDatabase,
         message: &Message,
+        user: UserId,
     ) -> Result<bool, sqlx::Error> {
-        let stopped = claim::stop(database, message.thread, message.id).await?;
+        let stopped = claim::stop(database, message.thread, message.id, user).await?;
         self.0.in_flight.stop(&workspace.id, message.id);
         Ok(stopped)
     }

@@ -53,6 +53,14 @@ pub const MAX_CONCURRENT_APPLIES: usize = 4;
 /// meanwhile.
 const APPLY_PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether a query failed because it names a table or column that the tenant's database does not
+/// have. The app runs before all tenants are migrated.
+pub fn lacks_migration(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // undefined_table and undefined_column.
+    code.is_some_and(|code| matches!(code.as_ref(), "42P01" | "42703"))
+}
+
 /// The Tenants of the app's namespace. Cheap to clone.
 #[derive(Clone)]
 pub struct Tenants(Arc<Inner>);

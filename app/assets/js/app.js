@@ -24,6 +24,9 @@
     ...root.querySelectorAll(selector),
   ];
 
+  // Announces its text to screen readers.
+  const announcer = document.getElementById("announcer");
+
   // Theme. The server reads the cookie, so that pages have the right colours from the first paint.
   const root = document.documentElement;
   const showTheme = (theme) => {
@@ -148,6 +151,37 @@
   }));
   document.addEventListener("focusin", (event) => { if (event.target.matches?.("[data-select]")) event.target.select(); });
 
+  // Buttons that need this script: they copy an answer, or put a question into the question field.
+  onContent((part) => within(part, "[data-copy-url], [data-edit-question]").forEach((button) => { button.hidden = false; }));
+  const load = async (url) => {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return new Blob([await response.text()], { type: "text/plain" });
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy-url]");
+    if (!button || button.dataset.copying) return;
+    button.dataset.copying = "yes";
+    const label = button.querySelector("span");
+    const original = label.textContent;
+    try {
+      // The browser allows it only while it handles the click, so it gets the promise.
+      await navigator.clipboard.write([new ClipboardItem({ "text/plain": load(button.dataset.copyUrl) })]);
+      label.textContent = "Copied";
+    } catch {
+      label.textContent = "Couldn\u2019t copy";
+    }
+    announcer.textContent = label.textContent;
+    setTimeout(() => { label.textContent = original; delete button.dataset.copying; }, COPIED_LABEL_MS);
+  });
+  document.addEventListener("click", (event) => {
+    const question = event.target.closest("[data-edit-question]")?.closest(".question");
+    const field = document.getElementById("question");
+    if (!question || !field) return;
+    field.value = question.querySelector(".question-text").textContent;
+    field.focus();
+  });
+
   // Removes the notice from the URL, so that a reload does not show it again.
   if (document.querySelector("[data-toast]")) {
     const url = new URL(location.href);
@@ -185,7 +219,6 @@
   }));
 
   // Announces changes of live regions to screen readers, if their announcement text has changed.
-  const announcer = document.getElementById("announcer");
   const announced = new Map();
   const announceChanges = () => {
     const changes = [];

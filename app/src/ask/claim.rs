@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::AnswerFailure;
 use super::threads::{Citation, StoredAuthor, StoredState};
-use crate::ids::{MessageId, ThreadId};
+use crate::ids::{MessageId, ThreadId, UserId};
+use crate::tenants::lacks_migration;
 
 /// A claim expires this long after its last renewal.
 pub(super) const CLAIM_TTL: Duration = Duration::from_secs(15);
@@ -173,18 +174,34 @@ async fn without_removed_quotes(
     Ok(citations)
 }
 
-/// Stops a pending answer, no matter which process writes it. Returns whether the answer was pending.
+/// Stops a pending answer, no matter which process writes it, and records the user. Returns whether
+/// the answer was pending.
 pub(super) async fn stop(
     database: &PgPool,
     thread: ThreadId,
     message: MessageId,
+    user: UserId,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "UPDATE messages SET state = 'stopped', claimed_until = NULL WHERE id = $1 AND thread_id = $2 AND state = 'pending'",
-    )
-    .bind(message.0)
-    .bind(thread.0)
-    .execute(database)
-    .await?;
+    let stop = |who| {
+        format!(
+            "UPDATE messages SET state = 'stopped', claimed_until = NULL {who} WHERE id = $1 AND thread_id = $2 AND state = 'pending'"
+        )
+    };
+    let recorded = sqlx::query(sqlx::AssertSqlSafe(stop(", stopped_by = $3")))
+        .bind(message.0)
+        .bind(thread.0)
+        .bind(user.0)
+        .execute(database)
+        .await;
+    let done = match recorded {
+        Err(error) if lacks_migration(&error) => {
+            sqlx::query(sqlx::AssertSqlSafe(stop("")))
+                .bind(message.0)
+                .bind(thread.0)
+                .execute(database)
+                .await?
+        }
+        done => done?,
+    };
     Ok(done.rows_affected() > 0)
 }

@@ -3,6 +3,7 @@
 
 mod delete;
 mod insert;
+mod notes;
 mod queries;
 mod row;
 
@@ -13,12 +14,13 @@ use super::AnswerFailure;
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
 pub use delete::{clear_quotes_of_document, delete};
-pub use insert::ask;
+pub use insert::{ask, regenerate};
+pub use notes::{AnswerNotes, Rating, notes, rate};
 pub(in crate::ask) use row::{StoredAuthor, StoredState};
 
 pub use queries::{
     MAX_LISTED_DOCUMENTS, MAX_LISTED_THREADS, MAX_SHOWN_MESSAGES, documents, find, list, message,
-    messages, question_of,
+    messages,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]

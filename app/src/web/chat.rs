@@ -1,8 +1,12 @@
 //! Conversations about documents: the page, questions and streamed answers.
 
+mod answers;
+mod copied;
 mod events;
 pub mod pages;
 mod views;
+
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -10,7 +14,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::ask::threads::{self, AskedQuestion, QuestionTarget};
+use crate::ask::threads::{self, AnswerNotes, AskedQuestion, QuestionTarget};
 use crate::ask::{
     AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Message, Question,
 };
@@ -46,7 +50,23 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post(
             "/w/{workspace}/chat/{thread}/messages/{message}/stop",
             member,
-            stop,
+            answers::stop,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/messages/{message}/regenerate",
+            member,
+            answers::regenerate,
+        )
+        .rate_limit_class(RateLimitClass::Questions),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/messages/{message}/rating",
+            member,
+            answers::rate,
+        ),
+        Route::get(
+            "/w/{workspace}/chat/{thread}/messages/{message}/text",
+            member,
+            answers::text,
         ),
     ]
 }
@@ -155,7 +175,8 @@ async fn page(
             Some(thread) => match threads::find(&database, thread).await? {
                 Some(thread) => {
                     let messages = threads::messages(&database, thread.id).await?;
-                    Some((thread, messages))
+                    let notes = threads::notes(&database, thread.id, access.user.id).await?;
+                    Some((thread, messages, notes))
                 }
                 None => return Ok(None),
             },
@@ -172,16 +193,16 @@ async fn page(
     };
     let members = members::list(&app.database, &access.workspace.id).await?;
     let context = match &thread {
-        Some((thread, messages)) => {
+        Some((thread, messages, notes)) => {
             let scope = thread.document.as_ref().map(|(document, _)| *document);
-            answer_context(app, access, scope, messages).await?
+            answer_context(app, access, scope, messages, notes.clone()).await?
         }
         None => AnswerContext::default(),
     };
     Ok(ChatPage {
         threads: threads.into_iter().map(views::link).collect(),
         thread: thread
-            .map(|(thread, messages)| views::thread(thread, messages, &members, &context)),
+            .map(|(thread, messages, _)| views::thread(thread, messages, &members, &context)),
         pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
             .await?,
         documents: documents.into_iter().map(views::choice).collect(),
@@ -192,13 +213,16 @@ async fn page(
     })
 }
 
-/// Reads which pages of the answers' documents could not be read, and how pages are labeled.
+/// Reads which pages of the answers' documents could not be read, how pages are labeled, and who
+/// stopped answers.
 async fn answer_context(
     app: &App,
     access: &WorkspaceAccess,
     scope: Option<DocumentId>,
     messages: &[Message],
+    notes: Option<HashMap<MessageId, AnswerNotes>>,
 ) -> sqlx::Result<AnswerContext> {
+    let workspace = &access.workspace.id;
     let mut cited: Vec<DocumentId> = messages
         .iter()
         .flat_map(|message| &message.citations)
@@ -206,9 +230,18 @@ async fn answer_context(
         .collect();
     cited.sort_unstable_by_key(|document| document.0);
     cited.dedup();
+    let is_stopped = |notes: &AnswerNotes| notes.stopped_by.is_some();
+    let members = if notes.iter().flat_map(HashMap::values).any(is_stopped) {
+        members::list(&app.database, workspace).await?
+    } else {
+        Vec::new()
+    };
     Ok(AnswerContext {
         scope,
-        documents: crate::documents::pages(&app.database, &access.workspace.id, &cited).await?,
+        documents: crate::documents::pages(&app.database, workspace, &cited).await?,
+        notes,
+        reader: Some(access.user.id),
+        members,
     })
 }
 
@@ -278,11 +311,7 @@ async fn ask(
         access.form_context(context.now),
         asked.thread,
         &views::question(&asked.question, asked_by),
-        &views::answer(
-            asked.answer,
-            question.as_str().to_owned(),
-            &AnswerContext::default(),
-        ),
+        &views::answer(asked.answer, &AnswerContext::default()),
     )
     .into_response())
 }
@@ -354,39 +383,4 @@ async fn delete(
         Ok(false) => Err(Problem::not_found()),
         Err(error) => Err(database_problem(&app, &access, error).await),
     }
-}
-
-async fn stop(
-    State(app): State<App>,
-    access: WorkspaceAccess,
-    headers: HeaderMap,
-    Path(path): Path<MessagePath>,
-) -> Result<Response, Problem> {
-    let database = app
-        .ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
-    let stopped = async {
-        match threads::message(&database, path.thread, path.message).await? {
-            Some(message) => app
-                .ask
-                .stop(&access.workspace, &database, &message)
-                .await
-                .map(Some),
-            None => Ok(None),
-        }
-    };
-    match stopped.await {
-        // An answer that has just completed needs no stop.
-        Ok(Some(_)) => {}
-        Ok(None) => return Err(Problem::not_found()),
-        Err(error) => return Err(database_problem(&app, &access, error).await),
-    }
-    if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
-        // The event stream sends the final state of the answer.
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let path = format!("/w/{}/chat/{}", access.workspace.id, path.thread);
-    Ok(Redirect::to(&path).into_response())
 }

@@ -1,7 +1,9 @@
 //! Questions and answers.
 
+mod answer_tools;
 mod answers;
 mod conversations;
+mod page_fixture;
 mod pages;
 mod support;
 mod writers;

@@ -192,7 +192,8 @@ fn answer(state: AnswerState) -> AnswerView {
         text: "So it is.".to_owned(),
         citations: Vec::new(),
         unread: Vec::new(),
-        question: "Is it?".to_owned(),
+        stopped_by: None,
+        rating: None,
         created_at: now(),
     }
 }
@@ -223,6 +224,7 @@ fn only_a_pending_answer_connects_to_its_stream() {
         AnswerState::Failed {
             reason: "The connection to the model was lost.".to_owned(),
             hint: "Ask again.".to_owned(),
+            can_continue: false,
         },
     ] {
         let ended = AnswerView {

@@ -78,7 +78,7 @@ fn all_urls_are_local_and_all_assets_are_embedded() {
 fn user_supplied_text_is_always_escaped() {
     let known: BTreeSet<&str> = "html head meta title link script noscript body a header nav main div span p h1 h2 h3 ul ol li dl dt dd \
         section article aside footer figure form fieldset legend label input select option textarea button details summary dialog progress \
-        time strong em small code pre blockquote mark br hr table thead tbody tr th td svg path circle ellipse"
+        time strong em bdi small code pre blockquote mark br hr table thead tbody tr th td svg path circle ellipse"
         .split_whitespace()
         .collect();
     let mut seen = 0;

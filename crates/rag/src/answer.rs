@@ -259,3 +259,11 @@ pub fn cited_numbers(answer: &str, passages: u32) -> BTreeSet<u32> {
     parser.push(answer);
     parser.finish().cited
 }
+
+/// Returns the answer without its citations.
+pub fn without_citations(answer: &str) -> String {
+    let mut parser = AnswerParser::new(0);
+    let mut text = parser.push(answer);
+    text.push_str(&parser.finish().text);
+    text.trim().to_owned()
+}

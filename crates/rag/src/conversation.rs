@@ -9,8 +9,8 @@ mod words;
 
 use std::fmt::Write as _;
 
-use crate::answer::NOT_FOUND_MARKER;
-use crate::{AnswerParser, Prompt, Tokens};
+use crate::answer::{NOT_FOUND_MARKER, without_citations};
+use crate::{Prompt, Tokens};
 
 use words::{is_follow_up, significant_words};
 
@@ -36,6 +36,9 @@ pub fn history(turns: &[Turn], max_tokens: usize) -> Vec<Turn> {
     for turn in turns.iter().rev() {
         let question = turn.question.trim().to_owned();
         let mut answer = without_citations(&turn.answer);
+        if answer.is_empty() {
+            NO_ANSWER.clone_into(&mut answer);
+        }
         let Some(for_answer) = remaining.checked_sub(tokens.count(&question)) else {
             break;
         };
@@ -50,16 +53,6 @@ pub fn history(turns: &[Turn], max_tokens: usize) -> Vec<Turn> {
     }
     history.reverse();
     history
-}
-
-fn without_citations(answer: &str) -> String {
-    let mut parser = AnswerParser::new(0);
-    let mut text = parser.push(answer);
-    text.push_str(&parser.finish().text);
-    match text.trim() {
-        "" => NO_ANSWER.to_owned(),
-        text => text.to_owned(),
-    }
 }
 
 /// The first words, with at most `max_tokens`.

@@ -19,7 +19,10 @@ mod prompt;
 mod relevance;
 mod tokens;
 
-pub use answer::{AnswerParser, AnswerPart, NOT_FOUND_MARKER, ParsedAnswer, cited_numbers, parts};
+pub use answer::{
+    AnswerParser, AnswerPart, NOT_FOUND_MARKER, ParsedAnswer, cited_numbers, parts,
+    without_citations,
+};
 pub use chunk::{
     Bounds, CHUNK_TOKENS, CHUNKING_VERSION, Chunk, ChunkConfig, Chunker, InvalidChunkConfig,
     MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page, PositionedWord, Table, chunk, chunk_id,

@@ -3,7 +3,7 @@
 use app::ids::{DocumentId, MessageId, ThreadId};
 use app::web::chat::pages::{
     self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DocumentChoice,
-    MessageView, QuestionView, Scope, ThreadLink, ThreadView, UnreadDocument,
+    MessageView, QuestionView, RatingView, Scope, ThreadLink, ThreadView, UnreadDocument,
 };
 use app::web::shared::pages::FormContext;
 use maud::Markup;
@@ -147,7 +147,13 @@ fn long() -> Vec<MessageView> {
 fn ends() -> Vec<MessageView> {
     let failed = AnswerState::Failed {
         reason: "The AI model isn\u{2019}t responding.".to_owned(),
-        hint: "Your question was saved. Ask again in a moment.".to_owned(),
+        hint: "Your question was saved. Try again in a moment.".to_owned(),
+        can_continue: false,
+    };
+    let too_long = AnswerState::Failed {
+        reason: "The answer reached its maximum length".to_owned(),
+        hint: "Continue it, or ask a narrower question.".to_owned(),
+        can_continue: true,
     };
     vec![
         question(5, "Who pays for the lift?"),
@@ -156,6 +162,8 @@ fn ends() -> Vec<MessageView> {
         answer(8, AnswerState::Stopped, "The agreement covers"),
         question(9, "And the storage room?"),
         answer(10, failed, ""),
+        question(17, "List all duties"),
+        answer(18, too_long, "The tenant pays the rent [1]"),
     ]
 }
 
@@ -187,7 +195,7 @@ fn hostile() -> Vec<MessageView> {
             author: AuthorView::Model {
                 name: HOSTILE.to_owned(),
             },
-            question: HOSTILE.to_owned(),
+            stopped_by: Some(HOSTILE.to_owned()),
             ..answer_view(14, AnswerState::Stopped, "")
         }),
     ]
@@ -294,7 +302,8 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
             ],
             _ => Vec::new(),
         },
-        question: "When can the rent go up, and by how much?".to_owned(),
+        stopped_by: Some("Mira Halvorsen".to_owned()),
+        rating: Some(RatingView::Good),
         created_at: ago(55),
         state,
     }

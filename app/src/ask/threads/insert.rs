@@ -23,25 +23,7 @@ pub async fn ask(
 ) -> Result<AskedQuestion, AskError> {
     let failed = AskError::Database;
     let mut transaction = database.begin().await.map_err(failed)?;
-    // Held until the commit, so that concurrent questions count each other.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(COUNT_LOCK)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    // A new answer without a writer counts as well, because its page is about to open its stream.
-    // One that is older than the longest possible answer was abandoned and does not count.
-    let in_progress: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM messages WHERE state = 'pending'
-           AND (claimed_until > now() OR created_at > now() - $1 * interval '1 second')",
-    )
-    .bind(ANSWER_TIMEOUT.as_secs_f64())
-    .fetch_one(&mut *transaction)
-    .await
-    .map_err(failed)?;
-    if in_progress >= MAX_ANSWERS_PER_WORKSPACE {
-        return Err(AskError::TooManyAnswers);
-    }
+    ensure_below_limit(&mut transaction).await?;
     let thread = match target {
         QuestionTarget::NewThread(document) => {
             create(&mut transaction, asked_by, question, document).await?
@@ -75,6 +57,60 @@ pub async fn ask(
     };
     transaction.commit().await.map_err(failed)?;
     Ok(asked)
+}
+
+/// Starts a finished answer again, from the beginning. `model` is the chat model that will answer.
+/// Returns `false` if there is no such answer, or if it is being written.
+pub async fn regenerate(
+    database: &PgPool,
+    thread: ThreadId,
+    message: MessageId,
+    model: Option<&str>,
+) -> Result<bool, AskError> {
+    let failed = AskError::Database;
+    let mut transaction = database.begin().await.map_err(failed)?;
+    ensure_below_limit(&mut transaction).await?;
+    // The writer of the stopped answer may still be about to save its text: without its claim, it
+    // does not. The time is that of the new answer, because only recent answers count as in
+    // progress.
+    let updated = sqlx::query(
+        "UPDATE messages SET state = 'pending', failure = NULL, text = '', citations = '[]', author = $3, model = $4, takes = 0,
+             claimed_by = NULL, claimed_until = NULL, created_at = now()
+         WHERE id = $1 AND thread_id = $2 AND author <> 'person' AND state <> 'pending'",
+    )
+    .bind(message.0)
+    .bind(thread.0)
+    .bind(StoredAuthor::of_answer(model))
+    .bind(model)
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(updated.rows_affected() > 0)
+}
+
+/// Fails if the workspace has too many answers in progress. Holds a lock until the transaction
+/// ends, so that concurrent questions count each other.
+async fn ensure_below_limit(transaction: &mut Transaction<'_, Postgres>) -> Result<(), AskError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(COUNT_LOCK)
+        .execute(&mut **transaction)
+        .await
+        .map_err(AskError::Database)?;
+    // A new answer without a writer counts as well, because its page is about to open its stream.
+    // One that is older than the longest possible answer was abandoned and does not count.
+    let in_progress: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM messages WHERE state = 'pending'
+           AND (claimed_until > now() OR created_at > now() - $1 * interval '1 second')",
+    )
+    .bind(ANSWER_TIMEOUT.as_secs_f64())
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(AskError::Database)?;
+    if in_progress >= MAX_ANSWERS_PER_WORKSPACE {
+        return Err(AskError::TooManyAnswers);
+    }
+    Ok(())
 }
 
 async fn create(

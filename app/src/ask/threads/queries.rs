@@ -65,20 +65,6 @@ pub async fn message(
     Ok(found.pop())
 }
 
-/// The question that precedes an answer.
-pub async fn question_of(
-    database: &PgPool,
-    answer: &Message,
-) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT text FROM messages WHERE thread_id = $1 AND ordinal < $2 AND author = 'person' ORDER BY ordinal DESC LIMIT 1",
-    )
-    .bind(answer.thread.0)
-    .bind(answer.ordinal)
-    .fetch_optional(database)
-    .await
-}
-
 /// Documents that can be asked about, newest first.
 pub async fn documents(database: &PgPool) -> Result<Vec<(DocumentId, String)>, sqlx::Error> {
     sqlx::query_as("SELECT id, title FROM documents ORDER BY created_at DESC, id LIMIT $1")

@@ -1,5 +1,6 @@
 //! The event stream of an answer that is being written.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use maud::Markup;
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use super::views::{self, AnswerContext};
 use super::{MessagePath, answer_context, database_problem};
-use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message, threads};
-use crate::ids::{DocumentId, ThreadId};
+use crate::ask::threads::{self, AnswerNotes};
+use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message};
+use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::{App, Problem, unavailable};
@@ -26,7 +28,6 @@ struct AnswerEvents {
     app: App,
     access: WorkspaceAccess,
     thread: ThreadId,
-    question: String,
     /// The document that the conversation is limited to.
     scope: Option<DocumentId>,
     updates: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
@@ -47,14 +48,12 @@ pub(super) async fn events(
         .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     let read = async {
         let message = threads::message(&database, path.thread, path.message).await?;
-        let Some(answer) = message.filter(|message| message.author != Author::Person) else {
+        if message.is_none_or(|message| message.author == Author::Person) {
             return Ok(None);
-        };
-        let question = threads::question_of(&database, &answer).await?;
-        let thread = threads::find(&database, path.thread).await?;
-        Ok(question.zip(thread))
+        }
+        threads::find(&database, path.thread).await
     };
-    let (question, thread) = match read.await {
+    let thread = match read.await {
         Ok(Some(found)) => found,
         // A 404 keeps the browser from reconnecting.
         Ok(None) => return Err(Problem::not_found()),
@@ -68,7 +67,6 @@ pub(super) async fn events(
         app,
         access,
         thread: path.thread,
-        question,
         scope: thread.document.map(|(document, _)| document),
         last_progress: None,
         sent_text: SentText::default(),
@@ -104,7 +102,7 @@ impl AnswerEvents {
                     return Some(event(EVENT_STATUS, status));
                 }
                 AnswerUpdate::Text(message) => {
-                    let view = views::answer(*message, String::new(), &AnswerContext::default());
+                    let view = views::answer(*message, &AnswerContext::default());
                     let html = pages::answer_text(self.form_context(), &view);
                     if let Some(change) = self.sent_text.change(data(html)) {
                         return Some(Event::default().event(EVENT_TEXT).data(change));
@@ -117,17 +115,28 @@ impl AnswerEvents {
 
     async fn ended(&mut self, message: Message) -> Event {
         let messages = std::slice::from_ref(&message);
-        let context = answer_context(&self.app, &self.access, self.scope, messages).await;
+        let notes = self.notes().await;
+        let context = answer_context(&self.app, &self.access, self.scope, messages, notes).await;
         let context = context.unwrap_or_else(|error| {
             // The answer matters more; reloading the page shows the notes.
             tracing::warn!(%error, "failed to read the page reports of the cited documents");
             AnswerContext::default()
         });
-        let view = views::answer(message, self.question.clone(), &context);
+        let view = views::answer(message, &context);
         event(
             EVENT_DONE,
             pages::answer(self.form_context(), self.thread, &view),
         )
+    }
+
+    /// Without them, the answer cannot be rated until the page is reloaded.
+    async fn notes(&self) -> Option<HashMap<MessageId, AnswerNotes>> {
+        let database = self.app.ask.database(&self.access.workspace).await.ok()?;
+        let notes = threads::notes(&database, self.thread, self.access.user.id).await;
+        notes.unwrap_or_else(|error| {
+            tracing::warn!(error = %service_kit::error_chain(&error), "failed to read the notes of an answer");
+            None
+        })
     }
 
     fn form_context(&self) -> FormContext<'_> {

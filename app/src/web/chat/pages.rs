@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use maud::{Markup, Render as _, html};
 
 pub use answer::{
-    AnswerState, AnswerView, AuthorView, CitationView, Progress, UnreadDocument, answer,
-    answer_status, answer_text,
+    AnswerState, AnswerView, AuthorView, CitationView, Progress, RatingView, UnreadDocument,
+    answer, answer_status, answer_text, rating_form,
 };
 
 use crate::ids::{DocumentId, MessageId, ThreadId};
@@ -231,6 +231,7 @@ fn question(form_context: FormContext<'_>, view: &QuestionView) -> Markup {
                 " " (format::time(view.asked_at, form_context.now))
             }
             p.question-text { (view.text) }
+            button.button.small.quiet type="button" data-edit-question hidden { (icons::PENCIL) span { "Edit and ask again" } }
         }
     }
 }

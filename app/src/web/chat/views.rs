@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::pages;
+use crate::ask::threads::AnswerNotes;
 use crate::ask::{AnswerFailure, Author, Citation, Message, MessageState, Thread};
 use crate::documents::DocumentPages;
-use crate::ids::{DocumentId, UserId};
+use crate::ids::{DocumentId, MessageId, UserId};
 use crate::workspaces::members::Member;
 
 pub(super) fn link(thread: Thread) -> pages::ThreadLink {
@@ -26,16 +27,14 @@ pub(super) fn thread(
     members: &[Member],
     context: &AnswerContext,
 ) -> pages::ThreadView {
-    let mut last_question = String::new();
     let messages = messages
         .into_iter()
         .map(|message| {
             if message.author == Author::Person {
-                last_question.clone_from(&message.text);
                 let asked_by = message.created_by.and_then(|user| name(members, user));
                 pages::MessageView::Question(question(&message, asked_by))
             } else {
-                pages::MessageView::Answer(answer(message, last_question.clone(), context))
+                pages::MessageView::Answer(answer(message, context))
             }
         })
         .collect();
@@ -73,14 +72,32 @@ pub(super) struct AnswerContext {
     pub(super) scope: Option<DocumentId>,
     /// Of the cited documents, and of all documents with pages that could not be read.
     pub(super) documents: HashMap<DocumentId, DocumentPages>,
+    /// Of the conversation's answers. `None` if they cannot be rated.
+    pub(super) notes: Option<HashMap<MessageId, AnswerNotes>>,
+    pub(super) reader: Option<UserId>,
+    /// For the names of those who stopped answers.
+    pub(super) members: Vec<Member>,
 }
 
-pub(super) fn answer(
-    message: Message,
-    question: String,
-    context: &AnswerContext,
-) -> pages::AnswerView {
+impl AnswerContext {
+    fn stopped_by(&self, message: MessageId) -> Option<String> {
+        let user = self.notes.as_ref()?.get(&message)?.stopped_by?;
+        if self.reader == Some(user) {
+            return Some("You".to_owned());
+        }
+        Some(name(&self.members, user).unwrap_or_else(|| "A former member".to_owned()))
+    }
+
+    fn rating(&self, message: MessageId) -> Option<pages::RatingView> {
+        let notes = self.notes.as_ref()?.get(&message);
+        Some(notes.and_then(|notes| notes.rating).into())
+    }
+}
+
+pub(super) fn answer(message: Message, context: &AnswerContext) -> pages::AnswerView {
     pages::AnswerView {
+        stopped_by: context.stopped_by(message.id),
+        rating: context.rating(message.id),
         unread: unread(&message, context),
         id: message.id,
         author: match message.author {
@@ -97,6 +114,7 @@ pub(super) fn answer(
                 pages::AnswerState::Failed {
                     reason: reason.to_owned(),
                     hint: hint.to_owned(),
+                    can_continue: failure == AnswerFailure::MaxLength,
                 }
             }
         },
@@ -106,7 +124,6 @@ pub(super) fn answer(
             .into_iter()
             .map(|citation| view(citation, context))
             .collect(),
-        question,
         created_at: message.created_at,
     }
 }
@@ -164,7 +181,7 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
     match failure {
         AnswerFailure::ModelBusy => (
             "The model didn\u{2019}t respond",
-            "It may be overloaded. Ask again in a minute.",
+            "It may be overloaded. Try again in a minute.",
         ),
         AnswerFailure::ModelQuotaExhausted => (
             "The model\u{2019}s usage limit is reached",
@@ -176,7 +193,7 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
         ),
         AnswerFailure::Interrupted => (
             "The answer was interrupted",
-            "The part that was written is shown above. Ask again, or ask a narrower question.",
+            "The part that was written is shown above. Try again, or ask a narrower question.",
         ),
         AnswerFailure::EmptyAnswer => (
             "The model\u{2019}s answer was empty",
@@ -188,15 +205,15 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
         ),
         AnswerFailure::Timeout => (
             "The answer took too long",
-            "The part that was written is shown above. Ask again, or ask a narrower question.",
+            "The part that was written is shown above. Try again, or ask a narrower question.",
         ),
         AnswerFailure::Database => (
             "Your database didn\u{2019}t respond",
-            "It may have been starting up. Ask again in a moment.",
+            "It may have been starting up. Try again in a moment.",
         ),
         AnswerFailure::Abandoned => (
             "The answer couldn\u{2019}t be completed",
-            "We tried several times. Ask again in a few minutes.",
+            "We tried several times. Try again in a few minutes.",
         ),
     }
 }

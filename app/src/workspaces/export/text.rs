@@ -1,6 +1,8 @@
 //! Reads document text and conversations from the tenant database page by page, so that a slow
 //! download holds no connection.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
@@ -8,6 +10,7 @@ use uuid::Uuid;
 use super::ExportError;
 use super::archive::EntryWriter;
 use crate::ids::DocumentId;
+use crate::tenants::lacks_migration;
 
 const CHUNKS_PER_QUERY: i64 = 200;
 pub(super) const THREADS_PER_QUERY: i64 = 50;
@@ -117,7 +120,7 @@ pub(super) async fn thread(
     let mut after = -1;
     loop {
         let rows = sqlx::query(
-            "SELECT ordinal, author, state, text, citations, model,
+            "SELECT id, ordinal, author, state, text, citations, model,
                     to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
              FROM messages WHERE thread_id = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3",
         )
@@ -129,7 +132,12 @@ pub(super) async fn thread(
         let Some(last) = rows.last() else { break };
         let is_first_page = after < 0;
         after = last.try_get::<i32, _>("ordinal")?;
-        for (at, row) in rows.iter().enumerate() {
+        let ids = rows
+            .iter()
+            .map(|row| row.try_get("id"))
+            .collect::<Result<Vec<Uuid>, _>>()?;
+        let ratings = ratings(tenant, &ids).await?;
+        for (at, (row, id)) in rows.iter().zip(&ids).enumerate() {
             let comma = if is_first_page && at == 0 {
                 "\n"
             } else {
@@ -142,11 +150,36 @@ pub(super) async fn thread(
                 "citations": row.try_get::<Value, _>("citations")?,
                 "model": row.try_get::<Option<String>, _>("model")?,
                 "created_at": row.try_get::<String, _>("created")?,
+                "ratings": ratings.get(id).map_or(&[][..], Vec::as_slice),
             });
             entry.write(format!("{comma}{message}").as_bytes()).await?;
         }
     }
     Ok(entry.write(b"\n]}\n").await?)
+}
+
+/// The users' ratings of these answers. Tenants that have not been migrated yet have none.
+async fn ratings(
+    tenant: &PgPool,
+    messages: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Value>>, ExportError> {
+    let rows: Result<Vec<(Uuid, Uuid, String, String)>, _> = sqlx::query_as(
+        "SELECT message_id, user_id, rating, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
+         FROM message_feedback WHERE message_id = ANY($1) ORDER BY created_at, user_id",
+    )
+    .bind(messages)
+    .fetch_all(tenant)
+    .await;
+    let rows = match rows {
+        Err(error) if lacks_migration(&error) => Vec::new(),
+        rows => rows?,
+    };
+    let mut ratings: HashMap<Uuid, Vec<Value>> = HashMap::new();
+    for (message, user, rating, created_at) in rows {
+        let rating = json!({ "user": user, "rating": rating, "created_at": created_at });
+        ratings.entry(message).or_default().push(rating);
+    }
+    Ok(ratings)
 }
 
 #[cfg(test)]

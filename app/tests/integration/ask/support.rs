@@ -236,12 +236,21 @@ pub(crate) async fn migrate(database: &TenantDatabase) {
     for migration in [
         include_str!("../../../../tenant-migrations/0001_documents.sql"),
         include_str!("../../../../tenant-migrations/0002_conversations.sql"),
+        include_str!("../../../../tenant-migrations/0003_feedback.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(database.pool())
             .await
             .expect("the schema");
     }
+}
+
+/// Reverts the schema to the oldest version with which the app works.
+pub(crate) async fn revert_feedback(database: &TenantDatabase) {
+    sqlx::raw_sql("DROP TABLE message_feedback; ALTER TABLE messages DROP COLUMN stopped_by")
+        .execute(database.pool())
+        .await
+        .expect("the schema");
 }
 
 /// Stores a document, as ingestion would.

@@ -100,7 +100,7 @@ async fn stopping_an_answer_in_any_process_keeps_the_text_so_far() {
         let row = fixture.row(&asked).await;
         let stopped = stopping
             .ask
-            .stop(&fixture.workspace, &fixture.database, &row)
+            .stop(&fixture.workspace, &fixture.database, &row, fixture.user)
             .await;
         assert!(stopped.unwrap());
         let ended = loop {
@@ -123,7 +123,7 @@ async fn stopping_an_answer_in_any_process_keeps_the_text_so_far() {
         assert!(
             !stopping
                 .ask
-                .stop(&fixture.workspace, &fixture.database, &row)
+                .stop(&fixture.workspace, &fixture.database, &row, fixture.user)
                 .await
                 .unwrap()
         );

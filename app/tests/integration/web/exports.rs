@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app::domain::Role;
 use app::workspaces::members;
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, to_bytes};
 use axum::http::{Request, StatusCode};
 use futures::StreamExt as _;
 use tokio::time::{sleep, timeout};
@@ -83,4 +83,49 @@ async fn an_export_ends_when_its_reader_loses_access() {
         assert!(matches!(end, Some(Err(_))), "the archive is cut off");
         bob = site.signed_in("bob").await;
     }
+}
+
+#[tokio::test]
+async fn an_export_contains_the_ratings_of_answers() {
+    let site = Site::start().await;
+    let mut ada = site.signed_in("ada").await;
+    let workspace = site.workspace_of(site.user("ada").await).await;
+    let emulator = Emulated::start().await;
+    give_database(&site, &emulator, &workspace).await;
+    let tenant = site.app.pools.get(&workspace).await.expect("a database");
+    sqlx::raw_sql(
+        "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Rated', gen_random_uuid()) RETURNING id),
+              answer AS (INSERT INTO messages (id, thread_id, ordinal, author, state, text)
+                         SELECT gen_random_uuid(), id, 1, 'model', 'complete', 'It is due.' FROM thread RETURNING id)
+         INSERT INTO message_feedback (message_id, user_id, rating) SELECT id, gen_random_uuid(), 'bad' FROM answer",
+    )
+    .execute(tenant.pool())
+    .await
+    .expect("a conversation");
+    let export = format!("/w/{}/export", workspace.id);
+    let rated = exported(&mut ada, &export).await;
+    assert!(
+        rated.contains("It is due.") && rated.contains("\"rating\":\"bad\""),
+        "{rated}"
+    );
+    // Before its tenant is migrated, an export has no ratings.
+    sqlx::raw_sql("DROP TABLE message_feedback")
+        .execute(tenant.pool())
+        .await
+        .expect("the schema");
+    let older = exported(&mut ada, &export).await;
+    assert!(
+        older.contains("It is due.") && older.contains("\"ratings\":[]"),
+        "{older}"
+    );
+}
+
+/// The archive as text. Its files are not compressed.
+async fn exported(browser: &mut Browser, path: &str) -> String {
+    let request = Request::get(path).body(Body::empty()).expect("a request");
+    let response = browser.send(request).await;
+    let archive = to_bytes(response.into_body(), usize::MAX)
+        .await
+        .expect("a complete archive");
+    String::from_utf8_lossy(&archive).into_owned()
 }

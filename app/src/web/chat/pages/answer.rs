@@ -1,14 +1,19 @@
 //! An answer, pending or final.
 
+mod tools;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::prose;
 use super::{EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
+use crate::ask::Rating;
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::parts::{self, Severity, csrf};
 use crate::web::shared::pages::{PRODUCT, format, icons};
+
+pub use tools::rating_form;
 
 /// Documents with unread pages that an answer names. The others are counted.
 const MAX_UNREAD_NAMED: usize = 3;
@@ -25,8 +30,10 @@ pub struct AnswerView {
     pub citations: Vec<CitationView>,
     /// Documents with pages that could not be read, whose text the answer may lack.
     pub unread: Vec<UnreadDocument>,
-    /// For the button that asks again.
-    pub question: String,
+    /// Who stopped it, if this is known.
+    pub stopped_by: Option<String>,
+    /// The reader's rating. `None` if it cannot be rated.
+    pub rating: Option<RatingView>,
     pub created_at: Timestamp,
 }
 
@@ -50,9 +57,46 @@ pub enum AnswerState {
         reason: String,
         /// What the user can do about it.
         hint: String,
+        /// It reached its maximum length.
+        can_continue: bool,
     },
     /// No passage is relevant enough.
     NotFound,
+}
+
+impl AnswerView {
+    fn is_excerpts(&self) -> bool {
+        self.author == AuthorView::Excerpts && self.state == AnswerState::Complete
+    }
+}
+
+/// The reader's rating of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RatingView {
+    None,
+    Good,
+    Bad,
+}
+
+impl RatingView {
+    /// As submitted by the form.
+    fn value(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Good => Rating::Good.as_str(),
+            Self::Bad => Rating::Bad.as_str(),
+        }
+    }
+}
+
+impl From<Option<Rating>> for RatingView {
+    fn from(rating: Option<Rating>) -> Self {
+        match rating {
+            None => Self::None,
+            Some(Rating::Good) => Self::Good,
+            Some(Rating::Bad) => Self::Bad,
+        }
+    }
 }
 
 /// A document with pages that could not be read.
@@ -142,14 +186,14 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
                 },
             }
             @match &view.state {
-                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " You stopped this answer, so it may be incomplete." },
-                AnswerState::Failed { reason, hint } => {
+                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " " (stop_text(view)) },
+                AnswerState::Failed { reason, hint, .. } => {
                     (parts::callout(Severity::Bad, reason, &html! { p { (hint) } }))
                 },
                 AnswerState::Pending | AnswerState::Complete | AnswerState::NotFound => {},
             }
             (unread(form_context, view))
-            @if matches!(view.state, AnswerState::Stopped | AnswerState::Failed { .. }) { (ask_again(form_context, thread, view)) }
+            (tools::tools(form_context, thread, view))
         }
     }
 }
@@ -320,13 +364,12 @@ fn not_found(view: &AnswerView) -> Markup {
     }
 }
 
-fn ask_again(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+fn stop_text(view: &AnswerView) -> Markup {
     html! {
-        form method="post" action={ "/w/" (form_context.workspace) "/chat" } data-once {
-            (csrf(form_context.csrf))
-            input type="hidden" name="thread" value=(thread);
-            input type="hidden" name="question" value=(view.question);
-            button.button.small type="submit" { (icons::AGAIN) "Ask again" }
+        @match &view.stopped_by {
+            Some(name) => bdi { (name) },
+            None => "Someone",
         }
+        " stopped this answer, so it may be incomplete."
     }
 }

@@ -17,6 +17,7 @@ async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> 
     for migration in [
         include_str!("../../../../../tenant-migrations/0001_documents.sql"),
         include_str!("../../../../../tenant-migrations/0002_conversations.sql"),
+        include_str!("../../../../../tenant-migrations/0003_feedback.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(tenant.pool())
