@@ -39,6 +39,9 @@ pub use follow::AnswerUpdate;
 pub use in_flight::AnswerProgress;
 use in_flight::InFlightAnswers;
 pub use threads::{Author, Citation, Message, MessageState, Rating, Thread};
+pub use threads::{
+    MAX_SEARCH_CHARS as MAX_THREAD_SEARCH_CHARS, MAX_TITLE_CHARS as MAX_THREAD_TITLE_CHARS,
+};
 
 pub const MAX_QUESTION_CHARS: usize = 2_000;
 /// Chunks that a search returns, not counting their neighbors.

@@ -267,6 +267,22 @@
   // Focuses the question field if there is a hardware keyboard. On a phone, focus would open the
   // on-screen keyboard.
   if (!location.hash && matchMedia("(hover: hover) and (pointer: fine)").matches) document.querySelector("[data-submit-on-enter]")?.focus({ preventScroll: true });
+  // Keeps the draft of a question in this tab, until it is sent or the user signs out. The page that
+  // shows the answer confirms that a question that was sent with the page's form arrived.
+  const field = document.querySelector("[data-draft]");
+  const draftKey = `draft:${location.pathname}`;
+  document.addEventListener("submit", ({ target }) => {
+    if (new URL(target.action).pathname.startsWith("/sign-out")) sessionStorage.clear();
+    else if (field && target === field.form && !target.hasAttribute("hx-post")) sessionStorage.setItem("draft-sent", draftKey);
+  });
+  const sent = sessionStorage.getItem("draft-sent");
+  sessionStorage.removeItem("draft-sent");
+  if (sent && sent !== draftKey && document.querySelector("#messages .question")) sessionStorage.removeItem(sent);
+  if (field) {
+    if (!field.value) field.value = sessionStorage.getItem(draftKey) ?? "";
+    field.addEventListener("input", () => sessionStorage.setItem(draftKey, field.value));
+  }
+
   const messages = document.getElementById("messages");
   if (messages) {
     const page = document.scrollingElement;
@@ -278,6 +294,7 @@
     document.addEventListener("htmx:afterRequest", (event) => {
       if (!event.detail.successful || !event.target.matches("[data-composer]")) return;
       event.target.reset();
+      sessionStorage.removeItem(draftKey);
       follow = true;
       toEnd();
     });

@@ -5,6 +5,7 @@ mod delete;
 mod insert;
 mod notes;
 mod queries;
+mod rename;
 mod row;
 
 use jiff::Timestamp;
@@ -18,9 +19,11 @@ pub use insert::{ask, regenerate};
 pub use notes::{AnswerNotes, Rating, notes, rate};
 pub(in crate::ask) use row::{StoredAuthor, StoredState};
 
+pub use rename::{InvalidThreadTitle, MAX_TITLE_CHARS, ThreadTitle, rename};
+
 pub use queries::{
-    MAX_LISTED_DOCUMENTS, MAX_LISTED_THREADS, MAX_SHOWN_MESSAGES, documents, find, list, message,
-    messages,
+    MAX_LISTED_DOCUMENTS, MAX_LISTED_THREADS, MAX_SEARCH_CHARS, MAX_SHOWN_MESSAGES, documents,
+    find, list, message, messages, search,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]

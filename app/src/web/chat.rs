@@ -1,6 +1,7 @@
 //! Conversations about documents: the page, questions and streamed answers.
 
 mod answers;
+mod conversations;
 mod copied;
 mod events;
 pub mod pages;
@@ -21,9 +22,10 @@ use crate::ask::{
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::telemetry::QuestionOutcome;
+use crate::tenants::TenantDatabase;
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{Notice, PageContext};
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
@@ -40,7 +42,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/w/{workspace}/chat", member, new_thread),
         Route::post("/w/{workspace}/chat", member, ask).rate_limit_class(RateLimitClass::Questions),
         Route::get("/w/{workspace}/chat/{thread}", member, show),
-        Route::post("/w/{workspace}/chat/{thread}/delete", member, delete),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/rename",
+            member,
+            conversations::rename,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/delete",
+            member,
+            conversations::delete,
+        ),
         Route::get(
             "/w/{workspace}/chat/{thread}/messages/{message}/events",
             member,
@@ -80,6 +91,13 @@ struct ThreadPath {
 struct MessagePath {
     thread: ThreadId,
     message: MessageId,
+}
+
+async fn database(app: &App, access: &WorkspaceAccess) -> Result<TenantDatabase, Problem> {
+    app.ask
+        .database(&access.workspace)
+        .await
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))
 }
 
 /// Reports an error of the tenant's database to the connection pool and explains it to the user.
@@ -126,6 +144,9 @@ fn message(error: InvalidQuestion) -> String {
 struct NewThreadParams {
     /// Preselects a document.
     document: Option<DocumentId>,
+    /// Lists only conversations that contain this text.
+    #[serde(default)]
+    q: String,
 }
 
 async fn new_thread(
@@ -136,7 +157,7 @@ async fn new_thread(
 ) -> Result<Markup, Problem> {
     let view = ChatPage {
         chosen: params.document,
-        ..page(&app, &access, None).await?
+        ..page(&app, &access, None, &params.q).await?
     };
     Ok(pages::page(
         &context,
@@ -151,7 +172,7 @@ async fn show(
     context: PageContext,
     Path(ThreadPath { thread }): Path<ThreadPath>,
 ) -> Result<Markup, Problem> {
-    let view = page(&app, &access, Some(thread)).await?;
+    let view = page(&app, &access, Some(thread), "").await?;
     Ok(pages::page(
         &context,
         access.form_context(context.now),
@@ -164,12 +185,11 @@ async fn page(
     app: &App,
     access: &WorkspaceAccess,
     open: Option<ThreadId>,
+    search: &str,
 ) -> Result<ChatPage, Problem> {
-    let database = app
-        .ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
+    let search = search.replace('\0', " ");
+    let search = search.trim();
+    let database = database(app, access).await?;
     let read = async {
         let thread = match open {
             Some(thread) => match threads::find(&database, thread).await? {
@@ -182,7 +202,10 @@ async fn page(
             },
             None => None,
         };
-        let threads = threads::list(&database).await?;
+        let threads = match search {
+            "" => threads::list(&database).await?,
+            search => threads::search(&database, search).await?,
+        };
         let documents = threads::documents(&database).await?;
         Ok(Some((thread, threads, documents)))
     };
@@ -201,6 +224,7 @@ async fn page(
     };
     Ok(ChatPage {
         threads: threads.into_iter().map(views::link).collect(),
+        search: search.to_owned(),
         thread: thread
             .map(|(thread, messages, _)| views::thread(thread, messages, &members, &context)),
         pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
@@ -358,29 +382,8 @@ async fn invalid_question(
         chosen,
         draft: form.question,
         error: Some(message(error)),
-        ..page(app, access, open).await?
+        ..page(app, access, open, "").await?
     };
     let markup = pages::page(context, access.form_context(context.now), &view);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
-}
-
-async fn delete(
-    State(app): State<App>,
-    access: WorkspaceAccess,
-    Path(ThreadPath { thread }): Path<ThreadPath>,
-) -> Result<Redirect, Problem> {
-    let database = app
-        .ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
-    match threads::delete(&database, thread).await {
-        Ok(true) => {
-            let (parameter, key) = (Notice::PARAMETER, Notice::ThreadDeleted.key());
-            let path = format!("/w/{}/chat?{parameter}={key}", access.workspace.id);
-            Ok(Redirect::to(&path))
-        }
-        Ok(false) => Err(Problem::not_found()),
-        Err(error) => Err(database_problem(&app, &access, error).await),
-    }
 }

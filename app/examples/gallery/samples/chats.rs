@@ -20,6 +20,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     };
     let fresh = ChatPage {
         threads: threads(),
+        search: String::new(),
         thread: None,
         pending_documents: 0,
         documents: documents(),
@@ -49,6 +50,18 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                     documents: Vec::new(),
                     chosen: None,
                     pending_documents: 3,
+                    ..fresh.clone()
+                },
+            ),
+        ),
+        (
+            "chat-search-nothing",
+            chat::page(
+                &inside(),
+                form_context,
+                &ChatPage {
+                    threads: Vec::new(),
+                    search: HOSTILE.to_owned(),
                     ..fresh.clone()
                 },
             ),

@@ -9,6 +9,8 @@ use crate::ids::{DocumentId, MessageId, ThreadId};
 
 /// The newest are listed.
 pub const MAX_LISTED_THREADS: i64 = 100;
+/// Longer searches are cut off.
+pub const MAX_SEARCH_CHARS: usize = 200;
 /// The newest are shown.
 pub const MAX_SHOWN_MESSAGES: i64 = 200;
 /// The newest are listed.
@@ -20,6 +22,21 @@ pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
         "SELECT id, title, document_id, document_title, updated_at
          FROM threads ORDER BY updated_at DESC, id LIMIT $1",
     )
+    .bind(MAX_LISTED_THREADS)
+    .fetch_all(database)
+    .await
+}
+
+/// The newest conversations whose title or messages contain the text, in upper or lower case.
+pub async fn search(database: &PgPool, text: &str) -> Result<Vec<Thread>, sqlx::Error> {
+    let text: String = text.chars().take(MAX_SEARCH_CHARS).collect();
+    sqlx::query_as(
+        "SELECT id, title, document_id, document_title, updated_at FROM threads t
+         WHERE strpos(lower(title), lower($1)) > 0
+            OR EXISTS (SELECT FROM messages m WHERE m.thread_id = t.id AND strpos(lower(m.text), lower($1)) > 0)
+         ORDER BY updated_at DESC, id LIMIT $2",
+    )
+    .bind(text)
     .bind(MAX_LISTED_THREADS)
     .fetch_all(database)
     .await

@@ -7,21 +7,14 @@ use serde::Deserialize;
 
 use super::pages::{self, RatingView};
 use super::views::{self, AnswerContext};
-use super::{MessagePath, copied, database_problem, problem};
+use super::{MessagePath, copied, database, database_problem, problem};
 use crate::ask::threads;
 use crate::ask::{Author, Message, MessageState, Rating};
 use crate::tenants::{TenantDatabase, lacks_migration};
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::PageContext;
-use crate::web::shared::{App, Problem, unavailable};
-
-async fn database(app: &App, access: &WorkspaceAccess) -> Result<TenantDatabase, Problem> {
-    app.ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))
-}
+use crate::web::shared::{App, Problem};
 
 /// The answer in the path.
 async fn find(

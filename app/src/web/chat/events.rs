@@ -13,13 +13,13 @@ use maud::Markup;
 
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use super::views::{self, AnswerContext};
-use super::{MessagePath, answer_context, database_problem};
+use super::{MessagePath, answer_context, database, database_problem};
 use crate::ask::threads::{self, AnswerNotes};
 use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message};
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
 use crate::web::shared::pages::FormContext;
-use crate::web::shared::{App, Problem, unavailable};
+use crate::web::shared::{App, Problem};
 
 /// Keeps proxies from closing the connection while the model produces no output.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -41,11 +41,7 @@ pub(super) async fn events(
     access: WorkspaceAccess,
     Path(path): Path<MessagePath>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let database = app
-        .ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
+    let database = database(&app, &access).await?;
     let read = async {
         let message = threads::message(&database, path.thread, path.message).await?;
         if message.is_none_or(|message| message.author == Author::Person) {

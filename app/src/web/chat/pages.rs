@@ -10,15 +10,17 @@
 //! - [`EVENT_DONE`] carries the final [`answer`] and ends the stream.
 
 mod answer;
+mod list;
 mod prose;
 
 use jiff::Timestamp;
-use maud::{Markup, Render as _, html};
+use maud::{Markup, html};
 
 pub use answer::{
     AnswerState, AnswerView, AuthorView, CitationView, Progress, RatingView, UnreadDocument,
     answer, answer_status, answer_text, rating_form,
 };
+pub use list::{ThreadLink, thread_list};
 
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::pages::FormContext;
@@ -33,11 +35,14 @@ pub const EVENT_TEXT: &str = "text";
 /// Carries the final answer and ends the stream.
 pub const EVENT_DONE: &str = "done";
 pub use crate::ask::MAX_QUESTION_CHARS;
+use crate::ask::MAX_THREAD_TITLE_CHARS;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatPage {
     /// Newest first.
     pub threads: Vec<ThreadLink>,
+    /// The text that the listed conversations contain. Empty if all are listed.
+    pub search: String,
     /// The open conversation; `None` for a new one.
     pub thread: Option<ThreadView>,
     /// How many documents are being uploaded or processed.
@@ -51,15 +56,6 @@ pub struct ChatPage {
     /// The question from a rejected submission.
     pub draft: String,
     pub error: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThreadLink {
-    pub id: ThreadId,
-    /// By default the first question, shortened.
-    pub title: String,
-    /// When the last message was added.
-    pub updated_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +107,7 @@ pub fn page(context: &PageContext, form_context: FormContext<'_>, view: &ChatPag
         .section(Section::Chat)
         .class("chat")
         .render(&html! {
-            (thread_list(form_context, &view.threads, view.thread.as_ref().map(|thread| thread.id)))
+            (thread_list(form_context, &view.threads, view.thread.as_ref().map(|thread| thread.id), &view.search))
             div.conversation {
                 (head(form_context, view, &base))
                 div.messages #messages role="log" aria-label="Conversation" {
@@ -122,34 +118,6 @@ pub fn page(context: &PageContext, form_context: FormContext<'_>, view: &ChatPag
                 (composer(form_context, view, &base))
             }
         })
-}
-
-/// The list of conversations beside the open one; collapsible on phones.
-pub fn thread_list(
-    form_context: FormContext<'_>,
-    threads: &[ThreadLink],
-    current: Option<ThreadId>,
-) -> Markup {
-    let base = format!("/w/{}/chat", form_context.workspace);
-    html! {
-        details.threads #threads data-wide-open {
-            summary { (icons::CHAT) span { "Conversations" } span.count { (threads.len()) } }
-            nav aria-label="Conversations" {
-                a.button.wide href=(base) { (icons::PLUS) "New conversation" }
-                @if threads.is_empty() { p.hint { "Your conversations will appear here." } }
-                ul {
-                    @for thread in threads {
-                        li {
-                            a href={ (base) "/" (thread.id) } aria-current=[(current == Some(thread.id)).then_some("page")] {
-                                span.thread-title { (thread.title) }
-                                small { (format::time(thread.updated_at, form_context.now)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
@@ -167,16 +135,39 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                             }
                         }
                     }
-                    (parts::menu("thread-menu", "this conversation", &parts::ConfirmedButton {
-                        action: &format!("{base}/{}/delete", thread.id),
-                        csrf: form_context.csrf,
-                        class: "menu-item danger",
-                        label: html! { (icons::TRASH) span { "Delete conversation" } },
-                        question: "Delete conversation?",
-                        consequences: "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.",
-                        confirm: "Delete conversation",
-                    }.render()))
+                    (parts::menu("thread-menu", "this conversation", &html! {
+                        button.menu-item type="button" command="show-modal" commandfor="rename-thread" { (icons::PENCIL) span { "Rename conversation" } }
+                        (parts::ConfirmedButton {
+                            action: &format!("{base}/{}/delete", thread.id),
+                            csrf: form_context.csrf,
+                            class: "menu-item danger",
+                            label: html! { (icons::TRASH) span { "Delete conversation" } },
+                            question: "Delete conversation?",
+                            consequences: "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.",
+                            confirm: "Delete conversation",
+                        })
+                    }))
+                    (rename_dialog(form_context, thread, base))
                 },
+            }
+        }
+    }
+}
+
+fn rename_dialog(form_context: FormContext<'_>, thread: &ThreadView, base: &str) -> Markup {
+    html! {
+        dialog #rename-thread aria-labelledby="rename-thread-question" {
+            form.stack method="post" action={ (base) "/" (thread.id) "/rename" } data-once {
+                h2 #rename-thread-question { "Rename conversation" }
+                (csrf(form_context.csrf))
+                div.field {
+                    label for="thread-title" { "Title" }
+                    input #thread-title type="text" name="title" value=(thread.title) required maxlength=(MAX_THREAD_TITLE_CHARS) autocomplete="off" autofocus;
+                }
+                div.form-actions {
+                    button.button.primary type="submit" { "Save" }
+                    button.button.quiet type="button" command="close" commandfor="rename-thread" { "Cancel" }
+                }
             }
         }
     }
@@ -250,7 +241,7 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                 (form_error(view.error.as_deref()))
                 label.visually-hidden for="question" { "Your question" }
                 textarea #question name="question" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
-                    aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter { (view.draft) }
+                    aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter data-draft { (view.draft) }
                 div.composer-foot {
                     @if thread.is_none() { (scope_choice(view)) }
                     p.hint #composer-hint {

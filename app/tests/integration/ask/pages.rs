@@ -239,3 +239,51 @@ async fn an_answer_can_be_stopped_and_a_conversation_deleted() {
     let again = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_conversation_can_be_renamed_and_searched() {
+    let mut fixture = PageFixture::start(Duration::ZERO).await;
+    let [_, page] = fixture.streamed_and_reloaded(QUESTION).await;
+    let id = page
+        .split_once("/rename\"")
+        .and_then(|(before, _)| before.rsplit_once("/chat/"))
+        .expect("a form")
+        .1
+        .to_owned();
+    let thread = format!("{}/{id}", fixture.chat());
+    let rename = format!("{thread}/rename");
+    let renamed = fixture
+        .ada
+        .post(&rename, &[("title", " Pump &\nfilter ")])
+        .await;
+    assert_eq!(renamed.status, StatusCode::SEE_OTHER, "{}", renamed.text);
+    let shown = fixture.ada.get(&thread).await;
+    assert!(
+        shown.text.contains("Pump &amp; filter</h1>"),
+        "{}",
+        shown.text
+    );
+    let invalid = fixture.ada.post(&rename, &[("title", " ")]).await;
+    assert_eq!(invalid.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // A conversation is found by its title, its question and its answer.
+    for (text, is_found) in [
+        ("PUMP+%26", true),
+        ("how+often", true),
+        ("AFTER+FLOODS", true),
+        ("chess", false),
+        ("%25", false),
+        ("%00", true),
+    ] {
+        let found = fixture
+            .ada
+            .get(&format!("{}?q={text}", fixture.chat()))
+            .await;
+        assert_eq!(found.status, StatusCode::OK);
+        assert_eq!(found.text.contains(&id), is_found, "{text}");
+    }
+    let lost = format!("{}/{}/rename", fixture.chat(), ThreadId::random());
+    assert_eq!(
+        fixture.ada.post(&lost, &[("title", "a")]).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
