@@ -1,7 +1,7 @@
 // A user's first day: sign up, wait for the database, upload PDFs, search them, ask questions,
 // invite another user, and delete everything.
 import { basename } from 'node:path';
-import { APP, ensure, run, WAIT_MS, workspaceOf } from './lib.mjs';
+import { APP, deleteAccount, ensure, run, WAIT_MS, workspaceOf } from './lib.mjs';
 
 const manuals = JSON.parse(process.env.MANUALS);
 const { HOSTILE, QUESTION, ANSWER, SEARCH } = process.env;
@@ -169,12 +169,3 @@ await run(async ({ newUser, findings }) => {
 
   return { workspace, shownAfterMs, cited, why };
 });
-
-/** Types the confirmation phrase and waits for the receipt. */
-async function deleteAccount(page) {
-  await page.goto(`${APP}/account`);
-  const form = page.locator('#delete form');
-  await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());
-  await form.getByRole('button').click();
-  await page.getByRole('heading', { name: 'Deletion receipt' }).waitFor({ timeout: 2 * WAIT_MS });
-}

@@ -130,3 +130,37 @@ export function workspaceOf(page) {
   ensure(workspace, `${page.url()} is not a page of a workspace`);
   return workspace;
 }
+
+function pdf(pageText) {
+  const content = `BT /F1 12 Tf 72 720 Td (${pageText}) Tj ET`;
+  const objects = [
+    '<< /Type /Catalog /Pages 2 0 R >>',
+    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
+    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>',
+    `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
+    '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
+  ];
+  let text = '%PDF-1.4\n';
+  const offsets = objects.map((object, index) => {
+    const offset = text.length;
+    text += `${index + 1} 0 obj\n${object}\nendobj\n`;
+    return offset;
+  });
+  const xref = text.length;
+  text += `xref\n0 ${objects.length + 1}\n0000000000 65535 f \n`;
+  text += offsets.map((offset) => `${String(offset).padStart(10, '0')} 00000 n \n`).join('');
+  text += `trailer\n<< /Size ${objects.length + 1} /Root 1 0 R >>\nstartxref\n${xref}\n%%EOF\n`;
+  return Buffer.from(text, 'latin1');
+}
+
+/** A PDF with one page that contains the text, for a file input. */
+export const file = (name, pageText) => ({ name: `${name}.pdf`, mimeType: 'application/pdf', buffer: pdf(pageText) });
+
+/** Types the confirmation phrase and waits for the receipt. */
+export async function deleteAccount(page) {
+  await page.goto(`${APP}/account`);
+  const form = page.locator('#delete form');
+  await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());
+  await form.getByRole('button').click();
+  await page.getByRole('heading', { name: 'Deletion receipt' }).waitFor({ timeout: 2 * WAIT_MS });
+}

@@ -1,36 +1,11 @@
 // Uploads on an unreliable network: they are interrupted, rejected and retried. Also tests other
 // features of the pages' scripts: the saved theme, keyboard access to menus and dialogs, and the
 // confirmation of deletions.
-import { APP, ensure, run, WAIT_MS, workspaceOf } from './lib.mjs';
+import { APP, ensure, file, run, WAIT_MS, workspaceOf } from './lib.mjs';
 
 const S3_ORIGIN = new URL(process.env.S3_URL).origin;
 const PARALLEL_UPLOADS = 3;
 const CORS = { 'access-control-allow-origin': APP };
-
-/** A PDF with one page that contains the text. */
-function pdf(pageText) {
-  const content = `BT /F1 12 Tf 72 720 Td (${pageText}) Tj ET`;
-  const objects = [
-    '<< /Type /Catalog /Pages 2 0 R >>',
-    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
-    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>',
-    `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
-    '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
-  ];
-  let text = '%PDF-1.4\n';
-  const offsets = objects.map((object, index) => {
-    const offset = text.length;
-    text += `${index + 1} 0 obj\n${object}\nendobj\n`;
-    return offset;
-  });
-  const xref = text.length;
-  text += `xref\n0 ${objects.length + 1}\n0000000000 65535 f \n`;
-  text += offsets.map((offset) => `${String(offset).padStart(10, '0')} 00000 n \n`).join('');
-  text += `trailer\n<< /Size ${objects.length + 1} /Root 1 0 R >>\nstartxref\n${xref}\n%%EOF\n`;
-  return Buffer.from(text, 'latin1');
-}
-
-const file = (name, pageText) => ({ name: `${name}.pdf`, mimeType: 'application/pdf', buffer: pdf(pageText) });
 
 await run(async ({ newUser }) => {
   const grace = await newUser('grace');

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
+use openai_stub::{Fault, Route};
 use serde_json::Value;
 use test_support::shared_site::SharedSite;
 use test_support::{Site, SiteOptions, command, sample_files, suite};
@@ -104,6 +105,20 @@ async fn uploads_survive_network_failures_and_pages_work_with_the_keyboard(
     Ok(())
 }
 
+/// An answer with Markdown, and with what a document might tell a model to write.
+const MARKDOWN: &str = "The *Eiffel Tower* is **330 metres** tall [1].\n\n| Tower | Height |\n|---|---:|\n| Eiffel | 330 m [1] |\n\n\
+    - Towers\n  - in Paris\n\n> 330 metres tall\n\n```\nheight[1] = 330\n```\n\n\
+    [Read on](https://evil.example/?q=secret) ![chart](https://evil.example/chart.png) <img src=\"https://evil.example/pixel.png\"> \
+    <form action=\"https://evil.example\"><button>Sign in</button></form> [9]";
+
+async fn a_conversation_is_remembered_and_has_its_tools(site: &Site) -> Result<()> {
+    site.stub()
+        .fail_next(Route::Chat, Fault::Answer(MARKDOWN.to_owned()));
+    let result = run_script(site, "conversation.mjs", &[]).await?;
+    suite::say(&format!("conversation.mjs: {result}"));
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let tests = vec![
         suite::test_site(
@@ -115,6 +130,11 @@ fn main() -> ExitCode {
             "browser::uploads_survive_network_failures_and_pages_work_with_the_keyboard",
             &SITE,
             uploads_survive_network_failures_and_pages_work_with_the_keyboard,
+        ),
+        suite::test_site(
+            "browser::a_conversation_is_remembered_and_has_its_tools",
+            &SITE,
+            a_conversation_is_remembered_and_has_its_tools,
         ),
     ];
     suite::run_and_then(tests, SITE.stop())
