@@ -105,6 +105,8 @@ pub enum QuestionTarget {
     /// A new conversation, about one document or all of them.
     NewThread(Option<DocumentId>),
     Thread(ThreadId),
+    /// A conversation that is about this document from now on, or about all of them.
+    ThreadAbout(ThreadId, Option<DocumentId>),
 }
 
 /// A stored question with its pending answer.

@@ -273,9 +273,9 @@ async fn answer_context(
 struct QuestionForm {
     #[serde(default)]
     question: String,
-    /// Empty for all documents.
+    /// Empty for all documents. Without it, a conversation stays about the same ones.
     #[serde(default)]
-    document: String,
+    document: Option<String>,
     /// Empty for a new conversation.
     #[serde(default)]
     thread: String,
@@ -283,18 +283,18 @@ struct QuestionForm {
 
 impl QuestionForm {
     fn target(&self) -> Result<QuestionTarget, Problem> {
-        let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        match (optional(&self.thread), optional(&self.document)) {
-            (Some(thread), _) => thread
-                .parse()
-                .map(QuestionTarget::Thread)
-                .map_err(|_| Problem::not_found()),
-            (None, Some(document)) => document
-                .parse()
-                .map(|document| QuestionTarget::NewThread(Some(document)))
-                .map_err(|_| document_not_available()),
-            (None, None) => Ok(QuestionTarget::NewThread(None)),
+        let document = match self.document.as_deref() {
+            None | Some("") => None,
+            Some(document) => Some(document.parse().map_err(|_| document_not_available())?),
+        };
+        if self.thread.is_empty() {
+            return Ok(QuestionTarget::NewThread(document));
         }
+        let thread = self.thread.parse().map_err(|_| Problem::not_found())?;
+        Ok(match self.document {
+            None => QuestionTarget::Thread(thread),
+            Some(_) => QuestionTarget::ThreadAbout(thread, document),
+        })
     }
 }
 
@@ -331,9 +331,15 @@ async fn ask(
         return Ok(Redirect::to(&path).into_response());
     }
     let asked_by = Some(access.user.display_name.clone());
+    let database = database(&app, &access).await?;
+    let thread = match threads::find(&database, asked.thread).await {
+        Ok(thread) => thread.ok_or_else(Problem::not_found)?,
+        Err(error) => return Err(database_problem(&app, &access, error).await),
+    };
     Ok(pages::exchange(
         access.form_context(context.now),
         asked.thread,
+        &views::scope(thread.document),
         &views::question(&asked.question, asked_by),
         &views::answer(asked.answer, &AnswerContext::default()),
     )
@@ -375,7 +381,9 @@ async fn invalid_question(
     error: InvalidQuestion,
 ) -> Result<Response, Problem> {
     let (open, chosen) = match target {
-        QuestionTarget::Thread(thread) => (Some(thread), None),
+        QuestionTarget::Thread(thread) | QuestionTarget::ThreadAbout(thread, _) => {
+            (Some(thread), None)
+        }
         QuestionTarget::NewThread(document) => (None, document),
     };
     let view = ChatPage {

@@ -28,7 +28,18 @@ pub async fn ask(
         QuestionTarget::NewThread(document) => {
             create(&mut transaction, asked_by, question, document).await?
         }
-        QuestionTarget::Thread(thread) => continue_thread(&mut transaction, thread).await?,
+        QuestionTarget::Thread(thread) => {
+            continue_thread(&mut transaction, thread).await?;
+            thread
+        }
+        QuestionTarget::ThreadAbout(thread, document) => {
+            let before = continue_thread(&mut transaction, thread).await?;
+            // It may have been deleted since.
+            if before != document {
+                set_document(&mut transaction, thread, document).await?;
+            }
+            thread
+        }
     };
     let asked = AskedQuestion {
         thread,
@@ -119,17 +130,7 @@ async fn create(
     question: &Question,
     document: Option<DocumentId>,
 ) -> Result<ThreadId, AskError> {
-    let title: Option<String> = match document {
-        None => None,
-        Some(document) => Some(
-            sqlx::query_scalar("SELECT title FROM documents WHERE id = $1")
-                .bind(document.0)
-                .fetch_optional(&mut **transaction)
-                .await
-                .map_err(AskError::Database)?
-                .ok_or(AskError::DocumentNotFound)?,
-        ),
-    };
+    let title = title(transaction, document).await?;
     let thread = ThreadId::random();
     sqlx::query(
         "INSERT INTO threads (id, title, created_by, document_id, document_title) VALUES ($1, $2, $3, $4, $5)",
@@ -145,21 +146,49 @@ async fn create(
     Ok(thread)
 }
 
+async fn title(
+    transaction: &mut Transaction<'_, Postgres>,
+    document: Option<DocumentId>,
+) -> Result<Option<String>, AskError> {
+    let Some(document) = document else {
+        return Ok(None);
+    };
+    let title = sqlx::query_scalar("SELECT title FROM documents WHERE id = $1")
+        .bind(document.0)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(AskError::Database)?;
+    title.ok_or(AskError::DocumentNotFound).map(Some)
+}
+
 /// Locks the conversation until the transaction ends, so that concurrent questions get different
-/// ordinals.
+/// ordinals. Returns the document that it is about.
 async fn continue_thread(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,
-) -> Result<ThreadId, AskError> {
-    let updated = sqlx::query("UPDATE threads SET updated_at = now() WHERE id = $1")
+) -> Result<Option<DocumentId>, AskError> {
+    sqlx::query_scalar("UPDATE threads SET updated_at = now() WHERE id = $1 RETURNING document_id")
         .bind(thread.0)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(AskError::Database)?
+        .ok_or(AskError::ThreadNotFound)
+}
+
+async fn set_document(
+    transaction: &mut Transaction<'_, Postgres>,
+    thread: ThreadId,
+    document: Option<DocumentId>,
+) -> Result<(), AskError> {
+    let title = title(transaction, document).await?;
+    sqlx::query("UPDATE threads SET document_id = $2, document_title = $3 WHERE id = $1")
+        .bind(thread.0)
+        .bind(document.map(|document| document.0))
+        .bind(title)
         .execute(&mut **transaction)
         .await
         .map_err(AskError::Database)?;
-    if updated.rows_affected() == 0 {
-        return Err(AskError::ThreadNotFound);
-    }
-    Ok(thread)
+    Ok(())
 }
 
 async fn append(

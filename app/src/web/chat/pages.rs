@@ -128,12 +128,7 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                 Some(thread) => {
                     div {
                         h1 { (thread.title) }
-                        p.hint {
-                            @match &thread.scope {
-                                Scope::All => "About all documents",
-                                Scope::One { document, title } => { "About " a href={ "/w/" (form_context.workspace) "/documents/" (document) } { (title) } },
-                            }
-                        }
+                        (scope_line(form_context, &thread.scope, false))
                     }
                     (parts::menu("thread-menu", "this conversation", &html! {
                         button.menu-item type="button" command="show-modal" commandfor="rename-thread" { (icons::PENCIL) span { "Rename conversation" } }
@@ -149,6 +144,19 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                     }))
                     (rename_dialog(form_context, thread, base))
                 },
+            }
+        }
+    }
+}
+
+/// Which documents are searched, in words. An update replaces the line on the page.
+fn scope_line(form_context: FormContext<'_>, scope: &Scope, is_update: bool) -> Markup {
+    html! {
+        p.hint #conversation-scope hx-swap-oob=[is_update.then_some("true")] {
+            "Searching: "
+            @match scope {
+                Scope::All => "all documents",
+                Scope::One { document, title } => a href={ "/w/" (form_context.workspace) "/documents/" (document) } dir="auto" { (title) },
             }
         }
     }
@@ -205,10 +213,12 @@ pub fn message(form_context: FormContext<'_>, thread: ThreadId, message: &Messag
 pub fn exchange(
     form_context: FormContext<'_>,
     thread: ThreadId,
+    scope: &Scope,
     asked: &QuestionView,
     answering: &AnswerView,
 ) -> Markup {
     html! {
+        (scope_line(form_context, scope, true))
         (question(form_context, asked))
         (answer(form_context, thread, answering))
     }
@@ -243,7 +253,7 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                 textarea #question name="question" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
                     aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter data-draft { (view.draft) }
                 div.composer-foot {
-                    @if thread.is_none() { (scope_choice(view)) }
+                    (scope_choice(view))
                     p.hint #composer-hint {
                         @if view.excerpts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
                         @else { "Answers may contain mistakes. Check the cited pages." }
@@ -257,13 +267,22 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
 }
 
 fn scope_choice(view: &ChatPage) -> Markup {
+    let (chosen, title) = match view.thread.as_ref().map(|thread| &thread.scope) {
+        None => (view.chosen, ""),
+        Some(Scope::All) => (None, ""),
+        Some(Scope::One { document, title }) => (Some(*document), title.as_str()),
+    };
+    // Deleted, or too old to be listed.
+    let unlisted =
+        chosen.filter(|chosen| view.documents.iter().all(|document| document.id != *chosen));
     html! {
         div.scope {
             label.visually-hidden for="scope" { "Documents to search" }
             select #scope name="document" {
-                option value="" selected[view.chosen.is_none()] { "All documents" }
+                option value="" selected[chosen.is_none()] { "All documents" }
+                @if let (Some(document), Some(_)) = (unlisted, &view.thread) { option value=(document) selected { (title) } }
                 @for document in &view.documents {
-                    option value=(document.id) selected[view.chosen == Some(document.id)] { (document.title) }
+                    option value=(document.id) selected[chosen == Some(document.id)] { (document.title) }
                 }
             }
         }

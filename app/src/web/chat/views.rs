@@ -41,11 +41,15 @@ pub(super) fn thread(
     pages::ThreadView {
         id: thread.id,
         title: thread.title,
-        scope: match thread.document {
-            Some((document, title)) => pages::Scope::One { document, title },
-            None => pages::Scope::All,
-        },
+        scope: scope(thread.document),
         messages,
+    }
+}
+
+pub(super) fn scope(document: Option<(DocumentId, String)>) -> pages::Scope {
+    match document {
+        Some((document, title)) => pages::Scope::One { document, title },
+        None => pages::Scope::All,
     }
 }
 

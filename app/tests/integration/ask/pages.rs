@@ -287,3 +287,36 @@ async fn a_conversation_can_be_renamed_and_searched() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn the_documents_of_a_conversation_can_be_changed_with_a_question() {
+    let mut fixture = PageFixture::start(Duration::ZERO).await;
+    let [_, page] = fixture.streamed_and_reloaded(QUESTION).await;
+    assert!(page.contains("Searching: all documents"), "{page}");
+    let (_, id) = page.split_once("name=\"thread\" value=\"").expect("a form");
+    let (id, _) = id.split_once('"').expect("an id");
+    let manual = fixture.manual.to_string();
+    let thread = format!("{}/{id}", fixture.chat());
+    let mut script = fixture.ada.clone().with("hx-request", "true");
+    for (document, scope) in [
+        (Some(manual.as_str()), "Pump manual</a>"),
+        // Unchanged.
+        (None, "Pump manual</a>"),
+        (Some(""), "all documents"),
+    ] {
+        let mut fields = vec![("question", "How often?"), ("thread", id)];
+        fields.extend(document.map(|document| ("document", document)));
+        let exchange = script.post(&fixture.chat(), &fields).await;
+        assert_eq!(exchange.status, StatusCode::OK, "{}", exchange.text);
+        let shown = fixture.ada.get(&thread).await;
+        for html in [&exchange.text, &shown.text] {
+            let (_, line) = html.split_once("Searching: ").expect("the scope");
+            let (line, _) = line.split_once("</p>").expect("its end");
+            assert!(line.ends_with(scope), "{line}");
+        }
+    }
+    let unknown = DocumentId::random().to_string();
+    let fields = [("question", "Why?"), ("thread", id), ("document", &unknown)];
+    let refused = script.post(&fixture.chat(), &fields).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
