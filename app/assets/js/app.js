@@ -293,7 +293,8 @@
     if (!location.hash && messages.querySelector(".message")) toEnd();
     document.addEventListener("htmx:afterRequest", (event) => {
       if (!event.detail.successful || !event.target.matches("[data-composer]")) return;
-      event.target.reset();
+      // The choice of documents stays.
+      event.target.elements.question.value = "";
       sessionStorage.removeItem(draftKey);
       follow = true;
       toEnd();

@@ -9,7 +9,7 @@ use super::pages::{self, RatingView};
 use super::views::{self, AnswerContext};
 use super::{MessagePath, copied, database, database_problem, problem};
 use crate::ask::threads;
-use crate::ask::{Author, Message, MessageState, Rating};
+use crate::ask::{AskError, Author, Message, MessageState, Rating};
 use crate::tenants::{TenantDatabase, lacks_migration};
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
@@ -76,8 +76,12 @@ pub(super) async fn regenerate(
     find(&app, &access, &database, &path).await?;
     let model = app.models.chat_model().map(llm::ChatModel::name);
     let started = threads::regenerate(&database, path.thread, path.message, model).await;
-    if let Err(error) = started {
-        return Err(problem(error, &access));
+    match started {
+        Ok(_) => {}
+        Err(AskError::Database(error)) => {
+            return Err(database_problem(&app, &access, error).await);
+        }
+        Err(error) => return Err(problem(error, &access)),
     }
     // If this fails, the event stream that the page opens starts the answer.
     if let Err(error) = app.ask.start_answer(&access.workspace, path.message).await {

@@ -69,9 +69,10 @@ pub fn rating_form(
     let url = format!("{}/rating", url(form_context, thread, message));
     let button = |icon: Icon, label: &str, this: RatingView| {
         let is_pressed = rating == this;
-        let value = if is_pressed { RatingView::None } else { this }.value();
+        // Pressing it again removes the rating.
+        let next = if is_pressed { RatingView::None } else { this };
         html! {
-            button.icon-button id={ "rate-" (this.value()) "-" (message) } type="submit" name="rating" value=(value)
+            button.icon-button id={ "rate-" (this.value()) "-" (message) } type="submit" name="rating" value=(next.value())
                 aria-label=(label) title=(label) aria-pressed=(is_pressed) { (icon) }
         }
     };

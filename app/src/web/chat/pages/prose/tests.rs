@@ -185,12 +185,9 @@ fn attacks_neither_act_nor_lose_references() {
         let mut text = parser.push(attack);
         let end = parser.finish();
         text.push_str(&end.text);
-        for (text, expects) in [(attack, 1), (&text, 1)] {
+        for text in [attack, text.as_str()] {
             let html = shown(text);
-            assert!(
-                html.matches(&link(1)).count() >= expects,
-                "{attack}: {html}"
-            );
+            assert!(html.contains(&link(1)), "{attack}: {html}");
             let rest = html.replace(&link(1), "");
             assert_inert(&rest);
             assert_balanced(&html);
