@@ -31,6 +31,7 @@ pub struct Thread {
     pub id: ThreadId,
     /// Its first question, shortened.
     pub title: String,
+    pub created_by: UserId,
     /// The document that the conversation is about, with its title at the time; `None` for all
     /// documents.
     pub document: Option<(DocumentId, String)>,

@@ -225,8 +225,10 @@ async fn page(
     Ok(ChatPage {
         threads: threads.into_iter().map(views::link).collect(),
         search: search.to_owned(),
-        thread: thread
-            .map(|(thread, messages, _)| views::thread(thread, messages, &members, &context)),
+        thread: thread.map(|(thread, messages, _)| {
+            let can_delete = conversations::can_delete(access, &thread);
+            views::thread(thread, messages, &members, &context, can_delete)
+        }),
         pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
             .await?,
         documents: documents.into_iter().map(views::choice).collect(),

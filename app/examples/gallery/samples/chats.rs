@@ -34,6 +34,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             id: ThreadId(uuid(50)),
             title: "When can the rent go up, and by how much?".to_owned(),
             scope,
+            can_delete: true,
             messages,
         }),
         ..fresh.clone()

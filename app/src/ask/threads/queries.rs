@@ -19,7 +19,7 @@ pub const MAX_LISTED_DOCUMENTS: i64 = 200;
 /// The newest conversations.
 pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, title, document_id, document_title, updated_at
+        "SELECT id, title, created_by, document_id, document_title, updated_at
          FROM threads ORDER BY updated_at DESC, id LIMIT $1",
     )
     .bind(MAX_LISTED_THREADS)
@@ -31,7 +31,7 @@ pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
 pub async fn search(database: &PgPool, text: &str) -> Result<Vec<Thread>, sqlx::Error> {
     let text: String = text.chars().take(MAX_SEARCH_CHARS).collect();
     sqlx::query_as(
-        "SELECT id, title, document_id, document_title, updated_at FROM threads t
+        "SELECT id, title, created_by, document_id, document_title, updated_at FROM threads t
          WHERE strpos(lower(title), lower($1)) > 0
             OR EXISTS (SELECT FROM messages m WHERE m.thread_id = t.id AND strpos(lower(m.text), lower($1)) > 0)
          ORDER BY updated_at DESC, id LIMIT $2",
@@ -44,7 +44,7 @@ pub async fn search(database: &PgPool, text: &str) -> Result<Vec<Thread>, sqlx::
 
 pub async fn find(database: &PgPool, thread: ThreadId) -> Result<Option<Thread>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, title, document_id, document_title, updated_at
+        "SELECT id, title, created_by, document_id, document_title, updated_at
          FROM threads WHERE id = $1",
     )
     .bind(thread.0)

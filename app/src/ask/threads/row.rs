@@ -48,6 +48,7 @@ impl FromRow<'_, PgRow> for Thread {
         Ok(Self {
             id: row.try_get("id")?,
             title: row.try_get("title")?,
+            created_by: row.try_get("created_by")?,
             document: document.map(|id| (id, title.unwrap_or_default())),
             updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })

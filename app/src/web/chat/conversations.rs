@@ -1,11 +1,14 @@
 //! What users do with a conversation: rename it, delete it.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::{ThreadPath, database, database_problem};
+use crate::ask::Thread;
 use crate::ask::threads;
+use crate::domain::Role;
 use crate::web::shared::extract::{Form, Path, WorkspaceAccess};
 use crate::web::shared::pages::Notice;
 use crate::web::shared::{App, Problem};
@@ -52,12 +55,41 @@ pub(super) async fn delete(
     Path(ThreadPath { thread }): Path<ThreadPath>,
 ) -> Result<Redirect, Problem> {
     let database = database(&app, &access).await?;
-    match threads::delete(&database, thread).await {
-        Ok(true) => {
+    let delete = async {
+        match threads::find(&database, thread).await? {
+            None => Ok(Deletion::NotFound),
+            Some(found) if !can_delete(&access, &found) => Ok(Deletion::NotAllowed),
+            Some(_) if threads::delete(&database, thread).await? => Ok(Deletion::Deleted),
+            Some(_) => Ok(Deletion::NotFound),
+        }
+    };
+    match delete.await {
+        Ok(Deletion::Deleted) => {
             let path = format!("/w/{}/chat", access.workspace.id);
             Ok(Redirect::to(&Notice::ThreadDeleted.on(&path)))
         }
-        Ok(false) => Err(Problem::not_found()),
+        Ok(Deletion::NotFound) => Err(Problem::not_found()),
+        Ok(Deletion::NotAllowed) => Err(not_the_author()),
         Err(error) => Err(database_problem(&app, &access, error).await),
     }
+}
+
+enum Deletion {
+    Deleted,
+    NotFound,
+    NotAllowed,
+}
+
+/// Only the user who started a conversation and owners of the workspace can delete it.
+pub(super) fn can_delete(access: &WorkspaceAccess, thread: &Thread) -> bool {
+    access.role == Role::Owner || thread.created_by == access.user.id
+}
+
+fn not_the_author() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "not_the_author",
+        "You can\u{2019}t delete this conversation",
+        "Ask the person who started it, or an owner of the workspace.",
+    )
 }

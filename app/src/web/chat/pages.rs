@@ -70,6 +70,8 @@ pub struct ThreadView {
     /// By default the first question, shortened.
     pub title: String,
     pub scope: Scope,
+    /// Whether the reader may delete it.
+    pub can_delete: bool,
     /// In order.
     pub messages: Vec<MessageView>,
 }
@@ -132,6 +134,7 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                     }
                     (parts::menu("thread-menu", "this conversation", &html! {
                         button.menu-item type="button" command="show-modal" commandfor="rename-thread" { (icons::PENCIL) span { "Rename conversation" } }
+                        @if thread.can_delete {
                         (parts::ConfirmedButton {
                             action: &format!("{base}/{}/delete", thread.id),
                             csrf: form_context.csrf,
@@ -141,6 +144,7 @@ fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
                             consequences: "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.",
                             confirm: "Delete conversation",
                         })
+                        }
                     }))
                     (rename_dialog(form_context, thread, base))
                 },

@@ -26,6 +26,7 @@ pub(super) fn thread(
     messages: Vec<Message>,
     members: &[Member],
     context: &AnswerContext,
+    can_delete: bool,
 ) -> pages::ThreadView {
     let messages = messages
         .into_iter()
@@ -42,6 +43,7 @@ pub(super) fn thread(
         id: thread.id,
         title: thread.title,
         scope: scope(thread.document),
+        can_delete,
         messages,
     }
 }

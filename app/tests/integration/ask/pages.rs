@@ -6,11 +6,13 @@ use std::time::Duration;
 use app::ask::MAX_QUESTION_CHARS;
 use app::ask::threads::{self, MessageState};
 use app::ids::{DocumentId, ThreadId};
+use app::web::router::router;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route};
 use serde_json::json;
 
 use super::page_fixture::{PageFixture, QUESTION};
+use crate::browser::Browser;
 
 #[tokio::test]
 async fn an_answer_is_streamed_and_its_citation_links_to_the_page() {
@@ -319,4 +321,43 @@ async fn the_documents_of_a_conversation_can_be_changed_with_a_question() {
     let fields = [("question", "Why?"), ("thread", id), ("document", &unknown)];
     let refused = script.post(&fixture.chat(), &fields).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn only_its_author_and_owners_can_delete_a_conversation() {
+    let mut fixture = PageFixture::start(Duration::ZERO).await;
+    let mut grace = Browser::new(router(&fixture.app));
+    grace.sign_in("Grace").await;
+    sqlx::query(
+        "INSERT INTO members (workspace_id, user_id, role) SELECT $1, id, 'member' FROM users WHERE display_name = 'Grace'",
+    )
+    .bind(fixture.workspace.id.as_str())
+    .execute(&fixture.app.database)
+    .await
+    .unwrap();
+    let fields = [("question", QUESTION), ("document", "")];
+    let of_ada = fixture.ada.post(&fixture.chat(), &fields).await;
+    let of_grace = [
+        grace.post(&fixture.chat(), &fields).await,
+        grace.post(&fixture.chat(), &fields).await,
+    ];
+    let delete = format!("{}/delete", of_ada.location());
+    let shown = grace.get(of_ada.location()).await;
+    assert!(
+        shown.text.contains("/rename\"") && !shown.text.contains(&delete),
+        "{}",
+        shown.text
+    );
+    let denied = grace.post(&delete, &[]).await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{}", denied.text);
+    let [first, second] = of_grace.map(|asked| format!("{}/delete", asked.location()));
+    let by_author = grace.post(&first, &[]).await;
+    assert_eq!(
+        by_author.status,
+        StatusCode::SEE_OTHER,
+        "{}",
+        by_author.text
+    );
+    let by_owner = fixture.ada.post(&second, &[]).await;
+    assert_eq!(by_owner.status, StatusCode::SEE_OTHER, "{}", by_owner.text);
 }
