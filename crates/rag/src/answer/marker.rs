@@ -259,10 +259,12 @@ fn round(numbers: &[u32], after: &str, context: Context) -> Result<(), Stop> {
 /// The numbers of a marker such as `1`, `1, 2`, `2-4` or `Source 1`, and whether it has a label.
 /// `None` if it is not a marker.
 fn numbers(inner: &str) -> Option<(Vec<u32>, bool)> {
+    if let Some((position, _)) = inner.split_once('\u{2020}') {
+        // `1†source`. In `4:0†source`, the numbers are not those of passages.
+        return Some((vec![number(position).unwrap_or(u32::MAX)], true));
+    }
     let mut numbers = Vec::new();
     let mut is_labelled = false;
-    // `1†source` and `4:0†source`.
-    let inner = inner.split('\u{2020}').next().unwrap_or(inner);
     for part in inner.split([',', ';']) {
         let (part, has_label) = without_label(part);
         is_labelled |= has_label;
