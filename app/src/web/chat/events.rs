@@ -111,7 +111,7 @@ impl AnswerEvents {
 
     async fn ended(&mut self, message: Message) -> Event {
         let messages = std::slice::from_ref(&message);
-        let notes = self.notes().await;
+        let notes = notes(&self.app, &self.access, self.thread).await;
         let context = answer_context(&self.app, &self.access, self.scope, messages, notes).await;
         let context = context.unwrap_or_else(|error| {
             // The answer matters more; reloading the page shows the notes.
@@ -125,19 +125,23 @@ impl AnswerEvents {
         )
     }
 
-    /// Without them, the answer cannot be rated until the page is reloaded.
-    async fn notes(&self) -> Option<HashMap<MessageId, AnswerNotes>> {
-        let database = self.app.ask.database(&self.access.workspace).await.ok()?;
-        let notes = threads::notes(&database, self.thread, self.access.user.id).await;
-        notes.unwrap_or_else(|error| {
-            tracing::warn!(error = %service_kit::error_chain(&error), "failed to read the notes of an answer");
-            None
-        })
-    }
-
     fn form_context(&self) -> FormContext<'_> {
         self.access.form_context(Timestamp::now())
     }
+}
+
+/// Without them, the answer cannot be rated until the page is reloaded.
+async fn notes(
+    app: &App,
+    access: &WorkspaceAccess,
+    thread: ThreadId,
+) -> Option<HashMap<MessageId, AnswerNotes>> {
+    let database = app.ask.database(&access.workspace).await.ok()?;
+    let notes = threads::notes(&database, thread, access.user.id).await;
+    notes.unwrap_or_else(|error| {
+        tracing::warn!(error = %service_kit::error_chain(&error), "failed to read the notes of an answer");
+        None
+    })
 }
 
 /// The HTML of the answer's text that the client has.
