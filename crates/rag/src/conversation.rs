@@ -18,6 +18,8 @@ use words::{is_follow_up, significant_words};
 const MAX_ADDED_WORDS: usize = 12;
 /// What a model reads instead of an answer that is missing.
 const NO_ANSWER: &str = "(no answer)";
+/// The end of an answer that is too long.
+const ELLIPSIS: &str = " \u{2026}";
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub fn history(turns: &[Turn], max_tokens: usize) -> Vec<Turn> {
                 break;
             }
             answer = shortened(&answer, for_answer, &tokens);
+            history.push(Turn { question, answer });
+            break;
         }
         remaining = for_answer.saturating_sub(tokens.count(&answer));
         history.push(Turn { question, answer });
@@ -55,9 +59,9 @@ pub fn history(turns: &[Turn], max_tokens: usize) -> Vec<Turn> {
     history
 }
 
-/// The first words, with at most `max_tokens`.
+/// The first words and an ellipsis, with at most `max_tokens`.
 fn shortened(text: &str, max_tokens: usize, tokens: &Tokens) -> String {
-    let mut remaining = max_tokens;
+    let mut remaining = max_tokens.saturating_sub(tokens.count(ELLIPSIS));
     let mut end = 0;
     for word in text.split_inclusive(char::is_whitespace) {
         let count = tokens.count_up_to(word, remaining);
@@ -67,7 +71,7 @@ fn shortened(text: &str, max_tokens: usize, tokens: &Tokens) -> String {
         remaining -= count;
         end += word.len();
     }
-    format!("{} \u{2026}", text[..end].trim_end())
+    format!("{}{ELLIPSIS}", text[..end].trim_end())
 }
 
 /// Builds the prompt that asks a model to rewrite a follow-up question.

@@ -69,7 +69,7 @@ fn markers_are_validated_and_normalized() {
         ),
         ("[Passage 1; Ref. 2] [#3]", "[1][2] [3]", vec![1, 2, 3], 0),
         ("So [^1] \\[2\\].", "So [1] [2].", vec![1, 2], 0),
-        ("So【1†source】【7:0†source】.", "So[1].", vec![1], 0),
+        ("So【1†source】【7:0†source】.", "So[1].", vec![1], 1),
         (
             "So (Source 1) and (see page 2).",
             "So [1] and (see page 2).",

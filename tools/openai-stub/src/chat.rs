@@ -36,6 +36,8 @@ const FIELDS: [&str; 13] = [
 /// Maximum number of passages in an answer.
 const MAX_PASSAGES: usize = 2;
 const CHARS_PER_TOKEN: usize = 4;
+/// Words with which a question refers to an earlier one.
+const REFERENCES: [&str; 6] = ["it", "its", "they", "them", "that", "there"];
 /// Delay before closing a connection, so that the data sent so far arrives. Closing a connection
 /// discards data that is not written yet.
 const FLUSH_DELAY: Duration = Duration::from_millis(50);
@@ -204,8 +206,13 @@ fn compose(message: &str) -> String {
         .join(" ")
 }
 
-/// Adds the words of the previous question to the last one.
+/// Adds the previous question to the last one, if that refers to something.
 fn rewrite(conversation: &str, question: &str) -> String {
+    let mut words = hash_embedding::words(question);
+    let continues = words.next().is_some_and(|first| first == "and");
+    if !continues && !words.any(|word| REFERENCES.contains(&word.as_str())) {
+        return question.trim().to_owned();
+    }
     let previous = conversation
         .lines()
         .rev()

@@ -215,7 +215,7 @@ fn hostile() -> Vec<MessageView> {
     ]
 }
 
-const TEXT: &str = "The rent can go up **once a year, on 1 April** [1]. Two limits hold:\n\n- It follows the consumer price index, as published in January [1].\n- It never rises by more than 4% in one year [2].\n\nThe landlord has to announce it in writing at least one month ahead [1, 3].";
+const TEXT: &str = "The rent can go up **once a year, on 1 April** [1]. Two limits hold:\n\n- It follows the consumer price index, as published in January [1].\n- It never rises by more than 4% in one year [2].\n\nThe landlord has to announce it in writing at least one month ahead [1][3].";
 
 const MARKDOWN: &str = "## Offers\n\nBoth include *insurance of the building* [1]:\n\n| Offer | Since | Price per year |\n|---|:---:|---:|\n| North | 2021 | 1,200 euros [1] |\n| South, with **glass** | 2024 | 980 euros [2] |\n\n1. North covers\n   - fire and water [1]\n   - storms [2]\n2. South covers `fire` only [2].\n\n> No adjustment exceeds four per cent. [2]\n\n```\ntotal = price[1] * 1.19\n```\n\n---\n\nSee [the comparison](https://offers.example/compare) and ![a chart](https://offers.example/chart.png).";
 

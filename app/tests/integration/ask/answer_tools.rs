@@ -9,6 +9,9 @@ use openai_stub::{Fault, Route};
 use super::page_fixture::{PageFixture, QUESTION};
 use super::support::revert_feedback;
 
+/// The attributes of a button that shows the rating.
+const PRESSED: &str = " answer\" aria-pressed=\"true\"";
+
 #[tokio::test]
 async fn an_answer_can_be_rated_copied_and_started_again() {
     let mut fixture = PageFixture::start(Duration::ZERO).await;
@@ -48,11 +51,7 @@ async fn an_answer_can_be_rated_copied_and_started_again() {
         assert_eq!(form.status, StatusCode::OK, "{}", form.text);
         let shown = fixture.ada.get(thread_of(&url)).await;
         for html in [&form.text, &shown.text] {
-            assert_eq!(
-                html.matches("aria-pressed=\"true\"").count(),
-                pressed,
-                "{rating}: {html}"
-            );
+            assert_eq!(html.matches(PRESSED).count(), pressed, "{rating}: {html}");
         }
     }
     page.post(&format!("{url}/rating"), &[("rating", "bad")])
@@ -71,7 +70,7 @@ async fn an_answer_can_be_rated_copied_and_started_again() {
     );
     let shown = fixture.ada.get(thread_of(&url)).await;
     assert!(
-        !shown.text.contains("aria-pressed=\"true\""),
+        !shown.text.contains(PRESSED),
         "the rating was of another text"
     );
     assert_eq!(
