@@ -35,8 +35,9 @@ pub struct AnswerParser {
     follows_marker: bool,
     /// The space before a removed marker, for a valid one that follows it.
     removed_lead: Option<String>,
-    /// A model that writes `[1]` does not write `(1)` as well.
-    has_square: bool,
+    /// Numbers in parentheses up to this one may be markers: of all passages, until a marker in
+    /// brackets shows that the model does not write `(1)`.
+    max_round: u32,
     cited: BTreeSet<u32>,
     removed: usize,
 }
@@ -64,7 +65,7 @@ impl AnswerParser {
             position: Position::default(),
             follows_marker: false,
             removed_lead: None,
-            has_square: false,
+            max_round: passages,
             cited: BTreeSet::new(),
             removed: 0,
         }
@@ -147,7 +148,7 @@ impl AnswerParser {
             let context = Context {
                 follows_marker: self.follows_marker,
                 previous: self.position.last(),
-                max_round: if self.has_square { 0 } else { self.passages },
+                max_round: self.max_round,
                 is_end,
             };
             match marker::scan(rest, context) {
@@ -203,7 +204,9 @@ impl AnswerParser {
                 self.removed_lead = Some(lead.to_owned());
             }
         } else {
-            self.has_square |= is_square;
+            if is_square {
+                self.max_round = 0;
+            }
             match self.removed_lead.take() {
                 Some(removed_lead) => shown.push_str(&removed_lead),
                 None => shown.push_str(lead),
@@ -255,7 +258,7 @@ pub fn parts(answer: &str, passages: u32) -> Vec<AnswerPart<'_>> {
 pub fn cited_numbers(answer: &str, passages: u32) -> BTreeSet<u32> {
     let mut parser = AnswerParser::new(passages);
     // In a parsed answer, all markers are square.
-    parser.has_square = true;
+    parser.max_round = 0;
     parser.push(answer);
     parser.finish().cited
 }
