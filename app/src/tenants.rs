@@ -56,9 +56,11 @@ const APPLY_PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whether a query failed because it names a table or column that the tenant's database does not
 /// have. The app runs before all tenants are migrated.
 pub fn lacks_migration(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let Some(error) = error.as_database_error() else {
+        return false;
+    };
     // undefined_table and undefined_column.
-    code.is_some_and(|code| matches!(code.as_ref(), "42P01" | "42703"))
+    matches!(error.code().as_deref(), Some("42P01" | "42703"))
 }
 
 /// The Tenants of the app's namespace. Cheap to clone.

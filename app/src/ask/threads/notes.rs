@@ -47,6 +47,9 @@ pub struct AnswerNotes {
     pub rating: Option<Rating>,
 }
 
+/// The message, who stopped it, and its rating.
+type NotesRow = (MessageId, Option<UserId>, Option<Rating>);
+
 /// The notes of a conversation's answers that have any, for a user. `None` if the tenant has not
 /// been migrated yet.
 pub async fn notes(
@@ -54,7 +57,7 @@ pub async fn notes(
     thread: ThreadId,
     user: UserId,
 ) -> Result<Option<HashMap<MessageId, AnswerNotes>>, sqlx::Error> {
-    let rows: Result<Vec<(MessageId, Option<UserId>, Option<Rating>)>, _> = sqlx::query_as(
+    let rows: Result<Vec<NotesRow>, _> = sqlx::query_as(
         // A rating from before an answer was started again is about another text.
         "SELECT m.id, m.stopped_by, f.rating FROM messages m
          LEFT JOIN message_feedback f ON f.message_id = m.id AND f.user_id = $2 AND f.created_at >= m.created_at

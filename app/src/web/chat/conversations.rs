@@ -57,10 +57,9 @@ pub(super) async fn delete(
     let database = database(&app, &access).await?;
     let delete = async {
         match threads::find(&database, thread).await? {
-            None => Ok(Deletion::NotFound),
             Some(found) if !can_delete(&access, &found) => Ok(Deletion::NotAllowed),
             Some(_) if threads::delete(&database, thread).await? => Ok(Deletion::Deleted),
-            Some(_) => Ok(Deletion::NotFound),
+            Some(_) | None => Ok(Deletion::NotFound),
         }
     };
     match delete.await {

@@ -56,11 +56,15 @@ impl Writer<'_> {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(tag) => self.end(tag),
-            Event::Code(text) => self.element("code", &references::restore(&text)),
+            Event::Code(text) => {
+                self.html.push_str("<code>");
+                self.text(&references::restore(&text));
+                self.html.push_str("</code>");
+            }
             Event::Text(text) if self.is_code => self.text(&references::restore(&text)),
-            Event::Text(text) => self.text_with_references(&text),
             Event::InlineHtml(html) if is_line_break(&html) => self.html.push_str("<br>"),
-            Event::Html(text)
+            Event::Text(text)
+            | Event::Html(text)
             | Event::InlineHtml(text)
             | Event::InlineMath(text)
             | Event::DisplayMath(text)
@@ -191,12 +195,6 @@ impl Writer<'_> {
             self.text(&host);
             self.html.push_str(")</span>");
         }
-    }
-
-    fn element(&mut self, name: &str, text: &str) {
-        self.html.push_str(&format!("<{name}>"));
-        self.text(text);
-        self.html.push_str(&format!("</{name}>"));
     }
 
     fn text(&mut self, text: &str) {
