@@ -10,7 +10,7 @@ mod words;
 use std::fmt::Write as _;
 
 use crate::answer::{NOT_FOUND_MARKER, without_citations};
-use crate::{Prompt, Tokens};
+use crate::{Prompt, Tokens, Turn};
 
 use words::{is_follow_up, significant_words};
 
@@ -20,13 +20,6 @@ const MAX_ADDED_WORDS: usize = 12;
 const NO_ANSWER: &str = "(no answer)";
 /// The end of an answer that is too long.
 const ELLIPSIS: &str = " \u{2026}";
-
-/// A question and its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
-    pub question: String,
-    pub answer: String,
-}
 
 /// Returns the newest turns that have at most `max_tokens` in total, oldest first. Their answers
 /// have no citations, because the numbers belong to other passages. If the newest turn is too long,

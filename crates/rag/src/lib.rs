@@ -31,6 +31,6 @@ pub use chunk::{
 pub use conversation::{Turn, expanded_question, history, standalone_prompt, standalone_question};
 pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};
-pub use prompt::{Prompt, prompt};
+pub use prompt::{Prompt, Turn, prompt};
 pub use relevance::Relevance;
 pub use tokens::Tokens;

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::Passage;
 use crate::answer::NOT_FOUND_MARKER;
-use crate::{Passage, Turn};
 
 /// The messages of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub struct Prompt {
     pub history: Vec<Turn>,
     /// The user message with the passages and the question.
     pub user: String,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    pub question: String,
+    pub answer: String,
 }
 
 /// Builds the prompt for a question after the turns of `history`. `title` returns the title of a
