@@ -28,7 +28,7 @@ pub use chunk::{
     MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page, PositionedWord, Table, chunk, chunk_id,
     content_sha256, document_text,
 };
-pub use conversation::{Turn, expanded_question, history, standalone_prompt, standalone_question};
+pub use conversation::{expanded_question, history, standalone_prompt, standalone_question};
 pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};
 pub use prompt::{Prompt, Turn, prompt};
