@@ -24,7 +24,7 @@ const SHORT_MUTATIONS: u64 = 150;
 const LONG_MUTATIONS: Duration = Duration::from_mins(30);
 const MIN_LONG_MUTATIONS: u64 = 1_000;
 /// Minimum share of the rows of the manuals' tables that are on one line.
-const MIN_WHOLE_ROWS_PERCENT: usize = 90;
+const MIN_WHOLE_ROWS_PERCENT: usize = 75;
 /// Minimum median agreement of the manuals' text with poppler's.
 const MIN_MEDIAN_WORD_F1: f64 = 0.98;
 

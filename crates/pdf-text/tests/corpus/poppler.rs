@@ -100,7 +100,9 @@ pub(crate) fn rows(file: &Path, text: &str) -> Result<Rows> {
     Ok(rows)
 }
 
-/// Returns the text without spaces and in one form of its characters.
+/// Returns the text without spaces and dot leaders, in one form of its characters.
 fn letters(text: &str) -> String {
-    text.nfkc().filter(|mark| !mark.is_whitespace()).collect()
+    text.nfkc()
+        .filter(|mark| !mark.is_whitespace() && !matches!(mark, '.' | '_'))
+        .collect()
 }
