@@ -14,7 +14,7 @@ mod claim;
 mod conversation;
 mod follow;
 mod in_flight;
-mod retrieve;
+pub mod retrieve;
 pub mod threads;
 mod write;
 
@@ -44,8 +44,6 @@ pub use threads::{
 };
 
 pub const MAX_QUESTION_CHARS: usize = 2_000;
-/// Chunks that a search returns, not counting their neighbors.
-pub const NEAREST_CHUNKS: i64 = 12;
 /// Tokens of passages in a prompt.
 pub const MAX_PASSAGE_TOKENS: usize = 3_000;
 /// An answer that takes longer is ended as failed.

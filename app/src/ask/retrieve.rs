@@ -1,38 +1,67 @@
 //! Retrieval: from a question to passages, in the tenant's database.
 //!
-//! If the model of the workspace's embeddings is available, this is an exact cosine search, which is
-//! fast enough up to tens of thousands of chunks per workspace. Otherwise it is PostgreSQL's
-//! full-text search.
+//! One statement finds the chunks that are nearest in meaning and those that contain the most
+//! specific words of the question, and ranks both together. A chunk whose embedding does not exist
+//! yet, or any chunk if the model is unavailable, is ranked by words alone.
+
+mod statement;
 
 use std::collections::HashMap;
 
 use llm::{Models, Purpose};
 use pgvector::Vector;
-use rag::{Candidate, Passage, Relevance};
+use rag::{Candidate, Fusion, Passage, Relevance, Scale, Term};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{MAX_PASSAGE_TOKENS, NEAREST_CHUNKS};
+use super::MAX_PASSAGE_TOKENS;
 use crate::ids::DocumentId;
+pub use statement::MAX_INDEXED_DIMENSIONS;
 
-/// Terms of a question used for full-text search.
-const MAX_TERMS: usize = 16;
-/// Shorter words are mostly articles and the like; words with digits and words outside ASCII are
-/// kept at any length.
-const MIN_TERM_CHARS: usize = 4;
-
-/// The retrieved passages, best first. Empty if nothing is relevant enough.
-pub(super) struct Retrieved {
-    pub(super) passages: Vec<Passage>,
-    /// The title of each passage's document, in the order of the passages.
-    pub(super) titles: Vec<String>,
-    /// Whether full-text search was used because the model is unavailable.
-    pub(super) is_full_text: bool,
+/// A question as it is searched for.
+#[derive(Debug)]
+pub struct SearchQuery {
+    /// The name of the model and the embedding of the question. `None` if the model is unavailable.
+    pub embedding: Option<(String, Vector)>,
+    pub terms: Vec<Term>,
+    /// Limits the search to this document.
+    pub document: Option<DocumentId>,
+    pub fusion: Fusion,
 }
 
-/// Retrieves passages that may answer the question. `model` is the model of the workspace's
-/// embeddings.
+/// The retrieved passages, best first.
+#[derive(Debug)]
+pub struct Retrieved {
+    /// Of the most relevant chunk. If it is not sufficient, the documents do not contain the answer.
+    pub relevance: Relevance,
+    pub passages: Vec<Passage>,
+    /// The title of each passage's document, in the order of the passages.
+    pub titles: Vec<String>,
+    /// Whether the search was by words only because the model is unavailable.
+    pub is_full_text: bool,
+}
+
+impl SearchQuery {
+    /// Embeds the question with the model of the workspace's embeddings. A workspace has none before
+    /// its first document is complete, whose embeddings are of the current model.
+    pub async fn new(
+        models: &Models,
+        model: Option<&str>,
+        question: &str,
+        document: Option<DocumentId>,
+    ) -> Self {
+        Self {
+            embedding: embed(models, model, question).await,
+            terms: rag::terms(question),
+            document,
+            fusion: Fusion::default(),
+        }
+    }
+}
+
+/// Retrieves passages that may answer the question, none if they are not relevant enough. `model`
+/// is the model of the workspace's embeddings.
 pub(super) async fn passages(
     database: &PgPool,
     models: &Models,
@@ -40,34 +69,41 @@ pub(super) async fn passages(
     question: &str,
     document: Option<DocumentId>,
 ) -> Result<Retrieved, sqlx::Error> {
-    let mut candidates = Vec::new();
-    let embedded = embed(models, model, question).await;
-    let is_full_text = embedded.is_none();
-    if let Some((model, vector)) = embedded {
-        let relevance = Relevance::of_model(&model);
-        for row in &nearest(database, &model, vector, document).await? {
-            candidates.extend(candidate(row)?.filter(|(candidate, _)| {
-                candidate
-                    .score
-                    .is_none_or(|cosine| relevance.is_near(cosine))
-            }));
-        }
-    } else {
-        for row in &full_text(database, question, document).await? {
-            candidates.extend(candidate(row)?);
-        }
+    let query = SearchQuery::new(models, model, question, document).await;
+    let mut found = search(database, &query).await?;
+    if !found.relevance.is_sufficient() {
+        found.passages.clear();
     }
-    let titles_by_document: HashMap<Uuid, String> = candidates
-        .iter()
-        .map(|(candidate, title)| (candidate.document, title.clone()))
-        .collect();
-    let passages = rag::passages(
-        candidates
-            .into_iter()
-            .map(|(candidate, _)| candidate)
-            .collect(),
-        MAX_PASSAGE_TOKENS,
-    );
+    Ok(found)
+}
+
+/// Finds the best passages, whether or not they are relevant.
+pub async fn search(database: &PgPool, query: &SearchQuery) -> Result<Retrieved, sqlx::Error> {
+    let scale = query
+        .embedding
+        .as_ref()
+        .map_or(Scale::of_model(""), |(model, _)| Scale::of_model(model));
+    let mut candidates = Vec::new();
+    let mut titles_by_document: HashMap<Uuid, String> = HashMap::new();
+    let mut relevance = Relevance::default();
+    for row in &statement::execute(database, query, scale).await? {
+        let Some((candidate, title)) = candidate(row)? else {
+            continue;
+        };
+        titles_by_document
+            .entry(candidate.document)
+            .or_insert(title);
+        if candidate.score.is_some() {
+            let cosine: Option<f32> = row.try_get("cosine")?;
+            let meaning = cosine.map(|cosine| scale.meaning(cosine));
+            let of_chunk = Relevance::new(meaning, row.try_get("words")?);
+            if of_chunk > relevance {
+                relevance = of_chunk;
+            }
+        }
+        candidates.push(candidate);
+    }
+    let passages = rag::passages(candidates, MAX_PASSAGE_TOKENS);
     let titles = passages
         .iter()
         .map(|passage| {
@@ -78,16 +114,19 @@ pub(super) async fn passages(
         })
         .collect();
     Ok(Retrieved {
+        relevance,
         passages,
         titles,
-        is_full_text,
+        is_full_text: query.embedding.is_none(),
     })
 }
 
-/// Embeds the question with the model of the workspace's embeddings; `None` if the model is
-/// unavailable.
+/// Embeds the question; `None` if the model is unavailable.
 async fn embed(models: &Models, model: Option<&str>, question: &str) -> Option<(String, Vector)> {
-    let embedder = models.embedder_named(model?)?;
+    let embedder = match model {
+        Some(model) => models.embedder_named(model)?,
+        None => models.embedder().clone(),
+    };
     match embedder
         .embed(&[question.to_owned()], Purpose::Question)
         .await
@@ -100,95 +139,11 @@ async fn embed(models: &Models, model: Option<&str>, question: &str) -> Option<(
             tracing::warn!(
                 error.kind = error.kind(),
                 error = %service_kit::error_chain(&error),
-                "failed to embed a question, falling back to full-text search"
+                "failed to embed a question, searching by words only"
             );
             None
         }
     }
-}
-
-const CHUNK_COLUMNS: &str = "c.document_id, c.ordinal, c.page_from, c.char_offset, c.text, d.title";
-
-/// Extends a query for matching chunks by the chunks next to them.
-fn with_neighbors(hits: &str) -> String {
-    format!(
-        "WITH hits AS MATERIALIZED ({hits})
-         SELECT {CHUNK_COLUMNS}, h.score FROM hits h JOIN chunks c ON c.id = h.chunk_id JOIN documents d ON d.id = c.document_id
-         UNION ALL
-         SELECT {CHUNK_COLUMNS}, NULL FROM (
-             SELECT DISTINCT f.document_id, f.ordinal + step AS ordinal
-             FROM hits h JOIN chunks f ON f.id = h.chunk_id CROSS JOIN (VALUES (-1), (1)) AS steps (step)) n
-         JOIN chunks c ON c.document_id = n.document_id AND c.ordinal = n.ordinal JOIN documents d ON d.id = c.document_id"
-    )
-}
-
-async fn nearest(
-    database: &PgPool,
-    model: &str,
-    vector: Vector,
-    document: Option<DocumentId>,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let document_filter = match document {
-        Some(_) => "AND e.chunk_id IN (SELECT id FROM chunks WHERE document_id = $4)",
-        None => "AND $4::uuid IS NULL",
-    };
-    let query = with_neighbors(&format!(
-        "SELECT e.chunk_id, (1 - (e.embedding <=> $1))::real AS score FROM chunk_embeddings e
-         WHERE e.model = $2 {document_filter} ORDER BY e.embedding <=> $1, e.chunk_id LIMIT $3"
-    ));
-    sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(vector)
-        .bind(model)
-        .bind(NEAREST_CHUNKS)
-        .bind(document.map(|document| document.0))
-        .fetch_all(database)
-        .await
-}
-
-/// Chunks that contain at least half of the question's terms, most terms first.
-async fn full_text(
-    database: &PgPool,
-    question: &str,
-    document: Option<DocumentId>,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let terms = terms(question);
-    if terms.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = with_neighbors(
-        "SELECT chunk_id, (matched + rank / (1 + rank))::real AS score FROM (
-             SELECT c.id AS chunk_id, ts_rank_cd(c.search, asked.any_of) AS rank,
-                 (SELECT count(*) FROM unnest($1::text[]) AS term WHERE c.search @@ plainto_tsquery('simple', term)) AS matched
-             FROM chunks c, (SELECT to_tsquery('simple', string_agg(quote_literal(term), ' | ')) AS any_of FROM unnest($1::text[]) AS term) asked
-             WHERE c.search @@ asked.any_of AND ($4::uuid IS NULL OR c.document_id = $4)) ranked
-         WHERE matched * 2 >= $2 ORDER BY score DESC, chunk_id LIMIT $3",
-    );
-    let count = i64::try_from(terms.len()).unwrap_or(i64::MAX);
-    sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(terms)
-        .bind(count)
-        .bind(NEAREST_CHUNKS)
-        .bind(document.map(|document| document.0))
-        .fetch_all(database)
-        .await
-}
-
-fn terms(question: &str) -> Vec<String> {
-    let mut terms: Vec<String> = question
-        .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| {
-            word.chars().count() >= MIN_TERM_CHARS
-                || word.chars().any(char::is_numeric)
-                || (!word.is_empty() && !word.is_ascii())
-        })
-        .map(str::to_lowercase)
-        .collect();
-    terms.sort_unstable();
-    terms.dedup();
-    // Longer terms are more specific.
-    terms.sort_by_key(|term| std::cmp::Reverse(term.chars().count()));
-    terms.truncate(MAX_TERMS);
-    terms
 }
 
 fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
@@ -209,19 +164,4 @@ fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
         score: row.try_get("score")?,
     };
     Ok(Some((candidate, row.try_get("title")?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_specific_words_become_search_terms() {
-        assert_eq!(
-            terms("What is the torque of an M8 bolt, and of an M8 nut? \u{5e9}\u{5dc}"),
-            ["torque", "bolt", "what", "m8", "\u{5e9}\u{5dc}"]
-        );
-        assert!(terms("is it so? \u{1f469}").is_empty());
-        assert_eq!(terms(&"word1 word2 word3 ".repeat(100)).len(), 3);
-    }
 }

@@ -5,5 +5,6 @@ mod answers;
 mod conversations;
 mod page_fixture;
 mod pages;
+mod retrieval;
 mod support;
 mod writers;

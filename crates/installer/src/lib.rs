@@ -223,6 +223,12 @@ pub fn manuals() -> Result<PathBuf> {
     manuals::manuals(&Cache::of_user()?)
 }
 
+/// The folder with the twelve manuals that the questions in `tests/retrieval` are about, from
+/// Debian.
+pub fn manuals_with_questions() -> Result<PathBuf> {
+    manuals::manuals_with_questions(&Cache::of_user()?)
+}
+
 /// The OpenAPI document of the Neon API: from `NEON_EMULATOR_DOCUMENT`, or from the registry.
 pub fn neon_api_document() -> Result<PathBuf> {
     match environment_variable(API_DOCUMENT) {

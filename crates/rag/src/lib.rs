@@ -1,10 +1,11 @@
 //! The pure part of retrieval-augmented generation, without I/O and without a clock.
 //!
 //! In the order of the data flow: [`chunk()`] cuts the text of a document's pages into [`Chunk`]s
-//! that fit an embedding model. [`passages()`] turns the chunks that a search found into the
-//! passages that a model reads, and [`Relevance`] decides whether any of them is similar enough to
-//! the question. [`expanded_question`] and [`standalone_prompt`] turn a follow-up question into one
-//! that can be searched. [`prompt()`] builds the prompt, [`AnswerParser`] validates the citations of the
+//! that fit an embedding model. [`terms()`] are the words of a question to search for. [`Fusion`]
+//! ranks the chunks that a search found, and [`Relevance`] decides whether any of them is similar
+//! enough to the question. [`passages()`] turns them into the passages that a model reads.
+//! [`expanded_question`] and [`standalone_prompt`] turn a follow-up question into one that can be
+//! searched. [`prompt()`] builds the prompt, [`AnswerParser`] validates the citations of the
 //! answer while it is streamed, and [`extractive_answer()`] quotes the passages if no language
 //! model is configured.
 //!
@@ -12,11 +13,13 @@
 
 mod answer;
 mod chunk;
+mod contents;
 mod conversation;
 mod extractive_answer;
 mod passages;
 mod prompt;
 mod relevance;
+mod terms;
 mod tokens;
 
 pub use answer::{
@@ -32,5 +35,6 @@ pub use conversation::{expanded_question, history, standalone_prompt, standalone
 pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};
 pub use prompt::{Prompt, Turn, prompt};
-pub use relevance::Relevance;
+pub use relevance::{Fusion, Relevance, Scale};
+pub use terms::{MAX_TERMS, Term, terms};
 pub use tokens::Tokens;

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use crate::contents::{has_dot_leaders, is_contents};
 use crate::{Tokens, content_sha256};
 
 /// Separator of two chunks whose texts do not adjoin. Only white space is between them.
@@ -49,6 +50,18 @@ pub struct Passage {
 }
 
 impl Passage {
+    /// Splits a range of the text at the ends of pages. Returns the parts with their page numbers.
+    pub fn by_page(&self, range: Range<usize>) -> Vec<(u32, Range<usize>)> {
+        let starts = self.pages.iter().map(|(start, _)| *start);
+        let ends = starts.skip(1).chain([self.text.len()]);
+        self.pages
+            .iter()
+            .zip(ends)
+            .map(|((start, page), end)| (*page, range.start.max(*start)..range.end.min(end)))
+            .filter(|(_, part)| part.start < part.end)
+            .collect()
+    }
+
     /// Returns the page that contains this byte of the text.
     pub fn page_at(&self, byte: usize) -> u32 {
         let after = self.pages.partition_point(|(start, _)| *start <= byte);
@@ -60,22 +73,25 @@ impl Passage {
 
 type ChunkKey = (Uuid, i32);
 
-/// A text is a table of contents if more than one in this many visible characters is a dot. Prose
-/// has far fewer.
-const DOT_LEADER_RATIO: usize = 4;
-
 /// Builds passages from search results: the nearest first, numbered from 1, with at most
 /// `max_tokens` in total. Neighbors are added while the token limit allows it, those of the nearest
-/// first. Of chunks with the same text only the nearest is used. Tables of contents are skipped,
-/// because they mention every topic and explain none.
-pub fn passages(candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
+/// first. Of chunks with the same text only the nearest is used. Tables of contents and indexes are
+/// skipped if anything else was found, because they mention every topic and explain none.
+pub fn passages(mut candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     let tokens = Tokens::new();
+    candidates.retain(|candidate| !has_dot_leaders(&candidate.text));
+    let is_found = |candidate: &Candidate| candidate.score.is_some_and(f32::is_finite);
+    if candidates
+        .iter()
+        .any(|candidate| is_found(candidate) && !is_contents(&candidate.text))
+    {
+        candidates.retain(|candidate| !is_contents(&candidate.text));
+    }
     let mut found: Vec<(f32, ChunkKey)> = candidates
         .iter()
         .filter_map(|candidate| {
             let score = candidate.score.filter(|score| score.is_finite())?;
-            (!is_contents(&candidate.text))
-                .then_some((score, (candidate.document, candidate.ordinal)))
+            Some((score, (candidate.document, candidate.ordinal)))
         })
         .collect();
     found.sort_by(|(left_score, left), (right_score, right)| {
@@ -149,19 +165,6 @@ impl<'all> Selection<'_, 'all> {
             self.chosen.insert(key, candidate);
         }
     }
-}
-
-/// Whether the text is a table of contents with dot leaders.
-fn is_contents(text: &str) -> bool {
-    let visible = text
-        .chars()
-        .filter(|character| !character.is_whitespace())
-        .count();
-    let dots = text
-        .chars()
-        .filter(|character| matches!(character, '.' | '\u{2024}' | '\u{b7}'))
-        .count();
-    dots * DOT_LEADER_RATIO > visible
 }
 
 /// Groups chunks that follow each other in their document.

@@ -3,8 +3,7 @@
 
 use proptest::prelude::*;
 use rag::{
-    Candidate, ChunkConfig, Page, Passage, Relevance, Tokens, chunk, extractive_answer, passages,
-    prompt,
+    Candidate, ChunkConfig, Page, Passage, Tokens, chunk, extractive_answer, passages, prompt,
 };
 use uuid::Uuid;
 
@@ -197,14 +196,4 @@ fn the_sentences_that_share_most_words_with_the_question_are_quoted() {
     let endless = "word ".repeat(1_000);
     let cut = &extractive_answer("?", &[passage(1, &endless)])[0].quote;
     assert!(cut.ends_with("word \u{2026}") && cut.chars().count() <= 602);
-}
-
-#[test]
-fn each_model_has_its_own_threshold() {
-    let local = Relevance::of_model("all-MiniLM-L6-v2");
-    assert!(!local.is_near(0.17) && local.is_near(0.48));
-    assert!(Relevance::of_model("text-embedding-3-small").is_near(0.35));
-    assert!(Relevance::of_model("text-embedding-3-small:512").threshold() > 0.1);
-    assert!(!Relevance::of_model("text-embedding-ada-002").is_near(0.7));
-    assert!(Relevance::of_model("unknown-model").is_near(0.1));
 }

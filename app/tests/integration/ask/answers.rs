@@ -83,7 +83,7 @@ async fn an_unrelated_question_is_not_found_without_calling_the_model() {
     assert_eq!(fixture.stub.counts().chat_requests, 0);
     fixture.stub.fail_next(Route::Chat, Fault::NotFound);
     let unanswerable = fixture
-        .answered(&process, "What does the pump filter cost?")
+        .answered(&process, "How often must the pump filter be changed?")
         .await;
     assert_eq!(
         unanswerable.state,
