@@ -26,7 +26,7 @@ pub use create_upload::{
     CreateUploadError, NewUpload, PendingUpload, UPLOAD_TIMEOUT, UPLOAD_URL_TTL, create_upload,
 };
 pub use error::{BlockedOn, IngestError, SystemFailure};
-pub use jobs::{DeleteDocument, Ingest, RenameDocument};
+pub use jobs::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 pub use names::{FileName, InvalidTitle, MAX_TITLE_CHARS, Title};
 pub use row::{
     Document, DocumentPages, DocumentPhase, DocumentStatus, IngestStep, count_pending, find, list,

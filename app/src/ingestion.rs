@@ -2,9 +2,12 @@
 //!
 //! [`Ingest`] processes one document: fetch -> extract (in a child process) -> chunk -> embed ->
 //! store, and reports the progress of each step. Every effect is idempotent: embeddings are saved
-//! as drafts as soon as they are created, chunk ids are derived from the document, and all rows of
-//! a document change in one transaction. A job that runs twice, or crashes anywhere and runs again,
+//! as drafts as soon as they are created, chunk ids are derived from the document, and the text of
+//! a document changes in one transaction. A job that runs twice, or crashes anywhere and runs again,
 //! leaves the same rows and never pays for the same embedding twice.
+//!
+//! The text of a new document is stored before its embeddings are created, so that it is found by
+//! its words, and each batch of embeddings is added to it.
 //!
 //! A worker that was declared dead may still be running. Two mechanisms make it harmless: writes to
 //! the document's row require its current claim, and writes to the tenant's database happen under a
@@ -31,6 +34,7 @@ mod rename;
 mod store;
 mod sweep;
 pub mod target_model;
+pub mod vector_index;
 
 pub use context::{Checkpoint, Checkpoints, IngestContext, TenantConnection, TenantDatabases};
 pub use delete::DeleteOrphanedFile;
@@ -38,9 +42,10 @@ pub use embedding_models::{DocumentEmbedder, EmbedError, EmbeddingModels};
 pub use ingest::MAX_ATTEMPTS;
 pub use reembed::{OLD_VECTOR_RETENTION, Reembed};
 pub use sweep::{Sweep, SweepContext};
+pub use vector_index::BuildVectorIndex;
 
 use crate::config;
-use crate::documents::{DeleteDocument, Ingest, RenameDocument};
+use crate::documents::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 use crate::jobs::JobRegistry;
 
 /// Registers the jobs of this module.
@@ -56,8 +61,10 @@ pub fn jobs(
     registry
         .with::<Ingest>(context.clone())
         .with::<DeleteDocument>(context.clone())
+        .with::<DiscardText>(context.clone())
         .with::<DeleteOrphanedFile>(context.clone())
         .with::<RenameDocument>(context.clone())
         .with::<Reembed>(context.clone())
+        .with::<BuildVectorIndex>(context.clone())
         .with_every_minute(sweep, Sweep {})
 }

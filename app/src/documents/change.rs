@@ -3,7 +3,7 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::jobs::{DeleteDocument, Ingest, RenameDocument};
+use super::jobs::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 use super::row::{DocumentPhase, publish_change};
 use super::{IngestError, SystemFailure, Title};
 use crate::ids::{DocumentId, WorkspaceId};
@@ -49,6 +49,13 @@ pub async fn cancel(
             .execute(&mut *transaction)
             .await?;
             jobs::cancel(&mut *transaction, &Ingest::job_key(document)).await?;
+            if row.page_count.is_none() {
+                let job = DiscardText {
+                    workspace: workspace.clone(),
+                    document,
+                };
+                jobs::add(&mut *transaction, &job).await?;
+            }
         }
         DocumentPhase::Ready | DocumentPhase::Failed | DocumentPhase::Deleting => return Ok(()),
     }
@@ -166,6 +173,7 @@ async fn start_deletion(
 struct LockedRow {
     state: DocumentPhase,
     failure: Option<IngestError>,
+    page_count: Option<i32>,
 }
 
 /// Locks the row until the end of the transaction.
@@ -175,7 +183,7 @@ async fn lock(
     document: DocumentId,
 ) -> Result<LockedRow, ChangeError> {
     sqlx::query_as(
-        "SELECT state, failure FROM documents WHERE workspace_id = $1 AND id = $2 FOR UPDATE",
+        "SELECT state, failure, page_count FROM documents WHERE workspace_id = $1 AND id = $2 FOR UPDATE",
     )
     .bind(workspace.as_str())
     .bind(document.0)

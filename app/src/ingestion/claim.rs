@@ -33,6 +33,8 @@ pub(super) struct DocumentClaim {
 pub(super) struct ClaimedRow {
     pub(super) byte_count: u64,
     pub(super) content_sha256: [u8; 32],
+    /// Whether no ingestion of the document was completed yet.
+    pub(super) is_first: bool,
 }
 
 /// What ingestion found in a document.
@@ -84,7 +86,7 @@ impl DocumentClaim {
             "UPDATE documents SET state = 'working', step = 'fetch', percent = 0, blocked_on = NULL, retry_at = NULL,
                     claim = $4, updated_at = now()
              WHERE workspace_id = $1 AND id = $2 AND revision = $3 AND state IN ('queued', 'working')
-             RETURNING byte_count, content_sha256",
+             RETURNING byte_count, content_sha256, page_count IS NULL AS is_first",
         )
         .bind(job.workspace.as_str())
         .bind(job.document.0)
@@ -103,6 +105,7 @@ impl DocumentClaim {
             content_sha256: sha256.try_into().map_err(|_| {
                 sqlx::Error::Protocol("content_sha256 must be 32 bytes long".into())
             })?,
+            is_first: row.try_get("is_first")?,
         };
         let claim = Self {
             database: database.clone(),

@@ -102,6 +102,8 @@ impl fmt::Debug for IngestContext {
 pub enum Checkpoint {
     Claimed,
     StepDone(IngestStep),
+    /// The text of a new document is written but not committed.
+    TextWritten,
     /// A batch of embeddings is saved.
     VectorsDrafted,
     /// All rows are written but not committed.

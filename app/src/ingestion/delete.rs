@@ -10,7 +10,7 @@ use tracing::info;
 use super::context::{Checkpoint, IngestContext};
 use super::lock::lock_document;
 use crate::ask::threads;
-use crate::documents::{self, DeleteDocument, DocumentStatus};
+use crate::documents::{self, DeleteDocument, DiscardText, DocumentStatus};
 use crate::domain::{Workspace, WorkspaceState};
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::jobs::{self, Attempt, Job, JobError, JobHandler};
@@ -55,6 +55,32 @@ impl JobHandler for DeleteDocument {
             .map_err(|error| JobError::with_backoff(attempt, error))?;
         info!(document.id = %self.document, "document deleted");
         Ok(())
+    }
+}
+
+impl JobHandler for DiscardText {
+    type Context = IngestContext;
+
+    /// Does not run at the same time as an ingestion of the document, which has the same queue.
+    async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
+        let database = &context.deps().database;
+        let retry = |error: sqlx::Error| JobError::with_backoff(attempt, error);
+        let workspace = workspaces::store::find(database, &self.workspace)
+            .await
+            .map_err(retry)?;
+        let row = documents::find(database, &self.workspace, self.document)
+            .await
+            .map_err(retry)?;
+        let (Some(workspace), Some(row)) = (workspace, row) else {
+            return Ok(());
+        };
+        // Another ingestion may have been requested since the cancellation.
+        let is_cancelled = matches!(row.state, DocumentStatus::Failed(_));
+        if workspace.state == WorkspaceState::Deleting || !is_cancelled || row.page_count.is_some()
+        {
+            return Ok(());
+        }
+        delete_rows(&context, &workspace, self.document, attempt).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Creates the embeddings of a document's chunks and saves them as drafts in the tenant's database
-//! as soon as they are created.
+//! as soon as they are created. If the text is stored already, they are copied to its chunks as well,
+//! where searches find them.
 //!
 //! Embeddings of chunks with the same text are copied, and drafts of an earlier attempt are reused.
 //! Only the rest goes to the model, batch by batch, so a crash loses the batches in flight at most,
@@ -18,6 +19,7 @@ use super::context::{Checkpoint, IngestContext};
 use super::embedding_models::{DocumentEmbedder, EmbedError};
 use super::error::StepError;
 use super::lock::lock_claimed;
+use super::store::copy_drafts;
 use crate::documents::{BlockedOn, IngestError, IngestStep, SystemFailure};
 
 /// Creates drafts of all missing embeddings, model by model.
@@ -27,6 +29,7 @@ pub(super) async fn embed(
     claim: &DocumentClaim,
     chunks: &[Chunk],
     models: &[Arc<dyn DocumentEmbedder>],
+    has_text: bool,
     progress: &ProgressReporter,
 ) -> Result<(), StepError> {
     let mut texts: HashMap<[u8; 32], &str> = HashMap::new();
@@ -36,7 +39,7 @@ pub(super) async fn embed(
     let total = texts.len() * models.len();
     for (index, model) in models.iter().enumerate() {
         let mut missing = texts.clone();
-        for drafted in copy_existing(tenant, claim, model.name(), &texts).await? {
+        for drafted in copy_existing(tenant, claim, model.name(), &texts, has_text).await? {
             missing.remove(&drafted);
         }
         // In document order, so that an interrupted attempt and the next one work through the
@@ -62,7 +65,7 @@ pub(super) async fn embed(
                 if vectors.len() != texts.len() {
                     return Err(IngestError::System(SystemFailure::ModelRejected).into());
                 }
-                save_drafts(tenant, claim, model.name(), &hashes, vectors).await?;
+                save_drafts(tenant, claim, model.name(), &hashes, vectors, has_text).await?;
                 context.checkpoint(Checkpoint::VectorsDrafted).await;
                 Ok::<usize, StepError>(hashes.len())
             });
@@ -100,6 +103,7 @@ async fn copy_existing(
     claim: &DocumentClaim,
     model: &str,
     texts: &HashMap<[u8; 32], &str>,
+    has_text: bool,
 ) -> Result<Vec<[u8; 32]>, StepError> {
     let hashes: Vec<&[u8]> = texts.keys().map(|sha256| &sha256[..]).collect();
     let mut transaction = lock_claimed(tenant, claim).await?;
@@ -117,6 +121,11 @@ async fn copy_existing(
     .execute(&mut *transaction)
     .await
     .map_err(StepError::TenantDatabase)?;
+    if has_text {
+        copy_drafts(&mut transaction, claim.document, model, None)
+            .await
+            .map_err(StepError::TenantDatabase)?;
+    }
     let drafted: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT content_sha256 FROM embedding_drafts WHERE document_id = $1 AND model = $2",
     )
@@ -142,6 +151,7 @@ async fn save_drafts(
     model: &str,
     hashes: &[[u8; 32]],
     vectors: Vec<Vec<f32>>,
+    has_text: bool,
 ) -> Result<(), StepError> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
     let vectors: Vec<Vector> = vectors.into_iter().map(Vector::from).collect();
@@ -160,6 +170,11 @@ async fn save_drafts(
     .execute(&mut *transaction)
     .await
     .map_err(StepError::TenantDatabase)?;
+    if has_text {
+        copy_drafts(&mut transaction, claim.document, model, Some(&hashes))
+            .await
+            .map_err(StepError::TenantDatabase)?;
+    }
     transaction
         .commit()
         .await

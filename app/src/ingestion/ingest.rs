@@ -13,8 +13,9 @@ use super::embedding_models::DocumentEmbedder;
 use super::error::StepError;
 use super::extract::{ExtractedDocument, chunk, extract, fetch};
 use super::reembed::Reembed;
-use super::store::{DocumentContent, store};
+use super::store::{DocumentContent, store, store_text};
 use super::target_model;
+use super::vector_index::{BuildVectorIndex, MIN_INDEXED_CHUNKS};
 use crate::documents::{BlockedOn, Ingest, IngestError, IngestStep};
 use crate::domain::{Workspace, WorkspaceState};
 use crate::jobs::{self, Attempt, JobError, JobHandler, backoff};
@@ -139,30 +140,45 @@ async fn steps(
 
     progress.report(IngestStep::Chunk, 0);
     let chunks = timed(context, IngestStep::Chunk, chunk(chunks)).await?;
-
-    progress.report(IngestStep::Embed, 0);
     let tenant = connect(context, workspace).await?;
     let current = context.embedding_model();
     let target = target_model::target(&deps.database, &current)
         .await
         .map_err(StepError::MainDatabase)?;
-    let models = models_for(context, workspace, &target);
-    let embedded = embed(context, tenant.pool(), claim, &chunks, &models, progress);
-    timed(context, IngestStep::Embed, embedded).await?;
-
-    progress.report(IngestStep::Store, 0);
-    let models: Vec<String> = models.iter().map(|model| model.name().to_owned()).collect();
-    let input = DocumentContent {
+    let embedders = models_for(context, workspace, &target);
+    let models: Vec<String> = embedders
+        .iter()
+        .map(|model| model.name().to_owned())
+        .collect();
+    let content = DocumentContent {
         chunks: &chunks,
         page_count,
         models: &models,
     };
-    timed(
+    let has_text = row.is_first;
+    if has_text {
+        store_text(context, tenant.pool(), claim, &content).await?;
+        info!(
+            elapsed_ms = started.elapsed().as_millis(),
+            "document searchable by its words"
+        );
+    }
+
+    progress.report(IngestStep::Embed, 0);
+    let embedded = embed(
         context,
-        IngestStep::Store,
-        store(context, tenant.pool(), claim, &input),
-    )
-    .await?;
+        tenant.pool(),
+        claim,
+        &chunks,
+        &embedders,
+        has_text,
+        progress,
+    );
+    timed(context, IngestStep::Embed, embedded).await?;
+
+    progress.report(IngestStep::Store, 0);
+    let stored = store(context, tenant.pool(), claim, &content, has_text);
+    timed(context, IngestStep::Store, stored).await?;
     drop(tenant);
 
     let counts = Counts {
@@ -312,6 +328,20 @@ async fn finish(
                 jobs::add(&mut *transaction, &job).await?;
             }
         }
+    }
+    let chunks_before: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(chunk_count), 0) FROM documents WHERE workspace_id = $1 AND id <> $2",
+    )
+    .bind(claim.workspace.as_str())
+    .bind(claim.document.0)
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(StepError::MainDatabase)?;
+    if chunks_before + i64::from(counts.chunks) >= MIN_INDEXED_CHUNKS {
+        let job = BuildVectorIndex {
+            workspace: claim.workspace.clone(),
+        };
+        jobs::add(&mut *transaction, &job).await?;
     }
     let finished = claim
         .finish(&mut transaction, counts)

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::context::IngestContext;
 use super::embedding_models::{DocumentEmbedder, EmbedError};
 use super::target_model;
+use super::vector_index::BuildVectorIndex;
 use crate::domain::{Workspace, WorkspaceState};
 use crate::events::{self, Event};
 use crate::ids::WorkspaceId;
@@ -54,6 +55,7 @@ pub struct Reembed {
 enum ReembedError {
     TenantDatabase(sqlx::Error),
     MainDatabase(sqlx::Error),
+    Queue(jobs::QueueError),
     Model(EmbedError),
 }
 
@@ -121,6 +123,7 @@ impl JobHandler for Reembed {
                 Err(JobError::with_backoff(attempt, error))
             }
             Err(ReembedError::MainDatabase(error)) => Err(JobError::with_backoff(attempt, error)),
+            Err(ReembedError::Queue(error)) => Err(JobError::with_backoff(attempt, error)),
             Err(ReembedError::Model(error)) => {
                 let retry_after = match &error {
                     EmbedError::Unavailable { retry_after, .. } => retry_after.unwrap_or_default(),
@@ -234,6 +237,12 @@ async fn complete(
         events::publish(&mut *transaction, &Event::workspace(workspace.id.clone()))
             .await
             .map_err(ReembedError::MainDatabase)?;
+        let index = BuildVectorIndex {
+            workspace: workspace.id.clone(),
+        };
+        jobs::add(&mut *transaction, &index)
+            .await
+            .map_err(ReembedError::Queue)?;
         transaction
             .commit()
             .await

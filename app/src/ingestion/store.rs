@@ -1,4 +1,8 @@
-//! Writes all rows of a document in one transaction of the tenant's database.
+//! Writes the rows of a document in the tenant's database.
+//!
+//! The first ingestion writes the text as soon as it is cut into chunks, so that the document can be
+//! searched by its words while its embeddings are created. A later one replaces all rows in one
+//! transaction, so that the earlier results stay in use until then.
 //!
 //! Chunks are inserted by one binary COPY. Their embeddings are already in the database as drafts
 //! and are moved there, so they cross the network once and this process never holds all of them.
@@ -12,6 +16,7 @@ use super::context::{Checkpoint, IngestContext};
 use super::error::StepError;
 use super::lock::lock_claimed;
 use crate::documents::BlockedOn;
+use crate::ids::DocumentId;
 
 /// How many bytes are sent at a time.
 const COPY_BUFFER_BYTES: usize = 256 * 1024;
@@ -23,26 +28,46 @@ pub(super) struct DocumentContent<'a> {
     pub(super) models: &'a [String],
 }
 
-/// Replaces the document's rows.
+/// Writes the document's text, with the embeddings that exist already.
+pub(super) async fn store_text(
+    context: &IngestContext,
+    tenant: &PgPool,
+    claim: &DocumentClaim,
+    content: &DocumentContent<'_>,
+) -> Result<(), StepError> {
+    let mut transaction = lock_claimed(tenant, claim).await?;
+    for model in content.models {
+        keep_as_drafts(&mut transaction, claim.document, model)
+            .await
+            .map_err(StepError::TenantDatabase)?;
+    }
+    replace_text(context, &mut transaction, claim, content).await?;
+    for model in content.models {
+        copy_drafts(&mut transaction, claim.document, model, None)
+            .await
+            .map_err(StepError::TenantDatabase)?;
+    }
+    context.checkpoint(Checkpoint::TextWritten).await;
+    transaction
+        .commit()
+        .await
+        .map_err(StepError::TenantDatabase)
+}
+
+/// Writes the rest of the document's rows: the embeddings, and the text unless this attempt has
+/// stored it already.
 pub(super) async fn store(
     context: &IngestContext,
     tenant: &PgPool,
     claim: &DocumentClaim,
-    input: &DocumentContent<'_>,
+    content: &DocumentContent<'_>,
+    has_text: bool,
 ) -> Result<(), StepError> {
     let mut transaction = lock_claimed(tenant, claim).await?;
-    // Read after taking the lock, so that a later rename finds these rows and updates them.
-    let document: DocumentMetadata = sqlx::query_as(
-        "SELECT file_name, title, media_type, byte_count, content_sha256, created_at
-         FROM documents WHERE workspace_id = $1 AND id = $2",
-    )
-    .bind(claim.workspace.as_str())
-    .bind(claim.document.0)
-    .fetch_optional(&context.deps().database)
-    .await
-    .map_err(StepError::MainDatabase)?
-    .ok_or(StepError::ClaimLost)?;
-    let complete = write(&mut transaction, claim, input, &document)
+    if !has_text {
+        replace_text(context, &mut transaction, claim, content).await?;
+    }
+    let complete = move_drafts(&mut transaction, claim.document, content)
         .await
         .map_err(StepError::TenantDatabase)?;
     if !complete {
@@ -70,12 +95,35 @@ struct DocumentMetadata {
     created_at: jiff_sqlx::Timestamp,
 }
 
-async fn write(
+/// Replaces the document's row and chunks. Deletes its embeddings.
+async fn replace_text(
+    context: &IngestContext,
     transaction: &mut PgConnection,
     claim: &DocumentClaim,
-    input: &DocumentContent<'_>,
+    content: &DocumentContent<'_>,
+) -> Result<(), StepError> {
+    // Read after taking the lock, so that a later rename finds these rows and updates them.
+    let document: DocumentMetadata = sqlx::query_as(
+        "SELECT file_name, title, media_type, byte_count, content_sha256, created_at
+         FROM documents WHERE workspace_id = $1 AND id = $2",
+    )
+    .bind(claim.workspace.as_str())
+    .bind(claim.document.0)
+    .fetch_optional(&context.deps().database)
+    .await
+    .map_err(StepError::MainDatabase)?
+    .ok_or(StepError::ClaimLost)?;
+    write_text(transaction, claim, content, &document)
+        .await
+        .map_err(StepError::TenantDatabase)
+}
+
+async fn write_text(
+    transaction: &mut PgConnection,
+    claim: &DocumentClaim,
+    content: &DocumentContent<'_>,
     document: &DocumentMetadata,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<()> {
     // A row with the same content and another id belongs to a document that is still being deleted.
     sqlx::query("DELETE FROM documents WHERE content_sha256 = $1 AND id <> $2")
         .bind(&document.content_sha256)
@@ -98,7 +146,7 @@ async fn write(
     .bind(&document.media_type)
     .bind(document.byte_count)
     .bind(&document.content_sha256)
-    .bind(input.page_count)
+    .bind(content.page_count)
     .bind(CHUNKING_VERSION)
     .bind(document.created_at)
     .persistent(false)
@@ -109,27 +157,80 @@ async fn write(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    copy_chunks(transaction, claim, input.chunks).await?;
+    copy_chunks(transaction, claim, content.chunks).await
+}
+
+/// Keeps the embeddings of an earlier attempt when its text is replaced.
+async fn keep_as_drafts(
+    transaction: &mut PgConnection,
+    document: DocumentId,
+    model: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO embedding_drafts (document_id, model, content_sha256, embedding)
+         SELECT DISTINCT ON (c.content_sha256) c.document_id, e.model, c.content_sha256, e.embedding
+         FROM chunks c JOIN chunk_embeddings e ON e.chunk_id = c.id AND e.model = $2
+         WHERE c.document_id = $1 AND c.content_sha256 IS NOT NULL
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(document.0)
+    .bind(model)
+    .persistent(false)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Copies drafts to the document's chunks: those with these hashes, or all.
+pub(super) async fn copy_drafts(
+    transaction: &mut PgConnection,
+    document: DocumentId,
+    model: &str,
+    hashes: Option<&[&[u8]]>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
+         SELECT c.id, e.model, e.embedding
+         FROM chunks c JOIN embedding_drafts e
+           ON e.document_id = c.document_id AND e.model = $2 AND e.content_sha256 = c.content_sha256
+         WHERE c.document_id = $1 AND ($3::bytea[] IS NULL OR c.content_sha256 = ANY($3))
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(document.0)
+    .bind(model)
+    .bind(hashes)
+    .persistent(false)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Moves the drafts to the document's chunks. Returns whether every chunk has an embedding of every
+/// model.
+async fn move_drafts(
+    transaction: &mut PgConnection,
+    document: DocumentId,
+    content: &DocumentContent<'_>,
+) -> sqlx::Result<bool> {
     let mut complete = true;
-    for model in input.models {
-        let moved = sqlx::query(
-            "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
-             SELECT c.id, e.model, e.embedding
-             FROM chunks c JOIN embedding_drafts e
-               ON e.document_id = c.document_id AND e.model = $2 AND e.content_sha256 = c.content_sha256
+    for model in content.models {
+        copy_drafts(transaction, document, model, None).await?;
+        let embedded: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM chunks c JOIN chunk_embeddings e ON e.chunk_id = c.id AND e.model = $2
              WHERE c.document_id = $1",
         )
-        .bind(claim.document.0)
+        .bind(document.0)
         .bind(model)
         .persistent(false)
-        .execute(&mut *transaction)
+        .fetch_one(&mut *transaction)
         .await?;
-        complete &= moved.rows_affected() == input.chunks.len() as u64;
+        complete &=
+            usize::try_from(embedded).is_ok_and(|embedded| embedded == content.chunks.len());
     }
     sqlx::query("DELETE FROM embedding_drafts WHERE document_id = $1")
-        .bind(claim.document.0)
+        .bind(document.0)
         .persistent(false)
-        .execute(&mut *transaction)
+        .execute(transaction)
         .await?;
     Ok(complete)
 }

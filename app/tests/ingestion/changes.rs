@@ -1,9 +1,9 @@
 //! User actions on existing documents: cancel, rename, retry, search.
 
-use app::documents::RenameDocument;
 use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
+use app::documents::{DiscardText, RenameDocument};
 use app::ingestion::Checkpoint;
-use app::jobs::{Attempt, JobHandler as _};
+use app::jobs::{Attempt, Job as _, JobHandler as _};
 
 use crate::crashes::PauseAt;
 use crate::support::{World, pdf};
@@ -25,7 +25,14 @@ async fn a_cancelled_ingestion_stops_and_can_be_retried() {
     ingestion.await.unwrap().unwrap();
     let cancelled = DocumentStatus::Failed(IngestError::System(SystemFailure::Cancelled));
     assert_eq!(world.state(document).await, cancelled);
-    assert_eq!(world.jobs().await, Vec::<String>::new());
+    assert_eq!(
+        world.jobs().await,
+        [DiscardText {
+            workspace: world.workspace.id.clone(),
+            document
+        }
+        .key()]
+    );
     documents::retry(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
@@ -39,6 +46,56 @@ async fn a_cancelled_ingestion_stops_and_can_be_retried() {
         .await
         .unwrap();
     assert_eq!(world.state(document).await, DocumentStatus::Ready);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_of_a_cancelled_document_is_discarded_unless_it_was_ready_before() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(2, "discarded")).await;
+    let discard = DiscardText {
+        workspace: world.workspace.id.clone(),
+        document,
+    };
+    let attempt = Attempt { number: 1 };
+    let pause = PauseAt::new(Checkpoint::VectorsDrafted);
+    let ingestion = tokio::spawn(
+        world
+            .job(document)
+            .await
+            .run(world.context.with_checkpoints(pause.clone()), attempt),
+    );
+    pause.wait_until_reached().await;
+    documents::cancel(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    ingestion.await.unwrap().unwrap();
+    assert_ne!(world.contents().await, Vec::<String>::new());
+    discard
+        .clone()
+        .run(world.context.clone(), attempt)
+        .await
+        .unwrap();
+    assert_eq!(world.contents().await, Vec::<String>::new());
+
+    documents::retry(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    discard
+        .clone()
+        .run(world.context.clone(), attempt)
+        .await
+        .unwrap();
+    world.ingest(document).await.unwrap();
+    let ready = world.contents().await;
+    documents::retry(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    documents::cancel(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    discard.run(world.context.clone(), attempt).await.unwrap();
+    assert_eq!(world.contents().await, ready);
     world.stop().await;
 }
 

@@ -13,11 +13,13 @@ use tokio::sync::Notify;
 
 use crate::support::{BUCKET, TIMEOUT, World, pdf};
 
-const ALL_CHECKPOINTS: [Checkpoint; 8] = [
+/// Those of a first ingestion. A later one does not store the text early.
+const ALL_CHECKPOINTS: [Checkpoint; 9] = [
     Checkpoint::Claimed,
     Checkpoint::StepDone(IngestStep::Fetch),
     Checkpoint::StepDone(IngestStep::Extract),
     Checkpoint::StepDone(IngestStep::Chunk),
+    Checkpoint::TextWritten,
     Checkpoint::VectorsDrafted,
     Checkpoint::StepDone(IngestStep::Embed),
     Checkpoint::RowsWritten,
@@ -75,11 +77,18 @@ async fn a_crash_after_any_effect_ends_in_the_same_state_and_embeds_no_text_twic
     let ready = world.row(document).await.unwrap();
     assert_eq!(ready.state, DocumentStatus::Ready);
     assert_eq!(ready.page_count, Some(30));
-    for checkpoint in ALL_CHECKPOINTS {
+    let first_and_later = ALL_CHECKPOINTS
+        .into_iter()
+        .flat_map(|checkpoint| [(checkpoint, true), (checkpoint, false)])
+        .filter(|(checkpoint, is_first)| *is_first || *checkpoint != Checkpoint::TextWritten);
+    for (checkpoint, is_first) in first_and_later {
         world.clear_tenant_database().await;
         documents::retry(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
+        if is_first {
+            world.forget_results(document).await;
+        }
         let before = world.models.count();
         let pause = PauseAt::new(checkpoint);
         let context = world.context.with_checkpoints(pause.clone());
@@ -89,11 +98,15 @@ async fn a_crash_after_any_effect_ends_in_the_same_state_and_embeds_no_text_twic
         worker.abort();
         let _ = worker.await;
         world.ingest(document).await.unwrap();
-        assert_eq!(world.contents().await, expected, "{checkpoint:?}");
+        assert_eq!(
+            world.contents().await,
+            expected,
+            "{checkpoint:?} {is_first}"
+        );
         assert_eq!(
             world.state(document).await,
             DocumentStatus::Ready,
-            "{checkpoint:?}"
+            "{checkpoint:?} {is_first}"
         );
         // Batches that were in flight at the crash are embedded again.
         let paid = world.models.count() - before;
@@ -104,9 +117,71 @@ async fn a_crash_after_any_effect_ends_in_the_same_state_and_embeds_no_text_twic
         };
         assert!(
             paid <= cost + lost,
-            "{checkpoint:?}: {paid} texts for {cost}"
+            "{checkpoint:?} {is_first}: {paid} texts for {cost}"
         );
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_document_is_found_by_its_words_before_it_has_all_embeddings() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(30, "early")).await;
+    let counts = async || -> (i64, i64) {
+        sqlx::query_as(
+            "SELECT (SELECT count(*) FROM chunks), (SELECT count(*) FROM chunk_embeddings)",
+        )
+        .fetch_one(&world.tenant)
+        .await
+        .unwrap()
+    };
+    world.models.unavailable.store(true, Ordering::SeqCst);
+    world.ingest(document).await.unwrap_err();
+    let query: documents::SearchQuery = "harvest".parse().unwrap();
+    let (hits, _) = documents::search(&world.tenant, &query).await.unwrap();
+    assert!(!hits.is_empty());
+    let (chunks, embedded) = counts().await;
+    assert!(chunks > 64 && embedded == 0, "{chunks} {embedded}");
+
+    world.models.unavailable.store(false, Ordering::SeqCst);
+    let pause = PauseAt::new(Checkpoint::VectorsDrafted);
+    let worker = tokio::spawn(world.job(document).await.run(
+        world.context.with_checkpoints(pause.clone()),
+        Attempt { number: 2 },
+    ));
+    pause.wait_until_reached().await;
+    let (chunks, embedded) = counts().await;
+    assert!(embedded > 0 && embedded < chunks, "{embedded} of {chunks}");
+    pause.resume();
+    worker.await.unwrap().unwrap();
+    assert_eq!(counts().await, (chunks, chunks));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_earlier_text_of_a_document_stays_until_its_new_text_is_complete() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(3, "again")).await;
+    world.ingest(document).await.unwrap();
+    let ready = world.contents().await;
+    documents::retry(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    // Nothing of the earlier text can be reused.
+    sqlx::query("UPDATE chunks SET content_sha256 = NULL")
+        .execute(&world.tenant)
+        .await
+        .unwrap();
+    world.models.unavailable.store(true, Ordering::SeqCst);
+    world.ingest(document).await.unwrap_err();
+    let embedded: i64 = sqlx::query_scalar("SELECT count(*) FROM chunk_embeddings")
+        .fetch_one(&world.tenant)
+        .await
+        .unwrap();
+    assert!(embedded > 0);
+    world.models.unavailable.store(false, Ordering::SeqCst);
+    world.ingest(document).await.unwrap();
+    assert_eq!(world.contents().await, ready);
     world.stop().await;
 }
 
@@ -150,12 +225,16 @@ async fn a_worker_declared_dead_writes_nothing_after_another_claimed_the_documen
     let world = World::start().await;
     let document = world.upload("a.pdf", &pdf(3, "stale")).await;
     for checkpoint in ALL_CHECKPOINTS {
-        if checkpoint == Checkpoint::RowsWritten {
+        if matches!(
+            checkpoint,
+            Checkpoint::RowsWritten | Checkpoint::TextWritten
+        ) {
             // At this checkpoint the worker holds the lock and the other one waits for it: covered
             // below.
             continue;
         }
         world.clear_tenant_database().await;
+        world.forget_results(document).await;
         let pause = PauseAt::new(checkpoint);
         let stale = tokio::spawn(world.job(document).await.run(
             world.context.with_checkpoints(pause.clone()),
@@ -192,7 +271,10 @@ async fn deleting_a_document_during_ingestion_leaves_nothing_behind() {
             .await
             .unwrap();
         let deletion = tokio::spawn(delete_document(&world, document));
-        if checkpoint == Checkpoint::RowsWritten {
+        if matches!(
+            checkpoint,
+            Checkpoint::RowsWritten | Checkpoint::TextWritten
+        ) {
             // The deletion waits for the lock; the ingestion commits, then the deletion removes its
             // rows.
             pause.resume();

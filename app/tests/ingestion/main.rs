@@ -17,3 +17,4 @@ mod queue;
 mod reembedding;
 mod support;
 mod uploads;
+mod vector_index;

@@ -171,6 +171,7 @@ impl World {
             document,
             revision: self.row(document).await.expect("the row is there").revision,
             ahead: 0,
+            size_penalty: 0,
         }
     }
 
@@ -197,6 +198,15 @@ impl World {
         for sql in ["DELETE FROM documents", "DELETE FROM embedding_drafts"] {
             sqlx::query(sql).execute(&self.tenant).await.unwrap();
         }
+    }
+
+    /// As if no ingestion of the document had been completed.
+    pub(crate) async fn forget_results(&self, document: DocumentId) {
+        sqlx::query("UPDATE documents SET page_count = NULL, chunk_count = NULL WHERE id = $1")
+            .bind(document.0)
+            .execute(&self.database)
+            .await
+            .unwrap();
     }
 
     /// The keys of all jobs.

@@ -99,6 +99,19 @@ pub enum DocumentState {
 }
 
 impl DocumentState {
+    /// Whether the document's text is stored, so that users can ask about it.
+    pub(super) fn is_searchable(&self) -> bool {
+        match self {
+            Self::Ready => true,
+            Self::Working { step, .. } => *step >= IngestStage::Embed,
+            Self::Uploading
+            | Self::Queued
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Deleting => false,
+        }
+    }
+
     /// Whether users can have the document processed again.
     pub(super) fn can_be_retried(&self) -> bool {
         matches!(
@@ -131,7 +144,7 @@ impl IngestStage {
             Self::Fetch => "Fetching file",
             Self::Extract => "Extracting text",
             Self::Chunk => "Splitting into passages",
-            Self::Embed => "Indexing passages",
+            Self::Embed => "Searchable, indexing passages",
             Self::Store => "Saving to your database",
         }
     }

@@ -36,7 +36,7 @@ fn item(form_context: FormContext<'_>, document: &DocumentView, update: bool) ->
             }
             (state_badge(&document.state))
             div.row-actions {
-                @if document.state == DocumentState::Ready {
+                @if document.state.is_searchable() {
                     a.button.small href={ "/w/" (form_context.workspace) "/chat?document=" (document.id) } aria-label={ "Ask about " (document.title) } { (icons::CHAT) "Ask" }
                 }
                 @if document.state != DocumentState::Deleting { (actions(form_context, document, &url)) }
