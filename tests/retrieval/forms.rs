@@ -1,6 +1,8 @@
 //! Generated documents like those that people upload: invoices, statements, payslips and contracts.
 //! Their pages differ in a few words, codes and figures only.
 
+use std::fmt::Write as _;
+
 /// A generated document.
 pub(crate) struct Form {
     pub(crate) file_name: &'static str,
@@ -100,11 +102,12 @@ fn invoice(page: usize) -> String {
         let (name, price) = pick(&GOODS, item * 3);
         let amount = quantity * price;
         subtotal += amount;
-        rows.push_str(&format!(
-            "{quantity} x {name}, {} each, {}\n",
+        let _ = writeln!(
+            rows,
+            "{quantity} x {name}, {} each, {}",
             euros(price),
             euros(amount)
-        ));
+        );
     }
     let vat = subtotal / 5;
     format!(
@@ -147,15 +150,16 @@ fn statement(page: usize) -> String {
     for (line, payee) in PAYEES.iter().enumerate() {
         let amount = 2_000 + 1_234 * cents(line + 1) + 97 * cents(page);
         balance -= amount;
-        rows.push_str(&format!(
-            "{:02} {month} {payee}, reference RF{}-{:04}-{:04}, -{}, balance {}\n",
+        let _ = writeln!(
+            rows,
+            "{:02} {month} {payee}, reference RF{}-{:04}-{:04}, -{}, balance {}",
             line * 4 + 2,
             13 + page,
             5_385 + page,
             750 + line,
             euros(amount),
             euros(balance)
-        ));
+        );
     }
     let (name, amount) = SPECIAL[page - 1];
     let salary = 291_000 + 1_500 * cents(page);
@@ -229,7 +233,7 @@ fn error_codes(page: usize) -> String {
         ("vibrates", "Check the foundation bolts."),
         ("wrong version", "Update the firmware."),
     ];
-    let rows: String = (0..20)
+    let rows: Vec<String> = (0..20)
         .map(|row| (page - 1) * 20 + row)
         .map(|number| {
             let (fault, remedy) = FAULTS[number % 10];
@@ -241,7 +245,8 @@ fn error_codes(page: usize) -> String {
         })
         .collect();
     format!(
-        "Error codes of the circulation pump CP-40, part {page}\nCode - Meaning and remedy\n\n{rows}"
+        "Error codes of the circulation pump CP-40, part {page}\nCode - Meaning and remedy\n\n{}",
+        rows.concat()
     )
 }
 

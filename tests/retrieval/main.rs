@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use installer::progress::say;
 use local_stack::postgres::Postgres;
 use local_stack::run_folder::RunFolder;
 use rag::Fusion;
@@ -87,13 +88,18 @@ async fn with_database(arguments: &Arguments, server: &str) -> Result<()> {
     let database = create_database(server).await?;
     let mut model = Model::load(&cache_file()?).await?;
     let corpus = Corpus {
-        documents: documents.len(),
+        documents: documents
+            .iter()
+            .map(|document| document.file_name.clone())
+            .collect(),
         pages: documents.iter().map(|document| document.pages.len()).sum(),
         chunks: index::store(&database, &documents, &mut model).await?,
     };
     eprintln!(
         "{} documents, {} pages, {} chunks",
-        corpus.documents, corpus.pages, corpus.chunks
+        corpus.documents.len(),
+        corpus.pages,
+        corpus.chunks
     );
     if arguments.tuning {
         list_misses(&database, &mut model, &tuning).await?;
@@ -148,7 +154,7 @@ async fn list_misses(database: &PgPool, model: &mut Model, questions: &[Question
             None => "off-topic".to_owned(),
             Some(_) => continue,
         };
-        println!(
+        say(&format!(
             "{:.2} {} rank {:?}: {}\n    expected {expected}, quoted {:?}",
             outcome.relevance,
             if outcome.is_refused {
@@ -159,15 +165,15 @@ async fn list_misses(database: &PgPool, model: &mut Model, questions: &[Question
             outcome.rank,
             question.text,
             outcome.quotes
-        );
+        ));
     }
     let mut times: Vec<_> = outcomes.iter().map(|outcome| outcome.elapsed).collect();
     times.sort();
     let p95 = times.get(times.len() * 95 / 100);
-    println!(
+    say(&format!(
         "{:?}, p95 {p95:?}",
         Summary::of(questions.iter().zip(&outcomes))
-    );
+    ));
     Ok(())
 }
 
@@ -185,7 +191,7 @@ async fn compare_weights(
         });
         let outcomes = measure::ask(database, model, questions, method).await?;
         let summary = Summary::of(questions.iter().zip(&outcomes));
-        println!("{}: {summary:?}", method.name());
+        say(&format!("{}: {summary:?}", method.name()));
     }
     Ok(())
 }
@@ -213,7 +219,7 @@ async fn write_report(
         let [_, questions] = halves;
         text.push_str(&large::measure(database, model, questions).await?);
     }
-    print!("{text}");
+    say(&text);
     std::fs::write(workspace().join("docs/retrieval.md"), text)?;
     Ok(())
 }

@@ -28,7 +28,8 @@ pub(crate) struct Measured {
 }
 
 pub(crate) struct Corpus {
-    pub(crate) documents: usize,
+    /// File names.
+    pub(crate) documents: Vec<String>,
     pub(crate) pages: usize,
     pub(crate) chunks: usize,
 }
@@ -51,8 +52,11 @@ fn asks_for_code(question: &Question) -> bool {
 
 pub(crate) fn render(corpus: &Corpus, measured: &[Measured]) -> String {
     let mut text = format!(
-        "# Retrieval\n\n{INTRODUCTION}\n{} documents, {} pages, {} chunks.\n",
-        corpus.documents, corpus.pages, corpus.chunks
+        "# Retrieval\n\n{INTRODUCTION}\n{} documents with {} pages and {} chunks: {}.\n",
+        corpus.documents.len(),
+        corpus.pages,
+        corpus.chunks,
+        corpus.documents.join(", ")
     );
     for half in Half::ALL {
         let heading = match half {

@@ -122,7 +122,8 @@ mod tests {
             exact(
                 &(0..99)
                     .map(|word| format!("word{word} "))
-                    .collect::<String>()
+                    .collect::<Vec<_>>()
+                    .concat()
             )
             .len(),
             MAX_TERMS
