@@ -53,7 +53,10 @@ const WITH_QUESTIONS: Manuals = Manuals {
     what: "twelve manuals as PDFs",
     size: "40 MB to download",
     files: &[
-        ("usr/share/doc/debian-policy/fhs/fhs-3.0.pdf.gz", "fhs-3.0.pdf"),
+        (
+            "usr/share/doc/debian-policy/fhs/fhs-3.0.pdf.gz",
+            "fhs-3.0.pdf",
+        ),
         ("usr/share/doc/debian-policy/policy.pdf.gz", "policy.pdf"),
         (
             "usr/share/developers-reference/developers-reference.pdf",
