@@ -10,6 +10,7 @@
     reason = "a violated expectation fails the test"
 )]
 
+mod accounts;
 mod cluster;
 mod databases;
 mod events;

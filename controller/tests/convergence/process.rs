@@ -50,7 +50,7 @@ const STUCK_AFTER: Duration = Duration::from_mins(2);
 
 static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
 
-static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+pub(crate) static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let window = format!("{}s", VERIFICATION_WINDOW.as_secs());
     let args = [
         "tenant-controller",

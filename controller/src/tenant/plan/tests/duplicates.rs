@@ -95,6 +95,18 @@ fn a_duplicate_is_deleted_only_if_the_same_complete_listing_shows_the_recorded_p
 }
 
 #[test]
+fn a_deletion_takes_no_copy_for_the_project_that_the_annotation_names() {
+    let mut observed = up_to_date();
+    observed.status.project = None;
+    observed.listing.own = None;
+    observed.listing.marked = vec![listed(DUPLICATE)];
+    assert_eq!(
+        stall_reason(&delete(DeletionPolicy::Delete, &observed)),
+        Some(Reason::DuplicateProject)
+    );
+}
+
+#[test]
 fn a_user_names_the_project_to_delete() {
     let mut observed = up_to_date();
     observed.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
