@@ -33,6 +33,21 @@ const COMPUTE_WAIT_MS: u64 = 6_600_000;
 /// From the last use of a compute until it is suspended, with a large margin.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Names the plan of the emulated account, such as `free`. The default is Scale.
+const PLAN_VARIABLE: &str = "EMULATED_PLAN";
+
+/// The limits of an account on the plan that the tests run on.
+pub fn plan_limits() -> Result<Limits> {
+    let mut limits = Limits::default();
+    if let Some(plan) = std::env::var(PLAN_VARIABLE)
+        .ok()
+        .filter(|plan| !plan.is_empty())
+    {
+        limits.plan = plan.parse().context(PLAN_VARIABLE)?;
+    }
+    Ok(limits)
+}
+
 /// When idle computes are suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComputeSuspension {

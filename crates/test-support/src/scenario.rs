@@ -13,12 +13,12 @@ use crds::{Tenant, TenantClass};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use neon_emulator::{Emulator, Latency, Limits};
+use neon_emulator::{Emulator, Latency, Limits, Plan};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::cluster::{FIELD_MANAGER, SYSTEM_NAMESPACE, create_namespace};
-use crate::emulator::TestEmulator;
+use crate::emulator::{TestEmulator, plan_limits};
 pub use crate::objects::{
     condition, is_available, is_current, is_ready, merge, project_id, secret_text, status,
 };
@@ -149,8 +149,18 @@ impl Scenario {
         &self,
         changes: Value,
     ) -> Result<(String, Arc<TestEmulator>)> {
-        self.apply_class_with_limits(changes, 0, Limits::default())
+        self.apply_class_with_limits(changes, 0, plan_limits()?)
             .await
+    }
+
+    /// Like [`Scenario::apply_class_with_emulator`], on this plan instead of the one that the tests run
+    /// on.
+    pub async fn apply_class_on_plan(&self, plan: Plan) -> Result<(String, Arc<TestEmulator>)> {
+        let limits = Limits {
+            plan,
+            ..Limits::default()
+        };
+        self.apply_class_with_limits(json!({}), 0, limits).await
     }
 
     /// Like [`Scenario::apply_class_with_emulator`], with the emulator's limits and the seed of its

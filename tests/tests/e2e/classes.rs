@@ -180,21 +180,21 @@ async fn a_spec_outside_the_classs_limits_is_rejected_with_the_limits(
 
 async fn a_tenant_continues_when_the_classs_limits_are_raised(scenario: &Scenario) -> Result<()> {
     let class = scenario
-        .apply_class(json!({"limits": {"maxCU": 2}}))
+        .apply_class(json!({"limits": {"maxCU": 1}}))
         .await?;
     scenario
-        .apply("acme", json!({"className": class, "compute": {"maxCU": 4}}))
+        .apply("acme", json!({"className": class, "compute": {"maxCU": 2}}))
         .await?;
     scenario
         .wait_until_stalled("acme", Reason::ClassLimitExceeded)
         .await?;
     scenario
-        .apply_class(json!({"limits": {"maxCU": 4}}))
+        .apply_class(json!({"limits": {"maxCU": 2}}))
         .await?;
     let tenant = scenario.wait_until_ready("acme").await?;
     let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     ensure!(
-        account.has_max_cu(&id, 4.0).await?,
+        account.has_max_cu(&id, 2.0).await?,
         "the compute has another size"
     );
     Ok(())

@@ -7,8 +7,8 @@ use neon_client::model::{
     AllowedIps, ComputeUnits, CreateBranch, CreateEndpoint, EndpointType, ProjectSettings, Quota,
     UpdateEndpoint, UpdateProject,
 };
-use neon_emulator::Limits;
 use neon_emulator::faults::{Effect, Fault};
+use neon_emulator::{Limits, Plan};
 use serde_json::json;
 use test_support::neon::Account;
 use test_support::scenario::{is_available, is_ready, project_id};
@@ -28,9 +28,13 @@ test_support::tests![
 ];
 
 async fn a_renamed_project_and_changed_settings_are_repaired(scenario: &Scenario) -> Result<()> {
-    let spec = json!({"quota": {"activeTimeSeconds": 3_600}, "allowedIPs": ["127.0.0.1"], "historyRetentionSeconds": 3_600});
+    let (class, emulator) = scenario.apply_class_on_plan(Plan::Scale).await?;
+    let spec = json!({
+        "className": class, "quota": {"activeTimeSeconds": 3_600}, "allowedIPs": ["127.0.0.1"],
+        "historyRetentionSeconds": 3_600,
+    });
     let tenant = scenario.apply_and_wait("acme", spec).await?;
-    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let (account, id) = (Account(&emulator), project_id(&tenant)?);
     let before = account.project(&id).await?;
     let changes = UpdateProject {
         name: Some("renamed by hand".into()),

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, FIELD_MANAGER, Reason, SECRET_TYPE, keys, labels};
+use neon_emulator::Plan;
 use serde_json::json;
 use test_support::cluster::REGION;
+use test_support::neon::Account;
 use test_support::scenario::{condition, project_id, status};
 use test_support::{Scenario, checks, psql};
 
@@ -252,10 +254,12 @@ async fn the_status_contains_everything_except_the_password(scenario: &Scenario)
 }
 
 async fn every_field_of_the_spec_is_applied_to_neon(scenario: &Scenario) -> Result<()> {
+    let (class, emulator) = scenario.apply_class_on_plan(Plan::Scale).await?;
     let tenant = scenario
         .apply_and_wait(
             "acme",
             json!({
+                "className": class,
                 "displayName": "Müller & Söhne", "region": "aws-us-east-2", "postgresVersion": 16,
                 "compute": {"minCU": 0.5, "maxCU": 2, "suspendTimeoutSeconds": 600},
                 "quota": {"activeTimeSeconds": 36_000, "logicalSizeBytes": 1_073_741_824_i64},
@@ -263,7 +267,7 @@ async fn every_field_of_the_spec_is_applied_to_neon(scenario: &Scenario) -> Resu
             }),
         )
         .await?;
-    let account = scenario.cluster().account();
+    let account = Account(&emulator);
     let id = project_id(&tenant)?;
     let project = account.project(&id).await?;
     ensure!(

@@ -307,7 +307,7 @@ async fn a_terminated_controller_hands_over_while_its_account_is_unreachable(
     let proxies = cluster.proxies().context("the cluster has proxies")?;
     proxies.neon.block();
     scenario
-        .patch("acme", json!({"spec": {"compute": {"maxCU": 4}}}))
+        .patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
         .await?;
     scenario
         .wait_for_reason("acme", Reason::UpdatingProject)

@@ -44,7 +44,7 @@ async fn a_suspended_tenant_is_not_changed_until_it_is_resumed(scenario: &Scenar
     scenario
         .patch(
             "acme",
-            json!({"spec": {"suspend": true, "compute": {"maxCU": 4}}}),
+            json!({"spec": {"suspend": true, "compute": {"maxCU": 2}}}),
         )
         .await?;
     wait_until_suspended(scenario, "acme").await?;
@@ -73,7 +73,7 @@ async fn a_suspended_tenant_is_not_changed_until_it_is_resumed(scenario: &Scenar
         .patch("acme", json!({"spec": {"suspend": false}}))
         .await?;
     scenario.wait_until_ready("acme").await?;
-    ensure!(account.has_max_cu(&id, 4.0).await?, "the change was lost");
+    ensure!(account.has_max_cu(&id, 2.0).await?, "the change was lost");
     ensure!(
         scenario
             .secrets()

@@ -2,7 +2,9 @@
 //! message.
 
 use anyhow::{Context as _, Result, ensure};
+use neon_emulator::Plan;
 use serde_json::{Value, json};
+use test_support::neon::Account;
 use test_support::scenario::{project_id, status};
 use test_support::{Scenario, command};
 
@@ -17,10 +19,10 @@ test_support::tests![
 async fn changes_of_compute_and_quota_are_applied_to_the_project(
     scenario: &Scenario,
 ) -> Result<()> {
-    let tenant = scenario
-        .apply_and_wait("acme", json!({"compute": {"minCU": 0.25, "maxCU": 1}}))
-        .await?;
-    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let (class, emulator) = scenario.apply_class_on_plan(Plan::Scale).await?;
+    let spec = json!({"className": class, "compute": {"minCU": 0.25, "maxCU": 1}});
+    let tenant = scenario.apply_and_wait("acme", spec).await?;
+    let (account, id) = (Account(&emulator), project_id(&tenant)?);
     let opened = account.connections_opened(&id).await?;
 
     scenario
@@ -85,8 +87,11 @@ async fn changes_of_compute_and_quota_are_applied_to_the_project(
 }
 
 async fn changes_of_other_fields_are_applied_to_the_project(scenario: &Scenario) -> Result<()> {
-    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
-    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let (class, emulator) = scenario.apply_class_on_plan(Plan::Scale).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    let (account, id) = (Account(&emulator), project_id(&tenant)?);
     let fields = json!({"displayName": "Acme Ltd", "allowedIPs": ["127.0.0.1"], "historyRetentionSeconds": 3_600});
     scenario.patch("acme", json!({"spec": fields})).await?;
     scenario.wait_until_ready("acme").await?;

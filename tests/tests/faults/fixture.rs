@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hyper::{Method, Uri};
-use neon_emulator::{Emulator, Latency, Limits};
+use neon_emulator::{Emulator, Latency};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
@@ -16,7 +16,7 @@ use test_support::crash_injection::database_relay::DatabaseRelay;
 use test_support::crash_injection::http_relay::{
     HttpRelay, Upstream, kubernetes_effect, neon_effect,
 };
-use test_support::emulator::TestEmulator;
+use test_support::emulator::{TestEmulator, plan_limits};
 use test_support::{Cluster, ClusterOptions, command, suite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -120,7 +120,7 @@ impl Lane {
             builder,
             cluster.compute_suspension(),
             Latency::instant(),
-            Limits::default(),
+            plan_limits()?,
         )
         .await?;
         data.set_target(emulator.data_addr().port());

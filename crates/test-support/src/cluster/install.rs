@@ -8,12 +8,12 @@ use kube::Client;
 use local_stack::control_plane::ControlPlane;
 use local_stack::controller::{ContainerSpec, ControllerOptions};
 use local_stack::postgres::Postgres;
-use neon_emulator::{Emulator, Limits};
+use neon_emulator::Emulator;
 use serde_json::{Value, json};
 
 use super::{ClusterOptions, RELEASE, SYSTEM_NAMESPACE};
 use crate::command;
-use crate::emulator::TestEmulator;
+use crate::emulator::{TestEmulator, plan_limits};
 use crate::proxy::Proxy;
 
 /// The proxies in front of the Neon API and the databases.
@@ -26,14 +26,9 @@ pub(super) async fn database(
 ) -> Result<(Postgres, TestEmulator, NeonAndData)> {
     let postgres = Postgres::start(folder).await?;
     let builder = Emulator::builder().postgres(postgres.uri());
-    let start = |builder| {
-        TestEmulator::start(
-            builder,
-            options.compute_suspension,
-            options.latency,
-            Limits::default(),
-        )
-    };
+    let limits = plan_limits()?;
+    let start =
+        |builder| TestEmulator::start(builder, options.compute_suspension, options.latency, limits);
     if !options.proxied {
         return Ok((postgres, start(builder).await?, None));
     }
