@@ -1,4 +1,4 @@
-//! Compact caches of Tenants and Secrets: ten thousand Tenants and their Secrets take a few
+//! Compact caches of Tenants, Secrets and roll-outs: ten thousand Tenants and their Secrets take a few
 //! megabytes.
 //!
 //! A Tenant is cached as compressed JSON, without the fields that no reconciliation reads, and is
@@ -6,6 +6,7 @@
 //! caches who owns the Secret and whether it is unmodified.
 
 mod compressed;
+mod rollouts;
 mod secret;
 mod status_edits;
 mod tenant;
@@ -13,8 +14,9 @@ mod write_through;
 
 use kube::Resource;
 
+pub use rollouts::{ClassRollouts, RolloutCache};
 pub use secret::{ObservedSecret, SecretCache, controller_of, restored_for};
-pub use tenant::{CachedTenant, prune, record_is_own};
+pub use tenant::{CachedSchema, CachedTenant, SchemaProblem, prune, record_is_own};
 pub use write_through::WriteThroughCache;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,7 +10,9 @@ mod kube_cluster;
 
 use std::collections::BTreeMap;
 
-use crds::{Tenant, TenantClass, TenantClassStatus, TenantStatus};
+use crds::{
+    SchemaRollout, SchemaRolloutStatus, Tenant, TenantClass, TenantClassStatus, TenantStatus,
+};
 use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -182,4 +184,20 @@ pub trait ClusterApi: Send + Sync {
         class: &'a TenantClass,
         status: &'a TenantClassStatus,
     ) -> ClusterCall<'a, TenantClass>;
+
+    /// Creates a roll-out. Fails if one of its name exists.
+    fn create_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout>;
+
+    /// Sets `spec.paused` of a roll-out, if its resource version has not changed.
+    fn pause_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout>;
+
+    /// Writes a roll-out's status, if its resource version has not changed.
+    fn write_rollout_status<'a>(
+        &'a self,
+        rollout: &'a SchemaRollout,
+        status: &'a SchemaRolloutStatus,
+    ) -> ClusterCall<'a, SchemaRollout>;
+
+    /// Deletes a roll-out, if its resource version has not changed.
+    fn delete_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, ()>;
 }

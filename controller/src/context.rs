@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
+use crate::cache::{CachedTenant, RolloutCache, SecretCache, WriteThroughCache};
 use crate::clock::WallClock;
 use crate::cluster::{ClusterApi, ClusterError};
 use crate::config::Config;
@@ -42,6 +42,7 @@ pub struct Context {
     pub scopes: Vec<NamespaceScope>,
     pub classes: Store<TenantClass>,
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub rollouts: RolloutCache,
     /// Metadata of the connection Secrets.
     pub secrets: SecretCache,
     /// Tenants as our own last writes returned them.
@@ -77,6 +78,8 @@ pub struct Context {
     pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
     /// Notified when a watch shows that a Tenant is being deleted.
     pub deletion_requested: Notify,
+    /// Classes whose roll-outs are to be reconciled.
+    pub rollout_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
 }
 
 /// The Tenants of one watch.
@@ -169,6 +172,12 @@ impl Context {
             }
             requested.await;
         }
+    }
+
+    /// The latest cached version of a Tenant.
+    pub fn tenant_named(&self, namespace: &str, name: &str) -> Option<Arc<CachedTenant>> {
+        let key = ObjectRef::new(name).within(namespace);
+        self.scope_of(&key)?.tenants.get(&key)
     }
 
     /// Queues a Tenant for reconciliation.

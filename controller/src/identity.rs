@@ -76,6 +76,16 @@ impl TenantUid {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
+
+    /// A number that is as good as random and always the same for a Tenant. Roll-outs order the
+    /// Tenants by it.
+    pub fn hash_order(self) -> u64 {
+        let digest = Sha256::digest(self.0.as_bytes());
+        digest
+            .iter()
+            .take(size_of::<u64>())
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    }
 }
 
 impl fmt::Display for TenantUid {

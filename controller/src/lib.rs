@@ -3,7 +3,7 @@
 //!
 //! The modules are listed in layers, from top to bottom and separated by blank lines. A module
 //! imports only modules of lower layers; `tools/xtask/tests/architecture/layers.rs` enforces this.
-//! Each kind has a folder of its own, [`tenant`] and [`class`], with the same file names:
+//! Each kind has a folder of its own, [`tenant`], [`class`] and [`rollout`], with the same file names:
 //! `observe`, `plan`, `apply`, `status` and `reconcile`.
 
 // The process: starts the watches and the reconcilers.
@@ -15,6 +15,7 @@ mod watches;
 
 // The kinds.
 pub mod class;
+pub mod rollout;
 pub mod tenant;
 
 // What all reconciliations share.
@@ -23,6 +24,9 @@ pub mod context;
 // What is read per class.
 pub mod accounts;
 pub mod migration_sources;
+
+// Which schema a Tenant is to have.
+pub mod schema_assignment;
 
 // Errors of reconciliations.
 pub mod error;

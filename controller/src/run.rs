@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crds::TenantClass;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, future};
+use futures::{FutureExt, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
+use crate::cache::{CachedTenant, RolloutCache, SecretCache, WriteThroughCache};
 use crate::class;
 use crate::class::reconcile::ClassReconciler;
 use crate::clock::WallClock;
@@ -42,11 +42,12 @@ use crate::neon::neon_connector;
 use crate::password_refusals::PasswordRefusals;
 use crate::project_listing::{list_accounts, resync};
 use crate::reported_problems::ReportedProblems;
+use crate::rollout;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
 use crate::watches::{
-    class_source_watch, class_watch, namespace_watch, secret_watch, tenant_watch,
+    class_source_watch, class_watch, namespace_watch, rollout_watch, secret_watch, tenant_watch,
 };
 use crate::work_queue::WorkQueue;
 
@@ -56,6 +57,8 @@ const MAX_CONCURRENT_UPDATES: usize = 8;
 const MAX_CONCURRENT_CLASSES: u16 = 4;
 /// Changes of a class's Tenants within this time trigger one reconciliation of the class.
 const CLASS_INTERVAL: Duration = Duration::from_secs(1);
+/// Changes of a class's Tenants within this time trigger one reconciliation of its roll-outs.
+const ROLLOUT_INTERVAL: Duration = Duration::from_millis(250);
 /// Wait between attempts to read what the start requires.
 const STARTUP_RETRY: Duration = Duration::from_secs(2);
 
@@ -125,6 +128,11 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     spawn(watch.boxed());
     stop.run_until_cancelled(synced.cancelled()).await;
     spawn(class_source_watch(ctx.clone(), client.clone(), health.clone()).boxed());
+    // The roll-outs determine the schemas that Tenants are to have.
+    let synced = CancellationToken::new();
+    let watch = rollout_watch(ctx.clone(), client.clone(), health.clone(), synced.clone());
+    spawn(watch.boxed());
+    stop.run_until_cancelled(synced.cancelled()).await;
     for scope in 0..ctx.scopes.len() {
         let synced = CancellationToken::new();
         let watch = secret_watch(
@@ -137,7 +145,7 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
         spawn(watch.boxed());
         stop.run_until_cancelled(synced.cancelled()).await;
     }
-    let mut loops = vec![class_loop];
+    let mut loops = vec![class_loop, rollout_loop(&ctx, &stop)];
     for (scope, writer) in ctx.scopes.iter().zip(writers) {
         let synced = CancellationToken::new();
         loops.push(tenant_loop(
@@ -248,6 +256,7 @@ async fn context(
         scopes,
         classes,
         namespaces,
+        rollouts: RolloutCache::default(),
         secrets: SecretCache::default(),
         own_writes: WriteThroughCache::default(),
         installation,
@@ -260,6 +269,7 @@ async fn context(
         caches_synced: CancellationToken::new(),
         class_queue: Arc::default(),
         deletion_requested: Notify::new(),
+        rollout_queue: Arc::default(),
         config,
     };
     Ok((Arc::new(ctx), writers))
@@ -309,6 +319,22 @@ fn class_loop(
         |_, _, _| Action::requeue(STARTUP_RETRY),
         class_reconciler,
     );
+    tokio::spawn(reconciler.for_each(|_| future::ready(())))
+}
+
+/// Reconciles the roll-outs of the classes that are queued.
+fn rollout_loop(ctx: &Arc<Context>, stop: &CancellationToken) -> JoinHandle<()> {
+    let config = LoopConfig::default().concurrency(MAX_CONCURRENT_CLASSES);
+    let queue = ctx.rollout_queue.clone();
+    let reconciler = Controller::for_stream(stream::pending(), ctx.classes.clone())
+        .with_config(config)
+        .reconcile_on(queue.stream_at_intervals(ROLLOUT_INTERVAL))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            rollout::reconcile::reconcile,
+            |_, _, _| Action::requeue(STARTUP_RETRY),
+            ctx.clone(),
+        );
     tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 

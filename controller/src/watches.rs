@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 
-use crds::{FIELD_MANAGER, TenantClass, labels};
+use crds::{FIELD_MANAGER, SchemaRollout, TenantClass, labels};
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
@@ -65,6 +65,10 @@ pub(crate) fn tenant_watch(
             if matches!(event, Event::Delete(_)) || tenant.deletion_requested_at().is_some() {
                 ctx.deletion_requested.notify_waiters();
             }
+            if ctx.rollouts.is_active(tenant.class_name()) {
+                ctx.rollout_queue
+                    .enqueue(ObjectRef::new(tenant.class_name()));
+            }
             if !matches!(event, Event::Apply(_)) || tenant.is_new() {
                 ctx.class_queue.enqueue(ObjectRef::new(tenant.class_name()));
             }
@@ -99,6 +103,39 @@ pub(crate) fn class_watch(
             }
         })
         .applied_objects()
+}
+
+/// Keeps the cache of roll-outs up to date, and queues the classes whose roll-outs changed. Queues the
+/// Tenants of a class if a user edited one of its roll-outs, which changes who is skipped.
+pub(crate) async fn rollout_watch(
+    ctx: Arc<Context>,
+    client: Client,
+    health: Health,
+    synced: CancellationToken,
+) {
+    let api: Api<SchemaRollout> = Api::all(client);
+    let watch = reported_watch(api, watch_config(), health, "schemarollouts")
+        .modify(|rollout| rollout.metadata.managed_fields = None);
+    let mut events = pin!(watch);
+    while let Some(event) = events.next().await {
+        let Ok(event) = event else { continue };
+        let edited = match &event {
+            Event::Apply(rollout) => Some(rollout)
+                .filter(|rollout| !ctx.rollouts.has_generation_of(rollout))
+                .map(|rollout| rollout.spec.class_name.clone()),
+            _ => None,
+        };
+        let is_last = matches!(event, Event::InitDone);
+        for class in ctx.rollouts.apply_event(event) {
+            ctx.rollout_queue.enqueue(ObjectRef::new(&class));
+        }
+        for tenant in edited.iter().flat_map(|class| ctx.tenants_of(class)) {
+            ctx.enqueue(ObjectRef::from_obj(&*tenant));
+        }
+        if is_last {
+            synced.cancel();
+        }
+    }
 }
 
 /// Keeps the cache of a scope's connection Secrets up to date, and queues the Tenants that a change

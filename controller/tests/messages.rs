@@ -83,6 +83,7 @@ fn provisioned() -> TenantStatus {
             target: Some(3),
             checksum: None,
             applied_at: None,
+            rollout: None,
             project_id: Some("calm-sea-1".to_owned()),
         }),
         ..TenantStatus::default()

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::meta::DEFAULT_CONTROLLER_NAME;
 use crate::project_settings::{Compute, Database, DeletionPolicy, Quota};
+use crate::rollout_settings::RolloutSettings;
+use crate::selector::selects;
 use crate::validation;
 
 /// Desired state of a TenantClass: the Neon account, the defaults and the limits of its Tenants.
@@ -108,6 +110,11 @@ pub struct TenantClassSpec {
     /// Source of the SQL migrations that are applied to every tenant database.
     #[serde(default)]
     pub migrations: Migrations,
+    /// How new migrations reach the Tenants: first a canary, then waves. Each new content of the
+    /// migrations becomes a SchemaRollout with a copy of these settings, so a change here applies to
+    /// the next one.
+    #[serde(default)]
+    pub rollout: RolloutSettings,
 }
 
 fn default_controller_name() -> String {
@@ -301,7 +308,7 @@ pub struct AllowedNamespaces {
     pub names: Vec<String>,
     /// Selects namespaces by their labels. An empty selector selects every namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<validation::NamespaceSelector>")]
+    #[schemars(with = "Option<validation::ObjectSelector>")]
     pub selector: Option<LabelSelector>,
 }
 
@@ -322,31 +329,6 @@ impl AllowedNamespaces {
             (Some(selector), Some(labels)) => Some(selects(selector, labels)),
         }
     }
-}
-
-/// Whether a label selector selects an object. An unknown operator selects nothing.
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let matches = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    matches
-        && selector
-            .match_expressions
-            .iter()
-            .flatten()
-            .all(|requirement| {
-                let label = labels.get(&requirement.key);
-                let values = requirement.values.as_deref().unwrap_or_default();
-                match requirement.operator.as_str() {
-                    "In" => label.is_some_and(|label| values.contains(label)),
-                    "NotIn" => label.is_none_or(|label| !values.contains(label)),
-                    "Exists" => label.is_some(),
-                    "DoesNotExist" => label.is_none(),
-                    _ => false,
-                }
-            })
 }
 
 /// Existing Neon projects that Tenants of the class may adopt.
@@ -493,6 +475,9 @@ pub struct TenantClassStatus {
     /// controller does not delete them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_projects: Option<OrphanedProjects>,
+    /// Name of the newest SchemaRollout of the class. Absent if the class applies no migrations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
     /// Mass deletions of the class's Tenants. Absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mass_deletion: Option<MassDeletionStatus>,

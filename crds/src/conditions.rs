@@ -5,10 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::fmt;
 use std::str::FromStr;
 
-/// Condition types of a Tenant and a TenantClass.
+/// Condition types of a Tenant, a TenantClass and a SchemaRollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
-    /// The latest spec and the latest schema are in effect.
+    /// The latest spec is in effect, and the database has the schema that the class's roll-out has
+    /// reached for the Tenant.
     Ready,
     /// The controller is working on the Tenant or will retry without intervention. As [kstatus]
     /// expects, the condition is present only while it is true.
@@ -32,7 +33,7 @@ pub enum ConditionType {
     Available,
     /// The Neon project exists and matches the spec.
     ProjectReady,
-    /// The latest schema is applied to the database.
+    /// The database has the schema that the class's roll-out has reached for the Tenant.
     SchemaReady,
     /// The connection Secret contains the credentials of the project.
     CredentialsReady,
@@ -230,6 +231,26 @@ reasons! {
     ProjectRecovered,
     /// The value or the name of an annotation on the Tenant is not one that the controller accepts.
     InvalidAnnotation,
+    /// A roll-out of new migrations has started.
+    RolloutStarted,
+    /// A roll-out waits until a user sets `spec.approved` of the SchemaRollout to true.
+    AwaitingApproval,
+    /// A roll-out is migrating the Tenants of its current wave.
+    RollingOut,
+    /// The current wave of a roll-out has been migrated. The next one starts after
+    /// `soakSeconds`.
+    Soaking,
+    /// `spec.paused` of the SchemaRollout is true.
+    RolloutPaused,
+    /// More Tenants failed than the failure budget of the roll-out allows, or a Tenant of the canary
+    /// failed. The controller has paused the roll-out.
+    FailureBudgetExceeded,
+    /// A newer roll-out has replaced this one.
+    RolloutSuperseded,
+    /// All Tenants have been migrated, or were skipped or failed within the budget.
+    RolloutCompleted,
+    /// Every Tenant was attempted at once, and more failed than the failure budget allows.
+    RolloutFailed,
     /// Migrations were applied.
     Migrated,
     /// The connection Secret was written.

@@ -1,5 +1,5 @@
 //! The API between the programs that request databases and the controller that provides them: the
-//! custom resources [`Tenant`] and [`TenantClass`], their condition types and reasons, the
+//! custom resources [`Tenant`], [`TenantClass`] and [`SchemaRollout`], their condition types and reasons, the
 //! annotations and labels, and the keys of the connection Secret.
 //!
 //! The crate contains types and constants only and never talks to a cluster. It is the only thing
@@ -12,7 +12,10 @@ mod conditions;
 mod manifest;
 mod meta;
 mod project_settings;
+mod rollout;
+mod rollout_settings;
 mod secret;
+mod selector;
 mod spec;
 mod status;
 mod validation;
@@ -26,9 +29,16 @@ pub use class::{
 pub use conditions::{
     ConditionType, Reason, UnknownReason, find_condition, is_true, set_condition,
 };
-pub use manifest::{tenant_class_crd, tenant_crd};
+pub use manifest::{schema_rollout_crd, tenant_class_crd, tenant_crd};
 pub use meta::{DEFAULT_CONTROLLER_NAME, FIELD_MANAGER, GROUP, annotations, finalizers, labels};
 pub use project_settings::{Compute, Database, DeletionPolicy, Quota};
+pub use rollout::{
+    RolloutFailure, RolloutPhase, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
+    SchemaRolloutStatus, TenantReference,
+};
+pub use rollout_settings::{
+    Approval, Canary, NewTenants, RolloutSettings, RolloutStrategy, TenantShare,
+};
 pub use secret::{
     CHANNEL_BINDING, ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys,
 };

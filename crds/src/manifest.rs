@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt as _;
 
-use crate::{ConditionType, DEFAULT_CLASS, Reason, Tenant, TenantClass};
+use crate::{ConditionType, DEFAULT_CLASS, Reason, SchemaRollout, Tenant, TenantClass};
 
 /// Returns the `CustomResourceDefinition` of `Tenant`.
 pub fn tenant_crd() -> CustomResourceDefinition {
@@ -21,6 +21,13 @@ pub fn tenant_crd() -> CustomResourceDefinition {
 /// Returns the `CustomResourceDefinition` of `TenantClass`.
 pub fn tenant_class_crd() -> CustomResourceDefinition {
     let mut crd = protected(TenantClass::crd());
+    schemas(&mut crd).for_each(finish);
+    crd
+}
+
+/// Returns the `CustomResourceDefinition` of `SchemaRollout`.
+pub fn schema_rollout_crd() -> CustomResourceDefinition {
+    let mut crd = protected(SchemaRollout::crd());
     schemas(&mut crd).for_each(finish);
     crd
 }

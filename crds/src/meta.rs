@@ -1,7 +1,7 @@
 //! Names used in object metadata: the API group, annotations, labels, finalizers and the field
 //! manager.
 
-/// API group of both custom resources.
+/// API group of the custom resources.
 pub const GROUP: &str = "dbpertenant.dev";
 
 /// Field manager of the controller's server-side apply requests. Fields of other managers are kept.

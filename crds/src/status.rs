@@ -217,8 +217,8 @@ pub struct SchemaStatus {
     /// Version of the last applied migration. Absent if none is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Version of the last migration in the class's source. Absent if the class applies no
-    /// migrations.
+    /// Version that the database is to have: the one that the class's roll-out has reached for this
+    /// Tenant. Absent if the class applies no migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<i64>,
     /// Digest of the applied migrations.
@@ -227,6 +227,9 @@ pub struct SchemaStatus {
     /// Time at which the controller applied the last migration or first observed it as applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_at: Option<Time>,
+    /// Name of the SchemaRollout for which the database was last migrated, or is being migrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
     /// Id of the project whose database this describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,

@@ -66,6 +66,26 @@ schema_types! {
     /// Number of Tenants.
     TenantCount = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000 };
 
+    /// Number of Tenants, at least one.
+    PositiveCount = { "type": "integer", "format": "int64", "minimum": 1, "maximum": 1_000_000 };
+
+    /// Time in seconds, up to a week.
+    SecondsUpToAWeek = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 604_800 };
+
+    /// Time in seconds, from ten seconds to a week.
+    DeadlineSeconds = { "type": "integer", "format": "int64", "minimum": 10, "maximum": 604_800 };
+
+    /// Digest of a set of migrations.
+    SchemaDigest = { "type": "string", "maxLength": 128 };
+
+    /// Versions of migrations.
+    SchemaVersions = {
+        "type": "array",
+        "maxItems": 10_000,
+        "x-kubernetes-list-type": "atomic",
+        "items": { "type": "integer", "format": "int64" },
+    };
+
     /// Share in percent.
     Percent = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 100 };
 
@@ -233,18 +253,18 @@ schema_types! {
         },
     };
 
-    /// Label selector of namespaces, as in other Kubernetes objects.
-    NamespaceSelector = {
+    /// Label selector, as in other Kubernetes objects.
+    ObjectSelector = {
         "type": "object",
         "properties": {
             "matchLabels": {
-                "description": "Labels that a namespace must have.",
+                "description": "Labels that an object must have.",
                 "type": "object",
                 "maxProperties": 64,
                 "additionalProperties": { "type": "string", "maxLength": 63 },
             },
             "matchExpressions": {
-                "description": "Requirements that a namespace must meet.",
+                "description": "Requirements that the labels of an object must meet.",
                 "type": "array",
                 "maxItems": 64,
                 "x-kubernetes-list-type": "atomic",

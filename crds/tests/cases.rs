@@ -32,12 +32,16 @@ struct Case {
     stored: Option<Value>,
 }
 
-fn files() -> [(File, CustomResourceDefinition); 2] {
+fn files() -> [(File, CustomResourceDefinition); 3] {
     [
         (include_str!("cases/tenant.yaml"), crds::tenant_crd()),
         (
             include_str!("cases/tenantclass.yaml"),
             crds::tenant_class_crd(),
+        ),
+        (
+            include_str!("cases/schemarollout.yaml"),
+            crds::schema_rollout_crd(),
         ),
     ]
     .map(|(text, crd)| (serde_yaml::from_str(text).expect("cases"), crd))

@@ -1,4 +1,4 @@
--- Health of Tenants and TenantClasses for Argo CD, which does not evaluate their conditions without it.
+-- Health of Tenants, TenantClasses and SchemaRollouts for Argo CD, which does not evaluate their conditions without it.
 local function find(conditions, type)
   for _, condition in ipairs(conditions or {}) do
     if condition.type == type then

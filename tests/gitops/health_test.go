@@ -1,4 +1,4 @@
-// Checks how GitOps tools judge the health of Tenants and TenantClasses: the two
+// Checks how GitOps tools judge the health of Tenants, TenantClasses and SchemaRollouts: the two
 // kstatus libraries (kubectl apply with pruning, kpt and others use the first,
 // Flux the second) and Argo CD's health check in deploy/argocd.
 //
@@ -33,7 +33,10 @@ type state struct {
 func states(t *testing.T) []state {
 	t.Helper()
 	var all []state
-	files := []string{filepath.Join("testdata", "tenants.json"), filepath.Join("testdata", "tenantclasses.json")}
+	var files []string
+	for _, kind := range []string{"tenants", "tenantclasses", "schemarollouts"} {
+		files = append(files, filepath.Join("testdata", kind+".json"))
+	}
 	if file := os.Getenv("GITOPS_STATES"); file != "" {
 		files = []string{file}
 	}
@@ -170,7 +173,7 @@ func TestTheConfigMapContainsTheScript(t *testing.T) {
 	if err := yaml.Unmarshal(text, &configMap); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"Tenant", "TenantClass"} {
+	for _, kind := range []string{"Tenant", "TenantClass", "SchemaRollout"} {
 		if configMap.Data["resource.customizations.health.dbpertenant.dev_"+kind] != string(script) {
 			t.Errorf("the health check of %s differs from health.lua", kind)
 		}

@@ -141,6 +141,7 @@ mod tests {
                 target: Some(2),
                 checksum: None,
                 applied_at: None,
+                rollout: None,
                 project_id: None,
             }),
             ..TenantStatus::default()

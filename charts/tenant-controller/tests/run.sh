@@ -89,6 +89,9 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
     can "$elsewhere" "$c" "$verb" tenants.dbpertenant.dev
   done
   for verb in list watch patch; do can yes "$a" "$verb" tenantclasses.dbpertenant.dev; done
+  for verb in list watch create patch delete; do can yes "$a" "$verb" schemarollouts.dbpertenant.dev; done
+  can yes "$a" patch schemarollouts.dbpertenant.dev --subresource=status
+  can no "$a" deletecollection schemarollouts.dbpertenant.dev
   for verb in get list watch create patch; do
     can yes "$a" "$verb" secrets
     can "$elsewhere" "$c" "$verb" secrets

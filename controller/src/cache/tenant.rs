@@ -1,5 +1,7 @@
 //! A Tenant as the cache holds it.
 
+mod schema;
+
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,6 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
+
+pub use schema::{CachedSchema, SchemaProblem};
 
 use super::compressed::Compressed;
 use super::status_edits::{discard_edits, is_own, is_status};
@@ -29,6 +33,7 @@ pub struct CachedTenant {
     deletion_requested_at: Option<Timestamp>,
     status_edited: bool,
     spec_hash: u64,
+    schema: CachedSchema,
     json: Compressed,
 }
 
@@ -70,6 +75,11 @@ impl CachedTenant {
     /// Whether another client than the controller wrote a field of the status.
     pub fn is_status_edited(&self) -> bool {
         self.status_edited
+    }
+
+    /// What a roll-out needs to know about the Tenant.
+    pub fn schema(&self) -> &CachedSchema {
+        &self.schema
     }
 
     /// The project id in `spec.adopt`.
@@ -150,6 +160,7 @@ impl TryFrom<Tenant> for CachedTenant {
         let annotated = tenant.metadata.annotations.as_ref();
         Ok(Self {
             status_edited,
+            schema: CachedSchema::of(&tenant),
             json: Compressed::new(&serde_json::to_vec(&tenant)?),
             recorded_project: project.map(|project| project.id.as_str().into()),
             record_is_own: project

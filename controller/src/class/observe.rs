@@ -24,6 +24,8 @@ pub struct ObservedClass {
     pub account: Option<ObservedAccount>,
     /// Whether deletions of its Tenants wait for a confirmation.
     pub mass_deletion: Option<MassDeletionStatus>,
+    /// Name of its newest roll-out.
+    pub rollout: Option<String>,
     /// Number of its Tenants whose deletion has not completed.
     pub pending_deletions: usize,
     /// Why the class cannot be used.
@@ -57,6 +59,7 @@ pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedCl
                 })
             }),
         mass_deletion: ctx.deletion_holds.status(&name),
+        rollout: ctx.rollouts.newest(&name).map(|newest| newest.name_any()),
         pending_deletions: ctx.pending_deletions(&name).count(),
         issue: class_issue(ctx, class),
     }

@@ -125,6 +125,7 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
         ctx.cluster.write_class_status(&class, &status).await?;
     }
     reconciler.enqueue_tenants_if_changed(&class);
+    ctx.rollout_queue.enqueue(ObjectRef::from_obj(&class));
     Ok(())
 }
 

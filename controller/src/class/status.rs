@@ -79,6 +79,7 @@ pub fn build_status(
     if let Some(orphaned) = &observed.orphaned {
         status.orphaned_projects = Some(orphaned.clone()).filter(|orphaned| orphaned.count > 0);
     }
+    status.rollout.clone_from(&observed.rollout);
     status.mass_deletion.clone_from(&observed.mass_deletion);
     status
 }

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use crds::{FIELD_MANAGER, Tenant, TenantClass, TenantClassStatus, TenantStatus};
+use crds::{
+    FIELD_MANAGER, SchemaRollout, SchemaRolloutStatus, Tenant, TenantClass, TenantClassStatus,
+    TenantStatus,
+};
 use futures::FutureExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -49,6 +52,10 @@ impl KubeCluster {
     }
 
     fn classes(&self) -> Api<TenantClass> {
+        Api::all(self.client.clone())
+    }
+
+    fn rollouts(&self) -> Api<SchemaRollout> {
         Api::all(self.client.clone())
     }
 }
@@ -325,6 +332,79 @@ impl ClusterApi for KubeCluster {
         }
         .boxed()
     }
+
+    fn create_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout> {
+        async move {
+            self.rollouts()
+                .create(&post_params(), rollout)
+                .await
+                .map_err(|error| ClusterError::new("create schema rollout", error))
+        }
+        .boxed()
+    }
+
+    fn pause_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout> {
+        async move {
+            let patch = json!({
+                "metadata": {
+                    "resourceVersion": rollout.metadata.resource_version,
+                    "uid": rollout.metadata.uid,
+                },
+                "spec": { "paused": true },
+            });
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            self.rollouts()
+                .patch(&rollout.name_any(), &params, &Patch::Merge(&patch))
+                .await
+                .map_err(|error| ClusterError::new("pause schema rollout", error))
+        }
+        .boxed()
+    }
+
+    fn write_rollout_status<'a>(
+        &'a self,
+        rollout: &'a SchemaRollout,
+        status: &'a SchemaRolloutStatus,
+    ) -> ClusterCall<'a, SchemaRollout> {
+        async move {
+            let patch = json!({
+                "apiVersion": API_VERSION,
+                "kind": SchemaRollout::kind(&()),
+                "metadata": {
+                    "resourceVersion": rollout.metadata.resource_version,
+                    "uid": rollout.metadata.uid,
+                },
+                "status": status,
+            });
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            self.rollouts()
+                .patch_status(&rollout.name_any(), &params, &Patch::Apply(&patch))
+                .await
+                .map_err(|error| ClusterError::new("apply schema rollout status", error))
+        }
+        .boxed()
+    }
+
+    fn delete_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, ()> {
+        async move {
+            let params = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: rollout.metadata.uid.clone(),
+                    resource_version: rollout.metadata.resource_version.clone(),
+                }),
+                ..DeleteParams::default()
+            };
+            self.rollouts()
+                .delete(&rollout.name_any(), &params)
+                .await
+                .map_err(|error| ClusterError::new("delete schema rollout", error))
+                .map(|_| ())
+        }
+        .boxed()
+    }
 }
 
 fn pruned(mut tenant: Tenant) -> Tenant {
@@ -342,5 +422,6 @@ mod tests {
         assert_eq!(API_VERSION, Tenant::api_version(&()));
         assert!(API_VERSION.starts_with(GROUP));
         assert_eq!(API_VERSION, TenantClass::api_version(&()));
+        assert_eq!(API_VERSION, SchemaRollout::api_version(&()));
     }
 }

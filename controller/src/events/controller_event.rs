@@ -95,6 +95,11 @@ pub enum ControllerEvent<'a> {
     ClassTerminating {
         message: &'a str,
     },
+    /// The reason and the message are those of the condition `Ready`, or say that it has started.
+    RolloutChanged {
+        reason: Reason,
+        message: &'a str,
+    },
 }
 
 impl ControllerEvent<'_> {
@@ -108,7 +113,11 @@ impl ControllerEvent<'_> {
             | Self::OrphanedProjects(_)
             | Self::DeletionsHeld { .. }
             | Self::PlanExceeded { .. }
-            | Self::ClassTerminating { .. } => EventType::Warning,
+            | Self::ClassTerminating { .. }
+            | Self::RolloutChanged {
+                reason: Reason::FailureBudgetExceeded | Reason::RolloutFailed,
+                ..
+            } => EventType::Warning,
             _ => EventType::Normal,
         }
     }
@@ -143,6 +152,7 @@ impl ControllerEvent<'_> {
             Self::DeletionsHeld { .. } => Reason::MassDeletion,
             Self::PlanExceeded { .. } => Reason::PlanLimit,
             Self::ClassTerminating { .. } => Reason::ClassTerminating,
+            Self::RolloutChanged { reason, .. } => *reason,
         }
     }
 
@@ -151,7 +161,8 @@ impl ControllerEvent<'_> {
             Self::InvalidAnnotation { problem: note }
             | Self::DeletionsHeld { message: note }
             | Self::PlanExceeded { message: note }
-            | Self::ClassTerminating { message: note } => return Cow::Borrowed(note),
+            | Self::ClassTerminating { message: note }
+            | Self::RolloutChanged { message: note, .. } => return Cow::Borrowed(note),
             Self::TenantStalled(issue) => return Cow::Borrowed(&issue.message),
             Self::ProjectCreated { project } => format!("created project {project}"),
             Self::CreatedProjectFound { project } => format!(

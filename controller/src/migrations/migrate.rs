@@ -9,6 +9,7 @@
 //! or prepared statement of one file changes what the next one does. The first session holds the
 //! lock and runs no file but the last.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -26,12 +27,13 @@ use super::target::DatabaseTarget;
 const INITIAL_LOCK_PAUSE: Duration = Duration::from_millis(20);
 const MAX_LOCK_PAUSE: Duration = Duration::from_millis(500);
 
-/// The result of a successful call: the database is at the version of the set.
+/// The result of a successful call: the database has all selected migrations of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationReport {
-    /// The version of the database and of the set.
+    /// The version of the database: that of the set, or a higher one if the database has migrations
+    /// that are not selected.
     pub version: i64,
-    /// The digest of the set.
+    /// The digest of the database's migrations.
     pub digest: String,
     /// The versions that this call applied, in order; empty if the database was up to date.
     pub applied: Vec<i64>,
@@ -80,12 +82,23 @@ impl<'a> Database<'a> {
         let started = self.started;
         let mut progress = MigrationProgress::default();
         match self.run(set, &mut progress).await {
-            Ok(()) => Ok(MigrationReport {
-                version: set.target_version(),
-                digest: set.digest().to_owned(),
-                applied: progress.applied,
-                elapsed: started.elapsed(),
-            }),
+            Ok(()) => {
+                let versions: Vec<i64> = progress.present.into_iter().collect();
+                Ok(MigrationReport {
+                    version: versions
+                        .last()
+                        .copied()
+                        .unwrap_or_else(|| set.target_version()),
+                    digest: if set.is_empty() {
+                        String::new()
+                    } else {
+                        set.digest_of(&versions)
+                            .unwrap_or_else(|| set.digest().to_owned())
+                    },
+                    applied: progress.applied,
+                    elapsed: started.elapsed(),
+                })
+            }
             Err(error) => Err(MigrationFailure {
                 error,
                 version: progress.version,
@@ -102,7 +115,7 @@ impl<'a> Database<'a> {
         // Without migrations, connecting shows that the database can be used.
         if !set.is_empty() {
             let state = self.control.set_up_and_read_state().await?;
-            progress.version = state.current_version();
+            progress.observe(&state);
             if !pending(&state, set)?.is_empty() {
                 migrate_locked(self.target, &mut self.control, &state, set, progress).await?;
             }
@@ -116,6 +129,16 @@ impl<'a> Database<'a> {
 struct MigrationProgress {
     version: Option<i64>,
     applied: Vec<i64>,
+    /// The versions that the database has.
+    present: BTreeSet<i64>,
+}
+
+impl MigrationProgress {
+    fn observe(&mut self, state: &DatabaseState) {
+        self.version = state.current_version();
+        let succeeded = state.applied.iter().filter(|row| row.success);
+        self.present = succeeded.map(|row| row.version).collect();
+    }
 }
 
 async fn migrate_locked(
@@ -126,7 +149,7 @@ async fn migrate_locked(
     progress: &mut MigrationProgress,
 ) -> Result<(), MigrationError> {
     let (state, versions) = wait_for_lock(control, last_read, set).await?;
-    progress.version = state.current_version();
+    progress.observe(&state);
     if versions.is_empty() {
         return Ok(());
     }
@@ -150,6 +173,7 @@ async fn migrate_locked(
         let is_last = index + 1 == versions.len();
         apply(target, control, migration, is_last).await?;
         progress.applied.push(migration.version());
+        progress.present.insert(migration.version());
         progress.version = progress.version.max(Some(migration.version()));
         info!(
             migration.version = migration.version(),
@@ -215,7 +239,7 @@ fn pending(state: &DatabaseState, set: &MigrationSet) -> Result<Vec<i64>, Migrat
         MigrationState::Pending { versions } => Ok(versions),
         MigrationState::Ahead { version } => Err(MigrationError::Ahead {
             version,
-            target: set.target_version(),
+            target: set.newest_version(),
         }),
         MigrationState::Changed {
             version,

@@ -40,7 +40,8 @@ pub enum MigrationState {
     },
 }
 
-/// Compares the applied migrations with `set`.
+/// Compares the applied migrations with `set`. Only selected migrations are pending; the database may
+/// have others of the set as well.
 ///
 /// `Ahead` takes precedence over all other findings, because an older set cannot judge a newer
 /// database. An unfinished migration that runs outside a transaction is pending, because it can be
@@ -49,7 +50,7 @@ pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationSta
     let mut applied: Vec<&AppliedMigration> = applied.iter().collect();
     applied.sort_by_key(|row| row.version);
     if let Some(last) = applied.last()
-        && last.version > set.target_version()
+        && last.version > set.newest_version()
     {
         return MigrationState::Ahead {
             version: last.version,
@@ -89,8 +90,7 @@ pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationSta
             .any(|row| row.version == version && row.success)
     };
     let versions: Vec<i64> = set
-        .migrations()
-        .iter()
+        .selected()
         .map(Migration::version)
         .filter(|version| !is_applied(*version))
         .collect();

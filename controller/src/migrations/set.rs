@@ -140,8 +140,21 @@ fn parse_statements(
 }
 
 /// The migrations in order. Cloning is cheap.
+///
+/// A selection of a set knows all migrations, so that a database may have more than the selected
+/// ones, but only these are applied.
 #[derive(Clone)]
-pub struct MigrationSet(Arc<SetInner>);
+pub struct MigrationSet {
+    all: Arc<SetInner>,
+    /// `None` selects all migrations.
+    selection: Option<Arc<Selection>>,
+}
+
+struct Selection {
+    /// In order; at least one.
+    versions: Vec<i64>,
+    digest: String,
+}
 
 struct SetInner {
     migrations: Vec<Migration>,
@@ -188,60 +201,129 @@ impl MigrationSet {
             return Err(MigrationSetError::Empty);
         };
         let digests = digests(&migrations);
-        Ok(Self(Arc::new(SetInner {
+        Ok(Self::whole(SetInner {
             migrations,
             digests,
             target_version,
-        })))
+        }))
+    }
+
+    fn whole(all: SetInner) -> Self {
+        Self {
+            all: Arc::new(all),
+            selection: None,
+        }
     }
 
     /// A set without migrations: the controller does not manage the schema.
     pub fn unmanaged() -> Self {
-        Self(Arc::new(SetInner {
+        Self::whole(SetInner {
             migrations: Vec::new(),
             digests: Vec::new(),
             target_version: 0,
-        }))
+        })
+    }
+
+    /// The selection of these versions. `None` if the set lacks one of them, or if their content does
+    /// not have this digest: a file was changed or removed.
+    pub fn select(&self, versions: &[i64], digest: &str) -> Option<Self> {
+        let mut versions = versions.to_vec();
+        versions.sort_unstable();
+        versions.dedup();
+        if versions.is_empty() || self.digest_of(&versions)? != digest {
+            return None;
+        }
+        let digest = digest.to_owned();
+        Some(Self {
+            all: self.all.clone(),
+            selection: Some(Arc::new(Selection { versions, digest })),
+        })
+    }
+
+    /// The selection of the migrations up to a version. `None` if their content does not have this
+    /// digest.
+    pub fn select_up_to(&self, version: i64, digest: &str) -> Option<Self> {
+        if self.digest_up_to(version)? != digest {
+            return None;
+        }
+        let versions: Vec<i64> = self.versions().filter(|one| *one <= version).collect();
+        self.select(&versions, digest)
     }
 
     /// Whether the controller does not manage the schema.
     pub fn is_empty(&self) -> bool {
-        self.0.migrations.is_empty()
+        self.all.migrations.is_empty()
     }
 
-    /// All migrations, in the order in which they run.
+    /// All migrations in order, including those that are not selected.
     pub fn migrations(&self) -> &[Migration] {
-        &self.0.migrations
+        &self.all.migrations
+    }
+
+    /// The versions of all migrations in order.
+    pub fn versions(&self) -> impl Iterator<Item = i64> + '_ {
+        self.all.migrations.iter().map(Migration::version)
+    }
+
+    /// The migrations to apply, in the order in which they run.
+    pub fn selected(&self) -> impl Iterator<Item = &Migration> {
+        let selection = self.selection.as_deref();
+        self.all.migrations.iter().filter(move |migration| {
+            selection.is_none_or(|selection| {
+                let version = migration.version();
+                selection.versions.binary_search(&version).is_ok()
+            })
+        })
     }
 
     pub fn get(&self, version: i64) -> Option<&Migration> {
         let index = self
-            .0
+            .all
             .migrations
             .binary_search_by_key(&version, Migration::version);
-        index.ok().and_then(|index| self.0.migrations.get(index))
+        index.ok().and_then(|index| self.all.migrations.get(index))
     }
 
-    /// The highest version; 0 for an empty set.
+    /// The highest selected version; 0 for an empty set.
     pub fn target_version(&self) -> i64 {
-        self.0.target_version
+        self.selection
+            .as_ref()
+            .and_then(|selection| selection.versions.last().copied())
+            .unwrap_or(self.all.target_version)
     }
 
-    /// `sha256:...` over the versions and checksums. It does not depend on the source of the
-    /// migrations or on their descriptions.
+    /// The highest version, whether it is selected or not; 0 for an empty set.
+    pub fn newest_version(&self) -> i64 {
+        self.all.target_version
+    }
+
+    /// `sha256:...` over the versions and checksums of the selected migrations. It does not depend on
+    /// the source of the migrations or on their descriptions.
     pub fn digest(&self) -> &str {
-        self.0.digests.last().map_or("", String::as_str)
+        match &self.selection {
+            Some(selection) => &selection.digest,
+            None => self.all.digests.last().map_or("", String::as_str),
+        }
     }
 
-    /// The [`MigrationSet::digest`] of a set that ends with this version. `None` if the set has no
-    /// migration up to this version.
+    /// The digest of all migrations up to this version. `None` if the set has no migration up to
+    /// this version.
     pub fn digest_up_to(&self, version: i64) -> Option<&str> {
         let count = self
-            .0
+            .all
             .migrations
             .partition_point(|migration| migration.version() <= version);
-        let digest = self.0.digests.get(count.checked_sub(1)?)?;
+        let digest = self.all.digests.get(count.checked_sub(1)?)?;
         Some(digest)
+    }
+
+    /// The digest of these versions, which are in order. `None` if the set lacks one of them.
+    pub fn digest_of(&self, versions: &[i64]) -> Option<String> {
+        let mut hasher = Sha256::new();
+        for version in versions {
+            update(&mut hasher, self.get(*version)?);
+        }
+        Some(text(hasher))
     }
 }
 
@@ -250,11 +332,19 @@ fn digests(migrations: &[Migration]) -> Vec<String> {
     migrations
         .iter()
         .map(|migration| {
-            hasher.update(migration.version().to_be_bytes());
-            hasher.update(migration.checksum());
-            format!("sha256:{}", hex::encode(hasher.clone().finalize()))
+            update(&mut hasher, migration);
+            text(hasher.clone())
         })
         .collect()
+}
+
+fn update(hasher: &mut Sha256, migration: &Migration) {
+    hasher.update(migration.version().to_be_bytes());
+    hasher.update(migration.checksum());
+}
+
+fn text(hasher: Sha256) -> String {
+    format!("sha256:{}", hex::encode(hasher.finalize()))
 }
 
 impl PartialEq for MigrationSet {
@@ -269,7 +359,7 @@ impl Eq for MigrationSet {}
 impl fmt::Debug for MigrationSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the SQL, because the debug output of larger values contains sets.
-        f.debug_list().entries(&self.0.migrations).finish()
+        f.debug_list().entries(self.selected()).finish()
     }
 }
 
@@ -283,6 +373,40 @@ mod tests {
 
     fn error_of(files: &[(&str, &str)]) -> String {
         set(files).expect_err("the set is invalid").to_string()
+    }
+
+    #[test]
+    fn a_selection_applies_only_its_migrations_and_knows_all() {
+        let files = [
+            ("1_a.sql", "select 1"),
+            ("2_b.sql", "select 2"),
+            ("4_d.sql", "select 4"),
+        ];
+        let before = set(&[files[0], files[2]]).expect("the set is valid");
+        let after = set(&files).expect("the set is valid");
+        let selected = after
+            .select(&[4, 1], before.digest())
+            .expect("the content contains the earlier one");
+        assert_eq!(selected.digest(), before.digest());
+        assert_eq!(
+            selected
+                .selected()
+                .map(Migration::version)
+                .collect::<Vec<_>>(),
+            [1, 4]
+        );
+        assert_eq!(
+            (selected.target_version(), selected.newest_version()),
+            (4, 4)
+        );
+        assert!(selected.get(2).is_some());
+        let first = after.digest_up_to(1).expect("a digest").to_owned();
+        let first = after.select_up_to(1, &first).expect("a selection");
+        assert_eq!((first.target_version(), first.newest_version()), (1, 4));
+        let changed = set(&[files[0], ("4_d.sql", "select 5")]).expect("the set is valid");
+        assert!(changed.select(&[1, 4], before.digest()).is_none());
+        assert!(changed.select_up_to(4, before.digest()).is_none());
+        assert!(after.select(&[1, 3], before.digest()).is_none());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use service_kit::telemetry::{Buckets, MetricsRegistry};
 
 use labels::{
     ClassLabels, KubernetesRequestLabels, MigrationLabels, NeonLabels, PhaseLabels, PriorityLabels,
-    ReconcileLabels, ResourceLabels, RouteLabels, StepLabels,
+    ReconcileLabels, ResourceLabels, RolloutLabels, RouteLabels, StepLabels,
 };
 pub use labels::{MigrationOutcome, ReconcileOutcome, StepOutcome};
 
@@ -35,6 +35,9 @@ const CALL_BUCKETS_S: [f64; 11] = [
 const LONG_BUCKETS_S: [f64; 11] = [
     0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0,
 ];
+
+/// States of Tenants in a roll-out.
+const ROLLOUT_STATES: [&str; 4] = ["updated", "pending", "failed", "skipped"];
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Metrics {
     kubernetes_request_duration: Family<ResourceLabels, Histogram, Buckets>,
     tenants: Family<PhaseLabels, Gauge>,
     orphaned_projects: Family<ClassLabels, Gauge>,
+    rollout_tenants: Family<RolloutLabels, Gauge>,
+    rollout_paused: Family<ClassLabels, Gauge>,
     migrations: Family<MigrationLabels, Counter>,
     migration_duration: Histogram,
     time_to_ready: Histogram,
@@ -82,6 +87,8 @@ impl Metrics {
             kubernetes_request_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
             tenants: Family::default(),
             orphaned_projects: Family::default(),
+            rollout_tenants: Family::default(),
+            rollout_paused: Family::default(),
             migrations: Family::default(),
             migration_duration: Histogram::new(LONG_BUCKETS_S),
             time_to_ready: Histogram::new(LONG_BUCKETS_S),
@@ -159,6 +166,16 @@ impl Metrics {
             "orphaned_projects",
             "Neon projects of this installation that belong to no Tenant, by class",
             self.orphaned_projects.clone(),
+        );
+        own.register(
+            "rollout_tenants",
+            "Tenants of the newest schema roll-out of a class, by state",
+            self.rollout_tenants.clone(),
+        );
+        own.register(
+            "rollout_paused",
+            "1 if the newest schema roll-out of a class is paused, otherwise 0",
+            self.rollout_paused.clone(),
         );
         own.register(
             "migrations",
@@ -287,11 +304,40 @@ impl Metrics {
             .set(count);
     }
 
+    /// Sets the numbers of Tenants in the newest roll-out of a class: updated, pending, failed and
+    /// skipped.
+    pub fn set_rollout_tenants(&self, class: &str, counts: [i64; ROLLOUT_STATES.len()]) {
+        for (state, count) in ROLLOUT_STATES.into_iter().zip(counts) {
+            self.rollout_tenants
+                .get_or_create(&RolloutLabels {
+                    class: class.to_owned(),
+                    state,
+                })
+                .set(count);
+        }
+    }
+
+    pub fn set_rollout_paused(&self, class: &str, paused: bool) {
+        self.rollout_paused
+            .get_or_create(&ClassLabels {
+                class: class.to_owned(),
+            })
+            .set(i64::from(paused));
+    }
+
     /// Removes the series of a deleted class.
     pub fn remove_class(&self, class: &str) {
-        self.orphaned_projects.remove(&ClassLabels {
+        let labels = ClassLabels {
             class: class.to_owned(),
-        });
+        };
+        self.orphaned_projects.remove(&labels);
+        self.rollout_paused.remove(&labels);
+        for state in ROLLOUT_STATES {
+            self.rollout_tenants.remove(&RolloutLabels {
+                class: class.to_owned(),
+                state,
+            });
+        }
     }
 
     pub fn record_migration(&self, outcome: MigrationOutcome, elapsed: Duration) {

@@ -14,10 +14,11 @@ use crate::cache::{CachedTenant, ObservedSecret, record_is_own};
 use crate::context::Context;
 use crate::identity::{ProjectMark, TenantKey};
 use crate::issue::{Component, Issue};
+use crate::schema_assignment::{AssignmentInput, PlaceInput, SchemaTarget, assign};
 use crate::tenant::annotations::TenantAnnotations;
 use crate::tenant::desired::{deletion_protected, secret_name};
 use crate::tenant::intent::class_not_found;
-use crate::tenant::observed::{Holder, ObservedState, SchemaTarget};
+use crate::tenant::observed::{Holder, ObservedState};
 use crate::tenant::ownership::holders;
 use crate::tenant::reconciliation::Reconciliation;
 
@@ -157,12 +158,30 @@ fn schema_target(rec: &Reconciliation<'_>) -> Result<SchemaTarget, Issue> {
         &rec.migrations,
         rec.ctx.migration_sources.for_class(class_name),
     ) {
-        (Some(migrations), _) => Ok(SchemaTarget {
-            version: migrations.target_version(),
-            digest: migrations.digest().to_owned(),
-        }),
+        (Some(content), _) => Ok(assign(
+            content,
+            &rec.ctx.rollouts.of_class(class_name),
+            assignment_input(rec),
+        )),
         (None, Some(Err(issue))) => Err(issue),
         (None, _) => Err(class_not_loaded(Component::Schema, class_name)),
+    }
+}
+
+fn assignment_input<'a>(rec: &'a Reconciliation<'_>) -> AssignmentInput<'a> {
+    let meta = &rec.tenant.metadata;
+    let project = rec.status.project.as_ref();
+    let project = project.map(|project| project.id.as_str());
+    let recorded = rec.status.schema.as_ref();
+    AssignmentInput {
+        namespace: &rec.key.namespace,
+        name: &rec.key.name,
+        place: PlaceInput {
+            order: rec.uid.hash_order(),
+            created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
+            labels: meta.labels.as_ref(),
+        },
+        recorded: recorded.filter(|schema| schema.project_id.as_deref() == project),
     }
 }
 

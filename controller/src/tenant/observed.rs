@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{SchemaStatus, TenantStatus};
+use crds::TenantStatus;
 use jiff::Timestamp;
 use neon_client::ids::{EndpointId, ProjectId};
 
@@ -11,6 +11,7 @@ use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::identity::ProjectMark;
 use crate::issue::Issue;
+use crate::schema_assignment::SchemaTarget;
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::SettingsChanges;
 
@@ -105,31 +106,4 @@ pub enum ObservedClaim {
 pub struct ObservedCompute {
     pub id: EndpointId,
     pub settings: ComputeSettings,
-}
-
-/// A schema, identified by version and content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaTarget {
-    /// Version of the last migration.
-    pub version: i64,
-    /// Digest of all migrations; empty if the class applies no migrations.
-    pub digest: String,
-}
-
-impl SchemaTarget {
-    /// Whether the class applies migrations.
-    pub fn is_managed(&self) -> bool {
-        !self.digest.is_empty()
-    }
-
-    /// Whether the recorded schema is that of this project and at the target. Without migrations,
-    /// it suffices that the database was reached.
-    pub fn is_reached(&self, schema: Option<&SchemaStatus>, project: &str) -> bool {
-        schema.is_some_and(|schema| {
-            let is_current = !self.is_managed()
-                || schema.version == Some(self.version)
-                    && schema.checksum.as_deref() == Some(self.digest.as_str());
-            is_current && schema.project_id.as_deref() == Some(project)
-        })
-    }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::issue::{Component, Issue};
-use crate::tenant::observed::SchemaTarget;
+use crate::schema_assignment::SchemaTarget;
 
 /// Longest message of a condition, in characters; the API server rejects more than 32,768 bytes.
 const MAX_MESSAGE_CHARS: usize = 4_000;
@@ -49,7 +49,7 @@ pub struct StatusInput {
     pub deleting: bool,
     /// Whether the Secret holds credentials of the project.
     pub credentials: bool,
-    /// Whether the database has the latest schema of the class.
+    /// Whether the database has the schema that it is to have.
     pub schema: bool,
     pub now: Timestamp,
 }
@@ -128,17 +128,24 @@ fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
     find_condition(&status.conditions, kind).is_some_and(|condition| condition.status != "Unknown")
 }
 
-/// Updates the recorded schema when the class's migrations change, including when a file that was
-/// removed is added again.
-pub fn follow_target(schema: &mut SchemaStatus, target: &SchemaTarget) {
+/// Updates the recorded schema when the Tenant is to have another one, including when a file that was
+/// removed is added again. `project` is the Tenant's project.
+pub fn follow_target(schema: &mut SchemaStatus, target: &SchemaTarget, project: Option<&str>) {
     if target.is_managed() {
         schema.target = Some(target.version);
+        // The roll-out counts the Tenant from now on. A Tenant that already has the schema needs no
+        // change of its status.
+        let is_reached = project.is_some_and(|project| target.is_reached(Some(schema), project));
+        if !is_reached && target.rollout.is_some() {
+            schema.rollout.clone_from(&target.rollout);
+        }
     } else {
         *schema = SchemaStatus {
             version: None,
             target: None,
             checksum: None,
             applied_at: None,
+            rollout: None,
             project_id: schema.project_id.take(),
         };
     }
@@ -277,7 +284,7 @@ fn components(
                 {
                     "the class applies no migrations"
                 } else {
-                    "the database has the latest schema"
+                    "the database has the schema that it is to have"
                 },
             ),
         ),

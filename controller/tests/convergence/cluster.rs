@@ -13,13 +13,13 @@ use controller::cluster::{
     ClaimHolder, ClusterApi, ClusterCall, ClusterError, ProjectClaim, SecretToWrite,
 };
 use crds::{
-    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations,
-    finalizers,
+    FIELD_MANAGER, SECRET_TYPE, SchemaRollout, SchemaRolloutStatus, Tenant, TenantClass,
+    TenantClassStatus, TenantStatus, annotations, finalizers,
 };
 use futures::FutureExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
 use kube::api::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use neon_client::ids::ProjectId;
@@ -313,6 +313,56 @@ impl ClusterApi for SimulatedCluster {
             let mut stored = state.unchanged_class(class, what)?;
             stored.status = Some(status.clone());
             Ok(state.store_class(stored))
+        })
+        .boxed()
+    }
+
+    fn create_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout> {
+        let what = "create schema rollout";
+        self.write(what, move |state| {
+            if state.rollouts.contains_key(&rollout.name_any()) {
+                return Err(ClusterError::Exists { what });
+            }
+            let mut created = rollout.clone();
+            created.metadata.uid = Some(format!("rollout-{}", rollout.spec.revision));
+            created.metadata.generation = Some(1);
+            created.metadata.creation_timestamp = Some(Time(state.now()));
+            Ok(state.store_rollout(created))
+        })
+        .boxed()
+    }
+
+    fn pause_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout> {
+        let what = "pause schema rollout";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_rollout(rollout, what)?;
+            stored.spec.paused = true;
+            Ok(state.store_rollout(stored))
+        })
+        .boxed()
+    }
+
+    fn write_rollout_status<'a>(
+        &'a self,
+        rollout: &'a SchemaRollout,
+        status: &'a SchemaRolloutStatus,
+    ) -> ClusterCall<'a, SchemaRollout> {
+        let what = "apply schema rollout status";
+        self.write(what, move |state| {
+            let mut stored = state.unchanged_rollout(rollout, what)?;
+            let json = serde_json::to_value(status).expect("a valid status");
+            stored.status = Some(serde_json::from_value(json).expect("a valid status"));
+            Ok(state.store_rollout(stored))
+        })
+        .boxed()
+    }
+
+    fn delete_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, ()> {
+        let what = "delete schema rollout";
+        self.write(what, move |state| {
+            let stored = state.unchanged_rollout(rollout, what)?;
+            state.rollouts.remove(&stored.name_any());
+            Ok(())
         })
         .boxed()
     }

@@ -65,12 +65,15 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
                 _ => result,
             };
             match result {
-                Ok(()) => Ok(MigrationReport {
-                    version: set.target_version(),
-                    digest: set.digest().to_owned(),
-                    applied,
-                    elapsed: Duration::ZERO,
-                }),
+                Ok(()) => {
+                    let version = self.version().unwrap_or_else(|| set.target_version());
+                    Ok(MigrationReport {
+                        version,
+                        digest: set.digest_up_to(version).unwrap_or_default().to_owned(),
+                        applied,
+                        elapsed: Duration::ZERO,
+                    })
+                }
                 Err(error) => Err(MigrationFailure {
                     error,
                     version: None,
@@ -83,6 +86,11 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
 }
 
 impl SimulatedDatabase<'_> {
+    fn version(&self) -> Option<i64> {
+        let id = project_of_host(&self.target.host)?;
+        self.world.state().live(&id)?.schema
+    }
+
     async fn apply(
         &self,
         set: &MigrationSet,
@@ -90,7 +98,7 @@ impl SimulatedDatabase<'_> {
     ) -> Result<(), MigrationError> {
         let target = self.target;
         let id = project_of_host(&target.host).expect("the host of a compute");
-        for migration in set.migrations() {
+        for migration in set.selected() {
             self.world.crash_point().await;
             {
                 let mut state = self.world.state();

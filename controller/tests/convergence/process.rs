@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use controller::accounts::{Accounts, Priority};
 use controller::backoff::Backoffs;
-use controller::cache::{CachedTenant, SecretCache, WriteThroughCache};
+use controller::cache::{CachedTenant, RolloutCache, SecretCache, WriteThroughCache};
 use controller::class::reconcile::{ClassReconciler, reconcile as reconcile_class};
 use controller::clock::WallClock;
 use controller::config::{self, Config, HostInfo};
@@ -23,6 +23,7 @@ use controller::migrations::MigrationSet;
 use controller::neon::NeonApi as _;
 use controller::password_refusals::PasswordRefusals;
 use controller::reported_problems::ReportedProblems;
+use controller::rollout::reconcile::reconcile as reconcile_rollouts;
 use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
 use controller::tenant::reconcile::{Completion, reconcile_once};
@@ -112,6 +113,7 @@ impl Process {
             }],
             classes: class_store,
             namespaces: reflector::store().0,
+            rollouts: RolloutCache::default(),
             secrets: SecretCache::default(),
             own_writes: WriteThroughCache::default(),
             accounts: Accounts::new(
@@ -137,6 +139,7 @@ impl Process {
             caches_synced: CancellationToken::new(),
             class_queue: Arc::default(),
             deletion_requested: Notify::new(),
+            rollout_queue: Arc::default(),
         });
         let mut state = world.state();
         state.watch_events.clear();
@@ -145,6 +148,9 @@ impl Process {
             let tenant = state.watched(tenant);
             let cached = CachedTenant::try_from(tenant).expect("a valid Tenant");
             tenants.apply_watcher_event(&Event::Apply(cached));
+        }
+        for rollout in state.rollouts.values() {
+            ctx.rollouts.apply_event(Event::Apply(rollout.clone()));
         }
         ctx.secrets.apply_event(None, Event::Init);
         for secret in state.secrets.values() {
@@ -168,6 +174,9 @@ impl Process {
 
     /// Delivers the changes that the watches have not delivered yet.
     pub(crate) fn deliver_watch_events(&mut self) {
+        for rollout in self.world.state().rollouts.values() {
+            self.ctx.rollouts.apply_event(Event::Apply(rollout.clone()));
+        }
         let events = std::mem::take(&mut self.world.state().watch_events);
         for event in events {
             match event {
@@ -239,7 +248,7 @@ impl Process {
         }
     }
 
-    /// A reconciliation of the Tenant and then of its class.
+    /// A reconciliation of the Tenant, then of its class and of the class's roll-outs.
     fn start_reconciliation(&self) -> BoxFuture<'static, Option<Completion>> {
         self.world.state().password_reset = false;
         let key = ObjectRef::new(TENANT).within(NAMESPACE);
@@ -252,6 +261,9 @@ impl Process {
             };
             if let Some(class) = ctx.class("default") {
                 let Ok(_) = reconcile_class(class, class_reconciler).await;
+            }
+            if let Some(class) = ctx.class("default") {
+                let Ok(_) = reconcile_rollouts(class, ctx.clone()).await;
             }
             completion
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use controller::cluster::ProjectClaim;
 use controller::identity::{InstallationId, TenantUid, marked_tenant};
-use crds::{Tenant, TenantClass};
+use crds::{SchemaRollout, Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::{OrgId, ProjectId};
@@ -87,6 +87,8 @@ pub(crate) struct State {
     /// When garbage collection deletes the Secrets of a deleted Tenant.
     pub(crate) garbage_collection: Option<Timestamp>,
     pub(crate) class: TenantClass,
+    /// The roll-outs of the class, by name.
+    pub(crate) rollouts: BTreeMap<String, SchemaRollout>,
     pub(crate) watch_events: VecDeque<WatchEvent>,
     /// Projects that outlived their Tenant, by its deletion policy.
     pub(crate) retained: BTreeSet<ProjectId>,
@@ -172,6 +174,7 @@ impl World {
             claims: BTreeMap::new(),
             garbage_collection: None,
             class: crate::cluster::class(),
+            rollouts: BTreeMap::new(),
             watch_events: VecDeque::new(),
             retained: BTreeSet::new(),
             schema: 3,

@@ -1,11 +1,11 @@
-//! Writes the custom resource definitions as `tenant.yaml` and `tenantclass.yaml` to each folder
-//! given as an argument. Without arguments, it writes to this crate and to the chart, which contain
+//! Writes the custom resource definitions as `tenant.yaml`, `tenantclass.yaml` and
+//! `schemarollout.yaml` to each folder given as an argument. Without arguments, it writes to this crate and to the chart, which contain
 //! the same files. The output is deterministic, so comparing files detects stale ones.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crds::{tenant_class_crd, tenant_crd};
+use crds::{schema_rollout_crd, tenant_class_crd, tenant_crd};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 const HEADER: &str = "\
@@ -45,6 +45,7 @@ fn generate(folders: &[PathBuf]) -> Result<(), Error> {
     let files = [
         ("tenant.yaml", yaml(&tenant_crd())?),
         ("tenantclass.yaml", yaml(&tenant_class_crd())?),
+        ("schemarollout.yaml", yaml(&schema_rollout_crd())?),
     ];
     for folder in folders {
         std::fs::create_dir_all(folder).map_err(|source| Error::Write {

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn definitions() -> [CustomResourceDefinition; 2] {
-    [tenant_crd(), tenant_class_crd()]
+fn definitions() -> [CustomResourceDefinition; 3] {
+    [tenant_crd(), tenant_class_crd(), schema_rollout_crd()]
 }
 
 fn each_schema(visit: &mut impl FnMut(&mut JSONSchemaProps)) {
@@ -74,14 +74,16 @@ fn every_list_declares_its_list_type() {
 }
 
 #[test]
-fn the_spec_is_required_for_classes_only() {
+fn the_spec_is_optional_for_tenants_only() {
     let required = |mut crd: CustomResourceDefinition| {
         schemas(&mut crd)
             .map(|root| root.required.clone().unwrap_or_default())
             .collect::<Vec<_>>()
     };
     assert_eq!(required(tenant_crd()), [Vec::<String>::new()]);
-    assert_eq!(required(tenant_class_crd()), [vec!["spec".to_owned()]]);
+    for crd in [tenant_class_crd(), schema_rollout_crd()] {
+        assert_eq!(required(crd), [vec!["spec".to_owned()]]);
+    }
 }
 
 #[test]
@@ -125,6 +127,7 @@ fn the_committed_definitions_are_up_to_date() {
     for (name, crd) in [
         ("tenant.yaml", tenant_crd()),
         ("tenantclass.yaml", tenant_class_crd()),
+        ("schemarollout.yaml", schema_rollout_crd()),
     ] {
         for folder in ["crds", "charts/tenant-controller/crds"] {
             let path = format!("{root}/{folder}/{name}");

@@ -83,7 +83,10 @@ async fn hostile_databases_neither_fill_the_memory_nor_delay_other_tenants(
 ) -> Result<()> {
     let cluster = scenario.cluster();
     let files = scenario.apply_config_map(&[FIRST]).await?;
-    let migrations = json!({"migrations": {"source": "ConfigMap", "configMap": {"name": files}}});
+    let migrations = json!({
+        "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
+        "rollout": {"strategy": "AllAtOnce"},
+    });
     let class = scenario.apply_class(migrations.clone()).await?;
     let slow_class = scenario
         .apply_class_named(&format!("{}-slow", scenario.namespace()), migrations)

@@ -16,6 +16,7 @@ mod namespaces;
 mod plans;
 mod replicas;
 mod restores;
+mod rollouts;
 mod safeguards;
 mod secret_leaks;
 mod secrets;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         data_safety::restarting(),
         safeguards::tests(),
         computes::without_connect_timeout(),
+        rollouts::tests(),
         restores::tests(),
         deletion::tests(),
         data_safety::tests(),

@@ -45,8 +45,12 @@ const THIRD: (&str, &str) = (
 
 async fn apply_class(scenario: &Scenario, files: &[(&str, &str)]) -> Result<String> {
     let name = scenario.apply_config_map(files).await?;
+    // These tests are about migrations, not about waves.
     scenario
-        .apply_class(json!({"migrations": {"source": "ConfigMap", "configMap": {"name": name}}}))
+        .apply_class(json!({
+            "migrations": {"source": "ConfigMap", "configMap": {"name": name}},
+            "rollout": {"strategy": "AllAtOnce"},
+        }))
         .await
 }
 

@@ -12,6 +12,7 @@ use test_support::cluster::FIELD_MANAGER;
 test_support::tests![
     tenants_are_validated_as_the_test_cases_say,
     classes_are_validated_as_the_test_cases_say,
+    rollouts_are_validated_as_the_test_cases_say,
 ];
 
 /// Test cases that run in parallel.
@@ -59,6 +60,19 @@ async fn classes_are_validated_as_the_test_cases_say(scenario: &Scenario) -> Res
         scenario,
         &api,
         include_str!("../../../crds/tests/cases/tenantclass.yaml"),
+    )
+    .await
+}
+
+async fn rollouts_are_validated_as_the_test_cases_say(scenario: &Scenario) -> Result<()> {
+    let api = Api::all_with(
+        scenario.cluster().client(),
+        &ApiResource::erase::<crds::SchemaRollout>(&()),
+    );
+    run(
+        scenario,
+        &api,
+        include_str!("../../../crds/tests/cases/schemarollout.yaml"),
     )
     .await
 }

@@ -66,6 +66,7 @@ async fn wait_for_crds(cluster: &Cluster) -> Result<()> {
         "--timeout=60s",
         "crd/tenants.dbpertenant.dev",
         "crd/tenantclasses.dbpertenant.dev",
+        "crd/schemarollouts.dbpertenant.dev",
     ]))
     .await?;
     Ok(())

@@ -23,6 +23,7 @@ fn observed(issue: Option<Issue>) -> ObservedClass {
         orphaned: None,
         account: None,
         mass_deletion: None,
+        rollout: None,
         pending_deletions: 0,
         issue,
     }
@@ -81,6 +82,7 @@ fn held_deletions_are_reported_with_the_way_to_confirm_them() {
             held_since: Some(Time(at(90))),
             confirmed_at: None,
         }),
+        rollout: None,
         pending_deletions: 44,
         ..observed(None)
     };

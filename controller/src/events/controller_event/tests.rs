@@ -88,6 +88,14 @@ fn with_samples(kind: EventKind, mut show: impl FnMut(ControllerEvent<'_>)) {
         EventKind::ClassTerminating => show(ControllerEvent::ClassTerminating {
             message: &message_of(ConditionType::Ready),
         }),
+        EventKind::RolloutChanged => {
+            for reason in [Reason::RolloutStarted, Reason::FailureBudgetExceeded] {
+                show(ControllerEvent::RolloutChanged {
+                    reason,
+                    message: "<message of the condition Ready>",
+                });
+            }
+        }
     }
 }
 
@@ -106,6 +114,7 @@ fn message_of(condition: ConditionType) -> String {
             held_since: Some(now.clone()),
             ..MassDeletionStatus::default()
         }),
+        rollout: None,
         pending_deletions: 12,
         issue: None,
     };

@@ -16,6 +16,7 @@ use crate::issue::{Component, Issue};
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
 };
+use crate::schema_assignment::{SchemaTarget, migrations_of};
 use crate::telemetry::MigrationOutcome;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
@@ -24,20 +25,23 @@ use crate::tenant::status::millis_between;
 /// Wait before the next attempt to be admitted or to get a slot.
 const SLOT_RETRY: Duration = Duration::from_secs(3);
 
-/// Applies the missing migrations. If the database rejects the password, records that for the next
-/// plan.
+/// Applies the missing migrations of the schema that the Tenant is to have. If the class no longer has
+/// them, only connects. If the database rejects the password, records that for the next plan.
 pub(super) async fn migrate_database(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
-    let set = rec.migrations.clone().ok_or_else(|| {
-        ReconcileError::transient(
+    let (Some(content), Ok(schema)) = (&rec.migrations, &observed.schema) else {
+        return Err(ReconcileError::transient(
             Component::Schema,
             Reason::MigrationsInvalid,
             "the class's migrations are no longer available",
-        )
-    })?;
+        ));
+    };
+    let rollouts = rec.ctx.rollouts.of_class(&rec.tenant.spec.class_name);
+    let known = migrations_of(schema, content, &rollouts);
+    let set = known.clone().unwrap_or_else(MigrationSet::unmanaged);
     let target = database_target(rec, id).await?;
     let is_new = recorded_schema(rec, id).is_none();
     let (result, elapsed) = migrate_within_limits(rec, &target, &set, is_new).await?;
@@ -48,7 +52,9 @@ pub(super) async fn migrate_database(
     match result {
         Ok(report) => {
             rec.ctx.password_refusals.forget(rec.uid);
-            record_success(rec, id, &report, &set);
+            if known.is_some() {
+                record_success(rec, id, &report, &set, schema);
+            }
             rec.status
                 .last_reconcile_at
                 .clone_from(&observed.reconcile_at);
@@ -56,7 +62,9 @@ pub(super) async fn migrate_database(
             Ok(())
         }
         Err(failure) => {
-            record_failure(rec, id, &failure, &set);
+            if known.is_some() {
+                record_failure(rec, id, &failure, &set, schema);
+            }
             match &failure.error {
                 // Another password helps only if the server rejects this one, not for any other
                 // authentication error.
@@ -173,8 +181,10 @@ fn record_success(
     id: &ProjectId,
     report: &MigrationReport,
     set: &MigrationSet,
+    target: &SchemaTarget,
 ) {
     let now = rec.ctx.clock.now();
+    let rollout = rollout_of(rec, id, target);
     let applied_at = match recorded_schema(rec, id) {
         Some(recorded) if report.applied.is_empty() && recorded.version == Some(report.version) => {
             recorded.applied_at.clone()
@@ -187,6 +197,7 @@ fn record_success(
             target: None,
             checksum: None,
             applied_at: None,
+            rollout: None,
             project_id: Some(id.to_string()),
         }
     } else {
@@ -195,6 +206,7 @@ fn record_success(
             target: Some(report.version),
             checksum: Some(report.digest.clone()),
             applied_at,
+            rollout,
             project_id: Some(id.to_string()),
         }
     });
@@ -218,6 +230,7 @@ fn record_failure(
     id: &ProjectId,
     failure: &MigrationFailure,
     set: &MigrationSet,
+    target: &SchemaTarget,
 ) {
     let recorded = recorded_schema(rec, id);
     let version = failure
@@ -241,8 +254,15 @@ fn record_failure(
         target: (!set.is_empty()).then(|| set.target_version()),
         checksum,
         applied_at,
+        rollout: rollout_of(rec, id, target),
         project_id,
     });
+}
+
+/// The roll-out that assigned the schema, or the recorded one if the Tenant keeps its schema.
+fn rollout_of(rec: &Reconciliation<'_>, id: &ProjectId, target: &SchemaTarget) -> Option<String> {
+    let recorded = || recorded_schema(rec, id).and_then(|schema| schema.rollout.clone());
+    target.rollout.clone().or_else(recorded)
 }
 
 async fn migration_error(

@@ -20,7 +20,8 @@ impl Reconciliation<'_> {
     pub fn next_status(&self, observed: &ObservedState, outcome: &StatusOutcome) -> TenantStatus {
         let mut status = self.status.clone();
         if let (Some(schema), Ok(target)) = (&mut status.schema, &observed.schema) {
-            follow_target(schema, target);
+            let project = self.status.project.as_ref();
+            follow_target(schema, target, project.map(|project| project.id.as_str()));
         }
         build_status(
             status,

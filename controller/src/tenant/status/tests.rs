@@ -60,6 +60,7 @@ fn complete() -> TenantStatus {
             target: Some(3),
             checksum: Some("digest-3".to_owned()),
             applied_at: None,
+            rollout: None,
             project_id: Some(PROJECT.to_owned()),
         }),
         ..TenantStatus::default()

@@ -4,8 +4,8 @@ use controller::cluster::{ClaimHolder, ClusterError, ProjectClaim};
 use controller::identity::{TenantUid, marked_tenant};
 use controller::tenant::desired::deletion_policy;
 use crds::{
-    DeletionPolicy, FIELD_MANAGER, OnExistingProject, Tenant, TenantClass, TenantStatus,
-    annotations,
+    DeletionPolicy, FIELD_MANAGER, OnExistingProject, SchemaRollout, Tenant, TenantClass,
+    TenantStatus, annotations,
 };
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
@@ -274,6 +274,27 @@ impl State {
         self.watch_events
             .push_back(WatchEvent::Class(class.clone()));
         class
+    }
+
+    /// The stored roll-out, if it is the version that the controller read.
+    pub(super) fn unchanged_rollout(
+        &self,
+        read: &SchemaRollout,
+        what: &'static str,
+    ) -> Result<SchemaRollout, ClusterError> {
+        let stored = self.rollouts.get(&read.name_any());
+        let stored = stored.ok_or(ClusterError::NotFound { what })?;
+        if stored.metadata.resource_version == read.metadata.resource_version {
+            Ok(stored.clone())
+        } else {
+            Err(ClusterError::Conflict { what })
+        }
+    }
+
+    pub(super) fn store_rollout(&mut self, mut rollout: SchemaRollout) -> SchemaRollout {
+        rollout.metadata.resource_version = Some(self.next_resource_version());
+        self.rollouts.insert(rollout.name_any(), rollout.clone());
+        rollout
     }
 
     /// A Tenant that records a project of an earlier Tenant, which outlived that Tenant by its policy,

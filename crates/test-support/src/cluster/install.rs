@@ -71,6 +71,7 @@ pub(super) async fn install_chart(
         .args([
             "crd/tenants.dbpertenant.dev",
             "crd/tenantclasses.dbpertenant.dev",
+            "crd/schemarollouts.dbpertenant.dev",
         ]);
     command::output(wait).await?;
     let container = ContainerSpec::read(client, SYSTEM_NAMESPACE, RELEASE, folder).await?;

@@ -198,9 +198,12 @@ pub fn kubernetes_effect(method: &Method, path: &str) -> Option<String> {
         return None;
     }
     let parts: Vec<&str> = path.split('/').collect();
-    let at = parts
-        .iter()
-        .position(|part| matches!(*part, "tenants" | "tenantclasses" | "secrets"))?;
+    let at = parts.iter().position(|part| {
+        matches!(
+            *part,
+            "tenants" | "tenantclasses" | "schemarollouts" | "secrets"
+        )
+    })?;
     let status = if parts.last() == Some(&"status") {
         "/status"
     } else {

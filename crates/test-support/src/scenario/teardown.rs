@@ -105,6 +105,7 @@ impl Scenario {
             &["get", "tenants.dbpertenant.dev", "--output=yaml"][..],
             &["get", "events.events.k8s.io", "--output=yaml"],
             &["get", "tenantclasses.dbpertenant.dev", "--output=yaml"],
+            &["get", "schemarollouts.dbpertenant.dev", "--output=yaml"],
         ] {
             text.push_str(
                 &self

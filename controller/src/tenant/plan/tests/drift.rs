@@ -7,10 +7,11 @@ use super::fixtures::*;
 use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::issue::Issue;
+use crate::schema_assignment::SchemaTarget;
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::{ObservedState, SchemaTarget};
+use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::{Step, plan, settings_changes};
 
 #[test]
@@ -247,6 +248,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the class has a newer schema",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
+                        rollout: None,
                         version: 4,
                         digest: "digest-4".to_owned(),
                     });
@@ -257,6 +259,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the same version with other content",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
+                        rollout: None,
                         version: 3,
                         digest: "changed".to_owned(),
                     });
@@ -267,6 +270,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the database is ahead: the migration reports it",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
+                        rollout: None,
                         version: 2,
                         digest: "digest-2".to_owned(),
                     });

@@ -15,10 +15,11 @@ use crate::accounts::{ObservedListing, ObservedProject};
 use crate::cache::ObservedSecret;
 use crate::identity::ProjectMark;
 use crate::issue::{Component, Issue};
+use crate::schema_assignment::SchemaTarget;
 use crate::tenant::desired::{ComputeSettings, DesiredState};
 use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
-use crate::tenant::observed::{Holder, ObservedCompute, ObservedState, SchemaTarget};
+use crate::tenant::observed::{Holder, ObservedCompute, ObservedState};
 use crate::tenant::plan::{Step, plan};
 
 /// The recorded project of an up-to-date Tenant.
@@ -167,6 +168,7 @@ pub(super) fn up_to_date() -> ObservedState {
                 target: Some(3),
                 checksum: Some("digest-3".to_owned()),
                 applied_at: None,
+                rollout: None,
                 project_id: Some(OWN.to_owned()),
             }),
             ..TenantStatus::default()
@@ -214,6 +216,7 @@ pub(super) fn up_to_date() -> ObservedState {
         password_rejected: false,
         ca_digest: None,
         schema: Ok(SchemaTarget {
+            rollout: None,
             version: 3,
             digest: "digest-3".to_owned(),
         }),

@@ -136,22 +136,39 @@ fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
 #[test]
 fn the_recorded_target_follows_the_migrations_of_the_class() {
     let target = |version, digest: &str| SchemaTarget {
+        rollout: None,
         version,
         digest: digest.to_owned(),
     };
     let mut schema = complete().schema.expect("a schema");
     for version in [4, 2, 4] {
-        follow_target(&mut schema, &target(version, "digest"));
+        follow_target(&mut schema, &target(version, "digest"), Some(PROJECT));
         assert_eq!((schema.version, schema.target), (Some(3), Some(version)));
     }
     // The class no longer applies migrations, so the controller does not know the version.
     let unmanaged = target(0, "");
-    follow_target(&mut schema, &unmanaged);
+    follow_target(&mut schema, &unmanaged, Some(PROJECT));
     assert_eq!((schema.version, schema.target), (None, None));
     assert!(unmanaged.is_reached(Some(&schema), PROJECT));
     assert!(!unmanaged.is_reached(Some(&schema), "another"));
     assert!(!unmanaged.is_reached(None, PROJECT));
     assert!(!target(3, "digest-3").is_reached(Some(&schema), PROJECT));
+}
+
+#[test]
+fn the_recorded_rollout_changes_when_it_brings_another_schema() {
+    let target = |digest: &str| SchemaTarget {
+        version: 3,
+        digest: digest.to_owned(),
+        rollout: Some("next".to_owned()),
+    };
+    let mut schema = complete().schema.expect("a schema");
+    // The Tenant already has the schema, so its status need not be written.
+    let current = target(schema.checksum.as_deref().expect("a digest"));
+    follow_target(&mut schema, &current, Some(PROJECT));
+    assert_eq!(schema.rollout, None);
+    follow_target(&mut schema, &target("another"), Some(PROJECT));
+    assert_eq!(schema.rollout.as_deref(), Some("next"));
 }
 
 #[test]
@@ -162,6 +179,7 @@ fn without_migrations_a_database_that_was_reached_is_available() {
         target: None,
         checksum: None,
         applied_at: None,
+        rollout: None,
         project_id: Some(PROJECT.to_owned()),
     });
     let reached = build_status(

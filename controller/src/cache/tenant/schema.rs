@@ -1,0 +1,83 @@
+//! What roll-outs read of a Tenant: its place among the Tenants, its schema, and whether it has a
+//! problem.
+
+use std::collections::BTreeMap;
+
+use crds::{ConditionType, Tenant, find_condition};
+use jiff::Timestamp;
+
+use crate::identity::TenantUid;
+
+/// The schema of a Tenant, as its status reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CachedSchema {
+    /// See [`TenantUid::hash_order`].
+    pub order: u64,
+    pub created_at: Option<Timestamp>,
+    pub labels: Option<Box<BTreeMap<String, String>>>,
+    pub suspended: bool,
+    /// Whether the schema of the Tenant's database is known: it has been migrated, or its class
+    /// applied no migrations.
+    pub is_known: bool,
+    /// Digest of the migrations of the Tenant's database.
+    pub checksum: Option<Box<str>>,
+    /// The roll-out for which the database was or is being migrated.
+    pub rollout: Option<Box<str>>,
+    pub problem: Option<SchemaProblem>,
+}
+
+/// Why a Tenant is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaProblem {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether a person has to act.
+    pub stalled: bool,
+    /// Whether it concerns the schema.
+    pub of_schema: bool,
+}
+
+impl CachedSchema {
+    pub(super) fn of(tenant: &Tenant) -> Self {
+        let meta = &tenant.metadata;
+        let status = tenant.status.as_ref();
+        let project = status.and_then(|status| status.project.as_ref());
+        let schema = status.and_then(|status| status.schema.as_ref());
+        let recorded = schema.filter(|schema| {
+            schema.project_id.as_deref() == project.map(|project| project.id.as_str())
+        });
+        let labels = meta.labels.clone().filter(|labels| !labels.is_empty());
+        Self {
+            order: meta
+                .uid
+                .as_deref()
+                .and_then(TenantUid::parse)
+                .map_or(0, TenantUid::hash_order),
+            created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
+            labels: labels.map(Box::new),
+            suspended: tenant.spec.suspend,
+            is_known: recorded
+                .is_some_and(|schema| schema.version.is_some() || schema.target.is_none()),
+            checksum: recorded
+                .and_then(|schema| schema.checksum.as_deref())
+                .map(Into::into),
+            rollout: schema
+                .and_then(|schema| schema.rollout.as_deref())
+                .map(Into::into),
+            problem: problem(tenant),
+        }
+    }
+}
+
+fn problem(tenant: &Tenant) -> Option<SchemaProblem> {
+    let conditions = &tenant.status.as_ref()?.conditions;
+    let condition = |kind| find_condition(conditions, kind);
+    let ready = condition(ConditionType::Ready).filter(|ready| ready.status == "False")?;
+    let schema = condition(ConditionType::SchemaReady).filter(|schema| schema.status == "False");
+    let stalled = condition(ConditionType::Stalled).is_some_and(|stalled| stalled.status == "True");
+    Some(SchemaProblem {
+        since: ready.last_transition_time.0,
+        stalled,
+        of_schema: schema.is_some_and(|schema| schema.reason == ready.reason),
+    })
+}

@@ -1,0 +1,89 @@
+//! Builds the roll-out of a new content of a class's migrations. Pure.
+
+use crds::{
+    RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec, SchemaRolloutStatus, TenantClass,
+};
+use kube::api::ObjectMeta;
+use kube::{Resource as _, ResourceExt as _};
+use std::sync::Arc;
+
+use crate::migrations::{Migration, MigrationSet};
+
+/// Characters of the digest in a roll-out's name.
+const NAME_DIGEST_CHARS: usize = 8;
+/// Longest part of a roll-out's name that comes from its class; a name has at most 253 characters.
+const MAX_CLASS_CHARS: usize = 190;
+/// Files that the plan lists.
+const MAX_PLANNED_FILES: usize = 100;
+
+/// The roll-out to create for this content. `rollouts` are those of the class, oldest first.
+pub fn desired_rollout(
+    class: &TenantClass,
+    content: &MigrationSet,
+    rollouts: &[Arc<SchemaRollout>],
+) -> SchemaRollout {
+    let revision = rollouts
+        .last()
+        .map_or(1, |newest| newest.spec.revision.saturating_add(1));
+    let spec = SchemaRolloutSpec {
+        class_name: class.name_any(),
+        revision,
+        target: RolloutTarget {
+            version: content.target_version(),
+            digest: content.digest().to_owned(),
+            versions: content.versions().collect(),
+        },
+        rollout: class.spec.rollout.clone(),
+        paused: false,
+        approved: false,
+        skip: Vec::new(),
+    };
+    let mut owner = class.owner_ref(&());
+    if let Some(owner) = &mut owner {
+        owner.controller = Some(true);
+    }
+    SchemaRollout {
+        metadata: ObjectMeta {
+            name: Some(name(&spec, rollouts)),
+            owner_references: owner.map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    }
+}
+
+/// `<class>-<version>-<digest>`. If the class has had this content before, the revision follows.
+fn name(spec: &SchemaRolloutSpec, rollouts: &[Arc<SchemaRollout>]) -> String {
+    let class: String = spec.class_name.chars().take(MAX_CLASS_CHARS).collect();
+    let digest = spec.target.digest.trim_start_matches("sha256:");
+    let digest: String = digest.chars().take(NAME_DIGEST_CHARS).collect();
+    let name = format!("{class}-{}-{digest}", spec.target.version);
+    if rollouts.iter().any(|rollout| rollout.name_any() == name) {
+        format!("{name}-r{}", spec.revision)
+    } else {
+        name
+    }
+}
+
+/// What the roll-out applies to a database that has the migrations of the roll-out before it.
+pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) -> RolloutPlan {
+    let known = previous.map_or(&[][..], |previous| &previous.spec.target.versions);
+    let new = || {
+        let migrations = content.migrations().iter();
+        migrations.filter(|migration| !known.contains(&migration.version()))
+    };
+    RolloutPlan {
+        migrations: i64::try_from(new().count()).unwrap_or(i64::MAX),
+        files: new()
+            .take(MAX_PLANNED_FILES)
+            .map(Migration::file_name)
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+/// The status of a roll-out that has none, from the API server's default.
+pub fn recorded_status(rollout: &SchemaRollout) -> SchemaRolloutStatus {
+    rollout.status.clone().unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+//! Gathers the observed state of a class's roll-outs from the caches.
+
+use std::sync::Arc;
+
+use crds::{SchemaRollout, TenantClass};
+use jiff::{SignedDuration, Timestamp};
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::cache::{CachedSchema, CachedTenant, ClassRollouts};
+use crate::context::Context;
+use crate::migrations::MigrationSet;
+use crate::schema_assignment::{Place, PlaceInput, is_skipped, phase, place, reach};
+
+/// Everything that the plan depends on.
+#[derive(Clone, Debug)]
+pub struct ObservedRollouts {
+    pub now: Timestamp,
+    pub class: Arc<TenantClass>,
+    /// The class's migrations; `None` if they cannot be used at the moment.
+    pub content: Option<MigrationSet>,
+    /// Oldest first.
+    pub rollouts: ClassRollouts,
+    /// The Tenants of the class as the newest roll-out sees them, in its order. Empty if it has
+    /// ended.
+    pub members: Vec<Member>,
+}
+
+/// A Tenant whose database has a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub place: Place,
+    pub state: MemberState,
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// The Tenant has the new schema.
+    Updated,
+    Pending,
+    Failed,
+    /// The Tenant cannot be migrated now.
+    Skipped,
+}
+
+pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
+    let name = class.name_any();
+    let now = ctx.clock.now();
+    let content = ctx.migration_sources.for_class(&name).and_then(Result::ok);
+    let rollouts = ctx.rollouts.of_class(&name);
+    let active = rollouts
+        .last()
+        .filter(|newest| !phase(newest).is_some_and(crds::RolloutPhase::is_final));
+    let members = active.map_or_else(Vec::new, |rollout| {
+        members(ctx.tenants_of(&name), rollout, now)
+    });
+    ObservedRollouts {
+        now,
+        class: class.clone(),
+        content,
+        rollouts,
+        members,
+    }
+}
+
+/// The members among the Tenants of a class, in the order of the roll-out.
+pub fn members(
+    tenants: impl Iterator<Item = Arc<CachedTenant>>,
+    rollout: &SchemaRollout,
+    now: Timestamp,
+) -> Vec<Member> {
+    let mut members: Vec<Member> = tenants
+        .filter(|tenant| tenant.deletion_requested_at().is_none())
+        .filter(|tenant| tenant.schema().is_known)
+        .map(|tenant| {
+            let meta = tenant.meta();
+            let namespace = meta.namespace.as_deref().unwrap_or_default();
+            let name = meta.name.as_deref().unwrap_or_default();
+            let schema = tenant.schema();
+            let is_skipped = is_skipped(rollout, namespace, name);
+            Member {
+                place: place(place_input(schema), rollout),
+                state: state(schema, is_skipped, rollout, now),
+                namespace: namespace.into(),
+                name: name.into(),
+            }
+        })
+        .collect();
+    members.sort_unstable_by(|a, b| {
+        (a.place, &a.namespace, &a.name).cmp(&(b.place, &b.namespace, &b.name))
+    });
+    members
+}
+
+/// The Tenants that are to have the roll-out's schema and have not begun to migrate.
+pub fn reached<'a>(
+    tenants: impl Iterator<Item = Arc<CachedTenant>> + 'a,
+    rollout: &'a SchemaRollout,
+) -> impl Iterator<Item = Arc<CachedTenant>> + 'a {
+    let reach = reach(rollout);
+    tenants.filter(move |tenant| {
+        let (meta, schema) = (tenant.meta(), tenant.schema());
+        let is_updated = schema.checksum.as_deref() == Some(rollout.spec.target.digest.as_str());
+        let has_begun = schema.rollout.as_deref() == rollout.metadata.name.as_deref();
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let name = meta.name.as_deref().unwrap_or_default();
+        let is_reached = reach.is_some_and(|reach| place(place_input(schema), rollout) <= reach);
+        is_reached && !is_updated && !has_begun && !is_skipped(rollout, namespace, name)
+    })
+}
+
+/// What determines the place of a cached Tenant.
+fn place_input(schema: &CachedSchema) -> PlaceInput<'_> {
+    PlaceInput {
+        order: schema.order,
+        created_at: schema.created_at,
+        labels: schema.labels.as_deref(),
+    }
+}
+
+fn state(
+    schema: &CachedSchema,
+    is_skipped: bool,
+    rollout: &SchemaRollout,
+    now: Timestamp,
+) -> MemberState {
+    if schema.checksum.as_deref() == Some(rollout.spec.target.digest.as_str()) {
+        return MemberState::Updated;
+    }
+    if is_skipped || schema.suspended {
+        return MemberState::Skipped;
+    }
+    let is_attempted = schema.rollout.as_deref() == rollout.metadata.name.as_deref();
+    let Some(problem) = &schema.problem else {
+        return MemberState::Pending;
+    };
+    match (problem.stalled, problem.of_schema) {
+        (true, true) if is_attempted => MemberState::Failed,
+        (true, false) => MemberState::Skipped,
+        _ if is_attempted && is_overdue(problem.since, rollout, now) => MemberState::Failed,
+        _ => MemberState::Pending,
+    }
+}
+
+/// Whether a Tenant that the roll-out has begun to migrate has not been ready for too long.
+fn is_overdue(since: Timestamp, rollout: &SchemaRollout, now: Timestamp) -> bool {
+    let started_at = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.started_at.as_ref());
+    let since = started_at.map_or(since, |started| since.max(started.0));
+    let deadline = SignedDuration::from_secs(rollout.spec.rollout.progress_deadline_seconds);
+    now.duration_since(since) >= deadline
+}
+
+#[cfg(test)]
+mod tests;

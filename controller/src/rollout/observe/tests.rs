@@ -1,0 +1,133 @@
+use crds::Tenant;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn rollout(spec: &Value) -> SchemaRollout {
+    let mut object = json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "SchemaRollout",
+        "metadata": { "name": "r2", "creationTimestamp": "2026-01-01T00:00:00Z" },
+        "spec": {
+            "className": "default", "revision": 2,
+            "target": { "version": 2, "digest": "new", "versions": [1, 2] },
+        },
+        "status": { "startedAt": "2026-01-01T00:00:00Z" },
+    });
+    let fields = object["spec"].as_object_mut().unwrap();
+    fields.extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(object).unwrap()
+}
+
+fn tenant(changes: Value) -> Arc<CachedTenant> {
+    let mut object = json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "Tenant",
+        "metadata": {
+            "name": "one", "namespace": "acme", "uid": "00000000-0000-0000-0000-000000000001",
+            "creationTimestamp": "2025-01-01T00:00:00Z",
+        },
+        "spec": { "className": "default" },
+        "status": {
+            "project": { "id": "p", "region": "r", "name": "n" },
+            "schema": { "version": 1, "target": 1, "checksum": "old", "projectId": "p" },
+        },
+    });
+    merge(&mut object, changes);
+    let tenant: Tenant = serde_json::from_value(object).unwrap();
+    Arc::new(CachedTenant::try_from(tenant).unwrap())
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, changes) => *into = changes,
+    }
+}
+
+/// Conditions of a Tenant that is not ready since then.
+fn conditions(reason: &str, schema_reason: &str, stalled: bool, since: &str) -> Value {
+    let condition = |kind: &str, status: &str, reason: &str| json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since });
+    json!([
+        condition("Ready", "False", reason),
+        condition("SchemaReady", "False", schema_reason),
+        condition("Stalled", if stalled { "True" } else { "False" }, reason),
+    ])
+}
+
+/// The state of a Tenant with these changes, 20 minutes after the start of the roll-out.
+fn state_of(changes: Value, spec: &Value) -> Option<MemberState> {
+    let now = "2026-01-01T00:20:00Z".parse().unwrap();
+    let members = members([tenant(changes)].into_iter(), &rollout(spec), now);
+    members.first().map(|member| member.state)
+}
+
+#[test]
+fn each_tenant_has_a_state() {
+    let begun = |conditions: Value| json!({"status": {"schema": {"rollout": "r2"}, "conditions": conditions}});
+    let now = "2026-01-01T00:19:00Z";
+    let long_ago = "2025-06-01T00:00:00Z";
+    for (changes, expected) in [
+        (json!({}), Some(MemberState::Pending)),
+        (
+            json!({"status": {"schema": {"checksum": "new"}}}),
+            Some(MemberState::Updated),
+        ),
+        (
+            json!({"spec": {"suspend": true}}),
+            Some(MemberState::Skipped),
+        ),
+        (json!({"metadata": {"deletionTimestamp": now}}), None),
+        // A database that has not been migrated, or that of another project.
+        (json!({"status": {"schema": null}}), None),
+        (json!({"status": {"schema": {"projectId": "other"}}}), None),
+        // The class applied no migrations so far.
+        (
+            json!({"status": {"schema": {"version": null, "target": null, "checksum": null}}}),
+            Some(MemberState::Pending),
+        ),
+        (
+            begun(conditions("MigrationFailed", "MigrationFailed", true, now)),
+            Some(MemberState::Failed),
+        ),
+        // The migration of an earlier roll-out failed.
+        (
+            json!({"status": {"schema": {"rollout": "r1"},
+                "conditions": conditions("MigrationFailed", "MigrationFailed", true, now)}}),
+            Some(MemberState::Pending),
+        ),
+        (
+            begun(conditions("AccountMismatch", "Waiting", true, now)),
+            Some(MemberState::Skipped),
+        ),
+        (
+            begun(conditions("Migrating", "Migrating", false, now)),
+            Some(MemberState::Pending),
+        ),
+        // Not ready since before the roll-out, which started 20 minutes ago.
+        (
+            begun(conditions(
+                "DatabaseUnreachable",
+                "DatabaseUnreachable",
+                false,
+                long_ago,
+            )),
+            Some(MemberState::Failed),
+        ),
+        (
+            json!({"status": {"conditions": conditions("OperationsRunning", "Waiting", false, long_ago)}}),
+            Some(MemberState::Pending),
+        ),
+    ] {
+        assert_eq!(state_of(changes.clone(), &json!({})), expected, "{changes}");
+    }
+    let patient = json!({"rollout": {"progressDeadlineSeconds": 3_600}});
+    let slow = begun(conditions("Migrating", "Migrating", false, long_ago));
+    assert_eq!(state_of(slow, &patient), Some(MemberState::Pending));
+    let skip = json!({"skip": [{"namespace": "acme", "name": "one"}]});
+    assert_eq!(state_of(json!({}), &skip), Some(MemberState::Skipped));
+}

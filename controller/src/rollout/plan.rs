@@ -1,0 +1,125 @@
+//! Chooses the next step for the roll-outs of a class. Pure.
+
+use std::sync::Arc;
+
+use crds::{RolloutFailure, RolloutPhase, SchemaRollout, SchemaRolloutStatus};
+use jiff::{SignedDuration, Timestamp};
+
+use super::desired::{desired_rollout, rollout_plan};
+use super::observe::{MemberState, ObservedRollouts};
+use super::status::{build_status, is_over_budget, superseded_status};
+use crate::schema_assignment::phase;
+
+/// Roll-outs of a class that are kept.
+const MAX_ROLLOUTS: usize = 10;
+/// How often a roll-out with Tenants in progress is evaluated if nothing changes: time may have made a
+/// Tenant overdue.
+const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per running reconciliation"
+)]
+pub enum RolloutStep {
+    /// Create the roll-out of the class's current migrations.
+    Create(SchemaRollout),
+    /// Set `spec.paused`, because too many Tenants failed.
+    Pause(Arc<SchemaRollout>),
+    WriteStatus(Arc<SchemaRollout>, SchemaRolloutStatus),
+    /// Delete a roll-out that ended long ago.
+    Delete(Arc<SchemaRollout>),
+    /// Nothing to do, until something changes or at this time.
+    Wait(Option<Timestamp>),
+}
+
+/// The next step. `describe` returns what to report about failed Tenants, of which the first few are
+/// passed as pairs of namespace and name.
+pub fn plan(
+    observed: &ObservedRollouts,
+    describe: &dyn Fn(&[(&str, &str)]) -> Vec<RolloutFailure>,
+) -> RolloutStep {
+    let now = observed.now;
+    let Some(content) = &observed.content else {
+        return RolloutStep::Wait(None);
+    };
+    // A class that is being deleted accepts no new roll-out: it would keep the class from going.
+    let is_deleting = observed.class.metadata.deletion_timestamp.is_some();
+    let newest = observed.rollouts.last();
+    let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
+    if current.is_none() && !content.is_empty() && !is_deleting {
+        let rollout = desired_rollout(&observed.class, content, &observed.rollouts);
+        return RolloutStep::Create(rollout);
+    }
+    let is_replaced = |rollout: &&Arc<SchemaRollout>| {
+        !current.is_some_and(|current| Arc::ptr_eq(current, rollout))
+            && !phase(rollout).is_some_and(RolloutPhase::is_final)
+    };
+    if let Some(replaced) = observed.rollouts.iter().find(is_replaced) {
+        let status = superseded_status(replaced, now);
+        return RolloutStep::WriteStatus(replaced.clone(), status);
+    }
+    if let Some(old) = outdated(&observed.rollouts) {
+        return RolloutStep::Delete(old);
+    }
+    let Some(rollout) = current else {
+        return RolloutStep::Wait(None);
+    };
+    if phase(rollout).is_some_and(RolloutPhase::is_final) {
+        return plan_ended(rollout);
+    }
+    if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
+        return RolloutStep::Pause(rollout.clone());
+    }
+    let failed: Vec<(&str, &str)> = observed
+        .members
+        .iter()
+        .filter(|member| member.state == MemberState::Failed)
+        .map(|member| (&*member.namespace, &*member.name))
+        .collect();
+    let is_first = observed.rollouts.len() == 1;
+    let failures = describe(&failed);
+    let mut status = build_status(rollout, &observed.members, is_first, failures, now);
+    if status.plan.is_none() {
+        let previous = observed.rollouts.iter().rev().nth(1);
+        status.plan = Some(rollout_plan(content, previous.map(|previous| &**previous)));
+    }
+    if rollout.status.as_ref() != Some(&status) {
+        return RolloutStep::WriteStatus(rollout.clone(), status);
+    }
+    let soak_until = status.soak_until.map(|time| time.0);
+    let in_progress = (status.in_progress > 0).then(|| now + PROGRESS_INTERVAL);
+    RolloutStep::Wait(soak_until.or(in_progress))
+}
+
+/// A roll-out that has ended changes only if a user edits it.
+fn plan_ended(rollout: &Arc<SchemaRollout>) -> RolloutStep {
+    let status = rollout.status.clone().unwrap_or_default();
+    if status.observed_generation == rollout.metadata.generation {
+        return RolloutStep::Wait(None);
+    }
+    let status = SchemaRolloutStatus {
+        observed_generation: rollout.metadata.generation,
+        ..status
+    };
+    RolloutStep::WriteStatus(rollout.clone(), status)
+}
+
+/// The oldest roll-out that is not kept. The newest one and the newest completed one determine the
+/// schemas of Tenants.
+fn outdated(rollouts: &[Arc<SchemaRollout>]) -> Option<Arc<SchemaRollout>> {
+    if rollouts.len() <= MAX_ROLLOUTS {
+        return None;
+    }
+    let completed = rollouts
+        .iter()
+        .rposition(|rollout| phase(rollout) == Some(RolloutPhase::Completed));
+    let (_, old) = rollouts
+        .iter()
+        .enumerate()
+        .find(|(index, _)| Some(*index) != completed && index + 1 != rollouts.len())?;
+    Some(old.clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use crds::TenantClass;
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::migrations::MigrationSet;
+use crate::rollout::observe::Member;
+use crate::schema_assignment::Place;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn content(versions: i64) -> MigrationSet {
+    let files = (1..=versions).map(|n| (format!("{n}_step.sql"), format!("select {n}")));
+    MigrationSet::from_files(files).unwrap()
+}
+
+fn class() -> Arc<TenantClass> {
+    let class = json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "TenantClass",
+        "metadata": { "name": "standard", "uid": "class-uid" },
+        "spec": {
+            "neon": { "apiKeySecretRef": { "name": "neon" } },
+            "rollout": { "soakSeconds": 7 },
+        },
+    });
+    Arc::new(serde_json::from_value(class).unwrap())
+}
+
+fn observed(content: Option<MigrationSet>, rollouts: Vec<Arc<SchemaRollout>>) -> ObservedRollouts {
+    ObservedRollouts {
+        now: at(0),
+        class: class(),
+        content,
+        rollouts,
+        members: Vec::new(),
+    }
+}
+
+fn rollout(revision: i64, versions: i64, phase: Option<RolloutPhase>) -> Arc<SchemaRollout> {
+    let before = observed(Some(content(versions)), Vec::new());
+    let RolloutStep::Create(mut rollout) = plan(&before, &|_| Vec::new()) else {
+        panic!("no roll-out");
+    };
+    rollout.spec.revision = revision;
+    rollout.metadata.name = Some(format!("standard-r{revision}"));
+    rollout.metadata.generation = Some(1);
+    rollout.status = phase.map(|phase| SchemaRolloutStatus {
+        phase: Some(phase),
+        observed_generation: Some(1),
+        ..SchemaRolloutStatus::default()
+    });
+    Arc::new(rollout)
+}
+
+fn next(observed: &ObservedRollouts) -> RolloutStep {
+    plan(observed, &|failed| {
+        let failure = |(namespace, name): &(&str, &str)| RolloutFailure {
+            namespace: (*namespace).to_owned(),
+            name: (*name).to_owned(),
+            reason: "MigrationFailed".to_owned(),
+            message: String::new(),
+        };
+        failed.iter().map(failure).collect()
+    })
+}
+
+fn member(index: u64, state: MemberState) -> Member {
+    Member {
+        place: Place::parse(&format!("{:x}", (1_u64 << 62) + index)).unwrap(),
+        state,
+        namespace: "acme".into(),
+        name: format!("t{index}").into(),
+    }
+}
+
+/// The name of the roll-out and the phase that the step writes.
+fn written(step: RolloutStep) -> (String, RolloutPhase) {
+    match step {
+        RolloutStep::WriteStatus(rollout, status) => (rollout.name_any(), status.phase.unwrap()),
+        other => panic!("not a status: {other:?}"),
+    }
+}
+
+const COMPLETED: Option<RolloutPhase> = Some(RolloutPhase::Completed);
+
+#[test]
+fn a_new_content_becomes_a_rollout_with_a_copy_of_the_settings() {
+    let old = rollout(4, 1, COMPLETED);
+    let RolloutStep::Create(created) = next(&observed(Some(content(2)), vec![old])) else {
+        panic!("no roll-out");
+    };
+    let digest = content(2).digest().to_owned();
+    let short = &digest["sha256:".len()..][..8];
+    assert_eq!(created.name_any(), format!("standard-2-{short}"));
+    assert_eq!(created.spec.revision, 5);
+    assert_eq!(created.spec.target.versions, [1, 2]);
+    assert_eq!(created.spec.target.digest, digest);
+    assert_eq!(created.spec.rollout.soak_seconds, 7);
+    let owner = &created.owner_references()[0];
+    assert_eq!((&*owner.name, &*owner.uid), ("standard", "class-uid"));
+}
+
+#[test]
+fn a_content_that_comes_back_gets_a_rollout_of_another_name() {
+    let first = next(&observed(Some(content(1)), Vec::new()));
+    let RolloutStep::Create(first) = first else {
+        panic!("no roll-out");
+    };
+    let name = first.name_any();
+    let history = vec![Arc::new(first), rollout(2, 2, None)];
+    let RolloutStep::Create(again) = next(&observed(Some(content(1)), history)) else {
+        panic!("no roll-out");
+    };
+    assert_eq!(again.name_any(), format!("{name}-r3"));
+}
+
+#[test]
+fn nothing_happens_without_usable_migrations_or_for_a_class_that_is_being_deleted() {
+    let wait = RolloutStep::Wait(None);
+    assert_eq!(next(&observed(None, vec![rollout(1, 1, None)])), wait);
+    let unmanaged = Some(MigrationSet::unmanaged());
+    assert_eq!(next(&observed(unmanaged, Vec::new())), wait);
+    let mut deleted = observed(Some(content(1)), Vec::new());
+    Arc::make_mut(&mut deleted.class)
+        .metadata
+        .deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    assert_eq!(next(&deleted), wait);
+}
+
+#[test]
+fn a_rollout_is_superseded_by_a_newer_one_or_by_a_class_without_migrations() {
+    let running = rollout(1, 1, Some(RolloutPhase::Canary));
+    let newer = rollout(2, 2, Some(RolloutPhase::Canary));
+    let step = next(&observed(Some(content(2)), vec![running.clone(), newer]));
+    let superseded = |name: &str| (name.to_owned(), RolloutPhase::Superseded);
+    assert_eq!(written(step), superseded("standard-r1"));
+    let unmanaged = Some(MigrationSet::unmanaged());
+    let step = next(&observed(unmanaged, vec![running]));
+    assert_eq!(written(step), superseded("standard-r1"));
+}
+
+#[test]
+fn ten_rollouts_are_kept_and_the_newest_completed_one_among_them() {
+    let mut rollouts = vec![rollout(1, 1, COMPLETED)];
+    rollouts.extend((2..11).map(|n| rollout(n, n, Some(RolloutPhase::Superseded))));
+    rollouts.push(rollout(11, 11, Some(RolloutPhase::Canary)));
+    let step = next(&observed(Some(content(11)), rollouts));
+    let RolloutStep::Delete(deleted) = step else {
+        panic!("no deletion: {step:?}");
+    };
+    assert_eq!(deleted.name_any(), "standard-r2");
+}
+
+#[test]
+fn the_controller_pauses_a_rollout_once_and_reports_the_failures() {
+    let running = rollout(1, 1, Some(RolloutPhase::Canary));
+    let mut observed = observed(Some(content(1)), vec![running]);
+    observed.members = vec![
+        member(0, MemberState::Failed),
+        member(1, MemberState::Pending),
+    ];
+    let RolloutStep::Pause(paused) = next(&observed) else {
+        panic!("not paused");
+    };
+    let mut paused = (*paused).clone();
+    paused.spec.paused = true;
+    observed.rollouts = vec![Arc::new(paused)];
+    let RolloutStep::WriteStatus(paused, status) = next(&observed) else {
+        panic!("no status");
+    };
+    assert_eq!(status.phase, Some(RolloutPhase::Paused));
+    assert_eq!(status.failures.len(), 1);
+    assert_eq!(status.failures[0].name, "t0");
+    let mut paused = (*paused).clone();
+    paused.status = Some(status);
+    observed.rollouts = vec![Arc::new(paused)];
+    assert_eq!(next(&observed), RolloutStep::Wait(None));
+}
+
+#[test]
+fn a_running_rollout_is_evaluated_again_when_time_changes_something() {
+    let running = rollout(1, 1, None);
+    let mut observed = observed(Some(content(1)), vec![running]);
+    let status_of = |observed: &ObservedRollouts| match next(observed) {
+        RolloutStep::WriteStatus(rollout, status) => {
+            let mut rollout = (*rollout).clone();
+            rollout.status = Some(status);
+            vec![Arc::new(rollout)]
+        }
+        other => panic!("not a status: {other:?}"),
+    };
+    observed.members = vec![
+        member(0, MemberState::Pending),
+        member(1, MemberState::Pending),
+    ];
+    observed.rollouts = status_of(&observed);
+    let step = next(&observed);
+    assert_eq!(step, RolloutStep::Wait(Some(at(10))));
+    observed.members[0].state = MemberState::Updated;
+    observed.rollouts = status_of(&observed);
+    // The soak time of the class is 7 s.
+    assert_eq!(next(&observed), RolloutStep::Wait(Some(at(7))));
+}
+
+#[test]
+fn a_rollout_that_has_ended_records_an_edit_and_nothing_else() {
+    let ended = rollout(1, 1, COMPLETED);
+    let mut observed = observed(Some(content(1)), vec![ended.clone()]);
+    assert_eq!(next(&observed), RolloutStep::Wait(None));
+    let mut edited = (*ended).clone();
+    edited.metadata.generation = Some(2);
+    observed.rollouts = vec![Arc::new(edited)];
+    let RolloutStep::WriteStatus(_, status) = next(&observed) else {
+        panic!("no status");
+    };
+    assert_eq!(status.observed_generation, Some(2));
+    assert_eq!(status.phase, COMPLETED);
+}
+
+#[test]
+fn the_plan_lists_the_files_that_the_rollout_before_did_not_have() {
+    let rollouts = vec![rollout(1, 1, COMPLETED), rollout(2, 3, None)];
+    let RolloutStep::WriteStatus(_, status) = next(&observed(Some(content(3)), rollouts)) else {
+        panic!("no status");
+    };
+    let plan = serde_json::to_value(status.plan).unwrap();
+    let expected: Value = json!({"migrations": 2, "files": ["2_step.sql", "3_step.sql"]});
+    assert_eq!(plan, expected);
+}

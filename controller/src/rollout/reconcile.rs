@@ -1,0 +1,77 @@
+//! The reconciliation of the roll-outs of a class: observe, plan and apply, until the plan has no
+//! further step for now.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::TenantClass;
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+use service_kit::error_chain;
+use tracing::{debug, warn};
+
+use super::apply::{apply, describe_failures, enqueue_reached, record_metrics};
+use super::observe::observe;
+use super::plan::{RolloutStep, plan};
+use crate::cluster::ClusterError;
+use crate::context::Context;
+
+/// More steps than one change of a class needs.
+const MAX_STEPS: usize = 24;
+/// Wait after a conflict with another writer, or after [`MAX_STEPS`].
+const CONFLICT_RETRY: Duration = Duration::from_millis(500);
+
+/// Reconciles the roll-outs of one class. Errors are logged; the returned action says when to retry.
+pub async fn reconcile(class: Arc<TenantClass>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+    match run(&class, &ctx).await {
+        Ok(retry_after) => Ok(retry_after.map_or_else(Action::await_change, Action::requeue)),
+        Err(
+            ClusterError::Conflict { what }
+            | ClusterError::NotFound { what }
+            | ClusterError::Exists { what },
+        ) => {
+            debug!(class.name = %class.name_any(), what, "the roll-outs changed meanwhile");
+            Ok(Action::requeue(CONFLICT_RETRY))
+        }
+        Err(error) => {
+            warn!(
+                class.name = %class.name_any(),
+                error = %error_chain(&error),
+                "failed to reconcile the schema roll-outs of the class"
+            );
+            Ok(Action::requeue(ctx.config.reconcile.backoff_max))
+        }
+    }
+}
+
+/// Returns the wait before the next reconciliation; `None` if a change triggers it.
+async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>, ClusterError> {
+    // Incomplete caches would show fewer Tenants than there are. Migrations of an outdated class would
+    // become a roll-out of their own.
+    if !ctx.serves(class)
+        || !ctx.caches_synced.is_cancelled()
+        || !ctx.migration_sources.is_current(class)
+    {
+        return Ok(None);
+    }
+    for _ in 0..MAX_STEPS {
+        if ctx.stopping.is_cancelled() || !ctx.guard.is_leader() {
+            return Ok(None);
+        }
+        let observed = observe(ctx, class);
+        let step = plan(&observed, &|failed| describe_failures(ctx, failed));
+        if let RolloutStep::Wait(until) = step {
+            if let Some(newest) = observed.rollouts.last() {
+                record_metrics(ctx, newest);
+                if !observed.members.is_empty() {
+                    enqueue_reached(ctx, &observed, newest);
+                }
+            }
+            let wait = until.map(|until| until.duration_since(observed.now));
+            return Ok(wait.map(|wait| wait.try_into().unwrap_or(Duration::ZERO)));
+        }
+        apply(ctx, &observed, &step).await?;
+    }
+    Ok(Some(CONFLICT_RETRY))
+}

@@ -1,0 +1,279 @@
+//! Builds the status of a roll-out: `(roll-out, Tenants) -> status`. Pure.
+//!
+//! Conditions follow kstatus. A roll-out that has ended is `Ready`; one that waits for a user is
+//! `Stalled`.
+
+use crds::{
+    Approval, ConditionType, Reason, RolloutFailure, RolloutPhase, RolloutStrategy, SchemaRollout,
+    SchemaRolloutStatus, set_condition,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::desired::recorded_status;
+use super::observe::{Member, MemberState};
+use super::waves::{Activity, Progress, advance, in_progress, wave_ends};
+use crate::schema_assignment::{phase, reach};
+
+/// Failed Tenants that the status lists.
+pub const MAX_FAILURES: usize = 10;
+
+/// Numbers of Tenants by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    total: usize,
+    updated: usize,
+    pending: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of(members: &[Member]) -> Self {
+        let mut counts = Self {
+            total: members.len(),
+            ..Self::default()
+        };
+        for member in members {
+            match member.state {
+                MemberState::Updated => counts.updated += 1,
+                MemberState::Pending => counts.pending += 1,
+                MemberState::Failed => counts.failed += 1,
+                MemberState::Skipped => counts.skipped += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// Whether too many Tenants failed, so that the roll-out has to pause.
+pub fn is_over_budget(rollout: &SchemaRollout, members: &[Member]) -> bool {
+    let settings = &rollout.spec.rollout;
+    if settings.strategy == RolloutStrategy::AllAtOnce {
+        return false;
+    }
+    let status = recorded_status(rollout);
+    let failed = Counts::of(members).failed;
+    let tolerated = usize::try_from(status.tolerated_failures).unwrap_or_default();
+    // The recorded wave counts: these Tenants failed in it.
+    let is_canary = status.wave.is_none_or(|wave| wave == 0);
+    let budget = if is_canary {
+        0
+    } else {
+        budget(rollout, members)
+    };
+    failed > tolerated.saturating_add(budget)
+}
+
+/// The number of Tenants that may fail.
+fn budget(rollout: &SchemaRollout, members: &[Member]) -> usize {
+    let share = rollout.spec.rollout.failure_budget;
+    let budget = share.of(members.len());
+    if share.count.is_some() {
+        budget
+    } else {
+        budget.max(1)
+    }
+}
+
+/// The status to write while a roll-out is the newest of its class. `is_first` says whether the class
+/// has no earlier one. `failures` are the failed Tenants to report.
+pub fn build_status(
+    rollout: &SchemaRollout,
+    members: &[Member],
+    is_first: bool,
+    failures: Vec<RolloutFailure>,
+    now: Timestamp,
+) -> SchemaRolloutStatus {
+    let mut status = recorded_status(rollout);
+    let settings = &rollout.spec.rollout;
+    let counts = Counts::of(members);
+    let recorded = Progress {
+        wave: status
+            .wave
+            .and_then(|wave| usize::try_from(wave).ok())
+            .unwrap_or_default(),
+        reach: reach(rollout),
+        soak_until: status.soak_until.as_ref().map(|time| time.0),
+    };
+    let over_budget = is_over_budget(rollout, members);
+    // The first roll-out of a class that brings nothing to anybody needs no approval.
+    let nothing_to_approve = is_first && counts.pending == 0;
+    let awaits_approval = settings.approval == Approval::Manual
+        && !rollout.spec.approved
+        && status.started_at.is_none()
+        && !nothing_to_approve;
+    let (progress, state) = if awaits_approval {
+        let message = format!(
+            "waiting for an approval: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
+            rollout.metadata.name.as_deref().unwrap_or_default()
+        );
+        let phase = RolloutPhase::AwaitingApproval;
+        (recorded, (phase, Reason::AwaitingApproval, message))
+    } else if rollout.spec.paused || over_budget {
+        (recorded, paused(rollout, over_budget))
+    } else {
+        let (progress, activity) = advance(settings, members, recorded, now);
+        let over_all = settings.strategy == RolloutStrategy::AllAtOnce
+            && counts.failed > budget(rollout, members);
+        let is_canary = settings.strategy == RolloutStrategy::Waves && progress.wave == 0;
+        let state = match activity {
+            Activity::Done if over_all => failed(&counts),
+            _ => running(activity, progress, is_canary, &counts),
+        };
+        (progress, state)
+    };
+    if rollout.spec.paused {
+        // A user who continues the roll-out knows of these failures.
+        status.tolerated_failures = number(counts.failed);
+    } else {
+        status.tolerated_failures = status.tolerated_failures.min(number(counts.failed));
+    }
+    let waves = wave_ends(settings, members).len();
+    status.wave = (!awaits_approval).then(|| number(progress.wave.min(waves - 1)));
+    status.waves = Some(number(waves));
+    status.reach = progress.reach.map(|reach| reach.to_string());
+    status.soak_until = progress.soak_until.map(Time);
+    status.total = number(counts.total);
+    status.updated = number(counts.updated);
+    status.pending = number(counts.pending);
+    status.in_progress = number(in_progress(members, progress.reach));
+    status.failed = number(counts.failed);
+    status.skipped = number(counts.skipped);
+    status.failures = failures;
+    if !awaits_approval && status.started_at.is_none() {
+        status.started_at = Some(Time(now));
+    }
+    finish(rollout, status, state, now)
+}
+
+/// The status of a roll-out that a newer one has replaced.
+pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRolloutStatus {
+    let mut status = recorded_status(rollout);
+    status.soak_until = None;
+    status.in_progress = 0;
+    let message =
+        "a newer roll-out of the class, or a class without migrations, has replaced this one";
+    let state = (
+        RolloutPhase::Superseded,
+        Reason::RolloutSuperseded,
+        message.to_owned(),
+    );
+    finish(rollout, status, state, now)
+}
+
+type State = (RolloutPhase, Reason, String);
+
+fn paused(rollout: &SchemaRollout, over_budget: bool) -> State {
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    let resume = format!(
+        "kubectl patch sro {name} --type=merge --patch '{{\"spec\":{{\"paused\":false}}}}'"
+    );
+    // The failures are tolerated from now on, so only the recorded reason tells why it paused.
+    let paused_by_failures = phase(rollout) == Some(RolloutPhase::Paused)
+        && recorded_status(rollout).conditions.iter().any(|condition| {
+            condition.type_ == ConditionType::Ready.as_str()
+                && condition.reason == Reason::FailureBudgetExceeded.as_str()
+        });
+    if over_budget || paused_by_failures {
+        let message = format!(
+            "paused because too many Tenants failed: correct the migrations, which starts a new roll-out, or add the Tenants in \
+             status.failures to spec.skip, and continue with: {resume}"
+        );
+        return (RolloutPhase::Paused, Reason::FailureBudgetExceeded, message);
+    }
+    let message = format!("paused by spec.paused; to continue: {resume}");
+    (RolloutPhase::Paused, Reason::RolloutPaused, message)
+}
+
+fn failed(counts: &Counts) -> State {
+    let message = format!(
+        "{} of {} Tenants failed: correct the migrations, which starts a new roll-out",
+        counts.failed, counts.total
+    );
+    (RolloutPhase::Failed, Reason::RolloutFailed, message)
+}
+
+fn running(activity: Activity, progress: Progress, is_canary: bool, counts: &Counts) -> State {
+    match activity {
+        Activity::Done => (
+            RolloutPhase::Completed,
+            Reason::RolloutCompleted,
+            format!(
+                "{} of {} Tenants have the new schema, {} failed, {} skipped",
+                counts.updated, counts.total, counts.failed, counts.skipped
+            ),
+        ),
+        Activity::Soaking => {
+            let until = progress.soak_until.unwrap_or_default();
+            let message = format!("the next wave starts at {until:.0}");
+            (RolloutPhase::Soaking, Reason::Soaking, message)
+        }
+        Activity::Migrating => {
+            let phase = if is_canary {
+                RolloutPhase::Canary
+            } else {
+                RolloutPhase::Progressing
+            };
+            let message = format!(
+                "{} of {} Tenants have the new schema",
+                counts.updated, counts.total
+            );
+            (phase, Reason::RollingOut, message)
+        }
+    }
+}
+
+/// Adds the phase, the conditions and what follows from them.
+fn finish(
+    rollout: &SchemaRollout,
+    mut status: SchemaRolloutStatus,
+    (phase, reason, message): State,
+    now: Timestamp,
+) -> SchemaRolloutStatus {
+    let generation = rollout.metadata.generation;
+    let stalled = matches!(
+        phase,
+        RolloutPhase::AwaitingApproval | RolloutPhase::Paused | RolloutPhase::Failed
+    );
+    for (kind, value) in [
+        (ConditionType::Ready, Some(phase.is_final())),
+        (
+            ConditionType::Reconciling,
+            (!phase.is_final() && !stalled).then_some(true),
+        ),
+        (ConditionType::Stalled, stalled.then_some(true)),
+    ] {
+        let Some(value) = value else {
+            status
+                .conditions
+                .retain(|existing| existing.type_ != kind.as_str());
+            continue;
+        };
+        let condition = Condition {
+            type_: kind.as_str().to_owned(),
+            status: if value { "True" } else { "False" }.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: message.clone(),
+            observed_generation: generation,
+            // `set_condition` sets the transition time.
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        set_condition(&mut status.conditions, condition, &Time(now));
+    }
+    status.observed_generation = generation;
+    status.phase = Some(phase);
+    if !phase.is_final() {
+        status.finished_at = None;
+    } else if status.finished_at.is_none() {
+        status.finished_at = Some(Time(now));
+    }
+    status
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::schema_assignment::Place;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn rollout(spec: &Value) -> SchemaRollout {
+    let mut object = json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "SchemaRollout",
+        "metadata": { "name": "standard-2-d", "generation": 1 },
+        "spec": {
+            "className": "standard",
+            "revision": 2,
+            "target": { "version": 2, "digest": "d", "versions": [1, 2] },
+        },
+    });
+    let fields = object["spec"].as_object_mut().unwrap();
+    fields.extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(object).unwrap()
+}
+
+fn members(states: &[MemberState]) -> Vec<Member> {
+    let member = |(index, state): (usize, &MemberState)| Member {
+        place: Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap(),
+        state: *state,
+        namespace: "acme".into(),
+        name: format!("t{index}").into(),
+    };
+    states.iter().enumerate().map(member).collect()
+}
+
+/// The roll-out after a reconciliation.
+fn reconciled(mut rollout: SchemaRollout, states: &[MemberState], second: i64) -> SchemaRollout {
+    let failures = failures(states);
+    let status = build_status(&rollout, &members(states), false, failures, at(second));
+    rollout.status = Some(status);
+    rollout
+}
+
+fn failures(states: &[MemberState]) -> Vec<RolloutFailure> {
+    let failed = states
+        .iter()
+        .enumerate()
+        .filter(|(_, state)| **state == MemberState::Failed);
+    failed
+        .map(|(index, _)| RolloutFailure {
+            namespace: "acme".to_owned(),
+            name: format!("t{index}"),
+            reason: Reason::MigrationFailed.to_string(),
+            message: "<message of the Tenant>".to_owned(),
+        })
+        .collect()
+}
+
+fn summary(rollout: &SchemaRollout) -> (RolloutPhase, Vec<String>) {
+    let status = rollout.status.as_ref().unwrap();
+    let is_true = status.conditions.iter().filter(|one| one.status == "True");
+    let mut conditions: Vec<String> = is_true.map(|one| one.type_.clone()).collect();
+    conditions.sort_unstable();
+    (status.phase.unwrap(), conditions)
+}
+
+use MemberState::{Failed, Pending, Skipped, Updated};
+
+#[test]
+fn each_phase_has_its_conditions() {
+    let new = rollout(&json!({}));
+    let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
+    let running = |states: &[MemberState]| reconciled(new.clone(), states, 10);
+    let cases = [
+        (
+            running(&[Pending, Pending]),
+            RolloutPhase::Canary,
+            "Reconciling",
+        ),
+        (
+            running(&[Updated, Pending]),
+            RolloutPhase::Soaking,
+            "Reconciling",
+        ),
+        (
+            reconciled(running(&[Updated, Pending]), &[Updated, Pending], 1_000),
+            RolloutPhase::Progressing,
+            "Reconciling",
+        ),
+        (
+            running(&[Updated, Updated]),
+            RolloutPhase::Completed,
+            "Ready",
+        ),
+        (
+            running(&[Updated, Skipped, Failed]),
+            RolloutPhase::Paused,
+            "Stalled",
+        ),
+        (
+            reconciled(manual.clone(), &[Pending], 10),
+            RolloutPhase::AwaitingApproval,
+            "Stalled",
+        ),
+        (
+            reconciled(rollout(&json!({"paused": true})), &[Pending], 10),
+            RolloutPhase::Paused,
+            "Stalled",
+        ),
+    ];
+    for (rollout, phase, condition) in cases {
+        assert_eq!(summary(&rollout), (phase, vec![condition.to_owned()]));
+    }
+}
+
+#[test]
+fn a_manual_rollout_starts_when_it_is_approved() {
+    let manual = json!({"rollout": {"approval": "Manual"}});
+    let waiting = reconciled(rollout(&manual), &[Pending, Pending], 10);
+    let status = waiting.status.as_ref().unwrap();
+    assert_eq!(
+        (&status.reach, &status.started_at, status.wave),
+        (&None, &None, None)
+    );
+    let mut approved = waiting;
+    approved.spec.approved = true;
+    let started = reconciled(approved, &[Pending, Pending], 20);
+    assert_eq!(summary(&started).0, RolloutPhase::Canary);
+    assert!(started.status.as_ref().unwrap().reach.is_some());
+    // Nobody can take the approval back; pausing is the way to stop.
+    let mut revoked = started;
+    revoked.spec.approved = false;
+    assert_eq!(
+        summary(&reconciled(revoked, &[Pending, Pending], 30)).0,
+        RolloutPhase::Canary
+    );
+}
+
+#[test]
+fn the_first_rollout_of_a_class_needs_no_approval_if_it_brings_nothing() {
+    let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
+    let phase = |is_first, states: &[MemberState]| {
+        let status = build_status(&manual, &members(states), is_first, Vec::new(), at(10));
+        status.phase
+    };
+    assert_eq!(phase(true, &[]), Some(RolloutPhase::Completed));
+    assert_eq!(phase(true, &[Updated]), Some(RolloutPhase::Completed));
+    assert_eq!(
+        phase(true, &[Pending]),
+        Some(RolloutPhase::AwaitingApproval)
+    );
+    assert_eq!(phase(false, &[]), Some(RolloutPhase::AwaitingApproval));
+}
+
+#[test]
+fn a_failing_canary_is_over_budget_and_a_later_failure_within_it_is_not() {
+    let settings = json!({"rollout": {
+        "canary": {"count": 2}, "failureBudget": {"count": 1}, "soakSeconds": 0,
+    }});
+    let canary = reconciled(rollout(&settings), &[Pending; 8], 10);
+    let mut states = [Pending; 8];
+    states[1] = Failed;
+    assert!(is_over_budget(&canary, &members(&states)));
+    let later = reconciled(
+        canary,
+        &[
+            Updated, Updated, Pending, Pending, Pending, Pending, Pending, Pending,
+        ],
+        20,
+    );
+    assert_eq!(later.status.as_ref().unwrap().wave, Some(1));
+    states = [Updated; 8];
+    states[3] = Failed;
+    assert!(!is_over_budget(&later, &members(&states)));
+    states[4] = Failed;
+    assert!(is_over_budget(&later, &members(&states)));
+}
+
+#[test]
+fn a_percentage_allows_at_least_one_failure_and_a_count_none() {
+    let over = |budget: Value| {
+        let settings = json!({"rollout": {"failureBudget": budget}});
+        let mut later = rollout(&settings);
+        later.status = Some(SchemaRolloutStatus {
+            wave: Some(1),
+            ..SchemaRolloutStatus::default()
+        });
+        is_over_budget(&later, &members(&[Updated, Failed, Pending]))
+    };
+    assert!(!over(json!({"percent": 0})));
+    assert!(over(json!({"count": 0})));
+}
+
+#[test]
+fn failures_before_a_rollout_is_continued_are_tolerated() {
+    let new = reconciled(
+        rollout(&json!({"rollout": {"canary": {"count": 3}}})),
+        &[Pending; 3],
+        10,
+    );
+    let failed = [Failed, Pending, Pending];
+    assert!(is_over_budget(&new, &members(&failed)));
+    let mut paused = new;
+    paused.spec.paused = true;
+    let paused = reconciled(paused, &failed, 20);
+    let reason = |rollout: &SchemaRollout| {
+        rollout.status.as_ref().unwrap().conditions[0]
+            .reason
+            .clone()
+    };
+    assert_eq!(reason(&paused), Reason::FailureBudgetExceeded.as_str());
+    // The reason stays, although the failure is tolerated from now on.
+    let paused = reconciled(paused, &failed, 30);
+    assert_eq!(reason(&paused), Reason::FailureBudgetExceeded.as_str());
+    let mut continued = paused;
+    continued.spec.paused = false;
+    assert!(!is_over_budget(&continued, &members(&failed)));
+    let continued = reconciled(continued, &failed, 40);
+    assert_eq!(summary(&continued).0, RolloutPhase::Canary);
+    assert!(is_over_budget(
+        &continued,
+        &members(&[Failed, Failed, Pending])
+    ));
+    // A Tenant that recovered no longer makes room for another failure.
+    let recovered = reconciled(continued, &[Updated, Pending, Pending], 50);
+    assert!(is_over_budget(
+        &recovered,
+        &members(&[Updated, Failed, Pending])
+    ));
+}
+
+#[test]
+fn a_paused_rollout_does_not_reach_further() {
+    let running = reconciled(rollout(&json!({})), &[Pending; 4], 10);
+    let reach = running.status.as_ref().unwrap().reach.clone();
+    let mut paused = running;
+    paused.spec.paused = true;
+    let paused = reconciled(paused, &[Updated, Pending, Pending, Pending], 10_000);
+    let status = paused.status.as_ref().unwrap();
+    assert_eq!((&status.reach, status.updated), (&reach, 1));
+}
+
+#[test]
+fn failures_do_not_stop_a_rollout_of_all_at_once() {
+    let once = rollout(&json!({"rollout": {"strategy": "AllAtOnce"}}));
+    let running = reconciled(once.clone(), &[Failed, Failed, Failed, Pending], 10);
+    assert_eq!(summary(&running).0, RolloutPhase::Progressing);
+    let failed = reconciled(running, &[Failed, Failed, Failed, Updated], 10);
+    assert_eq!(
+        summary(&failed),
+        (RolloutPhase::Failed, vec!["Stalled".to_owned()])
+    );
+    let recovered = reconciled(failed, &[Updated, Updated, Failed, Updated], 10);
+    assert_eq!(summary(&recovered).0, RolloutPhase::Completed);
+}
+
+#[test]
+fn a_rollout_that_changes_nothing_keeps_its_status() {
+    for states in [&[Pending, Pending][..], &[Updated, Pending], &[Failed], &[]] {
+        let once = reconciled(rollout(&json!({})), states, 10);
+        let twice = reconciled(once.clone(), states, 11);
+        assert_eq!(once, twice);
+    }
+}
+
+/// Roll-outs in every kind of state, for the tests of GitOps tools.
+fn states() -> Vec<Value> {
+    let new = rollout(&json!({}));
+    let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
+    let once = rollout(&json!({"rollout": {"strategy": "AllAtOnce"}}));
+    let mut superseded = new.clone();
+    superseded.status = Some(superseded_status(&new, at(100)));
+    let mut edited = reconciled(new.clone(), &[Updated], 100);
+    edited.metadata.generation = Some(2);
+    let state = |name: &str, kstatus: &str, argocd: &str, object: &SchemaRollout| json!({ "name": format!("roll-out: {name}"), "kstatus": kstatus, "argocd": argocd, "object": object });
+    vec![
+        state(
+            "in its canary",
+            "InProgress",
+            "Progressing",
+            &reconciled(new.clone(), &[Pending; 3], 100),
+        ),
+        state(
+            "between two waves",
+            "InProgress",
+            "Progressing",
+            &reconciled(new.clone(), &[Updated, Pending], 100),
+        ),
+        state(
+            "completed",
+            "Current",
+            "Healthy",
+            &reconciled(new.clone(), &[Updated; 3], 100),
+        ),
+        state(
+            "paused by failures",
+            "Failed",
+            "Degraded",
+            &reconciled(new, &[Failed, Pending], 100),
+        ),
+        state(
+            "that awaits approval",
+            "Failed",
+            "Degraded",
+            &reconciled(manual, &[Pending], 100),
+        ),
+        state(
+            "that failed",
+            "Failed",
+            "Degraded",
+            &reconciled(once, &[Failed; 3], 100),
+        ),
+        state("that was superseded", "Current", "Healthy", &superseded),
+        state(
+            "edited after it was completed",
+            "InProgress",
+            "Progressing",
+            &edited,
+        ),
+    ]
+}
+
+/// `UPDATE_GITOPS_STATES=1` has the file written instead of compared.
+#[test]
+fn the_states_for_the_tests_of_gitops_tools_are_up_to_date() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/gitops/testdata/schemarollouts.json");
+    let text = serde_json::to_string_pretty(&states()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GITOPS_STATES").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == text, "{} is stale", path.display());
+}

@@ -1,0 +1,3 @@
+//! Tests of roll-outs as a whole.
+
+mod simulation;

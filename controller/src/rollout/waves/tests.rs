@@ -1,0 +1,148 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn settings(changes: &Value) -> RolloutSettings {
+    serde_json::from_value(changes.clone()).unwrap()
+}
+
+/// Members in the order of their places, one character each: `u`pdated, `p`ending, `f`ailed or
+/// `s`kipped.
+fn members(states: &str) -> Vec<Member> {
+    let state = |letter| match letter {
+        'u' => MemberState::Updated,
+        'p' => MemberState::Pending,
+        'f' => MemberState::Failed,
+        _ => MemberState::Skipped,
+    };
+    states
+        .chars()
+        .enumerate()
+        .map(|(index, letter)| Member {
+            place: place(index),
+            state: state(letter),
+            namespace: "acme".into(),
+            name: format!("t{index}").into(),
+        })
+        .collect()
+}
+
+/// The place of the nth member, in the group of existing Tenants.
+fn place(index: usize) -> Place {
+    Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap()
+}
+
+/// The number of members within the reach.
+fn reached(members: &[Member], progress: Progress) -> usize {
+    let count = members.iter();
+    count
+        .filter(|member| Some(member.place) <= progress.reach)
+        .count()
+}
+
+#[test]
+fn each_wave_ends_where_its_share_of_all_tenants_does() {
+    let all = members(&"p".repeat(50));
+    for (changes, expected) in [
+        (json!({}), vec![1, 6, 50]),
+        (
+            json!({"canary": {"count": 2}, "waves": [{"count": 3}, {"percent": 50}]}),
+            vec![2, 5, 30, 50],
+        ),
+        (json!({"canary": {"percent": 5}, "waves": []}), vec![3, 50]),
+        (
+            json!({"waves": [{"percent": 100}, {"percent": 100}]}),
+            vec![1, 50, 50, 50],
+        ),
+        (
+            json!({"canary": {"selector": {"matchLabels": {"canary": "yes"}}}}),
+            vec![0, 5, 50],
+        ),
+        (json!({"strategy": "AllAtOnce"}), vec![50]),
+    ] {
+        assert_eq!(wave_ends(&settings(&changes), &all), expected, "{changes}");
+    }
+    assert_eq!(wave_ends(&settings(&json!({})), &[]), [0, 0, 0]);
+}
+
+#[test]
+fn a_wave_starts_once_the_one_before_has_been_migrated_and_watched() {
+    let settings = settings(&json!({"waves": [{"count": 2}], "soakSeconds": 60}));
+    let start = Progress::default();
+    let pending = members("ppppp");
+    let (canary, activity) = advance(&settings, &pending, start, at(0));
+    assert_eq!((reached(&pending, canary), canary.wave), (1, 0));
+    assert_eq!(activity, Activity::Migrating);
+    let (same, _) = advance(&settings, &pending, canary, at(1_000));
+    assert_eq!(same, canary);
+
+    let canary_updated = members("upppp");
+    let (soaking, activity) = advance(&settings, &canary_updated, canary, at(100));
+    assert_eq!(activity, Activity::Soaking);
+    assert_eq!(soaking.soak_until, Some(at(160)));
+    assert_eq!(reached(&canary_updated, soaking), 1);
+    let (still, _) = advance(&settings, &canary_updated, soaking, at(159));
+    assert_eq!(still, soaking);
+
+    let (second, activity) = advance(&settings, &canary_updated, soaking, at(160));
+    assert_eq!((reached(&canary_updated, second), second.wave), (3, 1));
+    assert_eq!((activity, second.soak_until), (Activity::Migrating, None));
+
+    let (soaking, _) = advance(&settings, &members("uufpp"), second, at(200));
+    assert_eq!(soaking.soak_until, Some(at(260)));
+    let (last, _) = advance(&settings, &members("uufpp"), soaking, at(260));
+    assert_eq!((last.wave, last.reach), (2, Some(Place::LAST)));
+    let (_, activity) = advance(&settings, &members("uufus"), last, at(300));
+    assert_eq!(activity, Activity::Done);
+}
+
+#[test]
+fn no_more_tenants_are_in_progress_than_allowed() {
+    let settings = settings(&json!({"canary": {"count": 10}, "maxConcurrent": 3}));
+    let all = members("pppppppppppp");
+    let (progress, _) = advance(&settings, &all, Progress::default(), at(0));
+    assert_eq!(reached(&all, progress), 3);
+    // A Tenant that is done makes room; Tenants that cannot be migrated take none.
+    let all = members("uppssfpppppp");
+    let (progress, _) = advance(&settings, &all, progress, at(0));
+    assert_eq!(reached(&all, progress), 7);
+    assert_eq!(in_progress(&all, progress.reach), 3);
+    // More than allowed are in progress, because Tenants were resumed.
+    let all = members("ppppppppppps");
+    let (same, _) = advance(&settings, &all, progress, at(0));
+    assert_eq!(same, progress);
+}
+
+#[test]
+fn a_rollout_without_pending_tenants_is_done_and_reaches_everybody() {
+    for states in ["", "uuuuuuuuuuuu", "uusf"] {
+        let all = members(states);
+        let (progress, activity) = advance(&settings(&json!({})), &all, Progress::default(), at(0));
+        assert_eq!(activity, Activity::Done, "{states}");
+        assert_eq!(progress.reach, Some(Place::LAST));
+        assert_eq!(progress.soak_until, None);
+    }
+}
+
+#[test]
+fn a_wave_without_tenants_is_not_watched() {
+    let selector = json!({"canary": {"selector": {}}, "waves": [{"count": 1}]});
+    let all = members("ppp");
+    let (progress, _) = advance(&settings(&selector), &all, Progress::default(), at(0));
+    assert_eq!((progress.wave, reached(&all, progress)), (1, 1));
+}
+
+#[test]
+fn all_at_once_reaches_everybody_at_once() {
+    let all = members("ppfppp");
+    let once = settings(&json!({"strategy": "AllAtOnce", "maxConcurrent": 1}));
+    let (progress, activity) = advance(&once, &all, Progress::default(), at(0));
+    assert_eq!(
+        (progress.reach, activity),
+        (Some(Place::LAST), Activity::Migrating)
+    );
+}

@@ -1,0 +1,232 @@
+//! The schema that a Tenant is to have: `(migrations of the class, its roll-outs, Tenant) -> schema`.
+//! Pure.
+//!
+//! The newest roll-out of the class decides. A Tenant that it has reached is to have its schema. A
+//! Tenant that it has not reached keeps the schema that it has, whatever that is, so that neither a
+//! later wave nor a newer roll-out takes anything back. A Tenant without a schema gets that of the
+//! newest completed roll-out.
+//!
+//! The migrations of a class are cumulative, so the files of an earlier roll-out are usually among
+//! the current ones. Where they are not, because a file was changed or removed, a Tenant that keeps
+//! its schema is left alone, and a new Tenant gets the current migrations: the class has no others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crds::{NewTenants, RolloutPhase, SchemaRollout, SchemaStatus};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::migrations::MigrationSet;
+
+/// Bits of a place that hold the Tenant's number; the others hold its group.
+const ORDER_BITS: u32 = u64::BITS - 2;
+
+/// A schema, identified by version and content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaTarget {
+    /// Version of the last migration.
+    pub version: i64,
+    /// Digest of all migrations; empty if the class applies no migrations.
+    pub digest: String,
+    /// The roll-out that assigns the schema; `None` if the Tenant keeps the one that it has.
+    pub rollout: Option<String>,
+}
+
+impl SchemaTarget {
+    /// Whether the class applies migrations.
+    pub fn is_managed(&self) -> bool {
+        !self.digest.is_empty()
+    }
+
+    /// Whether the recorded schema is that of this project and at the target. Without migrations,
+    /// it suffices that the database was reached.
+    pub fn is_reached(&self, schema: Option<&SchemaStatus>, project: &str) -> bool {
+        schema.is_some_and(|schema| {
+            let is_current = !self.is_managed()
+                || schema.version == Some(self.version)
+                    && schema.checksum.as_deref() == Some(self.digest.as_str());
+            is_current && schema.project_id.as_deref() == Some(project)
+        })
+    }
+
+    fn whole(content: &MigrationSet, rollout: Option<&SchemaRollout>) -> Self {
+        Self {
+            version: content.target_version(),
+            digest: content.digest().to_owned(),
+            rollout: rollout.map(ResourceExt::name_any),
+        }
+    }
+}
+
+/// The place of a Tenant in the order of a roll-out: the canary's Tenants if they are selected by
+/// labels, then the others, and last those that were created after the roll-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(u64);
+
+impl Place {
+    /// Behind all Tenants.
+    pub const LAST: Self = Self(u64::MAX);
+
+    fn new(group: Group, order: u64) -> Self {
+        Self(((group as u64) << ORDER_BITS) | (order >> (u64::BITS - ORDER_BITS)))
+    }
+
+    /// Parses `status.reach` of a roll-out.
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+
+    pub fn is_selected_canary(self) -> bool {
+        self.0 >> ORDER_BITS == Group::SelectedCanary as u64
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Group {
+    SelectedCanary = 0,
+    Existing = 1,
+    Later = 2,
+}
+
+/// What determines the place of a Tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceInput<'a> {
+    /// See [`TenantUid::hash_order`](crate::identity::TenantUid::hash_order).
+    pub order: u64,
+    pub created_at: Option<Timestamp>,
+    pub labels: Option<&'a BTreeMap<String, String>>,
+}
+
+/// The place of a Tenant in the order of a roll-out.
+pub fn place(tenant: PlaceInput<'_>, rollout: &SchemaRollout) -> Place {
+    let canary = &rollout.spec.rollout.canary;
+    let created_at = rollout.metadata.creation_timestamp.as_ref();
+    let is_later = tenant
+        .created_at
+        .zip(created_at)
+        .is_some_and(|(tenant, rollout)| tenant > rollout.0);
+    let no_labels = BTreeMap::new();
+    let group = if canary.selects(tenant.labels.unwrap_or(&no_labels)) {
+        Group::SelectedCanary
+    } else if is_later {
+        Group::Later
+    } else {
+        Group::Existing
+    };
+    Place::new(group, tenant.order)
+}
+
+/// How far a roll-out has come. `None` if no Tenant is to be migrated yet.
+pub fn reach(rollout: &SchemaRollout) -> Option<Place> {
+    Place::parse(rollout.status.as_ref()?.reach.as_deref()?)
+}
+
+pub fn phase(rollout: &SchemaRollout) -> Option<RolloutPhase> {
+    rollout.status.as_ref().and_then(|status| status.phase)
+}
+
+/// Whether users exclude the Tenant from the roll-out.
+pub fn is_skipped(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
+    let skip = &rollout.spec.skip;
+    skip.iter()
+        .any(|skipped| skipped.namespace == namespace && skipped.name == name)
+}
+
+/// A Tenant that is to have a schema.
+#[derive(Clone, Copy, Debug)]
+pub struct AssignmentInput<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub place: PlaceInput<'a>,
+    /// The recorded schema, if it is that of the Tenant's project.
+    pub recorded: Option<&'a SchemaStatus>,
+}
+
+/// The schema that a Tenant is to have. `rollouts` are those of its class, oldest first.
+pub fn assign(
+    content: &MigrationSet,
+    rollouts: &[Arc<SchemaRollout>],
+    tenant: AssignmentInput<'_>,
+) -> SchemaTarget {
+    if content.is_empty() {
+        return SchemaTarget::default();
+    }
+    // The roll-out of a new content is created within a moment.
+    let newest = rollouts.last();
+    let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
+    if let Some(rollout) = current
+        && !is_skipped(rollout, tenant.namespace, tenant.name)
+        && reach(rollout).is_some_and(|reach| place(tenant.place, rollout) <= reach)
+    {
+        return SchemaTarget::whole(content, Some(rollout));
+    }
+    if let Some(kept) = kept(tenant.recorded) {
+        return kept;
+    }
+    if let Some(rollout) = current
+        && rollout.spec.rollout.new_tenants == NewTenants::Latest
+        && !rollout.spec.paused
+        && phase(rollout).is_some_and(|phase| phase != RolloutPhase::AwaitingApproval)
+    {
+        return SchemaTarget::whole(content, Some(rollout));
+    }
+    let completed = rollouts
+        .iter()
+        .rev()
+        .find(|rollout| phase(rollout) == Some(RolloutPhase::Completed));
+    completed
+        .and_then(|completed| {
+            let target = &completed.spec.target;
+            content.select(&target.versions, &target.digest)?;
+            Some(SchemaTarget {
+                version: target.version,
+                digest: target.digest.clone(),
+                rollout: Some(completed.name_any()),
+            })
+        })
+        .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))
+}
+
+/// The schema that a Tenant has, if it is known: migrations, or none because its class applied none.
+fn kept(recorded: Option<&SchemaStatus>) -> Option<SchemaTarget> {
+    let recorded = recorded?;
+    match (recorded.version, &recorded.checksum, recorded.target) {
+        (Some(version), Some(digest), _) => Some(SchemaTarget {
+            version,
+            digest: digest.clone(),
+            rollout: None,
+        }),
+        (None, None, None) => Some(SchemaTarget::default()),
+        _ => None,
+    }
+}
+
+/// The migrations of a schema. `None` if the class no longer has them, so that the database can be
+/// opened but not migrated.
+pub fn migrations_of(
+    target: &SchemaTarget,
+    content: &MigrationSet,
+    rollouts: &[Arc<SchemaRollout>],
+) -> Option<MigrationSet> {
+    if target.digest == content.digest() {
+        return Some(content.clone());
+    }
+    let of_rollout = |rollout: &Arc<SchemaRollout>| {
+        let of = &rollout.spec.target;
+        (of.digest == target.digest).then(|| content.select(&of.versions, &of.digest))?
+    };
+    content
+        .select_up_to(target.version, &target.digest)
+        .or_else(|| rollouts.iter().rev().find_map(of_rollout))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn content(files: &[(&'static str, &'static str)]) -> MigrationSet {
+    MigrationSet::from_files(files.iter().copied()).unwrap()
+}
+
+const A: (&str, &str) = ("1_a.sql", "select 1");
+const B: (&str, &str) = ("2_b.sql", "select 2");
+const C: (&str, &str) = ("3_c.sql", "select 3");
+
+fn rollout(revision: i64, set: &MigrationSet, spec: &Value, status: &Value) -> Arc<SchemaRollout> {
+    let mut object = json!({
+        "apiVersion": "dbpertenant.dev/v1alpha1",
+        "kind": "SchemaRollout",
+        "metadata": { "name": format!("r{revision}"), "creationTimestamp": "2026-01-01T00:00:00Z" },
+        "spec": {
+            "className": "standard",
+            "revision": revision,
+            "target": {
+                "version": set.target_version(),
+                "digest": set.digest(),
+                "versions": set.versions().collect::<Vec<_>>(),
+            },
+        },
+        "status": status,
+    });
+    let fields = object["spec"].as_object_mut().unwrap();
+    fields.extend(spec.as_object().unwrap().clone());
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+fn completed(revision: i64, set: &MigrationSet) -> Arc<SchemaRollout> {
+    let status = json!({"phase": "Completed", "reach": Place::LAST.to_string()});
+    rollout(revision, set, &json!({}), &status)
+}
+
+fn schema(set: &MigrationSet) -> SchemaStatus {
+    SchemaStatus {
+        version: Some(set.target_version()),
+        target: Some(set.target_version()),
+        checksum: Some(set.digest().to_owned()),
+        applied_at: None,
+        rollout: None,
+        project_id: Some("p".to_owned()),
+    }
+}
+
+const BEFORE: &str = "2025-12-31T00:00:00Z";
+const AFTER: &str = "2026-01-02T00:00:00Z";
+
+fn tenant<'a>(
+    order: u64,
+    created_at: &str,
+    recorded: Option<&'a SchemaStatus>,
+) -> AssignmentInput<'a> {
+    AssignmentInput {
+        namespace: "acme",
+        name: "one",
+        place: PlaceInput {
+            order,
+            created_at: Some(created_at.parse().unwrap()),
+            labels: None,
+        },
+        recorded,
+    }
+}
+
+/// The version and the roll-out of the schema that a Tenant is to have.
+fn assigned(
+    content: &MigrationSet,
+    rollouts: &[Arc<SchemaRollout>],
+    input: AssignmentInput<'_>,
+) -> (i64, Option<String>) {
+    let target = assign(content, rollouts, input);
+    (target.version, target.rollout)
+}
+
+/// The reach of the existing Tenants in the lower half of the order.
+fn half() -> Value {
+    json!({"phase": "Progressing", "reach": Place::new(Group::Existing, u64::MAX / 2).to_string()})
+}
+
+const LOW: u64 = u64::MAX / 4;
+const HIGH: u64 = u64::MAX / 4 * 3;
+
+#[test]
+fn a_tenant_keeps_its_schema_until_the_rollout_reaches_it() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let has_old = schema(&old);
+    let rollouts = [completed(1, &old), rollout(2, &new, &json!({}), &half())];
+    let of = |order| assigned(&new, &rollouts, tenant(order, BEFORE, Some(&has_old)));
+    assert_eq!(of(LOW), (2, Some("r2".to_owned())));
+    assert_eq!(of(HIGH), (1, None));
+    // Before the roll-out exists, and before it starts.
+    let has_low = tenant(LOW, BEFORE, Some(&has_old));
+    assert_eq!(assigned(&new, &rollouts[..1], has_low), (1, None));
+    let unstarted = [
+        rollouts[0].clone(),
+        rollout(2, &new, &json!({}), &json!({})),
+    ];
+    assert_eq!(assigned(&new, &unstarted, has_low), (1, None));
+}
+
+#[test]
+fn a_skipped_tenant_keeps_its_schema_even_after_the_rollout() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let skip = json!({"skip": [{"namespace": "acme", "name": "one"}]});
+    let done = json!({"phase": "Completed", "reach": Place::LAST.to_string()});
+    let rollouts = [rollout(2, &new, &skip, &done)];
+    let has_old = schema(&old);
+    let target = assigned(&new, &rollouts, tenant(LOW, BEFORE, Some(&has_old)));
+    assert_eq!(target, (1, None));
+}
+
+#[test]
+fn nothing_is_taken_back_from_a_tenant_by_a_newer_rollout() {
+    let (old, new) = (content(&[A, B]), content(&[A, B, C]));
+    let has_old = schema(&old);
+    // Revision 2 brought version 2 to some Tenants before it was superseded.
+    let superseded = json!({"phase": "Superseded", "reach": half()["reach"]});
+    let rollouts = [
+        completed(1, &content(&[A])),
+        rollout(2, &old, &json!({}), &superseded),
+        rollout(3, &new, &json!({}), &json!({})),
+    ];
+    let input = tenant(LOW, BEFORE, Some(&has_old));
+    assert_eq!(assigned(&new, &rollouts, input), (2, None));
+}
+
+#[test]
+fn a_new_tenant_gets_the_newest_completed_schema() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let running = rollout(2, &new, &json!({}), &half());
+    let rollouts = [completed(1, &old), running];
+    // Created after the roll-out, so that it is behind all existing Tenants.
+    let input = tenant(LOW, AFTER, None);
+    assert_eq!(assigned(&new, &rollouts, input), (1, Some("r1".to_owned())));
+    let set = migrations_of(&assign(&new, &rollouts, input), &new, &rollouts).unwrap();
+    assert_eq!((set.target_version(), set.digest()), (1, old.digest()));
+
+    let latest = json!({"rollout": {"newTenants": "Latest"}});
+    let rollouts = [completed(1, &old), rollout(2, &new, &latest, &half())];
+    assert_eq!(assigned(&new, &rollouts, input), (2, Some("r2".to_owned())));
+    for (spec, status) in [
+        (latest.clone(), json!({"phase": "AwaitingApproval"})),
+        (
+            json!({"rollout": {"newTenants": "Latest"}, "paused": true}),
+            half(),
+        ),
+    ] {
+        let rollouts = [completed(1, &old), rollout(2, &new, &spec, &status)];
+        assert_eq!(assigned(&new, &rollouts, input).0, 1, "{spec} {status}");
+    }
+}
+
+#[test]
+fn a_new_tenant_gets_an_earlier_schema_whose_files_are_not_a_prefix() {
+    // A file with a lower version was added later.
+    let (old, new) = (content(&[A, C]), content(&[A, B, C]));
+    let rollouts = [completed(1, &old), rollout(2, &new, &json!({}), &json!({}))];
+    let target = assign(&new, &rollouts, tenant(LOW, AFTER, None));
+    assert_eq!(target.digest, old.digest());
+    let set = migrations_of(&target, &new, &rollouts).unwrap();
+    let versions: Vec<i64> = set
+        .selected()
+        .map(crate::migrations::Migration::version)
+        .collect();
+    assert_eq!(versions, [1, 3]);
+}
+
+#[test]
+fn without_the_files_of_the_completed_schema_a_new_tenant_gets_the_current_ones() {
+    let (old, new) = (
+        content(&[A]),
+        content(&[("1_a.sql", "select 'changed'"), B]),
+    );
+    let rollouts = [completed(1, &old), rollout(2, &new, &json!({}), &json!({}))];
+    assert_eq!(assigned(&new, &rollouts, tenant(LOW, AFTER, None)).0, 2);
+    // An existing Tenant keeps a schema whose files are gone; it can be opened but not migrated.
+    let has_old = schema(&old);
+    let target = assign(&new, &rollouts, tenant(LOW, BEFORE, Some(&has_old)));
+    assert_eq!(target.digest, old.digest());
+    assert_eq!(migrations_of(&target, &new, &rollouts), None);
+}
+
+#[test]
+fn without_rollouts_existing_tenants_keep_their_schema_and_new_ones_get_the_current_one() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let has_old = schema(&old);
+    assert_eq!(assigned(&new, &[], tenant(LOW, BEFORE, None)), (2, None));
+    let input = tenant(LOW, BEFORE, Some(&has_old));
+    assert_eq!(assigned(&new, &[], input), (1, None));
+}
+
+#[test]
+fn a_database_without_migrations_waits_for_its_wave_as_well() {
+    let new = content(&[A]);
+    let unmanaged = SchemaStatus {
+        version: None,
+        target: None,
+        checksum: None,
+        ..schema(&new)
+    };
+    let rollouts = [rollout(1, &new, &json!({}), &half())];
+    let of = |order| {
+        let input = tenant(order, BEFORE, Some(&unmanaged));
+        assign(&new, &rollouts, input).is_managed()
+    };
+    assert_eq!((of(LOW), of(HIGH)), (true, false));
+}
+
+#[test]
+fn a_class_without_migrations_assigns_none() {
+    let set = MigrationSet::unmanaged();
+    let has_old = schema(&content(&[A]));
+    let target = assign(
+        &set,
+        &[completed(1, &content(&[A]))],
+        tenant(LOW, BEFORE, Some(&has_old)),
+    );
+    assert_eq!(target, SchemaTarget::default());
+}
+
+#[test]
+fn selected_canaries_come_first_and_later_tenants_last() {
+    let spec = json!({"rollout": {"canary": {"selector": {"matchLabels": {"tier": "test"}}}}});
+    let rollout = rollout(1, &content(&[A]), &spec, &json!({}));
+    let labels = BTreeMap::from([("tier".to_owned(), "test".to_owned())]);
+    let place_of = |order, created_at: &str, labels| {
+        let created_at = Some(created_at.parse().unwrap());
+        place(
+            PlaceInput {
+                order,
+                created_at,
+                labels,
+            },
+            &rollout,
+        )
+    };
+    let places = [
+        place_of(u64::MAX, AFTER, Some(&labels)),
+        place_of(0, BEFORE, None),
+        place_of(u64::MAX, BEFORE, None),
+        place_of(0, AFTER, None),
+        Place::LAST,
+    ];
+    assert!(places.is_sorted() && places[0] < places[1], "{places:?}");
+    assert!(places[0].is_selected_canary() && !places[1].is_selected_canary());
+    for place in places {
+        assert_eq!(Place::parse(&place.to_string()), Some(place));
+    }
+}

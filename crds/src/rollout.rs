@@ -1,0 +1,239 @@
+//! The [`SchemaRollout`] resource: one content of a class's migrations on its way to the class's
+//! Tenants. The controller creates it; users approve and pause it and skip Tenants.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct, with its `pub`, into a function"
+)]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns repeat their type"
+)]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rollout_settings::RolloutSettings;
+use crate::validation;
+
+/// Desired state of a SchemaRollout. Users may change `paused`, `approved` and `skip`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[kube(
+    group = "dbpertenant.dev",
+    version = "v1alpha1",
+    kind = "SchemaRollout",
+    plural = "schemarollouts",
+    shortname = "sro",
+    category = "dbpertenant",
+    status = "SchemaRolloutStatus",
+    derive = "PartialEq",
+    doc = "A SchemaRollout brings one content of a TenantClass's migrations to the class's Tenants: a canary first, then waves. The controller creates one for each new content.",
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className"),
+    printcolumn(
+        name = "Version",
+        type_ = "integer",
+        json_path = ".spec.target.version"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Wave", type_ = "integer", json_path = ".status.wave"),
+    printcolumn(
+        name = "Waves",
+        type_ = "integer",
+        json_path = ".status.waves",
+        priority = 1
+    ),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updated"),
+    printcolumn(name = "Total", type_ = "integer", json_path = ".status.total"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(
+        name = "Skipped",
+        type_ = "integer",
+        json_path = ".status.skipped",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[x_kube(
+    validation = Rule::new("self.className == oldSelf.className && self.revision == oldSelf.revision")
+        .message("className and revision are immutable, because the controller sets them; change paused, approved or skip only"),
+    validation = Rule::new("self.target.version == oldSelf.target.version && self.target.digest == oldSelf.target.digest")
+        .message("target is immutable; to roll out other migrations, change the migrations of the class"),
+    validation = Rule::new("self.rollout == oldSelf.rollout")
+        .message("rollout is a copy of the class's settings and immutable; change spec.rollout of the class for the next roll-out")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaRolloutSpec {
+    /// Name of the TenantClass. Immutable.
+    #[schemars(with = "validation::ObjectName")]
+    pub class_name: String,
+    /// Number of the roll-out within its class. The one with the highest number determines the schema
+    /// of the class's Tenants. Immutable.
+    #[schemars(with = "validation::PositiveCount")]
+    pub revision: i64,
+    /// Schema that the roll-out brings to the Tenants. Immutable.
+    pub target: RolloutTarget,
+    /// The class's settings when the roll-out was created. Immutable.
+    #[serde(default)]
+    pub rollout: RolloutSettings,
+    /// Pauses the roll-out: no further Tenant is migrated, and those that are being migrated finish.
+    /// The controller sets it if too many Tenants fail. Set it to `false` to continue; failures up to
+    /// then no longer count towards the budget.
+    #[serde(default)]
+    pub paused: bool,
+    /// Starts a roll-out whose `rollout.approval` is `Manual`.
+    #[serde(default)]
+    pub approved: bool,
+    /// Tenants that keep their schema until they are removed from this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub skip: Vec<TenantReference>,
+}
+
+/// A set of migrations, identified by its content.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutTarget {
+    /// Version of the last migration.
+    pub version: i64,
+    /// Digest of all migrations, as in `status.schema.checksum` of a Tenant.
+    #[schemars(with = "validation::SchemaDigest")]
+    pub digest: String,
+    /// Versions of all migrations. New Tenants get these during a later roll-out.
+    #[serde(default)]
+    #[schemars(with = "validation::SchemaVersions")]
+    pub versions: Vec<i64>,
+}
+
+/// A Tenant.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantReference {
+    /// Namespace of the Tenant.
+    #[schemars(with = "validation::NamespaceName")]
+    pub namespace: String,
+    /// Name of the Tenant.
+    #[schemars(with = "validation::ObjectName")]
+    pub name: String,
+}
+
+/// Observed state of a SchemaRollout.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SchemaRolloutStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Conditions of the roll-out. `Ready` is `True` once it is completed or superseded.
+    /// `Reconciling` and `Stalled` follow kstatus; a roll-out that waits for a user is `Stalled`.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Summary of the conditions for display. Programs should evaluate the conditions instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<RolloutPhase>,
+    /// Number of the current wave; 0 is the canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave: Option<i64>,
+    /// Number of waves, including the canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waves: Option<i64>,
+    /// How far the roll-out has come in the order of the Tenants: Tenants whose place is not behind
+    /// this one are to have the new schema. Absent before the first Tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach: Option<String>,
+    /// Time at which the next wave starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soak_until: Option<Time>,
+    /// Number of Tenants whose database has been migrated before.
+    pub total: i64,
+    /// Tenants with the new schema.
+    pub updated: i64,
+    /// Tenants that are to be migrated, including those in progress.
+    pub pending: i64,
+    /// Tenants that are being migrated.
+    pub in_progress: i64,
+    /// Tenants whose migration failed, or that were not migrated within
+    /// `progressDeadlineSeconds`. The controller keeps retrying.
+    pub failed: i64,
+    /// Tenants that cannot be migrated now: they are in `spec.skip`, suspended, or stalled for
+    /// another reason than their schema.
+    pub skipped: i64,
+    /// Failed Tenants that do not count towards the budget, because a user continued the roll-out
+    /// after they had failed.
+    pub tolerated_failures: i64,
+    /// Time at which the roll-out was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// Time at which the roll-out was completed or superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What the roll-out applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RolloutPlan>,
+    /// Failed Tenants, at most 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<RolloutFailure>,
+}
+
+/// Summary of the state of a roll-out.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum RolloutPhase {
+    /// The roll-out waits until a user sets `spec.approved`.
+    AwaitingApproval,
+    /// The first Tenants are being migrated.
+    Canary,
+    /// The Tenants of a later wave are being migrated.
+    Progressing,
+    /// The current wave has been migrated, and the next one has not started yet.
+    Soaking,
+    /// `spec.paused` is true.
+    Paused,
+    /// All Tenants have been migrated, or were skipped or failed within the budget.
+    Completed,
+    /// A newer roll-out has replaced this one.
+    Superseded,
+    /// With the strategy `AllAtOnce`: more Tenants failed than the budget allows.
+    Failed,
+}
+
+impl RolloutPhase {
+    /// Whether the roll-out has ended.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Superseded)
+    }
+}
+
+/// What a roll-out applies.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutPlan {
+    /// Number of migrations that the roll-out before this one did not have.
+    pub migrations: i64,
+    /// Their files, at most 100.
+    pub files: Vec<String>,
+}
+
+/// A Tenant whose migration failed.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutFailure {
+    /// Namespace of the Tenant.
+    pub namespace: String,
+    /// Name of the Tenant.
+    pub name: String,
+    /// Reason of the Tenant's condition `Ready`.
+    pub reason: String,
+    /// Message of the Tenant's condition `Ready`.
+    pub message: String,
+}
