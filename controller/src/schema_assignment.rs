@@ -55,7 +55,7 @@ impl SchemaTarget {
         Self {
             version: content.target_version(),
             digest: content.digest().to_owned(),
-            rollout: rollout.map(ResourceExt::name_any),
+            rollout: rollout.map(kube::ResourceExt::name_any),
         }
     }
 }
