@@ -42,6 +42,7 @@ fn class() -> TenantClassSpec {
         controller_name: crds::DEFAULT_CONTROLLER_NAME.to_owned(),
         deletion_protection: false,
         mass_deletion: crds::MassDeletion::default(),
+        rollout: crds::RolloutSettings::default(),
     }
 }
 
