@@ -197,7 +197,7 @@ async fn the_canary_is_first_and_each_wave_waits_for_the_one_before(
     wait_for_version(scenario, "later", 2).await?;
     let after = rollouts_of(scenario, &class).await?;
     ensure!(
-        after.last().and_then(ResourceExt::resource_version) == completed.resource_version(),
+        after.last().and_then(kube::ResourceExt::resource_version) == completed.resource_version(),
         "a roll-out that has ended was written"
     );
     let columns = scenario
