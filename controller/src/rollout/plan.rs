@@ -33,12 +33,11 @@ pub enum RolloutStep {
     Wait(Option<Timestamp>),
 }
 
-/// The next step. `describe` returns what to report about failed Tenants, of which the first few are
-/// passed as pairs of namespace and name.
-pub fn plan(
-    observed: &ObservedRollouts,
-    describe: &dyn Fn(&[(&str, &str)]) -> Vec<RolloutFailure>,
-) -> RolloutStep {
+/// Returns what to report about failed Tenants, which are pairs of namespace and name.
+pub type DescribeFailures<'a> = &'a dyn Fn(&[(&str, &str)]) -> Vec<RolloutFailure>;
+
+/// The next step.
+pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> RolloutStep {
     let now = observed.now;
     let Some(content) = &observed.content else {
         return RolloutStep::Wait(None);

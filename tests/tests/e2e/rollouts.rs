@@ -385,7 +385,7 @@ async fn a_rollout_continues_where_it_was_after_the_controller_was_killed(
     cluster.start_controller("one").await?;
     let what = "the roll-out to be completed";
     let end = wait::poll(
-        timeouts::TAKEOVER + Duration::from_secs(60),
+        timeouts::TAKEOVER + Duration::from_mins(1),
         what,
         async || {
             let all = rollouts_of(scenario, &class).await?;

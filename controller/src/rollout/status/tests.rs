@@ -38,8 +38,8 @@ fn members(states: &[MemberState]) -> Vec<Member> {
 /// The roll-out after a reconciliation.
 fn reconciled(mut rollout: SchemaRollout, states: &[MemberState], second: i64) -> SchemaRollout {
     let failures = failures(states);
-    let status = build_status(&rollout, &members(states), false, failures, at(second));
-    rollout.status = Some(status);
+    let next = build_status(&rollout, &members(states), false, failures, at(second));
+    rollout.status = Some(next);
     rollout
 }
 

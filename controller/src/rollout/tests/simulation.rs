@@ -56,6 +56,12 @@ enum Event {
     ForgetSchema(usize),
 }
 
+enum Progress {
+    Stepped,
+    /// Nothing to do, until something changes or at this time.
+    Waits(Option<Timestamp>),
+}
+
 struct Fleet {
     now: Timestamp,
     class: Arc<TenantClass>,
@@ -267,9 +273,8 @@ impl Fleet {
             .map(|simulated| simulated.cached.clone())
     }
 
-    /// One step of the roll-outs. Returns the time at which to continue, or `None` if a step was
-    /// executed.
-    fn step_rollouts(&mut self) -> Option<Option<Timestamp>> {
+    /// One step of the roll-outs.
+    fn step_rollouts(&mut self) -> Progress {
         let active = self
             .newest()
             .filter(|newest| !phase(newest).is_some_and(RolloutPhase::is_final));
@@ -309,10 +314,10 @@ impl Fleet {
                 if let Some(newest) = self.newest().cloned() {
                     self.enqueue_reached(&newest);
                 }
-                return Some(until);
+                return Progress::Waits(until);
             }
         }
-        None
+        Progress::Stepped
     }
 
     fn enqueue_reached(&mut self, rollout: &SchemaRollout) {
@@ -367,7 +372,9 @@ impl Fleet {
                     simulated.running = None;
                 }
                 let all: Vec<usize> = self.tenants.keys().copied().collect();
-                all.iter().for_each(|number| self.deliver(*number));
+                for number in &all {
+                    self.deliver(*number);
+                }
                 self.queue.extend(all);
             }
             Event::NewFile(fails_in) => self.add_file(*fails_in),
@@ -475,18 +482,20 @@ impl Fleet {
                     self.deliver(number);
                 }
                 // The roll-outs are reconciled while Tenants are.
-                if number.is_multiple_of(5) {
+                if number.is_multiple_of(if self.tenants.len() > 100 { 50 } else { 5 }) {
                     self.step_rollouts();
                 }
                 continue;
             }
             let all: Vec<usize> = self.tenants.keys().copied().collect();
-            all.iter().for_each(|number| self.deliver(*number));
+            for number in &all {
+                self.deliver(*number);
+            }
             match self.step_rollouts() {
-                None => {}
-                Some(Some(until)) if until > self.now => self.now = until,
-                Some(_) if !self.queue.is_empty() => {}
-                Some(_) => return,
+                Progress::Stepped => {}
+                Progress::Waits(Some(until)) if until > self.now => self.now = until,
+                Progress::Waits(_) if !self.queue.is_empty() => {}
+                Progress::Waits(_) => return,
             }
         }
         panic!(
@@ -577,9 +586,9 @@ fn undisturbed() -> impl Strategy<Value = Vec<Event>> {
 
 fn cases() -> u32 {
     if std::env::var_os("TEST_LONG").is_some() {
-        5_000
+        2_000
     } else {
-        200
+        40
     }
 }
 
