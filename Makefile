@@ -22,6 +22,8 @@ WITH_SERVERS = servers=$$($(XTASK) env) && eval "$$servers" &&
 E2E = $(addprefix --test ,$(basename $(notdir $(wildcard tests/tests/*))))
 # Set ONCE to test the demo and stop it.
 ONCE ?=
+# Arguments for `make retrieval`, such as `--tuning`.
+RETRIEVAL ?=
 # Arguments for the test runner, such as `make test-unit TEST=allowed_ips`.
 TEST ?=
 CARGO_SHEAR_VERSION = 1.11.0
@@ -114,6 +116,11 @@ generate: ## Write the files generated from the sources: the CRDs, the schema of
 bench: servers ## Run the benchmarks; writes target/bench/results.json and docs/benchmarks.md
 	$(CARGO) build --release --workspace --bin bench --bin tenant-controller --bin neon-emulator --bin chat-app
 	$(WITH_SERVERS) $(TARGET)/release/bench
+
+.PHONY: retrieval
+retrieval: servers ## Measure how often questions find the page that answers them; writes docs/retrieval.md
+	$(CARGO) build --workspace --bin retrieval
+	$(WITH_SERVERS) $(TARGET)/debug/retrieval $(or $(RETRIEVAL),--large)
 
 .PHONY: doc
 doc: ## Generate the crates' documentation as HTML
