@@ -150,14 +150,14 @@ async fn steps(
         .iter()
         .map(|model| model.name().to_owned())
         .collect();
-    let content = DocumentContent {
+    let input = DocumentContent {
         chunks: &chunks,
         page_count,
         models: &models,
     };
     let has_text = row.is_first;
     if has_text {
-        store_text(context, tenant.pool(), claim, &content).await?;
+        store_text(context, tenant.pool(), claim, &input).await?;
         info!(
             elapsed_ms = started.elapsed().as_millis(),
             "document searchable by its words"
@@ -177,7 +177,7 @@ async fn steps(
     timed(context, IngestStep::Embed, embedded).await?;
 
     progress.report(IngestStep::Store, 0);
-    let stored = store(context, tenant.pool(), claim, &content, has_text);
+    let stored = store(context, tenant.pool(), claim, &input, has_text);
     timed(context, IngestStep::Store, stored).await?;
     drop(tenant);
 

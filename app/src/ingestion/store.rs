@@ -33,16 +33,16 @@ pub(super) async fn store_text(
     context: &IngestContext,
     tenant: &PgPool,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
 ) -> Result<(), StepError> {
     let mut transaction = lock_claimed(tenant, claim).await?;
-    for model in content.models {
+    for model in input.models {
         keep_as_drafts(&mut transaction, claim.document, model)
             .await
             .map_err(StepError::TenantDatabase)?;
     }
-    replace_text(context, &mut transaction, claim, content).await?;
-    for model in content.models {
+    replace_text(context, &mut transaction, claim, input).await?;
+    for model in input.models {
         copy_drafts(&mut transaction, claim.document, model, None)
             .await
             .map_err(StepError::TenantDatabase)?;
@@ -60,14 +60,14 @@ pub(super) async fn store(
     context: &IngestContext,
     tenant: &PgPool,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
     has_text: bool,
 ) -> Result<(), StepError> {
     let mut transaction = lock_claimed(tenant, claim).await?;
     if !has_text {
-        replace_text(context, &mut transaction, claim, content).await?;
+        replace_text(context, &mut transaction, claim, input).await?;
     }
-    let complete = move_drafts(&mut transaction, claim.document, content)
+    let complete = move_drafts(&mut transaction, claim.document, input)
         .await
         .map_err(StepError::TenantDatabase)?;
     if !complete {
@@ -100,7 +100,7 @@ async fn replace_text(
     context: &IngestContext,
     transaction: &mut PgConnection,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
 ) -> Result<(), StepError> {
     // Read after taking the lock, so that a later rename finds these rows and updates them.
     let document: DocumentMetadata = sqlx::query_as(
@@ -113,7 +113,7 @@ async fn replace_text(
     .await
     .map_err(StepError::MainDatabase)?
     .ok_or(StepError::ClaimLost)?;
-    write_text(transaction, claim, content, &document)
+    write_text(transaction, claim, input, &document)
         .await
         .map_err(StepError::TenantDatabase)
 }
@@ -121,7 +121,7 @@ async fn replace_text(
 async fn write_text(
     transaction: &mut PgConnection,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
     document: &DocumentMetadata,
 ) -> sqlx::Result<()> {
     // A row with the same content and another id belongs to a document that is still being deleted.
@@ -146,7 +146,7 @@ async fn write_text(
     .bind(&document.media_type)
     .bind(document.byte_count)
     .bind(&document.content_sha256)
-    .bind(content.page_count)
+    .bind(input.page_count)
     .bind(CHUNKING_VERSION)
     .bind(document.created_at)
     .persistent(false)
@@ -157,7 +157,7 @@ async fn write_text(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    copy_chunks(transaction, claim, content.chunks).await
+    copy_chunks(transaction, claim, input.chunks).await
 }
 
 /// Keeps the embeddings of an earlier attempt when its text is replaced.
@@ -210,10 +210,10 @@ pub(super) async fn copy_drafts(
 async fn move_drafts(
     transaction: &mut PgConnection,
     document: DocumentId,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
 ) -> sqlx::Result<bool> {
     let mut complete = true;
-    for model in content.models {
+    for model in input.models {
         copy_drafts(transaction, document, model, None).await?;
         let embedded: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM chunks c JOIN chunk_embeddings e ON e.chunk_id = c.id AND e.model = $2
@@ -224,8 +224,7 @@ async fn move_drafts(
         .persistent(false)
         .fetch_one(&mut *transaction)
         .await?;
-        complete &=
-            usize::try_from(embedded).is_ok_and(|embedded| embedded == content.chunks.len());
+        complete &= usize::try_from(embedded).is_ok_and(|embedded| embedded == input.chunks.len());
     }
     sqlx::query("DELETE FROM embedding_drafts WHERE document_id = $1")
         .bind(document.0)

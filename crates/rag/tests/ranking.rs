@@ -1,5 +1,4 @@
 //! Tests of ranking, relevance and quotes.
-#![expect(clippy::unwrap_used, reason = "tests fail on unexpected values")]
 
 use rag::{Candidate, Passage, Relevance, Scale, extractive_answer, passages};
 use uuid::Uuid;
