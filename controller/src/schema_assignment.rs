@@ -109,10 +109,12 @@ pub struct PlaceInput<'a> {
 pub fn place(tenant: PlaceInput<'_>, rollout: &SchemaRollout) -> Place {
     let canary = &rollout.spec.rollout.canary;
     let created_at = rollout.metadata.creation_timestamp.as_ref();
+    // The API server records whole seconds. In the second of the roll-out, a Tenant counts as later, so
+    // that no new Tenant is among the first.
     let is_later = tenant
         .created_at
         .zip(created_at)
-        .is_some_and(|(tenant, rollout)| tenant > rollout.0);
+        .is_some_and(|(tenant, rollout)| tenant >= rollout.0);
     let no_labels = BTreeMap::new();
     let group = if canary.selects(tenant.labels.unwrap_or(&no_labels)) {
         Group::SelectedCanary

@@ -2,7 +2,7 @@
 
 use crds::{
     ConditionType, Reason, RolloutFailure, RolloutPhase, SchemaRollout, SchemaRolloutStatus,
-    find_condition,
+    find_condition, is_true,
 };
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -67,13 +67,26 @@ pub fn enqueue_reached(ctx: &Context, observed: &ObservedRollouts, rollout: &Sch
     }
 }
 
-/// What the status reports about these failed Tenants, which are pairs of namespace and name.
-pub fn describe_failures(ctx: &Context, failed: &[(&str, &str)]) -> Vec<RolloutFailure> {
+/// What the status reports about these failed Tenants, which are pairs of namespace and name. A Tenant
+/// that is being retried keeps what was reported about it.
+pub fn describe_failures(
+    ctx: &Context,
+    reported: &[RolloutFailure],
+    failed: &[(&str, &str)],
+) -> Vec<RolloutFailure> {
     let failures = failed.iter().take(MAX_FAILURES).map(|(namespace, name)| {
         let tenant = ctx
             .tenant_named(namespace, name)
             .and_then(|tenant| tenant.decompress());
         let status = tenant.and_then(|tenant| tenant.status).unwrap_or_default();
+        let earlier = reported
+            .iter()
+            .find(|failure| failure.namespace == *namespace && failure.name == *name);
+        if let Some(earlier) =
+            earlier.filter(|_| !is_true(&status.conditions, ConditionType::Stalled))
+        {
+            return earlier.clone();
+        }
         let ready = find_condition(&status.conditions, ConditionType::Ready);
         RolloutFailure {
             namespace: (*namespace).to_owned(),

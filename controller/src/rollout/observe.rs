@@ -79,9 +79,10 @@ pub fn members(
             let name = meta.name.as_deref().unwrap_or_default();
             let schema = tenant.schema();
             let is_skipped = is_skipped(rollout, namespace, name);
+            let has_failed = has_failed(rollout, namespace, name);
             Member {
                 place: place(place_input(schema), rollout),
-                state: state(schema, is_skipped, rollout, now),
+                state: state(schema, is_skipped, has_failed, rollout, now),
                 namespace: namespace.into(),
                 name: name.into(),
             }
@@ -119,9 +120,19 @@ fn place_input(schema: &CachedSchema) -> PlaceInput<'_> {
     }
 }
 
+/// Whether the roll-out reports the Tenant as failed.
+fn has_failed(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
+    let status = rollout.status.as_ref();
+    status.is_some_and(|status| {
+        let mut failures = status.failures.iter();
+        failures.any(|failure| failure.namespace == namespace && failure.name == name)
+    })
+}
+
 fn state(
     schema: &CachedSchema,
     is_skipped: bool,
+    has_failed: bool,
     rollout: &SchemaRollout,
     now: Timestamp,
 ) -> MemberState {
@@ -130,6 +141,10 @@ fn state(
     }
     if is_skipped || schema.suspended {
         return MemberState::Skipped;
+    }
+    // While it is being retried, its conditions do not show the failure.
+    if has_failed {
+        return MemberState::Failed;
     }
     let is_attempted = schema.rollout.as_deref() == rollout.metadata.name.as_deref();
     let Some(problem) = &schema.problem else {

@@ -67,9 +67,6 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     if phase(rollout).is_some_and(RolloutPhase::is_final) {
         return plan_ended(rollout);
     }
-    if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
-        return RolloutStep::Pause(rollout.clone());
-    }
     let failed: Vec<(&str, &str)> = observed
         .members
         .iter()
@@ -85,6 +82,10 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     }
     if rollout.status.as_ref() != Some(&status) {
         return RolloutStep::WriteStatus(rollout.clone(), status);
+    }
+    // The status already tells why: a failed Tenant that is retried meanwhile shows no failure.
+    if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
+        return RolloutStep::Pause(rollout.clone());
     }
     let soak_until = status.soak_until.map(|time| time.0);
     let in_progress = (status.in_progress > 0).then(|| now + PROGRESS_INTERVAL);

@@ -60,7 +60,11 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
             return Ok(None);
         }
         let observed = observe(ctx, class);
-        let step = plan(&observed, &|failed| describe_failures(ctx, failed));
+        let newest = observed.rollouts.last();
+        let reported = newest.and_then(|newest| Some(&*newest.status.as_ref()?.failures));
+        let step = plan(&observed, &|failed| {
+            describe_failures(ctx, reported.unwrap_or_default(), failed)
+        });
         if let RolloutStep::Wait(until) = step {
             if let Some(newest) = observed.rollouts.last() {
                 record_metrics(ctx, newest);

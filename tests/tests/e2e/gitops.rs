@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use crds::{ConditionType, Reason, TenantClass, annotations, find_condition};
 use serde_json::{Value, json};
+use test_support::emulator::ComputeSuspension;
 use test_support::suite::{Trial, test_on};
 use test_support::{ClusterOptions, Scenario, command, timeouts, wait};
 
@@ -21,7 +22,11 @@ pub(crate) fn tests() -> Vec<Trial> {
             module_path!(),
             "::gitops_tools_judge_the_health_of_real_objects"
         ),
-        ClusterOptions::default(),
+        // Few connections, which need not start a suspended compute.
+        ClusterOptions {
+            compute_suspension: ComputeSuspension::RealTime,
+            ..ClusterOptions::default()
+        },
         gitops_tools_judge_the_health_of_real_objects,
     )]
 }

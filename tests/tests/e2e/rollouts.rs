@@ -357,9 +357,10 @@ async fn tenants_that_have_the_schema_are_not_opened_by_a_first_rollout(
     for (tenant, opened) in before {
         let name = tenant.name_any();
         let after = scenario.tenant(&name).await?;
+        let (then, now) = (status(&tenant), status(&after));
         ensure!(
-            after.status == tenant.status,
-            "the status of {name} changed"
+            then.map(|status| &status.schema) == now.map(|status| &status.schema),
+            "the schema in the status of {name} changed: {then:?} {now:?}"
         );
         let project = project_id(&tenant)?;
         let opened_again = account.connections_opened(&project).await? > opened;

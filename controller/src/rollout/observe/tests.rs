@@ -128,6 +128,23 @@ fn each_tenant_has_a_state() {
     let patient = json!({"rollout": {"progressDeadlineSeconds": 3_600}});
     let slow = begun(conditions("Migrating", "Migrating", false, long_ago));
     assert_eq!(state_of(slow, &patient), Some(MemberState::Pending));
+    // A Tenant that failed is being retried.
+    let now = "2026-01-01T00:20:00Z".parse().unwrap();
+    let mut failed = rollout(&json!({}));
+    failed.status.get_or_insert_default().failures = vec![crds::RolloutFailure {
+        namespace: "acme".to_owned(),
+        name: "one".to_owned(),
+        reason: String::new(),
+        message: String::new(),
+    }];
+    let retried = begun(conditions(
+        "Migrating",
+        "Migrating",
+        false,
+        "2026-01-01T00:19:00Z",
+    ));
+    let members = members([tenant(retried)].into_iter(), &failed, now);
+    assert_eq!(members[0].state, MemberState::Failed);
     let skip = json!({"skip": [{"namespace": "acme", "name": "one"}]});
     assert_eq!(state_of(json!({}), &skip), Some(MemberState::Skipped));
 }

@@ -162,21 +162,30 @@ fn the_controller_pauses_a_rollout_once_and_reports_the_failures() {
         member(0, MemberState::Failed),
         member(1, MemberState::Pending),
     ];
+    let write = |observed: &mut ObservedRollouts| {
+        let RolloutStep::WriteStatus(written, status) = next(observed) else {
+            panic!("no status");
+        };
+        let mut written = (*written).clone();
+        written.status = Some(status.clone());
+        observed.rollouts = vec![Arc::new(written)];
+        status
+    };
+    let status = write(&mut observed);
+    assert_eq!(status.phase, Some(RolloutPhase::Paused));
+    assert_eq!(status.failures.len(), 1);
+    assert_eq!(status.failures[0].name, "t0");
     let RolloutStep::Pause(paused) = next(&observed) else {
         panic!("not paused");
     };
     let mut paused = (*paused).clone();
     paused.spec.paused = true;
     observed.rollouts = vec![Arc::new(paused)];
-    let RolloutStep::WriteStatus(paused, status) = next(&observed) else {
-        panic!("no status");
-    };
+    // The failures up to now are tolerated after the pause.
+    let status = write(&mut observed);
     assert_eq!(status.phase, Some(RolloutPhase::Paused));
-    assert_eq!(status.failures.len(), 1);
-    assert_eq!(status.failures[0].name, "t0");
-    let mut paused = (*paused).clone();
-    paused.status = Some(status);
-    observed.rollouts = vec![Arc::new(paused)];
+    let ready = crds::find_condition(&status.conditions, crds::ConditionType::Ready).unwrap();
+    assert_eq!(ready.reason, crds::Reason::FailureBudgetExceeded.as_str());
     assert_eq!(next(&observed), RolloutStep::Wait(None));
 }
 

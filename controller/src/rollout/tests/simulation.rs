@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::{
-    Reason, RolloutPhase, SchemaRollout, SchemaStatus, Tenant, TenantClass, TenantReference,
+    Reason, RolloutFailure, RolloutPhase, SchemaRollout, SchemaStatus, Tenant, TenantClass,
+    TenantReference,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,6 +24,7 @@ use crate::issue::{Component, Issue};
 use crate::migrations::{Migration, MigrationSet};
 use crate::rollout::observe::{MemberState, ObservedRollouts, members, reached};
 use crate::rollout::plan::{RolloutStep, plan};
+use crate::rollout::status::MAX_FAILURES;
 use crate::schema_assignment::{
     AssignmentInput, PlaceInput, SchemaTarget, assign, migrations_of, phase,
 };
@@ -287,7 +289,16 @@ impl Fleet {
             }),
             rollouts: self.rollouts.clone(),
         };
-        match plan(&observed, &|_| Vec::new()) {
+        let describe = |failed: &[(&str, &str)]| {
+            let failures = failed.iter().map(|(namespace, name)| RolloutFailure {
+                namespace: (*namespace).to_owned(),
+                name: (*name).to_owned(),
+                reason: String::new(),
+                message: String::new(),
+            });
+            failures.take(MAX_FAILURES).collect()
+        };
+        match plan(&observed, &describe) {
             RolloutStep::Create(rollout) => {
                 let mut rollout = rollout;
                 rollout.metadata.creation_timestamp = Some(Time(self.now));
