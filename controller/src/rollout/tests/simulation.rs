@@ -465,7 +465,7 @@ impl Fleet {
         );
     }
 
-    /// A roll-out that nobody continued has no more failures than its budget and the Tenants that
+    /// A roll-out that no user continued has no more failures than its budget and the Tenants that
     /// were in progress allow.
     fn check_budget(&self) {
         let Some(newest) = self.newest() else { return };
