@@ -129,7 +129,7 @@ fn a_manual_rollout_starts_when_it_is_approved() {
     let started = reconciled(approved, &[Pending, Pending], 20);
     assert_eq!(summary(&started).0, RolloutPhase::Canary);
     assert!(started.status.as_ref().unwrap().reach.is_some());
-    // Nobody can take the approval back; pausing is the way to stop.
+    // An approval cannot be taken back; pausing is the way to stop.
     let mut revoked = started;
     revoked.spec.approved = false;
     assert_eq!(
