@@ -134,9 +134,11 @@ async fn wait_for_phase(
         let all = rollouts_of(scenario, class).await?;
         let newest = all.last().context("no roll-out")?;
         let found = rollout_status(newest).phase;
+        // The controller reports why it pauses before it sets `spec.paused`.
+        let is_complete = phase != RolloutPhase::Paused || newest.spec.paused;
         let is_current = rollout_status(newest).observed_generation == newest.metadata.generation;
         ensure!(
-            all.len() == number && found == Some(phase) && is_current,
+            all.len() == number && found == Some(phase) && is_current && is_complete,
             "{} roll-outs, the newest is {found:?}: {:?}",
             all.len(),
             newest.status
