@@ -11,7 +11,7 @@ generated invoices, statements, payslips, contracts and lists of error codes, al
 it. The documents are read, cut into chunks and embedded with the local model all-MiniLM-L6-v2 like uploaded files, and the questions
 are answered by the shipped search and the shipped selection of quotes, without a language model.
 
-The questions are split into two halves: weights and thresholds are tuned on the first one only.
+The questions are split into two halves: weights and thresholds may be tuned on the first one only.
 
 - **page@1**, **page@4**, **page@5**: the share of questions for which the first quote, or one of the first four or five, is from a page that answers
   the question.

@@ -267,7 +267,7 @@ fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     }
     match observed.listing.as_of {
         None => return LIST_IF_NEVER_LISTED,
-        // Somebody may have recovered the project of an earlier Tenant since, to apply this one.
+        // A user may have recovered the project of an earlier Tenant since, to apply this one.
         Some(as_of) if as_of < observed.created_at => {
             return Step::List {
                 since: observed.created_at,

@@ -15,8 +15,8 @@ use super::SearchQuery;
 const MAX_HITS: i64 = 16;
 /// Chunks that are ranked: this many by meaning and this many by words.
 const MAX_CANDIDATES: i64 = 48;
-/// Chunks with a term that are counted. A term in more chunks finds no chunk by itself, so that a
-/// common word does not make the search read all of them.
+/// Maximum number of chunks with a term that the search reads for it. A more common term ranks chunks
+/// that other terms found, but does not find any.
 const MAX_MATCHES: i64 = 2_000;
 /// Chunks that are counted to tell how specific a term is.
 const MAX_COUNTED: i64 = 20_000;
