@@ -17,6 +17,7 @@ use crate::cache::{CachedTenant, RolloutCache, SecretCache, WriteThroughCache};
 use crate::clock::WallClock;
 use crate::cluster::{ClusterApi, ClusterError};
 use crate::config::Config;
+use crate::connection_refusals::ConnectionRefusals;
 use crate::events::Events;
 use crate::identity::{InstallationId, TenantUid};
 use crate::inspections::Inspections;
@@ -29,6 +30,7 @@ use crate::password_refusals::PasswordRefusals;
 use crate::reported_problems::ReportedProblems;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
+use crate::unapplied_settings::UnappliedSettings;
 use crate::work_queue::WorkQueue;
 
 /// What all reconciliations share.
@@ -61,6 +63,10 @@ pub struct Context {
     pub secret_repairs: SecretRepairs,
     /// Refusals of passwords that Neon reveals.
     pub password_refusals: PasswordRefusals,
+    /// Connections that Neon refused.
+    pub connection_refusals: ConnectionRefusals,
+    /// Settings that Neon accepted without applying them.
+    pub unapplied_settings: UnappliedSettings,
     pub reported_problems: ReportedProblems,
     /// Whose compute is read next.
     pub inspections: Inspections,

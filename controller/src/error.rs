@@ -26,7 +26,7 @@ pub enum Retry {
     /// When something changes. The controller also retries slowly, because limits and billing
     /// change outside Kubernetes.
     OnChange,
-    /// Like `OnChange`, but the slow retry happens no sooner than after this time.
+    /// Like `OnChange`, but the controller retries after this time.
     OnChangeOrAfter(Duration),
     /// After a moment, with a newer version of the object. The status is not written, because it is
     /// outdated.

@@ -47,6 +47,7 @@ pub mod migrations;
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod connection_refusals;
 pub mod health;
 pub mod inspections;
 pub mod issue;
@@ -54,6 +55,7 @@ pub mod password_refusals;
 pub mod reported_problems;
 pub mod secret_repairs;
 pub mod telemetry;
+pub mod unapplied_settings;
 pub mod work_queue;
 
 // The identity of installations and Tenants.

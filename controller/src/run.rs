@@ -28,6 +28,7 @@ use crate::class::reconcile::ClassReconciler;
 use crate::clock::WallClock;
 use crate::cluster::{ClusterApi, ClusterError, KubeCluster};
 use crate::config::Config;
+use crate::connection_refusals::ConnectionRefusals;
 use crate::context::{Context, NamespaceScope};
 use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
@@ -46,6 +47,7 @@ use crate::rollout;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
+use crate::unapplied_settings::UnappliedSettings;
 use crate::watches::{
     class_source_watch, class_watch, namespace_watch, rollout_watch, secret_watch, tenant_watch,
 };
@@ -250,6 +252,8 @@ async fn context(
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),
         password_refusals: PasswordRefusals::default(),
+            connection_refusals: ConnectionRefusals::default(),
+        unapplied_settings: UnappliedSettings::default(),
         reported_problems: ReportedProblems::default(),
         inspections: Inspections::default(),
         backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),

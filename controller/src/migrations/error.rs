@@ -185,6 +185,12 @@ impl MigrationError {
         }
     }
 
+    /// Whether Neon refuses connections until someone changes a setting. Its proxy repeats a refusal
+    /// for a while.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if !source.is_transient())
+    }
+
     /// Whether the database used up a limit on time, so that the next call may take as long.
     pub fn ran_into_time_limit(&self) -> bool {
         match self {

@@ -13,13 +13,6 @@ use crate::tenant::desired::{ComputeSettings, DesiredState};
 /// What a suspend timeout of 0 means, in seconds.
 const DEFAULT_SUSPEND_TIMEOUT_S: i64 = 300;
 
-/// Settings to send to Neon.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SettingsChanges {
-    pub project: UpdateProject,
-    pub compute: ComputeSettings,
-}
-
 /// Whether the name or a setting of a project differs. An adopted project keeps its own name.
 pub fn project_differs(
     observed: &ObservedProject,

@@ -73,8 +73,9 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         Some(account) => account.listing_for(rec.uid, &mark.key, project.as_ref()),
         None => ObservedListing::default(),
     };
+    let now = ctx.clock.now();
     ObservedState {
-        now: ctx.clock.now(),
+        now,
         created_at: created_at(rec),
         status: rec.status.clone(),
         has_finalizer: tenant
@@ -105,13 +106,18 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
         mark,
         listing,
         compute: rec.state.compute.clone(),
-        inspection_due: ctx.inspections.is_due(rec.uid),
-        settings_sent: rec.state.settings_sent.clone(),
+        inspection_due: ctx.inspections.is_due(rec.uid)
+            || ctx.unapplied_settings.is_due(rec.uid, now),
+        settings_sent: rec
+            .state
+            .settings_sent
+            .clone()
+            .or_else(|| ctx.unapplied_settings.current(rec.uid, now)),
         project_found: rec.state.project_found,
         deleted: rec.state.deleted.clone(),
         secret,
         secret_differs: rec.state.secret_differs,
-        secret_repair_at: ctx.secret_repairs.next_at(rec.uid, ctx.clock.now()),
+        secret_repair_at: ctx.secret_repairs.next_at(rec.uid, now),
         password_rejected: rec.state.password_rejected,
         ca_digest: rec
             .class

@@ -13,7 +13,7 @@ use crate::identity::ProjectMark;
 use crate::issue::Issue;
 use crate::schema_assignment::SchemaTarget;
 use crate::tenant::desired::ComputeSettings;
-use crate::tenant::drift::SettingsChanges;
+use crate::unapplied_settings::SettingsChanges;
 
 /// Everything that a plan may depend on, besides the intent.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,9 +61,11 @@ pub struct ObservedState {
     pub listing: ObservedListing,
     /// The project's compute, once this reconciliation has read it.
     pub compute: Option<ObservedCompute>,
-    /// Whether it is the Tenant's turn to have its compute read.
+    /// Whether it is the Tenant's turn to have its compute read, or time to send settings again that
+    /// Neon did not apply.
     pub inspection_due: bool,
-    /// The settings that this reconciliation last sent to Neon.
+    /// The settings that this reconciliation last sent to Neon, or that an earlier one sent and that
+    /// are not to be sent again yet.
     pub settings_sent: Option<SettingsChanges>,
     /// Whether this reconciliation read the project by id and found it.
     pub project_found: bool,

@@ -152,6 +152,8 @@ fn released(rec: &Reconciliation<'_>) -> Completion {
     rec.ctx.own_writes.remove(rec.uid);
     rec.ctx.reported_problems.forget(rec.uid);
     rec.ctx.inspections.forget(rec.uid);
+    rec.ctx.connection_refusals.forget(rec.uid);
+    rec.ctx.unapplied_settings.forget(rec.uid);
     Completion {
         retry_after: None,
         outcome: ReconcileOutcome::Released,
@@ -343,6 +345,7 @@ async fn finish_if_terminal(
             }
         }
     };
+    record_unapplied_settings(rec, &status);
     let had_ready_time = ready_ms(rec).is_some();
     if let Err(error) = rec.save_status(observed, &status).await {
         return Some(fail(rec, &error).await);
@@ -353,6 +356,20 @@ async fn finish_if_terminal(
             .record_time_to_ready(Duration::from_millis(ready_ms.unsigned_abs()));
     }
     Some(completion)
+}
+
+/// Remembers settings that Neon has just accepted without applying them.
+fn record_unapplied_settings(rec: &Reconciliation<'_>, outcome: &StatusOutcome) {
+    let unapplied = &rec.ctx.unapplied_settings;
+    match outcome {
+        StatusOutcome::Ready => unapplied.forget(rec.uid),
+        StatusOutcome::Stalled(issue) if issue.reason == Reason::SettingsNotApplied => {
+            if let Some(sent) = &rec.state.settings_sent {
+                unapplied.record(rec.uid, sent.clone(), rec.ctx.clock.now());
+            }
+        }
+        _ => {}
+    }
 }
 
 fn ready_ms(rec: &Reconciliation<'_>) -> Option<i64> {
@@ -412,10 +429,7 @@ async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completio
             rec.ctx.config.reconcile.stalled_retry_interval,
             ReconcileOutcome::Stalled,
         ),
-        Retry::OnChangeOrAfter(delay) => (
-            delay.max(rec.ctx.config.reconcile.stalled_retry_interval),
-            ReconcileOutcome::Stalled,
-        ),
+        Retry::OnChangeOrAfter(delay) => (delay, ReconcileOutcome::Stalled),
     };
     debug!(
         reason = %error.issue.reason,

@@ -26,9 +26,9 @@ use crate::mass_deletion::DeletionRequest;
 use crate::migrations::MigrationSet;
 use crate::neon::NeonApi;
 use crate::tenant::desired::DesiredState;
-use crate::tenant::drift::SettingsChanges;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::{ObservedClaim, ObservedCompute};
+use crate::unapplied_settings::SettingsChanges;
 
 pub struct Reconciliation<'a> {
     pub ctx: &'a Context,

@@ -16,6 +16,8 @@ use crate::world::{Outcome, World};
 
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
+/// `SQLSTATE` with which Neon's proxy passes on most errors.
+const INTERNAL_ERROR: &str = "XX000";
 
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedDatabases(pub(crate) World);
@@ -29,7 +31,14 @@ impl Migrator for SimulatedDatabases {
             self.0.start_call().await;
             let outcome = self.0.state().neon_outcomes.pop_front();
             if outcome == Some(Outcome::Refused) {
-                return Err(unreachable(target));
+                return Err(unreachable(target, disconnected()));
+            }
+            let quota_exceeded = {
+                let state = self.0.state();
+                state.now() < state.quota_refused_until
+            };
+            if quota_exceeded {
+                return Err(unreachable(target, quota_exceeded_error()));
             }
             let database = SimulatedDatabase {
                 world: &self.0,
@@ -104,7 +113,7 @@ impl SimulatedDatabase<'_> {
                 let mut state = self.world.state();
                 let now = state.now();
                 let Some(project) = state.live(&id) else {
-                    return Err(unreachable(target));
+                    return Err(unreachable(target, disconnected()));
                 };
                 let matches = project.password == target.password.expose_secret();
                 let unknown = state.unknown_roles > 0;
@@ -120,7 +129,7 @@ impl SimulatedDatabase<'_> {
                     });
                 }
                 let Some(project) = state.live(&id) else {
-                    return Err(unreachable(target));
+                    return Err(unreachable(target, disconnected()));
                 };
                 project.record_use(now);
                 if project.schema >= Some(migration.version()) {
@@ -135,12 +144,12 @@ impl SimulatedDatabase<'_> {
     }
 }
 
-fn unreachable(target: &DatabaseTarget) -> MigrationError {
+fn unreachable(target: &DatabaseTarget, source: DatabaseConnectError) -> MigrationError {
     MigrationError::Unreachable {
         address: target.address(),
         attempts: 1,
         waited: Duration::ZERO,
-        source: Box::new(disconnected()),
+        source: Box::new(source),
     }
 }
 
@@ -153,4 +162,12 @@ fn interrupted() -> MigrationError {
 
 fn disconnected() -> DatabaseConnectError {
     io::Error::other("no connection").into()
+}
+
+fn quota_exceeded_error() -> DatabaseConnectError {
+    DatabaseConnectError::Server(ServerError {
+        code: INTERNAL_ERROR.to_owned(),
+        message: Some("Your project has exceeded the compute time quota.".to_owned()),
+        hint: None,
+    })
 }

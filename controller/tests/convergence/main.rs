@@ -43,6 +43,9 @@ const ALL_CALLS: Event = Event::Calls(u8::MAX);
 /// The first reconciliation ends when it knows the account, which the class then records.
 const RECORDS_ACCOUNT: Event = ALL_CALLS;
 
+/// How long Neon's proxy repeats an error of the control plane.
+const PROXY_CACHE: SignedDuration = SignedDuration::from_secs(30);
+
 /// Runs a simulation on simulated time.
 fn simulate<T>(run: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
@@ -338,6 +341,27 @@ fn a_password_that_neon_reveals_is_not_reset_while_the_proxy_may_not_know_its_ro
         assert_eq!(state.unknown_roles, 0, "connections were refused");
         let project = state.recorded().expect("a recorded project");
         assert_eq!(project.password, "password-1", "the password was reset");
+    });
+}
+
+#[test]
+fn a_quota_that_the_proxy_still_reports_as_exceeded_delays_a_tenant_only_until_the_proxy_forgets_it()
+ {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.justify(Reason::QuotaExceeded);
+        let began = {
+            let mut state = simulation.world.state();
+            state.quota_refused_until = state.now() + PROXY_CACHE;
+            state.now()
+        };
+        simulation.converge().await;
+        simulation.check();
+        let elapsed = simulation.world.state().now().duration_since(began);
+        assert!(
+            elapsed > PROXY_CACHE && elapsed < PROXY_CACHE * 3,
+            "{elapsed:#}"
+        );
     });
 }
 

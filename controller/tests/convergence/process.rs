@@ -11,6 +11,7 @@ use controller::cache::{CachedTenant, RolloutCache, SecretCache, WriteThroughCac
 use controller::class::reconcile::{ClassReconciler, reconcile as reconcile_class};
 use controller::clock::WallClock;
 use controller::config::{self, Config, HostInfo};
+use controller::connection_refusals::ConnectionRefusals;
 use controller::context::{Context, NamespaceScope};
 use controller::events::{EventQueue, Events};
 use controller::identity::TenantUid;
@@ -27,6 +28,7 @@ use controller::rollout::reconcile::reconcile as reconcile_rollouts;
 use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
 use controller::tenant::reconcile::{Completion, reconcile_once};
+use controller::unapplied_settings::UnappliedSettings;
 use controller::work_queue::WorkQueue;
 use crds::{Reason, TenantClass};
 use futures::FutureExt as _;
@@ -129,6 +131,8 @@ impl Process {
             deletion_holds: DeletionHolds::default(),
             secret_repairs: SecretRepairs::default(),
             password_refusals: PasswordRefusals::default(),
+            connection_refusals: ConnectionRefusals::default(),
+            unapplied_settings: UnappliedSettings::default(),
             reported_problems: ReportedProblems::default(),
             inspections: Inspections::default(),
             backoffs: Backoffs::new(CONFIG.reconcile.backoff_min, CONFIG.reconcile.backoff_max),

@@ -130,6 +130,8 @@ pub(crate) struct State {
     pub(crate) password_reset: bool,
     /// Number of the next connections that Neon's proxy refuses, because it does not know the role.
     pub(crate) unknown_roles: u8,
+    /// Until when Neon's proxy repeats that a quota is exceeded.
+    pub(crate) quota_refused_until: Timestamp,
     pub(crate) uids_made: u32,
     projects_made: u32,
     passwords_made: u32,
@@ -195,6 +197,7 @@ impl World {
             calls_left: None,
             password_reset: false,
             unknown_roles: 0,
+            quota_refused_until: EPOCH,
             uids_made: 0,
             projects_made: 0,
             passwords_made: 0,

@@ -27,6 +27,9 @@ pub const EVERY_ROUTE: &str = "*";
 /// The route of faults for the whole account: every API call, before anything else is checked.
 pub const ACCOUNT: &str = "account";
 
+/// The operations whose settings can be ignored.
+const UPDATES: [&str; 2] = ["updateProject", "updateProjectEndpoint"];
+
 /// The only operation that lists unavailable projects.
 const LIST_PROJECTS: &str = "listProjects";
 
@@ -70,6 +73,8 @@ pub(crate) enum InvalidFault {
     ConnectionEffect(String),
     #[error("unavailable requires the route listProjects")]
     UnavailableRoute,
+    #[error("settings-ignored requires the route updateProject or updateProjectEndpoint")]
+    UpdateRoute,
     #[error("the status must be between 400 and 599 (got {0})")]
     Status(u16),
 }
@@ -134,6 +139,11 @@ impl Fault {
                 if ![LIST_PROJECTS, EVERY_ROUTE].contains(&route) =>
             {
                 Some(InvalidFault::UnavailableRoute)
+            }
+            (Effect::SettingsIgnored, route)
+                if !UPDATES.contains(&route) && route != EVERY_ROUTE =>
+            {
+                Some(InvalidFault::UpdateRoute)
             }
             (Effect::Status { status, .. }, _) if !(400..600).contains(status) => {
                 Some(InvalidFault::Status(*status))
@@ -239,6 +249,8 @@ pub enum Effect {
         /// project is unavailable.
         first: usize,
     },
+    /// Accept an update of a project or a compute without applying any setting.
+    SettingsIgnored,
     /// Reject database connections.
     RefuseConnections,
     /// The compute does not start: connections wait and are then rejected.
@@ -270,6 +282,7 @@ impl Effect {
             Self::OperationFails { .. } => "operation-fails",
             Self::OperationErrors { .. } => "operation-errors",
             Self::Unavailable { .. } => "unavailable",
+            Self::SettingsIgnored => "settings-ignored",
             Self::RefuseConnections => "refuse-connections",
             Self::DoesNotWake { .. } => "does-not-wake",
             Self::UnknownEndpoint => "unknown-endpoint",

@@ -1,16 +1,21 @@
 //! Reconciling an up-to-date Tenant makes no API calls, and opens its database only if the schema
-//! is unknown or a reconcile was requested.
+//! is unknown or a reconcile was requested. Settings that Neon does not apply are not sent again and
+//! again.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use crds::{ConditionType, Reason};
 use kube::api::DeleteParams;
+use neon_client::model::{ProjectSettings, Quota, UpdateProject};
+use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
 use test_support::neon::Account;
-use test_support::scenario::{project_id, status};
+use test_support::scenario::{condition, is_available, project_id, status};
 use test_support::{Scenario, timeouts, wait};
 
 test_support::tests![
     a_database_is_opened_only_by_a_requested_reconcile,
     an_unchanged_tenant_causes_no_api_calls_except_listings,
+    a_setting_that_neon_does_not_apply_is_sent_once_and_reported_once,
 ];
 
 async fn a_database_is_opened_only_by_a_requested_reconcile(scenario: &Scenario) -> Result<()> {
@@ -105,4 +110,89 @@ async fn an_unchanged_tenant_causes_no_api_calls_except_listings(
         },
     )
     .await
+}
+
+async fn a_setting_that_neon_does_not_apply_is_sent_once_and_reported_once(
+    scenario: &Scenario,
+) -> Result<()> {
+    const SECONDS: u64 = 100_000_000;
+    let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    let tenant = scenario
+        .apply_and_wait("acme", json!({"className": class}))
+        .await?;
+    let (account, id) = (Account(&emulator), project_id(&tenant)?);
+    let fault = emulator
+        .faults()
+        .add(Fault::new("updateProject", Effect::SettingsIgnored))
+        .context("failed to add the fault")?;
+    scenario
+        .patch(
+            "acme",
+            json!({"spec": {"quota": {"activeTimeSeconds": SECONDS}}}),
+        )
+        .await?;
+    scenario
+        .wait_until_stalled("acme", Reason::SettingsNotApplied)
+        .await?;
+    let stalled_since = async || {
+        let tenant = scenario.tenant("acme").await?;
+        ensure!(is_available(&tenant), "the database can be used");
+        let stalled = condition(&tenant, ConditionType::Stalled)
+            .context("the Tenant is no longer stalled")?;
+        Ok(stalled.last_transition_time.clone())
+    };
+    let since = stalled_since().await?;
+    // Each listing shows the difference again.
+    let listed = account.calls("listProjects");
+    wait::poll(timeouts::DRIFT, "more listings", async || {
+        Ok((account.calls("listProjects") > listed + 4).then_some(()))
+    })
+    .await?;
+    ensure!(account.calls("updateProject") == 1);
+    ensure!(stalled_since().await? == since, "the condition was removed");
+    scenario
+        .wait_for_event("acme", Reason::SettingsNotApplied)
+        .await?;
+    let reported = scenario
+        .events("acme")
+        .await?
+        .into_iter()
+        .filter(|event| event.reason.as_deref() == Some(Reason::SettingsNotApplied.as_str()));
+    let count: i32 = reported
+        .map(|event| event.series.map_or(1, |series| series.count))
+        .sum();
+    ensure!(count == 1, "{count} events");
+
+    // An edit is sent, whether or not Neon applies it.
+    scenario
+        .patch(
+            "acme",
+            json!({"spec": {"quota": {"activeTimeSeconds": 2 * SECONDS}}}),
+        )
+        .await?;
+    wait::poll(timeouts::CONVERGE, "the edit to be sent", async || {
+        Ok((account.calls("updateProject") == 2).then_some(()))
+    })
+    .await?;
+    emulator.faults().remove(fault);
+    let quota = Quota {
+        active_time_seconds: Some(2 * SECONDS),
+        ..Quota::default()
+    };
+    let late = UpdateProject {
+        settings: Some(ProjectSettings {
+            quota: Some(quota),
+            ..ProjectSettings::default()
+        }),
+        ..UpdateProject::default()
+    };
+    account
+        .client()?
+        .projects()
+        .update(&id, late)
+        .send()
+        .await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    ensure!(condition(&tenant, ConditionType::Stalled).is_none());
+    Ok(())
 }

@@ -52,6 +52,7 @@ pub(super) async fn migrate_database(
     match result {
         Ok(report) => {
             rec.ctx.password_refusals.forget(rec.uid);
+            rec.ctx.connection_refusals.forget(rec.uid);
             if known.is_some() {
                 record_success(rec, id, &report, &set, schema);
             }
@@ -78,7 +79,7 @@ pub(super) async fn migrate_database(
                     let error = migration_error(rec, id, error).await;
                     Err(if time_limit {
                         let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, elapsed);
-                        retry_later(error, wait)
+                        retry_later(rec, error, wait)
                     } else {
                         error
                     })
@@ -134,9 +135,10 @@ fn no_slot() -> ReconcileError {
 }
 
 /// Replaces the usual retry after an error by a longer one.
-fn retry_later(error: ReconcileError, wait: Duration) -> ReconcileError {
+fn retry_later(rec: &Reconciliation<'_>, error: ReconcileError, wait: Duration) -> ReconcileError {
+    let slow = rec.ctx.config.reconcile.stalled_retry_interval;
     let retry = match error.retry {
-        Retry::OnChange => Retry::OnChangeOrAfter(wait),
+        Retry::OnChange => Retry::OnChangeOrAfter(wait.max(slow)),
         _ => Retry::After(wait),
     };
     error.with_retry(retry)
@@ -270,7 +272,9 @@ async fn migration_error(
     id: &ProjectId,
     error: &MigrationError,
 ) -> ReconcileError {
+    let is_refusal = error.is_refusal();
     if let MigrationError::Unreachable { .. } = error
+        && !is_refusal
         && let Some(operation) = failed_operation(rec, id).await
     {
         return ReconcileError::transient(Component::Project, Reason::OperationFailed, operation);
@@ -294,11 +298,18 @@ async fn migration_error(
         return ReconcileError::transient(Component::Schema, reason, message);
     }
     let issue = Issue::new(Component::Schema, reason, message);
-    Issue {
+    let error = ReconcileError::from(Issue {
         readable: error.is_size_limit(),
         ..issue
+    });
+    let now = rec.ctx.clock.now();
+    let early = is_refusal
+        .then(|| rec.ctx.connection_refusals.record(rec.uid, now))
+        .flatten();
+    match early {
+        Some(wait) => error.with_retry(Retry::OnChangeOrAfter(wait)),
+        None => error,
     }
-    .into()
 }
 
 fn outcome(result: &Result<MigrationReport, MigrationFailure>) -> MigrationOutcome {

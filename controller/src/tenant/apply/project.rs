@@ -189,18 +189,15 @@ pub(super) async fn update(
     };
     let _permit = rec.ctx.project_updates.acquire().await;
     let desired = rec.desired()?.clone();
-    let changes = settings_changes(&desired, observed);
+    let mut changes = settings_changes(&desired, observed);
+    if compute.is_none() {
+        changes.compute = UpdateEndpoint::default();
+    }
     // The compute comes first: after a failure in between, the project's defaults for computes still
     // differ, so that the next reconciliation reads the compute again.
     if let Some(compute) = compute {
-        let update = UpdateEndpoint {
-            autoscaling_limit_min_cu: changes.compute.min,
-            autoscaling_limit_max_cu: changes.compute.max,
-            suspend_timeout_seconds: changes.compute.suspend_timeout_seconds,
-            ..UpdateEndpoint::default()
-        };
         let updated = neon
-            .update_endpoint(id, compute, update)
+            .update_endpoint(id, compute, changes.compute.clone())
             .await
             .map_err(|error| {
                 ReconcileError::neon(Component::Project, "update the compute", error)
@@ -226,6 +223,7 @@ pub(super) async fn update(
         }
     }
     rec.state.settings_sent = Some(changes);
+    rec.ctx.connection_refusals.forget(rec.uid);
     rec.status.effective = Some(desired.effective());
     rec.publish_event(&ControllerEvent::ProjectUpdated { project: id });
     Ok(())

@@ -2,16 +2,17 @@
 
 use crds::{ProjectStatus, Reason};
 use neon_client::ids::ProjectId;
+use neon_client::model::UpdateEndpoint;
 
 use super::Step;
 use crate::accounts::ObservedProject;
 use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
 use crate::tenant::drift::{
-    SettingsChanges, compute_changes, compute_defaults_differ, compute_differs, project_changes,
-    project_differs,
+    compute_changes, compute_defaults_differ, compute_differs, project_changes, project_differs,
 };
 use crate::tenant::observed::ObservedState;
+use crate::unapplied_settings::SettingsChanges;
 
 /// The step for a project that the listing shows.
 pub(super) fn plan_listed_settings(
@@ -21,19 +22,39 @@ pub(super) fn plan_listed_settings(
     desired: &DesiredState,
     observed: &ObservedState,
 ) -> Option<Step> {
-    // The compute is not part of the listing.
+    // The compute is not part of the listing. That its defaults differ says nothing about it if Neon
+    // does not apply them.
     let must_inspect = project.checked_at.is_none()
         || observed.inspection_due
-        || compute_defaults_differ(listed, desired) && !compute_edited(desired, observed);
+        || compute_defaults_differ(listed, desired)
+            && !compute_edited(desired, observed)
+            && observed.settings_sent.is_none();
     if must_inspect && observed.compute.is_none() {
         return Some(Step::Inspect(id));
     }
     let drifted = project_differs(listed, desired, &observed.project_name, project.adopted)
         || compute_drifted(desired, observed);
-    if drifted && observed.settings_sent.as_ref() == Some(&settings_changes(desired, observed)) {
+    if has_pending_change(desired, observed) {
+        return Some(plan_update(id, desired, observed));
+    }
+    if remain_unapplied(drifted, desired, observed) {
         return Some(Step::Stalled(settings_not_applied(&id)));
     }
-    (drifted || has_pending_change(desired, observed)).then(|| plan_update(id, desired, observed))
+    drifted.then(|| plan_update(id, desired, observed))
+}
+
+/// Whether exactly the settings that were sent still differ. A compute that was not read again counts
+/// as unchanged.
+fn remain_unapplied(drifted: bool, desired: &DesiredState, observed: &ObservedState) -> bool {
+    let Some(sent) = &observed.settings_sent else {
+        return false;
+    };
+    let changes = settings_changes(desired, observed);
+    let (remains, same_compute) = match observed.compute {
+        Some(_) => (drifted, sent.compute == changes.compute),
+        None => (drifted || sent.compute != UpdateEndpoint::default(), true),
+    };
+    remains && same_compute && sent.project == changes.project
 }
 
 /// Neon accepted an update without an error, but its response shows other settings.
@@ -94,6 +115,7 @@ fn compute_edited(desired: &DesiredState, observed: &ObservedState) -> bool {
 pub fn settings_changes(desired: &DesiredState, observed: &ObservedState) -> SettingsChanges {
     let project = observed.status.project.as_ref();
     let compute = observed.compute.as_ref().map(|compute| compute.settings);
+    let compute = compute_changes(compute, desired.compute);
     SettingsChanges {
         project: project_changes(
             observed.listing.own.as_ref(),
@@ -101,7 +123,12 @@ pub fn settings_changes(desired: &DesiredState, observed: &ObservedState) -> Set
             &observed.project_name,
             project.is_some_and(|project| project.adopted),
         ),
-        compute: compute_changes(compute, desired.compute),
+        compute: UpdateEndpoint {
+            autoscaling_limit_min_cu: compute.min,
+            autoscaling_limit_max_cu: compute.max,
+            suspend_timeout_seconds: compute.suspend_timeout_seconds,
+            ..UpdateEndpoint::default()
+        },
     }
 }
 

@@ -126,7 +126,9 @@ pub(super) async fn update(
     let now = api.clock.now();
     let mut row = Store::lock_project(&mut tx, &id, now).await?;
     let before = row.settings.0.clone();
-    apply(&mut row, update);
+    if !injection.ignores_settings {
+        apply(&mut row, update);
+    }
     validate::endpoint_defaults(&row.default_endpoint_settings)?;
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;

@@ -220,6 +220,10 @@ impl Faults {
                     }
                     true
                 }
+                Effect::SettingsIgnored => {
+                    injection.ignores_settings = true;
+                    true
+                }
                 effect if !effect.applies_to_calls() || injection.outcome.is_some() => false,
                 effect => {
                     injection.outcome = Some(effect.clone());

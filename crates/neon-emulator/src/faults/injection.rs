@@ -17,6 +17,8 @@ pub(crate) struct Injection {
     pub(crate) outcome: Option<Effect>,
     /// The fault of the operations that the call schedules.
     pub(crate) operation: Option<OperationFault>,
+    /// Whether an update changes nothing.
+    pub(crate) ignores_settings: bool,
     /// The unavailable projects of a page: a number of them from its start, or by ID.
     pub(crate) unavailable_first: usize,
     pub(crate) unavailable: Vec<ProjectId>,

@@ -1,8 +1,8 @@
 //! The syntax of the `--fault` flag: `ROUTE:EFFECT[:KEY=VALUE]...`.
 //!
 //! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`,
-//! `work-late`, `operation-fails`, `operation-errors`, `unavailable`, `refuse-connections`,
-//! `does-not-wake`, `unknown-endpoint`, `control-plane-fails` and `cut-connection`. All of them
+//! `work-late`, `operation-fails`, `operation-errors`, `unavailable`, `settings-ignored`,
+//! `refuse-connections`, `does-not-wake`, `unknown-endpoint`, `control-plane-fails` and `cut-connection`. All of them
 //! accept the keys `times`, `skip`, `p` and `project`. Further keys are `retry-after` (seconds) for a status, `ms` for delays, `error` for
 //! operations, `first` for `unavailable`, and `after` (messages) for `cut-connection`.
 //! `account:429` rejects every call of the account and accepts `per-minute` (calls that succeed),
@@ -59,6 +59,7 @@ impl fmt::Display for Fault {
             Effect::CutConnection { after_messages } => after = Some(*after_messages),
             Effect::Html524
             | Effect::AnswerLost
+            | Effect::SettingsIgnored
             | Effect::RefuseConnections
             | Effect::UnknownEndpoint
             | Effect::ControlPlaneFails => {}
@@ -219,6 +220,7 @@ impl Keys {
             "unavailable" => Effect::Unavailable {
                 first: self.first.take().unwrap_or(1),
             },
+            "settings-ignored" => Effect::SettingsIgnored,
             "refuse-connections" => Effect::RefuseConnections,
             "does-not-wake" => Effect::DoesNotWake {
                 ms: self.ms.take().unwrap_or(0),

@@ -59,6 +59,7 @@ fn every_effect_can_be_parsed() {
             Effect::OperationErrors { error: "no".into() },
         ),
         ("*:unavailable:first=2", Effect::Unavailable { first: 2 }),
+        ("updateProject:settings-ignored", Effect::SettingsIgnored),
         ("data-plane:refuse-connections", Effect::RefuseConnections),
         (
             "data-plane:cut-connection:after=3",
@@ -150,6 +151,7 @@ fn a_fault_is_displayed_in_the_syntax_that_it_is_parsed_from() {
         "*:operation-fails:ms=4:error=no room",
         "*:operation-errors:error=gone",
         "listProjects:unavailable:first=2",
+        "updateProjectEndpoint:settings-ignored",
         "data-plane:cut-connection:after=3",
         "data-plane:does-not-wake:ms=10",
         "data-plane:unknown-endpoint:times=1",
@@ -183,6 +185,7 @@ fn a_fault_that_can_never_be_triggered_as_specified_is_rejected() {
         ("data-plane:503", "503 applies to API calls"),
         ("data-plane:answer-lost", "applies to API calls"),
         ("createProject:unavailable", "listProjects"),
+        ("createProject:settings-ignored", "updateProject"),
         ("createProject:503:ms=5", "does not accept ms"),
         ("createProject:delay:ms=5:error=no", "does not accept error"),
         (

@@ -223,6 +223,45 @@ async fn a_list_can_contain_unavailable_projects() {
 }
 
 #[tokio::test]
+async fn an_update_can_succeed_without_changing_a_setting() {
+    let world = TestEmulator::start().await;
+    let created = world.create("one").await;
+    let project = format!("/projects/{}", created.project.id);
+    let endpoint = format!("{project}/endpoints/{}", created.endpoints[0].id);
+    for (route, path, update) in [
+        (
+            "updateProject",
+            &project,
+            json!({"project": {"name": "two", "settings": {"quota": {"active_time_seconds": 7}}}}),
+        ),
+        (
+            "updateProjectEndpoint",
+            &endpoint,
+            json!({"endpoint": {"autoscaling_limit_max_cu": 4, "disabled": true}}),
+        ),
+    ] {
+        let object = update.as_object().and_then(|update| update.keys().next());
+        let object = object.expect("an object").clone();
+        let comparable = |mut body: Value| {
+            let mut object = body[&object].take();
+            for field in ["updated_at", "pending_state"] {
+                object.as_object_mut().expect("an object").remove(field);
+            }
+            object
+        };
+        let before = comparable(world.get(path).await);
+        let spec = format!("{route}:settings-ignored:times=1");
+        world.emulator.faults().add(fault(&spec));
+        let (status, ignored) = world.call(Method::PATCH, path, Some(update.clone())).await;
+        assert_eq!(status, StatusCode::OK, "{ignored}");
+        assert_eq!(comparable(ignored), before, "{route}");
+        let (status, applied) = world.call(Method::PATCH, path, Some(update)).await;
+        assert_eq!(status, StatusCode::OK, "{applied}");
+        assert_ne!(comparable(applied), before, "{route}");
+    }
+}
+
+#[tokio::test]
 async fn faults_can_be_armed_listed_and_removed_over_http() {
     let world = TestEmulator::start().await;
     let url = format!("{}/faults", world.emulator.admin_url());

@@ -24,6 +24,11 @@ pub(in crate::api) async fn update(
 ) -> Result<Json<EndpointOperations>, ApiError> {
     plan_limits::compute_update(api.plan_of_project(&project).await?, &update)?;
     validate::endpoint_update(&update)?;
+    let update = if injection.ignores_settings {
+        UpdateEndpoint::default()
+    } else {
+        update
+    };
     let branch = api.store.endpoint(&project, &endpoint).await?.branch_id;
     let _branch_lock = api.sessions.lock_branch_exclusive(&branch).await;
     let mut tx = api.store.begin().await?;
