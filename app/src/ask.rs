@@ -107,6 +107,8 @@ pub enum AnswerFailure {
     Timeout,
     /// The workspace's database could not be used.
     Database,
+    /// The workspace's database has no space for the answer.
+    DatabaseFull,
     /// The answer was started repeatedly and never finished.
     Abandoned,
 }
@@ -123,6 +125,7 @@ impl AnswerFailure {
             Self::MaxLength => "max_length",
             Self::Timeout => "timeout",
             Self::Database => "database",
+            Self::DatabaseFull => "database_full",
             Self::Abandoned => "abandoned",
         }
     }
@@ -193,11 +196,10 @@ impl AnswerService {
 
     /// Reports a failed query to the pools and maps it to an error for the user.
     pub async fn report_error(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
-        if self.0.pools.report_error(workspace, &error).await {
-            let retry_after = Duration::from_secs(3);
-            return AskError::Unavailable(Unavailable::Unreachable { retry_after });
+        match self.0.pools.report_error(workspace, &error).await {
+            Some(reason) => AskError::Unavailable(reason),
+            None => AskError::Database(error),
         }
-        AskError::Database(error)
     }
 
     /// Starts writing this answer in the background if it is pending and has no writer. Returns

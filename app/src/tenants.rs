@@ -33,7 +33,7 @@ pub use cluster::{
     AppliedTenant, CALL_TIMEOUT, ClusterError, DeleteOutcome, FIELD_MANAGER, ObservedTenant,
     RenameOutcome,
 };
-pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase};
+pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase, is_full};
 pub use view::{
     ConditionSummary, MIN_SCHEMA_VERSION, ProjectRef, ProvisioningTimings, TenantName, TenantView,
     WORKSPACE_LABEL,

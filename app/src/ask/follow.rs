@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::in_flight::{AnswerProgress, PartialAnswer};
 use super::threads::{self, Message, MessageState};
-use super::{ANSWER_TIMEOUT, AnswerService, AskError};
+use super::{ANSWER_TIMEOUT, AnswerFailure, AnswerService, AskError};
 use crate::domain::Workspace;
 use crate::ids::{MessageId, ThreadId};
-use crate::tenants::TenantDatabase;
+use crate::tenants::{TenantDatabase, Unavailable};
 
 /// An update waits for this much new text, because each one costs about as much in addition. The
 /// first one does not wait.
@@ -38,7 +38,7 @@ pub enum AnswerUpdate {
     Progress(AnswerProgress),
     /// The text so far.
     Text(Box<Message>),
-    /// The final state; the last update of the stream.
+    /// The final state; the last update of the stream. If the database is full, it is not stored.
     Ended(Box<Message>),
 }
 
@@ -89,6 +89,7 @@ struct Disconnected;
 impl Follower {
     async fn run(&self) {
         let mut sent = String::new();
+        let mut last_partial = None;
         loop {
             let message = match self.load().await {
                 Ok(Some(message)) => message,
@@ -100,11 +101,13 @@ impl Follower {
             };
             if message.state != MessageState::Pending {
                 // The reader may have disconnected already.
+                let message = with_unsaved_text(message, last_partial);
                 let _ = self.send(AnswerUpdate::Ended(Box::new(message))).await;
                 return;
             }
-            if self.stream_in_flight(&message).await.is_err() {
-                return;
+            match self.stream_in_flight(&message).await {
+                Ok(partial) => last_partial = partial.or(last_partial),
+                Err(Disconnected) => return,
             }
             // This process does not write the answer (any more): start it if it has no writer,
             // otherwise poll its row.
@@ -127,6 +130,16 @@ impl Follower {
                     }
                     sleep(POLL_INTERVAL).await;
                 }
+                // The answer stays pending. A later reader starts it, once there is space.
+                Err(AskError::Unavailable(Unavailable::Full)) => {
+                    let failed = Message {
+                        state: MessageState::Failed(AnswerFailure::DatabaseFull),
+                        ..message
+                    };
+                    let failed = with_unsaved_text(failed, last_partial);
+                    let _ = self.send(AnswerUpdate::Ended(Box::new(failed))).await;
+                    return;
+                }
                 Err(_) => return,
             }
         }
@@ -140,15 +153,18 @@ impl Follower {
         }
     }
 
-    /// Streams the pieces while this process writes the answer.
-    async fn stream_in_flight(&self, message: &Message) -> Result<(), Disconnected> {
+    /// Streams the pieces while this process writes the answer. Returns the last one.
+    async fn stream_in_flight(
+        &self,
+        message: &Message,
+    ) -> Result<Option<PartialAnswer>, Disconnected> {
         let Some(mut partials) = self
             .service
             .0
             .in_flight
             .subscribe(&self.workspace.id, self.message)
         else {
-            return Ok(());
+            return Ok(None);
         };
         loop {
             let partial = partials.borrow_and_update().clone();
@@ -156,7 +172,8 @@ impl Follower {
             let (sent_bytes, progress) = (partial.text.len(), partial.progress);
             self.send_partial(message, partial).await?;
             if partials.changed().await.is_err() {
-                return Ok(());
+                let last = partials.borrow().clone();
+                return Ok(Some(last));
             }
             let has_enough = |partial: &PartialAnswer| {
                 partial.progress != progress || partial.text.len() >= sent_bytes + MIN_UPDATE_BYTES
@@ -186,5 +203,22 @@ impl Follower {
 
     async fn send(&self, update: AnswerUpdate) -> Result<(), Disconnected> {
         self.sender.send(update).await.map_err(|_| Disconnected)
+    }
+}
+
+/// The answer with the text that its reader has seen, if the database had no space for it.
+fn with_unsaved_text(message: Message, seen: Option<PartialAnswer>) -> Message {
+    match seen {
+        Some(seen)
+            if message.state == MessageState::Failed(AnswerFailure::DatabaseFull)
+                && message.text.len() < seen.text.len() =>
+        {
+            Message {
+                text: seen.text,
+                citations: seen.citations.to_vec(),
+                ..message
+            }
+        }
+        _ => message,
     }
 }

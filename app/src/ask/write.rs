@@ -17,7 +17,7 @@ use super::threads::Citation;
 use super::{ANSWER_TIMEOUT, AnswerFailure, Inner};
 use crate::domain::Workspace;
 use crate::telemetry::AnswerSource;
-use crate::tenants::TenantDatabase;
+use crate::tenants::{TenantDatabase, is_full};
 
 /// How often new text is saved; also the delay for readers in other processes.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,6 +47,8 @@ enum Interruption {
     Shutdown,
     /// Another writer took over, or the answer was deleted.
     ClaimLost,
+    /// The claim could not be renewed because the database is full.
+    DatabaseFull,
 }
 
 async fn run(service: &Inner, workspace: &Workspace, claim: AnswerClaim, writer: AnswerWriter) {
@@ -60,7 +62,7 @@ async fn run(service: &Inner, workspace: &Workspace, claim: AnswerClaim, writer:
     };
     let outcome = tokio::select! {
         outcome = within_limits(service, workspace, &database, claim, &writer) => Ok(outcome),
-        () = save_periodically(&database, claim, &writer) => Err(Interruption::ClaimLost),
+        interruption = save_periodically(&database, claim, &writer) => Err(interruption),
         () = writer.stopped.cancelled() => Err(Interruption::Stopped),
         () = service.stop.cancelled() => Err(Interruption::Shutdown),
     };
@@ -99,6 +101,11 @@ async fn run(service: &Inner, workspace: &Workspace, claim: AnswerClaim, writer:
                 );
             }
         }
+        Err(Interruption::DatabaseFull) => {
+            info!(elapsed_ms, "the database is full, answer failed");
+            let outcome = AnswerOutcome::Failed(AnswerFailure::DatabaseFull);
+            finish(&database, claim, outcome, &partial).await;
+        }
         Err(Interruption::ClaimLost) => info!("claim lost, answer abandoned"),
     }
 }
@@ -112,6 +119,7 @@ fn label(outcome: &Result<AnswerOutcome, Interruption>) -> &'static str {
         Err(Interruption::Stopped) => "stopped",
         Err(Interruption::Shutdown) => "shutdown",
         Err(Interruption::ClaimLost) => "claim_lost",
+        Err(Interruption::DatabaseFull) => AnswerFailure::DatabaseFull.as_str(),
     }
 }
 
@@ -129,6 +137,7 @@ async fn finish(
             .await
         {
             Ok(()) => return,
+            Err(error) if is_full(&error) => return finish_without_text(database, claim).await,
             Err(error) => warn!(
                 error = %service_kit::error_chain(&error),
                 attempt,
@@ -136,6 +145,18 @@ async fn finish(
             ),
         }
         sleep(FINISH_RETRY_INTERVAL).await;
+    }
+}
+
+/// Saves that the database has no space for the answer. Unlike the text, that may fit into the space
+/// that the row has. Otherwise the answer stays pending, and cannot be started until there is space.
+async fn finish_without_text(database: &TenantDatabase, claim: AnswerClaim) {
+    let outcome = AnswerOutcome::Failed(AnswerFailure::DatabaseFull);
+    if let Err(error) = claim.finish(database, outcome, "", &[]).await {
+        warn!(
+            error = %service_kit::error_chain(&error),
+            "failed to save that the database has no space for an answer"
+        );
     }
 }
 
@@ -155,7 +176,11 @@ fn with_cited(partial: &PartialAnswer) -> Vec<Citation> {
 }
 
 /// Saves the text and renews the claim, until the claim is lost.
-async fn save_periodically(database: &TenantDatabase, claim: AnswerClaim, writer: &AnswerWriter) {
+async fn save_periodically(
+    database: &TenantDatabase,
+    claim: AnswerClaim,
+    writer: &AnswerWriter,
+) -> Interruption {
     let (mut saved_bytes, mut saved_at) = (0, Instant::now());
     loop {
         sleep(SAVE_INTERVAL).await;
@@ -171,14 +196,18 @@ async fn save_periodically(database: &TenantDatabase, claim: AnswerClaim, writer
                 saved_bytes = partial.text.len();
                 saved_at = Instant::now();
             }
-            Ok(false) => return,
+            Ok(false) => return Interruption::ClaimLost,
             Err(error) => {
                 warn!(
                     error = %service_kit::error_chain(&error),
                     "failed to save an answer in progress"
                 );
                 if saved_at.elapsed() >= CLAIM_TTL {
-                    return;
+                    return if is_full(&error) {
+                        Interruption::DatabaseFull
+                    } else {
+                        Interruption::ClaimLost
+                    };
                 }
             }
         }
@@ -203,7 +232,11 @@ async fn within_limits(
                     error = %service_kit::error_chain(&error),
                     "query on the workspace's database failed, answer failed"
                 );
-                AnswerOutcome::Failed(AnswerFailure::Database)
+                AnswerOutcome::Failed(if is_full(&error) {
+                    AnswerFailure::DatabaseFull
+                } else {
+                    AnswerFailure::Database
+                })
             }
         }
     });

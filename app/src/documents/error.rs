@@ -33,6 +33,8 @@ pub enum SystemFailure {
     StorageUnavailable,
     /// The workspace's database was unavailable for all attempts.
     DatabaseUnavailable,
+    /// The workspace's database has no space for the document.
+    DatabaseFull,
     /// The embedding model was unavailable for all attempts.
     ModelUnavailable,
     /// The embedding model rejected the text.
@@ -112,6 +114,7 @@ impl SystemFailure {
             Self::Cancelled => "cancelled",
             Self::StorageUnavailable => "storage_unavailable",
             Self::DatabaseUnavailable => "database_unavailable",
+            Self::DatabaseFull => "database_full",
             Self::ModelUnavailable => "model_unavailable",
             Self::ModelRejected => "model_rejected",
             Self::WorkerCrashed => "worker_crashed",
@@ -129,6 +132,7 @@ impl SystemFailure {
             Self::DatabaseUnavailable => {
                 "This workspace\u{2019}s database was unavailable for too long."
             }
+            Self::DatabaseFull => "This workspace\u{2019}s database is full.",
             Self::ModelUnavailable => "The embedding model was unavailable for too long.",
             Self::ModelRejected => "The embedding model rejected this document\u{2019}s text.",
             Self::WorkerCrashed => {
@@ -149,6 +153,9 @@ impl SystemFailure {
             }
             Self::DatabaseUnavailable => {
                 "Your file is safe. Process it again once the database is available."
+            }
+            Self::DatabaseFull => {
+                "Your file is safe. Delete documents that you no longer need, or ask your administrator to raise the database\u{2019}s size limit. Then process this document again."
             }
             Self::ModelRejected => {
                 "Your file is safe. Ask your administrator to check the model\u{2019}s settings, then process it again."
@@ -267,6 +274,7 @@ mod tests {
         assert!(!IngestError::File(DocumentError::Encrypted).is_retryable());
         assert!(IngestError::System(SystemFailure::ModelUnavailable).is_retryable());
         assert!(IngestError::System(SystemFailure::Cancelled).is_retryable());
+        assert!(IngestError::System(SystemFailure::DatabaseFull).is_retryable());
     }
 
     #[test]

@@ -11,8 +11,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::documents::{BlockedOn, Ingest, IngestError, IngestStep, publish_change};
+use crate::documents::{
+    BlockedOn, DiscardText, Ingest, IngestError, IngestStep, SystemFailure, publish_change,
+};
 use crate::ids::{DocumentId, WorkspaceId};
+use crate::jobs::{self, QueueError};
 
 /// How often progress is written and the claim is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -210,7 +213,9 @@ impl DocumentClaim {
         self.commit(transaction, done.rows_affected()).await
     }
 
-    pub(super) async fn fail(&self, error: &IngestError) -> sqlx::Result<bool> {
+    /// Marks the document as failed. If the workspace's database has no space for it, a job deletes
+    /// what was stored of it, so that the rest of the workspace can be used.
+    pub(super) async fn fail(&self, error: &IngestError) -> Result<bool, QueueError> {
         let mut transaction = self.database.begin().await?;
         let done = sqlx::query(
             "UPDATE documents SET state = 'failed', failure = $5, claim = NULL, step = NULL, percent = NULL,
@@ -224,7 +229,14 @@ impl DocumentClaim {
         .bind(error)
         .execute(&mut *transaction)
         .await?;
-        self.commit(transaction, done.rows_affected()).await
+        if *error == IngestError::System(SystemFailure::DatabaseFull) {
+            let job = DiscardText {
+                workspace: self.workspace.clone(),
+                document: self.document,
+            };
+            jobs::add(&mut *transaction, &job).await?;
+        }
+        Ok(self.commit(transaction, done.rows_affected()).await?)
     }
 
     /// Marks the document as ready, within the caller's transaction. Returns `false` if the claim

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use pdf_text::Extractor;
@@ -10,9 +11,13 @@ use sqlx::PgPool;
 use super::embedding_models::{DocumentEmbedder, EmbeddingModels};
 use crate::documents::IngestStep;
 use crate::domain::Workspace;
+use crate::jobs::{Attempt, JobError};
 use crate::objects::ObjectStore;
 use crate::telemetry::Metrics;
-use crate::tenants::{Pools, TenantDatabase, Unavailable};
+use crate::tenants::{Pools, TenantDatabase, Unavailable, is_full};
+
+/// Minimum wait before a job writes to a full database again. Each attempt wakes its compute.
+const FULL_DATABASE_RETRY: Duration = Duration::from_mins(15);
 
 /// The dependencies of ingestion jobs. Cheap to clone.
 #[derive(Clone)]
@@ -72,6 +77,24 @@ impl IngestContext {
 
     pub(super) fn deps(&self) -> &IngestDependencies {
         &self.0
+    }
+
+    /// Reports a failed query on a workspace's database. Returns the error of the job.
+    pub(super) async fn failed_query(
+        &self,
+        workspace: &Workspace,
+        attempt: Attempt,
+        error: &sqlx::Error,
+    ) -> JobError {
+        self.0.tenants.report_error(workspace, error).await;
+        let failed = JobError::with_backoff(attempt, error);
+        if is_full(error) {
+            return JobError {
+                retry_after: failed.retry_after.max(FULL_DATABASE_RETRY),
+                ..failed
+            };
+        }
+        failed
     }
 
     pub(super) fn embedder(&self, model: &str) -> Option<Arc<dyn DocumentEmbedder>> {

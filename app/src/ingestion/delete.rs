@@ -112,13 +112,15 @@ async fn delete_rows(
                 .execute(&mut *transaction)
                 .await?;
         }
-        // Answers must not quote the document any more.
+        transaction.commit().await?;
+        // Answers must not quote the document any more. In a full database, this update needs the
+        // space that the deletion above has freed.
+        let mut transaction = lock_document(connection.pool(), document).await?;
         threads::clear_quotes_of_document(&mut *transaction, document).await?;
         transaction.commit().await
     };
     if let Err(error) = deleted.await {
-        context.deps().tenants.report_error(workspace, &error).await;
-        return Err(JobError::with_backoff(attempt, error));
+        return Err(context.failed_query(workspace, attempt, &error).await);
     }
     Ok(())
 }

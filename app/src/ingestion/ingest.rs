@@ -16,10 +16,10 @@ use super::reembed::Reembed;
 use super::store::{DocumentContent, store, store_text};
 use super::target_model;
 use super::vector_index::{BuildVectorIndex, MIN_INDEXED_CHUNKS};
-use crate::documents::{BlockedOn, Ingest, IngestError, IngestStep};
+use crate::documents::{BlockedOn, Ingest, IngestError, IngestStep, SystemFailure};
 use crate::domain::{Workspace, WorkspaceState};
 use crate::jobs::{self, Attempt, JobError, JobHandler, backoff};
-use crate::tenants::Unavailable;
+use crate::tenants::{Unavailable, is_full};
 use crate::workspaces;
 
 /// Attempts per revision before a transient error becomes a failure. With the queue's backoff this
@@ -68,10 +68,15 @@ async fn ingest(job: &Ingest, context: &IngestContext, attempt: Attempt) -> Resu
         }
         Err(StepError::Permanent(error)) => {
             info!(reason = error.code(), "document failed");
-            fail(context, &claim, &error).await.map_err(retry)?;
-            return Ok(());
+            return fail(context, &claim, attempt, &error).await;
         }
         Err(StepError::MainDatabase(error)) => return Err(retry(error)),
+        // Retrying would not help until a user makes space.
+        Err(StepError::TenantDatabase(error)) if is_full(&error) => {
+            info!("the workspace's database is full, document failed");
+            let failure = IngestError::System(SystemFailure::DatabaseFull);
+            return fail(context, &claim, attempt, &failure).await;
+        }
         Err(StepError::TenantDatabase(error)) => {
             context
                 .deps()
@@ -88,10 +93,7 @@ async fn ingest(job: &Ingest, context: &IngestContext, attempt: Attempt) -> Resu
     };
     if attempt.number >= MAX_ATTEMPTS {
         warn!(error = reason, "last attempt failed, document failed");
-        fail(context, &claim, &on.into_permanent())
-            .await
-            .map_err(retry)?;
-        return Ok(());
+        return fail(context, &claim, attempt, &on.into_permanent()).await;
     }
     let retry_after = retry_after.unwrap_or_default().max(backoff(attempt.number));
     if claim.write_blocked(on, retry_after).await.map_err(retry)? {
@@ -216,9 +218,11 @@ async fn timed<T>(
 async fn fail(
     context: &IngestContext,
     claim: &DocumentClaim,
+    attempt: Attempt,
     error: &IngestError,
-) -> sqlx::Result<()> {
-    if claim.fail(error).await? {
+) -> Result<(), JobError> {
+    let failed = claim.fail(error).await;
+    if failed.map_err(|error| JobError::with_backoff(attempt, error))? {
         context.count(|metrics| metrics.document_ingested(error.code()));
     }
     Ok(())
@@ -245,6 +249,7 @@ async fn connect(
             Unavailable::Deleted
             | Unavailable::NotOwned
             | Unavailable::PoolsExhausted
+            | Unavailable::Full
             | Unavailable::Unreachable { .. } => BlockedOn::Database,
         };
         StepError::blocked(on, &reason)

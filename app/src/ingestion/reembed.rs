@@ -119,8 +119,7 @@ impl JobHandler for Reembed {
                 reason: "re-embedding is not complete yet".to_owned(),
             }),
             Err(ReembedError::TenantDatabase(error)) => {
-                deps.tenants.report_error(&workspace, &error).await;
-                Err(JobError::with_backoff(attempt, error))
+                Err(context.failed_query(&workspace, attempt, &error).await)
             }
             Err(ReembedError::MainDatabase(error)) => Err(JobError::with_backoff(attempt, error)),
             Err(ReembedError::Queue(error)) => Err(JobError::with_backoff(attempt, error)),

@@ -42,12 +42,7 @@ impl JobHandler for RenameDocument {
             transaction.commit().await
         };
         if let Err(error) = renamed.await {
-            context
-                .deps()
-                .tenants
-                .report_error(&workspace, &error)
-                .await;
-            return Err(JobError::with_backoff(attempt, error));
+            return Err(context.failed_query(&workspace, attempt, &error).await);
         }
         Ok(())
     }

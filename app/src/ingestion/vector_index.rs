@@ -90,10 +90,7 @@ impl JobHandler for BuildVectorIndex {
                 );
                 Ok(())
             }
-            Err(error) => {
-                deps.tenants.report_error(&workspace, &error).await;
-                Err(JobError::with_backoff(attempt, error))
-            }
+            Err(error) => Err(context.failed_query(&workspace, attempt, &error).await),
         }
     }
 }

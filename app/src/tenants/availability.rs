@@ -34,6 +34,10 @@ pub enum Unavailable {
     NotOwned,
     #[error("all database pools are in use")]
     PoolsExhausted,
+    /// A write failed because the database has reached its size limit, or because its server has no
+    /// space left. Reads work.
+    #[error("the database is full")]
+    Full,
     /// The database cannot be reached, possibly because its compute is starting.
     #[error("the database cannot be reached")]
     Unreachable { retry_after: Duration },

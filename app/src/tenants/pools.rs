@@ -11,7 +11,7 @@
 //! changed, the controller is asked to check the database.
 
 mod connect;
-mod connection_failure;
+mod database_failure;
 mod limits;
 mod open_pool;
 mod slots;
@@ -30,7 +30,8 @@ use tracing::debug;
 use super::{TenantView, Tenants, Unavailable};
 use crate::domain::Workspace;
 use crate::ids::WorkspaceId;
-use connection_failure::ConnectionFailure;
+use database_failure::DatabaseFailure;
+pub use database_failure::is_full;
 pub use limits::PoolLimits;
 use open_pool::OpenPool;
 pub use open_pool::TenantDatabase;
@@ -148,17 +149,25 @@ impl Pools {
 
     /// Handles an error of a query on the workspace's database. If the credentials are invalid,
     /// reopens the database with the Secret's current content, and asks the controller to check the
-    /// database if that fails too. Returns whether a retry may succeed.
-    pub async fn report_error(&self, workspace: &Workspace, error: &sqlx::Error) -> bool {
-        match connection_failure::classify(error) {
-            Some(ConnectionFailure::InvalidCredentials) => {
+    /// database if that fails too. Returns why the database cannot be used; `None` if only the
+    /// statement failed.
+    pub async fn report_error(
+        &self,
+        workspace: &Workspace,
+        error: &sqlx::Error,
+    ) -> Option<Unavailable> {
+        Some(match database_failure::classify(error)? {
+            DatabaseFailure::InvalidCredentials => {
                 self.close(&workspace.id);
-                self.get(workspace).await.is_ok()
+                match self.get(workspace).await {
+                    Ok(_) => unreachable(),
+                    Err(reason) => reason,
+                }
             }
             // The pool replaces broken connections.
-            Some(ConnectionFailure::Transient) => true,
-            None => false,
-        }
+            DatabaseFailure::Transient => unreachable(),
+            DatabaseFailure::Full => Unavailable::Full,
+        })
     }
 
     pub fn counts(&self) -> PoolCounts {

@@ -104,7 +104,7 @@ fn database_status(app: &App, access: &WorkspaceAccess) -> Option<DatabaseStatus
         Unavailable::Stalled(_) | Unavailable::NotOwned => Some(DatabaseStatus::Stalled),
         Unavailable::SchemaOutdated { .. } => Some(DatabaseStatus::Updating),
         Unavailable::Deleted => Some(DatabaseStatus::Deleted),
-        Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
+        Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } | Unavailable::Full => None,
     }
 }
 
@@ -172,18 +172,13 @@ async fn run_search(
                 error: None,
             })
         }
-        Err(error) => {
-            if app.pools.report_error(&access.workspace, &error).await
-                || errors::is_statement_timeout(&error)
-            {
-                Ok(no_hits(Some(
-                    "The search took too long. Try again, or search for less common words."
-                        .to_owned(),
-                )))
-            } else {
-                Err(Problem::internal_error(&error))
-            }
-        }
+        Err(error) if errors::is_statement_timeout(&error) => Ok(no_hits(Some(
+            "The search took too long. Try again, or search for less common words.".to_owned(),
+        ))),
+        Err(error) => match app.pools.report_error(&access.workspace, &error).await {
+            Some(reason) => Ok(no_hits(Some(errors::database_message(&reason).to_owned()))),
+            None => Err(Problem::internal_error(&error)),
+        },
     }
 }
 
@@ -252,13 +247,15 @@ async fn page_view(
     };
     let (passages, more) = match documents::passages(&tenant, document.id, from).await {
         Ok(found) => found,
-        Err(error) if app.pools.report_error(&access.workspace, &error).await => {
-            view.error = Some(
-                "The text is temporarily unavailable. Reload the page in a moment.".to_owned(),
-            );
-            return Ok(view);
-        }
-        Err(error) => return Err(Problem::internal_error(&error)),
+        Err(error) => match app.pools.report_error(&access.workspace, &error).await {
+            Some(_) => {
+                view.error = Some(
+                    "The text is temporarily unavailable. Reload the page in a moment.".to_owned(),
+                );
+                return Ok(view);
+            }
+            None => return Err(Problem::internal_error(&error)),
+        },
     };
     view.passages = passages
         .into_iter()

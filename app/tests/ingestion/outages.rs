@@ -3,9 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
-use app::documents::{BlockedOn, DocumentStatus, IngestError, SystemFailure};
+use app::documents::{
+    self, BlockedOn, DeleteDocument, DiscardText, DocumentStatus, IngestError, SystemFailure,
+};
 use app::ingestion::MAX_ATTEMPTS;
-use app::jobs::{Attempt, JobHandler as _};
+use app::jobs::{self, Attempt, Job as _, JobHandler as _};
 
 use crate::support::{World, pdf};
 
@@ -69,6 +71,71 @@ async fn the_last_failed_attempt_leaves_a_failure_that_can_be_retried() {
         DocumentStatus::Failed(failure.clone())
     );
     assert!(failure.is_retryable());
+    world.stop().await;
+}
+
+/// As in Neon, a full database rejects new rows and allows deletions.
+const FILL: &str = "
+    CREATE FUNCTION full_database() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE 'could not extend file because project size limit (512 MB) has been exceeded' USING ERRCODE = 'disk_full';
+    END $$;
+    CREATE TRIGGER full_database BEFORE INSERT ON embedding_drafts FOR EACH ROW EXECUTE FUNCTION full_database()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_database_fails_the_document_and_keeps_nothing_of_it_until_a_retry() {
+    let world = World::start().await;
+    let kept = world.upload("kept.pdf", &pdf(1, "kept")).await;
+    world.ingest(kept).await.unwrap();
+    let before = world.contents().await;
+    sqlx::raw_sql(FILL).execute(&world.tenant).await.unwrap();
+
+    let document = world.upload("a.pdf", &pdf(2, "full")).await;
+    world.ingest(document).await.unwrap();
+    let full = DocumentStatus::Failed(IngestError::System(SystemFailure::DatabaseFull));
+    assert_eq!(world.state(document).await, full);
+    assert_ne!(world.contents().await, before, "its text was stored");
+    let discard = DiscardText {
+        workspace: world.workspace.id.clone(),
+        document,
+    };
+    assert!(world.jobs().await.contains(&discard.key()));
+    let attempt = Attempt { number: 1 };
+    discard.run(world.context.clone(), attempt).await.unwrap();
+    assert_eq!(world.contents().await, before);
+
+    sqlx::raw_sql("DROP FUNCTION full_database CASCADE")
+        .execute(&world.tenant)
+        .await
+        .unwrap();
+    documents::retry(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    world.ingest(document).await.unwrap();
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_for_a_full_database_waits_long_before_it_wakes_the_compute_again() {
+    let world = World::start().await;
+    let document = world.upload("a.pdf", &pdf(1, "full")).await;
+    world.ingest(document).await.unwrap();
+    let fill = FILL.replace("INSERT ON embedding_drafts", "DELETE ON documents");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(fill))
+        .execute(&world.tenant)
+        .await
+        .unwrap();
+    documents::delete(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    let delete = DeleteDocument {
+        workspace: world.workspace.id.clone(),
+        document,
+    };
+    let attempt = Attempt { number: 1 };
+    let failed = delete.run(world.context.clone(), attempt).await;
+    assert!(failed.unwrap_err().retry_after > jobs::MAX_BACKOFF);
+    assert_eq!(world.state(document).await, DocumentStatus::Deleting);
     world.stop().await;
 }
 

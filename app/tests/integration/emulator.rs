@@ -3,9 +3,12 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use neon_emulator::Emulator;
 use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
+
+use serde_json::json;
 
 use crate::postgres::{database_name, postgres};
 
@@ -21,6 +24,23 @@ impl Emulated {
             .varying_sqlstates(true)
             .document(document());
         Self(builder.start().await.expect("the emulator starts"))
+    }
+
+    /// Sets the size limit of every project, in bytes; 0 removes it. Sessions with another limit are
+    /// closed.
+    pub(crate) async fn limit_size(&self, bytes: u64) {
+        let settings = json!({"quota": {"logical_size_bytes": bytes}});
+        for project in self.projects().await.expect("projects") {
+            let update = reqwest::Client::new()
+                .patch(format!("{}/projects/{}", self.api_url(), project.id))
+                .bearer_auth(self.api_key())
+                .json(&json!({"project": {"settings": settings}}));
+            let response = update.send().await.expect("a response");
+            assert!(response.status().is_success(), "{}", response.status());
+        }
+        // Checks the sessions.
+        let moment = Duration::from_secs(1);
+        self.advance_clock(moment).await.expect("a clock");
     }
 }
 

@@ -91,6 +91,7 @@ fn the_texts_of_ingestion_failures_match_their_snapshot() {
         SystemFailure::Cancelled,
         SystemFailure::StorageUnavailable,
         SystemFailure::DatabaseUnavailable,
+        SystemFailure::DatabaseFull,
         SystemFailure::ModelUnavailable,
         SystemFailure::ModelRejected,
         SystemFailure::WorkerCrashed,

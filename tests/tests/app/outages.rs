@@ -1,14 +1,19 @@
 //! During an outage of one of the app's servers no data is lost, and the page explains the problem.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use local_stack::http_client::DocumentRow;
+use neon_client::model::{ProjectSettings, Quota, UpdateProject};
 use openai_stub::{Fault, Route};
+use test_support::scenario::project_id;
 use test_support::{Site, sample_files, timeouts, wait};
 
 super::tests_on![super::INTERRUPTED:
     ingestion_waits_for_the_model_endpoint_and_shows_the_problem,
     ingestion_waits_for_the_s3_server_and_shows_the_problem,
     ingestion_waits_for_the_tenants_database_and_shows_the_problem,
+    an_upload_into_a_full_database_shows_the_reason_and_is_processed_once_there_is_space,
     an_outage_of_the_main_database_is_shown_and_jobs_continue_afterwards,
     sign_ups_during_an_outage_of_the_api_server_succeed_afterwards,
 ];
@@ -109,6 +114,51 @@ async fn ingestion_waits_for_the_tenants_database_and_shows_the_problem(site: &S
         },
     )
     .await
+}
+
+/// Sets the size limit of a workspace's project, in bytes; 0 removes it.
+async fn limit_size(site: &Site, workspace: &str, bytes: u64) -> Result<()> {
+    let tenant = site.tenant(workspace).await?.context("no Tenant")?;
+    let quota = Quota {
+        logical_size_bytes: Some(bytes),
+        ..Quota::default()
+    };
+    let update = UpdateProject {
+        settings: Some(ProjectSettings {
+            quota: Some(quota),
+            ..ProjectSettings::default()
+        }),
+        ..UpdateProject::default()
+    };
+    let client = site.cluster().account().client()?;
+    let id = project_id(&tenant)?;
+    client.projects().update(&id, update).send().await?;
+    // Closes the sessions with another limit.
+    let moment = Duration::from_secs(1);
+    site.cluster().emulator().advance_clock(moment).await?;
+    Ok(())
+}
+
+async fn an_upload_into_a_full_database_shows_the_reason_and_is_processed_once_there_is_space(
+    site: &Site,
+) -> Result<()> {
+    let (ada, workspace) = site.sign_up("Full").await?;
+    limit_size(site, &workspace, 1).await?;
+    let file = sample_files::document_about("Full", 3);
+    let document = ada.upload(&workspace, "file.pdf", &file).await?;
+    let row = ada
+        .wait_for_document(&workspace, &document, timeouts::INGESTION, |row| {
+            row.state == "failed"
+        })
+        .await?;
+    ensure!(row.text.contains("database is full"), "{}", row.text);
+
+    limit_size(site, &workspace, 0).await?;
+    let retry = format!("/w/{workspace}/documents/{document}/retry");
+    ada.post(&retry, &[]).await?.expect_success("retry")?;
+    ada.wait_until_ready(&workspace, &document, timeouts::INGESTION)
+        .await?;
+    Ok(())
 }
 
 async fn an_outage_of_the_main_database_is_shown_and_jobs_continue_afterwards(

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::connection_failure::{self, ConnectionFailure};
+use super::database_failure::{self, DatabaseFailure};
 use super::open_pool::OpenPool;
 use super::target::ConnectionTarget;
 use super::{Pools, unreachable};
@@ -31,8 +31,8 @@ impl Pools {
         let started = Instant::now();
         let result = match self.connect(&target, deadline).await {
             Ok(pool) => Ok((pool, target, version)),
-            Err(error) => match connection_failure::classify(&error) {
-                Some(ConnectionFailure::InvalidCredentials) => {
+            Err(error) => match database_failure::classify(&error) {
+                Some(DatabaseFailure::InvalidCredentials) => {
                     self.retry_with_newer_secret(tenant, &target, deadline, error)
                         .await
                 }
@@ -86,7 +86,7 @@ impl Pools {
             },
             None => error,
         };
-        if connection_failure::classify(&error) == Some(ConnectionFailure::InvalidCredentials) {
+        if database_failure::classify(&error) == Some(DatabaseFailure::InvalidCredentials) {
             self.0.tenants.request_reconcile(tenant).await;
         }
         Err(error)

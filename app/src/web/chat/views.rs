@@ -217,6 +217,10 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
             "Your database didn\u{2019}t respond",
             "It may have been starting up. Try again in a moment.",
         ),
+        AnswerFailure::DatabaseFull => (
+            "Your workspace\u{2019}s database is full",
+            "Your question is saved, but the answer isn\u{2019}t. Delete documents or conversations that you no longer need, or ask your administrator to raise the size limit. Then try again.",
+        ),
         AnswerFailure::Abandoned => (
             "The answer couldn\u{2019}t be completed",
             "We tried several times. Try again in a few minutes.",

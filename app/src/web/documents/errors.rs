@@ -122,6 +122,9 @@ pub(super) fn database_message(reason: &Unavailable) -> &'static str {
             "Your database no longer exists. The database status page explains your options."
         }
         Unavailable::PoolsExhausted => "The service is busy. Try again in a moment.",
+        Unavailable::Full => {
+            "Your database is full. Delete documents that you no longer need, or ask your administrator to raise its size limit."
+        }
         Unavailable::Unreachable { .. } => {
             "Your database isn\u{2019}t responding; it may be starting up. Try again in a moment."
         }

@@ -8,10 +8,14 @@ use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
 
 /// The error for every handler that needs the database. If waiting a few seconds is not enough, it
-/// links to the page with the state of the database.
+/// links to the page with the state of the database, or to where the user can make space.
 pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
     let link = match reason {
         Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
+        Unavailable::Full => Some(Box::new(HelpLink {
+            path: format!("/w/{workspace}/documents"),
+            label: "View documents",
+        })),
         Unavailable::Provisioning(_)
         | Unavailable::Stalled(_)
         | Unavailable::SchemaOutdated { .. }
@@ -21,11 +25,15 @@ pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> 
             label: "View database status",
         })),
     };
+    let status = match reason {
+        Unavailable::Full => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
     let (code, title, hint) = texts(reason);
     Problem {
         link,
         retry_after_seconds: retry_after_seconds(reason),
-        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, hint)
+        ..Problem::new(status, code, title, hint)
     }
 }
 
@@ -35,7 +43,10 @@ fn retry_after_seconds(reason: &Unavailable) -> Option<u64> {
         Unavailable::SchemaOutdated { .. } => Some(10),
         Unavailable::PoolsExhausted => Some(5),
         Unavailable::Unreachable { retry_after } => Some(retry_after.as_secs().max(1)),
-        Unavailable::Stalled(_) | Unavailable::Deleted | Unavailable::NotOwned => None,
+        Unavailable::Full
+        | Unavailable::Stalled(_)
+        | Unavailable::Deleted
+        | Unavailable::NotOwned => None,
     }
 }
 
@@ -61,6 +72,11 @@ fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
             "database_deleted",
             "Your database no longer exists",
             "It was deleted outside of this app. The status page explains your options.",
+        ),
+        Unavailable::Full => (
+            "database_full",
+            "Your workspace\u{2019}s database is full",
+            "Nothing is lost, but this wasn\u{2019}t saved. Delete documents or conversations that you no longer need, or ask your administrator to raise the size limit. Then try again.",
         ),
         Unavailable::PoolsExhausted => (
             "databases_busy",

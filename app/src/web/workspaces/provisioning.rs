@@ -124,7 +124,8 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
                 guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged. Your administrator needs to resolve the conflict.",
             };
         }
-        Err(Unavailable::PoolsExhausted | Unavailable::Unreachable { .. }) => {
+        // The Tenant does not show these.
+        Err(Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } | Unavailable::Full) => {
             return ProvisioningState::Unknown;
         }
         Err(Unavailable::Provisioning(_)) => app.tenants.view(&TenantName::of(&workspace.id)),

@@ -38,7 +38,7 @@ pub(crate) struct PageFixture {
     pub(crate) workspace: Workspace,
     pub(crate) manual: DocumentId,
     pub(crate) stub: Stub,
-    _emulator: Emulated,
+    pub(crate) emulator: Emulated,
     _stop: DropGuard,
 }
 
@@ -86,7 +86,7 @@ impl PageFixture {
             workspace,
             manual,
             stub,
-            _emulator: emulator,
+            emulator,
             _stop: stop.drop_guard(),
         }
     }

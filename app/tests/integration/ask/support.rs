@@ -41,7 +41,7 @@ pub(crate) struct ChatFixture {
     pub(crate) workspace: Workspace,
     pub(crate) database: TenantDatabase,
     pub(crate) user: UserId,
-    _emulator: Emulated,
+    pub(crate) emulator: Emulated,
 }
 
 /// A process that answers questions.
@@ -93,7 +93,7 @@ impl ChatFixture {
             workspace,
             database,
             user,
-            _emulator: emulator,
+            emulator,
         }
     }
 
