@@ -5,18 +5,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use neon_client::model::Operation;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::connections::connect;
 use crate::life::{NAME_PREFIX, Service};
 
 /// Maximum time until a project accepts connections or changes.
-const READY_DEADLINE: Duration = Duration::from_mins(6);
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READY_DEADLINE: Duration = Duration::from_mins(6);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Parts of the names of fields whose values are not reported.
 const SECRET_FIELD_PARTS: [&str; 6] = ["password", "uri", "email", "login", "token", "owner"];
 /// Fields of listed projects that the controller compares or reports.
@@ -32,11 +32,11 @@ const LISTED_FIELDS: [&str; 7] = [
 
 /// An assumption about Neon, and what was observed.
 pub(crate) struct Fact {
-    name: &'static str,
-    expected: &'static str,
-    observed: String,
+    pub(crate) name: &'static str,
+    pub(crate) expected: &'static str,
+    pub(crate) observed: String,
     pub(crate) as_expected: bool,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 /// The facts as a page of Markdown, without secrets.
@@ -82,8 +82,12 @@ fn without_secrets(mut value: Value) -> Value {
 }
 
 impl Service {
-    /// Creates a project, observes it, and deletes it, even after a failure.
-    pub(crate) async fn facts(&self) -> Result<Vec<Fact>> {
+    /// Creates a project, observes it, and deletes it, even after a failure. `pause` waits for this
+    /// long.
+    pub(crate) async fn facts(
+        &self,
+        pause: &impl AsyncFn(Duration) -> Result<()>,
+    ) -> Result<Vec<Fact>> {
         let mut facts = vec![self.suspend_timeout().await?];
         let started = Instant::now();
         let (status, created) = self
@@ -92,7 +96,9 @@ impl Service {
         ensure!(status == 201, "failed to create a project: {status}");
         let id = created["project"]["id"].as_str().context("no project id")?;
         let path = format!("/projects/{id}");
-        let observed = self.observe(&path, &created, started, &mut facts).await;
+        let observed = self
+            .observe(&path, &created, started, pause, &mut facts)
+            .await;
         let deleted = self.delete_when_unlocked(&path).await;
         observed?;
         deleted?;
@@ -104,6 +110,7 @@ impl Service {
         path: &str,
         created: &Value,
         started: Instant,
+        pause: &impl AsyncFn(Duration) -> Result<()>,
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let rename = json!({"project": {"name": created["project"]["name"]}});
@@ -143,6 +150,13 @@ impl Service {
             body: json!([created["project"]["updated_at"], item["updated_at"]]),
         });
 
+        facts.extend(self.refusals(path, created).await?);
+        facts.extend(self.branches(path).await?);
+        facts.extend(self.activity(path, uri, pause).await?);
+        let (resets, uri) = self.password_reset(path, created, uri).await?;
+        facts.extend(resets);
+        facts.extend(self.restore(path, created, &uri).await?);
+
         self.delete_when_unlocked(path).await?;
         let (status, body) = self.raw(Method::DELETE, path, None).await?;
         facts.push(Fact {
@@ -165,7 +179,7 @@ impl Service {
         facts.push(
             connect(
                 "The first connection to a recovered project",
-                uri,
+                &uri,
                 Instant::now(),
             )
             .await?,
@@ -201,50 +215,38 @@ impl Service {
         json!({"project": project})
     }
 
-    async fn delete_when_unlocked(&self, path: &str) -> Result<()> {
+    pub(crate) async fn delete_when_unlocked(&self, path: &str) -> Result<()> {
+        match self.unlocked(Method::DELETE, path, None).await?.0 {
+            200 | 202 | 204 | 404 | 410 => Ok(()),
+            status => anyhow::bail!("failed to delete {path}: {status}"),
+        }
+    }
+
+    /// Repeats a call while operations of the project are running, or while the service cannot answer.
+    pub(crate) async fn unlocked(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value)> {
         let limit = Instant::now() + READY_DEADLINE;
         loop {
-            let (status, _) = self.raw(Method::DELETE, path, None).await?;
-            match status {
-                200 | 404 | 410 => return Ok(()),
-                423 | 429 | 500.. if Instant::now() < limit => sleep(POLL_INTERVAL).await,
-                status => anyhow::bail!("failed to delete {path}: {status}"),
+            let (status, answer) = self.raw(method.clone(), path, body.clone()).await?;
+            if !matches!(status, 423 | 429 | 500..) || Instant::now() >= limit {
+                return Ok((status, answer));
             }
+            sleep(POLL_INTERVAL).await;
         }
     }
-}
 
-/// Connects as soon as possible, and reports how long that took and how it failed before.
-async fn connect(name: &'static str, uri: &str, started: Instant) -> Result<Fact> {
-    let mut failures: Vec<String> = Vec::new();
-    loop {
-        let attempt = timeout(ATTEMPT_TIMEOUT, PgConnection::connect(uri)).await;
-        let failure = match attempt {
-            Ok(Ok(connection)) => {
-                connection.close().await?;
-                break;
-            }
-            Ok(Err(sqlx::Error::Database(error))) => {
-                format!("{}: {}", error.code().unwrap_or_default(), error.message())
-            }
-            Ok(Err(_)) => "no connection".to_owned(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        if failures.last() != Some(&failure) {
-            failures.push(failure);
-        }
-        ensure!(
-            started.elapsed() < READY_DEADLINE,
-            "no connection in time: {failures:?}"
-        );
-        sleep(POLL_INTERVAL).await;
+    /// Waits until the operations in the response to a change have ended.
+    pub(crate) async fn settled(&self, path: &str, changed: &Value) -> Result<()> {
+        let id = path.trim_start_matches("/projects/").parse()?;
+        let operations: Vec<Operation> =
+            serde_json::from_value(changed["operations"].clone()).unwrap_or_default();
+        let work = operations.iter().map(|operation| operation.id);
+        let wait = self.neon.operations(&id).wait(work);
+        wait.timeout(READY_DEADLINE).done().await?;
+        Ok(())
     }
-    let took = started.elapsed().as_secs_f64();
-    Ok(Fact {
-        name,
-        expected: "accepted within 30 s",
-        observed: format!("accepted after {took:.1} s"),
-        as_expected: took < 30.0,
-        body: json!({"failures": failures}),
-    })
 }

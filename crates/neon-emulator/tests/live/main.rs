@@ -5,7 +5,7 @@
 //!
 //! It also writes `target/live/report.md`: what this project assumes about Neon, each as expected or
 //! not, with the responses and without secrets. That takes one or two more projects, one after the
-//! other, and a few minutes.
+//! other, and about 20 minutes, because it observes a compute that falls asleep.
 //!
 //! The procedure itself is tested without a key, with a second emulator in place of the service.
 
@@ -15,12 +15,18 @@
     reason = "a failed expectation fails the test, and the output shows what was compared"
 )]
 
+mod activity;
+mod changes;
+mod connections;
 mod facts;
 mod life;
+mod refusals;
 mod shape;
 
-use neon_emulator::Emulator;
+use std::time::Duration;
+
 use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::{Emulator, Limits, Plan};
 
 use crate::life::{NAME_PREFIX, Service};
 use crate::shape::Difference;
@@ -37,8 +43,16 @@ const OPTIONAL_FIELD_PARTS: [&str; 4] = ["_at", "org_", "maintenance", "last_act
 
 /// An emulator with its own state, checked against the OpenAPI document if there is one.
 async fn emulator() -> Emulator {
+    emulator_on(Plan::Scale).await
+}
+
+async fn emulator_on(plan: Plan) -> Emulator {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Emulator::builder();
+    let limits = Limits {
+        plan,
+        ..Limits::default()
+    };
+    let mut builder = Emulator::builder().limits(limits);
     if let Some(path) = std::env::var_os(DOCUMENT_VARIABLE) {
         builder = builder.document(Document::read(path.as_ref()).expect("the API's document"));
     }
@@ -81,7 +95,12 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
     let url = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| neon_client::BASE_URL.to_owned());
     let service = Service::new(&url, &key, org_id).expect("a client");
 
-    let facts = service.facts().await.expect("facts about the service");
+    let pause = async |duration: Duration| {
+        tokio::time::sleep(duration).await;
+        Ok(())
+    };
+    let facts = service.facts(&pause).await;
+    let facts = facts.expect("facts about the service");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/live");
     std::fs::create_dir_all(folder).expect("a folder for the report");
     let path = format!("{folder}/report.md");
@@ -117,16 +136,23 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
 
 #[tokio::test]
 async fn the_facts_are_as_expected_at_the_emulator_and_the_report_has_no_secrets() {
-    let emulator = emulator().await;
-    let facts = service_of(&emulator).facts().await.expect("facts");
-    let report = facts::report(&facts);
-    assert!(facts.iter().all(|fact| fact.as_expected), "{report}");
-    for password in emulator.issued_passwords().await.expect("passwords") {
-        assert!(!report.contains(&password), "a password is in the report");
+    // Free refuses the suspend timeout, so that no project is created with it.
+    for (plan, projects) in [(Plan::Free, 1), (Plan::Scale, 2)] {
+        let emulator = emulator_on(plan).await;
+        let pause = async |duration: Duration| Ok(emulator.advance_clock(duration).await?);
+        let facts = service_of(&emulator).facts(&pause).await.expect("facts");
+        let report = facts::report(&facts);
+        assert!(
+            facts.iter().all(|fact| fact.as_expected),
+            "{plan}: {report}"
+        );
+        for password in emulator.issued_passwords().await.expect("passwords") {
+            assert!(!report.contains(&password), "a password is in the report");
+        }
+        assert!(!report.contains(emulator.api_key()));
+        assert_removed(&emulator, projects).await;
+        emulator.shutdown().await;
     }
-    assert!(!report.contains(emulator.api_key()));
-    assert_removed(&emulator, 2).await;
-    emulator.shutdown().await;
 }
 
 #[tokio::test]
