@@ -9,6 +9,7 @@
 mod imports;
 mod layers;
 mod module_map;
+mod neon_facts;
 
 use std::path::{Path, PathBuf};
 
