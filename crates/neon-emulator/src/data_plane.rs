@@ -2,14 +2,16 @@
 //!
 //! The proxy resolves the endpoint that a connection names, rewrites the startup message to the
 //! physical database and role names, and relays the authentication to PostgreSQL, except when the
-//! client uses channel binding. After that it relays all bytes unchanged; connections to a
-//! `-pooler` host pass through [`pooler`]. Connections without TLS are rejected. A connection to a
-//! compute that is idle or starting waits until the compute is active.
+//! client uses channel binding. After that it relays all bytes unchanged, except for the errors of
+//! [`unsupported_sql`]; connections to a `-pooler` host pass through [`pooler`]. Connections without
+//! TLS are rejected. A connection to a compute that is idle or starting waits until the compute is
+//! active.
 
 pub(crate) mod admission;
 mod authentication;
 mod connection;
 mod error_response;
+mod message_filter;
 mod pooler;
 mod preparation;
 mod rejection;
@@ -21,6 +23,7 @@ mod sqlstates;
 mod startup;
 mod suspension;
 mod target;
+mod unsupported_sql;
 mod waking;
 mod wire;
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::message_filter::{ERROR, MessageFilter};
+use super::unsupported_sql;
 use super::wire::Message;
 use crate::clock::Clock;
 use crate::sessions::Activity;
@@ -47,7 +49,7 @@ fn ends_idle(bytes: &[u8]) -> bool {
     bytes.ends_with(&[READY_FOR_QUERY, 0, 0, 0, 5, b'I'])
 }
 
-/// Relays until one side closes the connection.
+/// Relays until one side closes the connection. Replaces the errors of SQL that works in Neon only.
 pub(super) async fn relay(
     client: &mut impl ByteStream,
     backend: &mut impl ByteStream,
@@ -67,17 +69,25 @@ pub(super) async fn relay(
             to_backend.flush().await?;
         }
     };
+    let mut messages = MessageFilter::default();
     let server_to_client = async {
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut received = BytesMut::with_capacity(BUFFER_BYTES);
+        let mut forwarded = BytesMut::with_capacity(BUFFER_BYTES);
         loop {
-            let read = from_backend.read(&mut buffer).await?;
-            if read == 0 {
+            received.reserve(BUFFER_BYTES);
+            if from_backend.read_buf(&mut received).await? == 0 {
+                to_client.write_all(&received).await?;
                 return to_client.shutdown().await;
             }
-            let bytes = &buffer[..read];
-            monitor.server_sent(bytes);
-            to_client.write_all(bytes).await?;
-            to_client.flush().await?;
+            messages.take(&mut received, &mut forwarded, &[ERROR], |_, error| {
+                unsupported_sql::translate_error(error)
+            })?;
+            if !forwarded.is_empty() {
+                monitor.server_sent(&forwarded);
+                to_client.write_all(&forwarded).await?;
+                to_client.flush().await?;
+                forwarded.clear();
+            }
         }
     };
     tokio::try_join!(client_to_server, server_to_client).map(|_| ())

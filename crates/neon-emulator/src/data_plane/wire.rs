@@ -8,6 +8,9 @@ const MAX_STARTUP_BYTES: usize = 10_000;
 /// Maximum size of a message before a client is authenticated, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// Size of a message's type and length fields, in bytes.
+pub(super) const HEADER_BYTES: usize = 5;
+
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
@@ -101,6 +104,21 @@ pub(super) async fn read_initial_packet(
             .map(InitialPacket::Startup)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed startup message")),
     }
+}
+
+/// The type and total size in bytes of the next message, if its header is complete.
+pub(super) fn header(buffer: &[u8]) -> io::Result<Option<(u8, usize)>> {
+    let Some(&[kind, a, b, c, d]) = buffer.first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if length < 4 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "invalid message length",
+        ));
+    }
+    Ok(Some((kind, length + 1)))
 }
 
 /// A message: its type, and its body after the length field.

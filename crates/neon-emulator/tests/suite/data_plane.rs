@@ -210,6 +210,30 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
 }
 
 #[tokio::test]
+async fn roles_and_databases_made_with_sql_are_rejected_with_an_error_that_names_the_limitation() {
+    let world = TestEmulator::start().await;
+    let created = world.create("one").await;
+    let host = created.endpoints[0].id.as_str();
+    let pooled = uri(&created).replace(host, &format!("{host}-pooler"));
+    for uri in [uri(&created), pooled] {
+        let mut connection = connect(&uri).await.expect("connects");
+        for sql in [
+            "CREATE ROLE app LOGIN PASSWORD 'secret'",
+            "CREATE USER app",
+            "DO $$ BEGIN CREATE ROLE app; END $$",
+            "CREATE DATABASE app",
+        ] {
+            let error = connection.execute(sql).await.expect_err("is rejected");
+            let error = error.as_database_error().expect("an error of the server");
+            assert_eq!(error.code().as_deref(), Some("0A000"), "{sql}: {error}");
+            assert!(error.message().contains("emulator"), "{sql}: {error}");
+        }
+        // The session stays usable.
+        connection.execute("SELECT 1").await.expect("answers");
+    }
+}
+
+#[tokio::test]
 async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is_valid_until_then()
 {
     let world = TestEmulator::start_with(|emulator| {

@@ -6,13 +6,11 @@ use bytes::{Buf, BytesMut};
 use super::malformed;
 use super::rejection::RejectionMarker;
 use super::statements::first_session_dependency;
-use crate::data_plane::wire::put_message;
+use crate::data_plane::wire::{HEADER_BYTES, header, put_message};
 
 /// Messages that contain statements.
 const QUERY: u8 = b'Q';
 const PARSE: u8 = b'P';
-/// Size of a message's type and length fields, in bytes.
-const HEADER_BYTES: usize = 5;
 /// Maximum size of a message that contains statements, in bytes. Such a message is buffered until
 /// it is complete.
 const MAX_STATEMENT_BYTES: usize = 64 * 1024 * 1024;
@@ -105,18 +103,6 @@ impl RequestFilter {
             }
         }
     }
-}
-
-/// The type and total size in bytes of the next message, if its header is complete.
-pub(super) fn header(buffer: &[u8]) -> std::io::Result<Option<(u8, usize)>> {
-    let Some(&[kind, a, b, c, d]) = buffer.first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length < 4 {
-        return Err(malformed("invalid message length"));
-    }
-    Ok(Some((kind, length + 1)))
 }
 
 #[cfg(test)]

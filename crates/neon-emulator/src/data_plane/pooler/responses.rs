@@ -1,16 +1,14 @@
 //! The direction from PostgreSQL to a pooled client: translates the errors of rejected statements
 //! and relays everything else unchanged.
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use super::rejection::RejectionMarker;
-use super::requests::header;
+use crate::data_plane::message_filter::{ERROR, MessageFilter};
+use crate::data_plane::unsupported_sql;
 
-const ERROR: u8 = b'E';
 const PARAMETER_STATUS: u8 = b'S';
-/// Maximum size of an error or status message that is inspected, in bytes. Longer messages are
-/// relayed without inspection; rejections are never that long.
-const MAX_INSPECTED_BYTES: usize = 16 * 1024;
+const INSPECTED: [u8; 2] = [ERROR, PARAMETER_STATUS];
 /// The reports of PostgreSQL when `standard_conforming_strings` is turned off, and when it is
 /// turned on again.
 const STRINGS_NOT_CONFORMING: &[u8] = b"standard_conforming_strings\0off\0";
@@ -31,8 +29,7 @@ pub(in crate::data_plane) fn backslash_escapes(kind: u8, body: &[u8]) -> Option<
 #[derive(Debug)]
 pub(super) struct ResponseFilter {
     marker: RejectionMarker,
-    /// Remaining bytes of a message that is relayed without inspection.
-    passing_bytes: usize,
+    messages: MessageFilter,
     backslash_escapes: Option<bool>,
 }
 
@@ -40,7 +37,7 @@ impl ResponseFilter {
     pub(super) fn new(marker: RejectionMarker) -> Self {
         Self {
             marker,
-            passing_bytes: 0,
+            messages: MessageFilter::default(),
             backslash_escapes: None,
         }
     }
@@ -57,35 +54,17 @@ impl ResponseFilter {
         from_backend: &mut BytesMut,
         to_client: &mut BytesMut,
     ) -> std::io::Result<()> {
-        loop {
-            let passing = self.passing_bytes.min(from_backend.len());
-            to_client.extend_from_slice(&from_backend[..passing]);
-            from_backend.advance(passing);
-            self.passing_bytes -= passing;
-            if self.passing_bytes > 0 {
-                return Ok(());
-            }
-            let Some((kind, length)) = header(from_backend)? else {
-                return Ok(());
-            };
-            if !matches!(kind, ERROR | PARAMETER_STATUS) || length > MAX_INSPECTED_BYTES {
-                self.passing_bytes = length;
-                continue;
-            }
-            if from_backend.len() < length {
-                return Ok(());
-            }
-            let message = from_backend.split_to(length);
-            let body = &message[5..];
-            if kind == ERROR
-                && let Some(translated) = self.marker.translate_error(body)
-            {
-                to_client.extend_from_slice(&translated);
-                continue;
-            }
-            self.backslash_escapes = backslash_escapes(kind, body).or(self.backslash_escapes);
-            to_client.extend_from_slice(&message);
-        }
+        let (marker, escapes) = (&self.marker, &mut self.backslash_escapes);
+        self.messages
+            .take(from_backend, to_client, &INSPECTED, |kind, body| {
+                if kind == ERROR {
+                    return marker
+                        .translate_error(body)
+                        .or_else(|| unsupported_sql::translate_error(body));
+                }
+                *escapes = backslash_escapes(kind, body).or(*escapes);
+                None
+            })
     }
 }
 
