@@ -8,6 +8,7 @@
 pub(crate) mod copy;
 mod garbage;
 mod spare_pool;
+mod sql_roles;
 
 use std::time::Duration;
 
@@ -51,8 +52,17 @@ pub(crate) struct BackendCredentials {
     pub(crate) database: String,
     pub(crate) role: String,
     /// The role's password as of `as_of`.
-    pub(crate) password: SecretString,
+    pub(crate) password: RolePassword,
     pub(crate) as_of: Micros,
+}
+
+/// What the emulator knows of a role's password.
+#[derive(Debug, Clone)]
+pub(crate) enum RolePassword {
+    /// The password, of a role that the API created.
+    Known(SecretString),
+    /// What PostgreSQL stores of it, of a role that was created with SQL.
+    Stored(SecretString),
 }
 
 /// Creates and drops databases and roles.
@@ -64,6 +74,8 @@ pub(crate) struct Provisioner {
     admin: PgPool,
     template: Option<&'static str>,
     strategy: &'static str,
+    /// Whether owners of projects may create roles with SQL.
+    has_sql_roles: bool,
 }
 
 impl Provisioner {
@@ -109,6 +121,9 @@ impl Provisioner {
         } else {
             ""
         };
+        let has_sql_roles: bool = sqlx::query_scalar(sql_roles::ARE_SUPPORTED)
+            .fetch_one(&mut connection)
+            .await?;
         connection.close().await?;
         let admin = PgPoolOptions::new()
             .acquire_timeout(QUEUE_TIMEOUT)
@@ -123,6 +138,7 @@ impl Provisioner {
             admin,
             template,
             strategy,
+            has_sql_roles,
         })
     }
 
@@ -133,6 +149,22 @@ impl Provisioner {
     /// The physical names behind a project's names, created if they do not exist, with the current
     /// password.
     pub(crate) async fn ensure(
+        &self,
+        branch: &BranchId,
+        role: &RoleName,
+        database: &DatabaseName,
+        clock: &Clock,
+    ) -> Result<BackendCredentials, ProvisionError> {
+        match self.ensure_api_role(branch, role, database, clock).await {
+            Err(ProvisionError::NoRole) if self.has_sql_roles => {
+                self.ensure_sql_role(branch, role, database, clock).await
+            }
+            credentials => credentials,
+        }
+    }
+
+    /// The same for a role that the API created.
+    async fn ensure_api_role(
         &self,
         branch: &BranchId,
         role: &RoleName,
@@ -167,7 +199,7 @@ impl Provisioner {
         let found = find(&roles, &databases, role, database)?;
         for row in [&found.owner, &found.role] {
             if row.applied_password.as_deref() != Some(row.password_at(now)) {
-                apply_role(&mut admin, &mut tx, row, now).await?;
+                self.apply_role(&mut admin, &mut tx, row, now).await?;
             }
         }
         if found.database.provisioned_at_us.is_none() {
@@ -265,9 +297,47 @@ impl Provisioner {
                 .as_deref()
                 .is_some_and(|applied| applied != row.password_at(now))
         {
-            apply_role(&mut admin, &mut tx, &row, now).await?;
+            self.apply_role(&mut admin, &mut tx, &row, now).await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Creates a role, or sets its password.
+    async fn apply_role(
+        &self,
+        admin: &mut sqlx::PgConnection,
+        tx: &mut Tx,
+        row: &RoleRow,
+        now: Micros,
+    ) -> Result<(), ProvisionError> {
+        let name = row.physical_name();
+        let exists: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+                .bind(&name)
+                .fetch_one(&mut *admin)
+                .await?;
+        let verb = if exists { "ALTER" } else { "CREATE" };
+        // Only generated names and passwords, which contain no quotes.
+        let password = row.password_at(now);
+        let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
+        let create_role = if self.has_sql_roles {
+            "CREATEROLE"
+        } else {
+            "NOCREATEROLE"
+        };
+        execute(
+            admin,
+            format!(
+                "{verb} ROLE \"{name}\" {login} NOSUPERUSER NOCREATEDB {create_role} PASSWORD '{password}'"
+            ),
+        )
+        .await?;
+        sqlx::query("UPDATE roles SET applied_password = $2 WHERE number = $1")
+            .bind(row.number)
+            .bind(password)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 }
@@ -288,7 +358,7 @@ impl DatabaseAccess {
         BackendCredentials {
             database: self.database.physical_name(),
             role: self.role.physical_name(),
-            password: self.role.password_at(now).into(),
+            password: RolePassword::Known(self.role.password_at(now).into()),
             as_of: now,
         }
     }
@@ -313,37 +383,6 @@ fn find(
         owner,
         database,
     })
-}
-
-async fn apply_role(
-    admin: &mut sqlx::PgConnection,
-    tx: &mut Tx,
-    row: &RoleRow,
-    now: Micros,
-) -> Result<(), ProvisionError> {
-    let name = row.physical_name();
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-            .bind(&name)
-            .fetch_one(&mut *admin)
-            .await?;
-    let verb = if exists { "ALTER" } else { "CREATE" };
-    // Only generated names and passwords, which contain no quotes.
-    let password = row.password_at(now);
-    let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
-    execute(
-        admin,
-        format!(
-            "{verb} ROLE \"{name}\" {login} NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'"
-        ),
-    )
-    .await?;
-    sqlx::query("UPDATE roles SET applied_password = $2 WHERE number = $1")
-        .bind(row.number)
-        .bind(password)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
 
 async fn execute(connection: &mut sqlx::PgConnection, sql: String) -> Result<(), sqlx::Error> {

@@ -2,12 +2,13 @@
 //! channel binding.
 
 use bytes::BytesMut;
-use secrecy::SecretString;
 use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::pooler;
 use super::relay::{BUFFER_BYTES, ByteStream, READY_FOR_QUERY};
-use super::scram::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPasswords, ScramError};
+use super::scram::{
+    self, ClientKey, RoleSecret, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPasswords, ScramError,
+};
 use super::session_start::SessionStart;
 use super::wire::{Message, put_message};
 
@@ -27,7 +28,7 @@ const MAX_PIPELINED_BYTES: usize = 128 * 1024;
 pub(super) struct ChannelBinding<'a> {
     /// The TLS certificate of the connection (DER).
     pub(super) certificate: &'a [u8],
-    pub(super) password: &'a SecretString,
+    pub(super) secret: &'a RoleSecret,
     pub(super) passwords: &'a SaltedPasswords,
 }
 
@@ -129,7 +130,7 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
         let server = scram::Server::begin(
             client_first,
             binding.certificate,
-            binding.password,
+            binding.secret,
             binding.passwords,
         )
         .map_err(malformed)?;
@@ -142,25 +143,25 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
         let Some(last) = next(self.client, &mut self.from_client).await? else {
             return Ok(AuthOutcome::Rejected);
         };
-        match server.finish(text(&last.body)?) {
-            Ok(signature) => {
-                send(
-                    self.client,
-                    AUTHENTICATION,
-                    &[&SASL_FINAL, signature.as_bytes()],
-                )
-                .await?;
-            }
+        let (server_final, key) = match server.finish(text(&last.body)?) {
+            Ok(finished) => finished,
             Err(ScramError::WrongPassword) => return Ok(AuthOutcome::WrongPassword),
             Err(error) => return Err(malformed(error)),
-        }
-        self.authenticate_to_backend(binding).await
+        };
+        send(
+            self.client,
+            AUTHENTICATION,
+            &[&SASL_FINAL, server_final.as_bytes()],
+        )
+        .await?;
+        self.authenticate_to_backend(binding, key).await
     }
 
     /// Authenticates to PostgreSQL with the password that the client has proved to know.
     async fn authenticate_to_backend(
         &mut self,
         binding: &ChannelBinding<'_>,
+        key: ClientKey,
     ) -> io::Result<AuthOutcome> {
         let scram_client = scram::Client::begin();
         let first = scram_client.first();
@@ -177,7 +178,7 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
             .ok_or(ScramError::Malformed)
             .map_err(malformed)?;
         let last = scram_client
-            .finish(text(server_first)?, binding.password, binding.passwords)
+            .finish(text(server_first)?, binding.secret, key, binding.passwords)
             .map_err(malformed)?;
         send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
         match next(self.backend, &mut self.from_backend).await? {
@@ -270,10 +271,10 @@ mod tests {
         let statement = b"Q\0\0\0\x0dSELECT 1\0";
         seen_by_client.write_all(statement).await.unwrap();
         postgres.write_all(b"R\0\0\0\x08\0\0\0\0").await.unwrap();
-        let password = SecretString::from("npg_x");
+        let secret = RoleSecret::Password("npg_x".into());
         let binding = ChannelBinding {
             certificate: b"",
-            password: &password,
+            secret: &secret,
             passwords: &SaltedPasswords::default(),
         };
         let ready = b"Z\0\0\0\x05I";

@@ -97,7 +97,7 @@ impl DataPlane {
             .end_entity(client.get_ref().1.server_name());
         let binding = authentication::ChannelBinding {
             certificate: &certificate,
-            password: &prepared.password,
+            secret: &prepared.secret,
             passwords: &self.passwords,
         };
         let outcome = tokio::select! {

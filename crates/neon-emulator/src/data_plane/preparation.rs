@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use neon_client::ids::{BranchId, DatabaseName, EndpointId, RoleName};
 use neon_client::model::Quota;
-use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_rustls::server::TlsStream;
@@ -14,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 use super::admission::{self, Exhausted};
 use super::error_response::ErrorResponse;
 use super::rejection::Rejection;
+use super::scram::RoleSecret;
 use super::target::Target;
 use super::wire::StartupMessage;
 use super::{DataPlane, pooler, target};
@@ -35,7 +35,7 @@ pub(super) struct PreparedConnection {
     pub(super) user: String,
     /// Whether the client connects to the pooler.
     pub(super) pooled: bool,
-    pub(super) password: SecretString,
+    pub(super) secret: RoleSecret,
     pub(super) password_as_of: Micros,
     /// The size limit that the project has reached, in bytes.
     pub(super) size_limit: Option<u64>,
@@ -136,7 +136,7 @@ impl DataPlane {
             route,
             startup,
             injection,
-            password: credentials.password.clone(),
+            secret: RoleSecret::of(&credentials.password).ok_or(Rejection::UnknownRole)?,
             password_as_of: credentials.as_of,
             size_limit,
             replacements: replacements(credentials, user.to_owned(), database_name),

@@ -3,8 +3,9 @@
 //! The emulator connects to PostgreSQL without TLS, so PostgreSQL cannot offer channel binding,
 //! which Neon supports and its connection strings require (`channel_binding=require`). A client
 //! that uses channel binding is therefore authenticated here, and the emulator then authenticates
-//! to PostgreSQL with the same password. A client without channel binding authenticates to
-//! PostgreSQL directly.
+//! to PostgreSQL: with the role's password, or, for a role that was created with SQL, with the key
+//! that the client has proved to have. A client without channel binding authenticates to PostgreSQL
+//! directly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use pbkdf2::pbkdf2_hmac_array;
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
+
+use crate::provision::RolePassword;
 
 /// The mechanism with channel binding.
 pub(super) const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
@@ -88,27 +91,92 @@ fn xor(mut one: Hash, other: Hash) -> Hash {
     one
 }
 
-/// The keys and signatures of one exchange.
-struct Proofs {
-    client_key: Hash,
-    client_signature: Hash,
-    server_signature: Hash,
+/// The key that proves that a client knows the password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientKey(Hash);
+
+impl ClientKey {
+    fn of(salted: &Hash) -> Self {
+        Self(hmac_sha256(salted, b"Client Key"))
+    }
+
+    fn proof(self, auth_message: &str) -> Hash {
+        let signature = hmac_sha256(&sha256(&self.0), auth_message.as_bytes());
+        xor(self.0, signature)
+    }
 }
 
-impl Proofs {
-    fn of(salted: Hash, auth_message: &str) -> Self {
-        let client_key = hmac_sha256(&salted, b"Client Key");
-        let server_key = hmac_sha256(&salted, b"Server Key");
-        let signature = |key: &Hash| hmac_sha256(key, auth_message.as_bytes());
+/// What a server knows of a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Verifier {
+    salt: Vec<u8>,
+    iterations: u32,
+    stored_key: Hash,
+    server_key: Hash,
+}
+
+impl Verifier {
+    fn of(password: &SecretString, passwords: &SaltedPasswords) -> Self {
+        // A salt per password instead of per exchange keeps the cache effective.
+        let salt = sha256(&sha256(password.expose_secret().as_bytes()))[..16].to_vec();
+        let salted = passwords.get(password, &salt, ITERATIONS);
         Self {
-            client_key,
-            client_signature: signature(&sha256(&client_key)),
-            server_signature: signature(&server_key),
+            salt,
+            iterations: ITERATIONS,
+            stored_key: sha256(&ClientKey::of(&salted).0),
+            server_key: hmac_sha256(&salted, b"Server Key"),
         }
     }
 
-    fn client_proof(&self) -> Hash {
-        xor(self.client_key, self.client_signature)
+    /// Reads what PostgreSQL stores: `SCRAM-SHA-256$ITERATIONS:SALT$STORED_KEY:SERVER_KEY`.
+    pub(crate) fn parse(stored: &str) -> Option<Self> {
+        let mut parts = stored.split('$');
+        if parts.next()? != SCRAM_SHA_256 {
+            return None;
+        }
+        let (iterations, salt) = parts.next()?.split_once(':')?;
+        let (stored_key, server_key) = parts.next()?.split_once(':')?;
+        let key = |text: &str| Hash::try_from(BASE64.decode(text).ok()?).ok();
+        Some(Self {
+            salt: BASE64.decode(salt).ok()?,
+            iterations: iterations.parse().ok()?,
+            stored_key: key(stored_key)?,
+            server_key: key(server_key)?,
+        })
+    }
+
+    /// The client's key, if this is its proof.
+    fn verify(&self, proof: Hash, auth_message: &str) -> Option<ClientKey> {
+        let signature = hmac_sha256(&self.stored_key, auth_message.as_bytes());
+        let key = xor(proof, signature);
+        (sha256(&key) == self.stored_key).then_some(ClientKey(key))
+    }
+}
+
+/// With what the data plane authenticates the clients of a role.
+#[derive(Clone)]
+pub(crate) enum RoleSecret {
+    /// The password of a role that the API created.
+    Password(SecretString),
+    /// Of a role that was created with SQL, whose password only PostgreSQL knows.
+    Verifier(Verifier),
+}
+
+impl RoleSecret {
+    /// `None` if PostgreSQL does not store the password for SCRAM.
+    pub(super) fn of(password: &RolePassword) -> Option<Self> {
+        match password {
+            RolePassword::Known(password) => Some(Self::Password(password.clone())),
+            RolePassword::Stored(stored) => {
+                Verifier::parse(stored.expose_secret()).map(Self::Verifier)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for RoleSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RoleSecret")
     }
 }
 
@@ -130,7 +198,7 @@ pub(super) struct Server {
     response: String,
     nonce: String,
     binding: Vec<u8>,
-    salted: Hash,
+    verifier: Verifier,
 }
 
 impl Server {
@@ -138,22 +206,25 @@ impl Server {
     pub(super) fn begin(
         client_first: &str,
         certificate: &[u8],
-        password: &SecretString,
+        secret: &RoleSecret,
         passwords: &SaltedPasswords,
     ) -> Result<Self, ScramError> {
+        let verifier = match secret {
+            RoleSecret::Password(password) => Verifier::of(password, passwords),
+            RoleSecret::Verifier(verifier) => verifier.clone(),
+        };
         let client_first = client_first
             .strip_prefix(CHANNEL_BINDING_HEADER)
             .ok_or(ScramError::Malformed)?;
         let nonce = format!("{}{}", attribute(client_first, "r")?, nonce());
-        // A salt per password instead of per exchange keeps the cache effective.
-        let salt = sha256(&sha256(password.expose_secret().as_bytes()));
+        let salt = BASE64.encode(&verifier.salt);
         let binding = [CHANNEL_BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
         Ok(Self {
-            response: format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt[..16])),
+            response: format!("r={nonce},s={salt},i={}", verifier.iterations),
             client_first_bare: client_first.to_owned(),
             nonce,
             binding,
-            salted: passwords.get(password, &salt[..16], ITERATIONS),
+            verifier,
         })
     }
 
@@ -161,8 +232,8 @@ impl Server {
         &self.response
     }
 
-    /// Verifies the client's final message and returns the server's.
-    pub(super) fn finish(&self, client_final: &str) -> Result<String, ScramError> {
+    /// Verifies the client's final message. Returns the server's, and the client's key.
+    pub(super) fn finish(&self, client_final: &str) -> Result<(String, ClientKey), ScramError> {
         let (without_proof, proof) = client_final
             .rsplit_once(",p=")
             .ok_or(ScramError::Malformed)?;
@@ -176,12 +247,12 @@ impl Server {
             "{},{},{without_proof}",
             self.client_first_bare, self.response
         );
-        let proofs = Proofs::of(self.salted, &auth_message);
         let proof = BASE64.decode(proof).map_err(|_| ScramError::Malformed)?;
-        if proof != proofs.client_proof() {
-            return Err(ScramError::WrongPassword);
-        }
-        Ok(format!("v={}", BASE64.encode(proofs.server_signature)))
+        let proof = Hash::try_from(proof).map_err(|_| ScramError::Malformed)?;
+        let key = self.verifier.verify(proof, &auth_message);
+        let key = key.ok_or(ScramError::WrongPassword)?;
+        let signature = hmac_sha256(&self.verifier.server_key, auth_message.as_bytes());
+        Ok((format!("v={}", BASE64.encode(signature)), key))
     }
 }
 
@@ -201,28 +272,44 @@ impl Client {
         format!("n,,{}", self.first)
     }
 
-    /// The final message, given the server's first message.
+    /// The final message, given the server's first message. `key` is the key of the client that is
+    /// authenticated on behalf of, if the server has the same verifier.
     pub(super) fn finish(
         &self,
         server_first: &str,
-        password: &SecretString,
+        secret: &RoleSecret,
+        key: ClientKey,
         passwords: &SaltedPasswords,
     ) -> Result<String, ScramError> {
-        let iterations: u32 = attribute(server_first, "i")?
-            .parse()
-            .map_err(|_| ScramError::Malformed)?;
-        if iterations > MAX_ITERATIONS {
-            return Err(ScramError::Malformed);
-        }
-        let salt = BASE64
-            .decode(attribute(server_first, "s")?)
-            .map_err(|_| ScramError::Malformed)?;
-        let salted = passwords.get(password, &salt, iterations);
+        let key = match secret {
+            RoleSecret::Password(password) => {
+                ClientKey::of(&salted(server_first, password, passwords)?)
+            }
+            RoleSecret::Verifier(_) => key,
+        };
         let without_proof = format!("c={NO_CHANNEL_BINDING},r={}", attribute(server_first, "r")?);
         let auth_message = format!("{},{server_first},{without_proof}", self.first);
-        let proof = Proofs::of(salted, &auth_message).client_proof();
+        let proof = key.proof(&auth_message);
         Ok(format!("{without_proof},p={}", BASE64.encode(proof)))
     }
+}
+
+/// The password, salted as the server demands.
+fn salted(
+    server_first: &str,
+    password: &SecretString,
+    passwords: &SaltedPasswords,
+) -> Result<Hash, ScramError> {
+    let iterations: u32 = attribute(server_first, "i")?
+        .parse()
+        .map_err(|_| ScramError::Malformed)?;
+    if iterations > MAX_ITERATIONS {
+        return Err(ScramError::Malformed);
+    }
+    let salt = BASE64
+        .decode(attribute(server_first, "s")?)
+        .map_err(|_| ScramError::Malformed)?;
+    Ok(passwords.get(password, &salt, iterations))
 }
 
 #[cfg(test)]
@@ -236,15 +323,23 @@ mod tests {
         let auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
              r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
              c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let proofs = Proofs::of(salted, auth_message);
+        let key = ClientKey::of(&salted);
         assert_eq!(
-            BASE64.encode(proofs.client_proof()),
+            BASE64.encode(key.proof(auth_message)),
             "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
         );
+        // As PostgreSQL stores it.
+        let verifier = Verifier::parse(
+            "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+        )
+        .unwrap();
+        assert!(verifier.verify(key.proof(auth_message), auth_message) == Some(key));
+        assert!(verifier.verify(key.0, auth_message).is_none());
         assert_eq!(
-            BASE64.encode(proofs.server_signature),
+            BASE64.encode(hmac_sha256(&verifier.server_key, auth_message.as_bytes())),
             "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
         );
+        assert!(Verifier::parse("md5abc").is_none());
     }
 
     #[test]
@@ -254,7 +349,7 @@ mod tests {
             let server = Server::begin(
                 "p=tls-server-end-point,,n=,r=abc",
                 b"cert",
-                &password,
+                &RoleSecret::Password(password.clone()),
                 &passwords,
             )?;
             let bound = [CHANNEL_BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
@@ -266,8 +361,9 @@ mod tests {
             let salt = BASE64.decode(attribute(server.first(), "s")?).unwrap();
             let auth_message = format!("n=,r=abc,{},{without_proof}", server.first());
             let salted = passwords.get(client_password, &salt, ITERATIONS);
-            let proof = Proofs::of(salted, &auth_message).client_proof();
-            server.finish(&format!("{without_proof},p={}", BASE64.encode(proof)))
+            let proof = ClientKey::of(&salted).proof(&auth_message);
+            let finished = server.finish(&format!("{without_proof},p={}", BASE64.encode(proof)));
+            finished.map(|(server_final, _)| server_final)
         };
         assert!(authenticate(b"cert", &password).unwrap().starts_with("v="));
         assert_eq!(

@@ -9,7 +9,7 @@ use neon_client::ids::{BranchId, ProjectId};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres};
 
-use super::{ProvisionError, Provisioner, apply_role, execute};
+use super::{ProvisionError, Provisioner, execute};
 use crate::clock::Micros;
 use crate::store::{DatabaseRow, RoleRow, Store, Tx};
 
@@ -108,7 +108,7 @@ impl Provisioner {
         now: Micros,
     ) -> Result<(), ProvisionError> {
         for (_, copy) in pairs {
-            apply_role(admin, tx, copy, now).await?;
+            self.apply_role(admin, tx, copy, now).await?;
         }
         let (source, name) = (from.physical_name(), to.physical_name());
         // A crash may have left an incomplete copy.
@@ -181,7 +181,7 @@ impl Provisioner {
         if database.provisioned_at_us.is_none() {
             return Ok(());
         }
-        apply_role(admin, tx, owner, now).await?;
+        self.apply_role(admin, tx, owner, now).await?;
         let (database, owner) = (database.physical_name(), owner.physical_name());
         execute(
             admin,

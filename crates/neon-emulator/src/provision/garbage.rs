@@ -4,9 +4,9 @@
 //! are dropped after the transaction and by every purge, so that a crash in between leaves nothing
 //! behind permanently.
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection};
 
-use super::{ProvisionError, Provisioner, execute};
+use super::{ProvisionError, Provisioner, execute, sql_roles};
 use crate::clock::Micros;
 use crate::store::{GarbageKind, Store, connect_options};
 
@@ -22,22 +22,18 @@ impl Provisioner {
                 .fetch_all(self.store.pool())
                 .await?;
         for (number, kind, name) in garbage {
+            if kind == GarbageKind::Role
+                && self.has_sql_roles
+                && !is_dropped(sql_roles::drop_administered(&mut admin, &name).await)?
+            {
+                continue;
+            }
             let statement = match kind {
                 GarbageKind::Database => format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
                 GarbageKind::Role => format!("DROP ROLE IF EXISTS \"{name}\""),
             };
-            match sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut *admin)
-                .await
-            {
-                Ok(_) => {}
-                // The dependent objects are recorded too, or will be; the next call finds them.
-                Err(sqlx::Error::Database(error))
-                    if error.code().as_deref() == Some(DEPENDENT_OBJECTS) =>
-                {
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+            if !is_dropped(execute(&mut admin, statement).await)? {
+                continue;
             }
             sqlx::query("DELETE FROM garbage WHERE number = $1")
                 .bind(number)
@@ -100,6 +96,18 @@ impl Provisioner {
             sqlx::Connection::close(connection).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a statement dropped something. If not, the dependent objects are recorded too, or will be;
+/// the next call finds them.
+fn is_dropped(result: Result<(), sqlx::Error>) -> Result<bool, sqlx::Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DEPENDENT_OBJECTS) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

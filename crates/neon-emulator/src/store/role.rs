@@ -58,6 +58,19 @@ impl Store {
         )
     }
 
+    /// The roles of all branches of a branch's project.
+    pub(crate) async fn roles_of_same_project(
+        &self,
+        branch: &BranchId,
+    ) -> Result<Vec<RoleRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM roles WHERE project_id = (SELECT project_id FROM branches WHERE id = $1)",
+        )
+        .bind(branch.as_str())
+        .fetch_all(self.pool())
+        .await?)
+    }
+
     pub(crate) async fn roles_in_transaction(
         tx: &mut Tx,
         branch: &BranchId,

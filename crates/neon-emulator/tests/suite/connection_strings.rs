@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use tokio::process::Command;
 
 use crate::client::client;
-use crate::common::{TestEmulator, connect, uri};
+use crate::common::{TestEmulator, connect, password, uri};
 use crate::tools::{TOOL_TIMEOUT, script, tools};
 
 /// Runs a query with every client, and returns the first value of each.
@@ -116,6 +116,27 @@ async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
             assert_eq!(values, [text; 4], "{uri}");
         }
     }
+}
+
+/// Some of the clients use channel binding, for which the emulator authenticates the role.
+#[tokio::test]
+async fn every_client_connects_as_a_role_that_was_created_with_sql() {
+    let world = TestEmulator::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let created = world.create("one").await;
+    let role = format!("reader_{}", created.project.id.as_str().replace('-', "_"));
+    let mut owner = connect(&uri(&created)).await.expect("connects");
+    let create = format!("CREATE ROLE {role} LOGIN PASSWORD 'npg_reader'");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&mut owner)
+        .await
+        .expect("creates");
+    let as_role = uri(&created)
+        .replace("neondb_owner", &role)
+        .replace(&password(&created), "npg_reader");
+    let statement = "SELECT current_user::text";
+    let values = query_with_all_clients(&world, folder.path(), &as_role, statement).await;
+    assert!(values.iter().all(|value| *value == role), "{values:?}");
 }
 
 #[tokio::test]

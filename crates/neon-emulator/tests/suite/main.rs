@@ -21,6 +21,7 @@ mod proxy_cache;
 mod rates;
 mod size_limit;
 mod snapshots;
+mod sql_roles;
 mod state;
 mod timings;
 mod tools;
