@@ -132,6 +132,27 @@ impl AnswerClaim {
         transaction.commit().await
     }
 
+    /// Saves that the answer failed, and keeps the text that was saved before. Does nothing if the
+    /// claim is lost, and keeps the state of an answer that was stopped.
+    pub(super) async fn fail(
+        &self,
+        database: &PgPool,
+        failure: AnswerFailure,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE messages SET claimed_until = NULL, state = CASE WHEN state = 'stopped' THEN state ELSE $3 END,
+                 failure = CASE WHEN state = 'stopped' THEN NULL ELSE $4 END
+             WHERE id = $1 AND claimed_by = $2 AND state IN ('pending', 'stopped')",
+        )
+        .bind(self.message.0)
+        .bind(self.writer)
+        .bind(StoredState::Failed)
+        .bind(failure)
+        .execute(database)
+        .await?;
+        Ok(())
+    }
+
     /// Releases the claim, so that another process can start the answer immediately.
     pub(super) async fn release(&self, database: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query(

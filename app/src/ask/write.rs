@@ -148,11 +148,10 @@ async fn finish(
     }
 }
 
-/// Saves that the database has no space for the answer. Unlike the text, that may fit into the space
-/// that the row has. Otherwise the answer stays pending, and cannot be started until there is space.
+/// Saves that the database has no space for the answer, which itself needs hardly any. If even that
+/// fails, the answer stays pending, and cannot be started until there is space.
 async fn finish_without_text(database: &TenantDatabase, claim: AnswerClaim) {
-    let outcome = AnswerOutcome::Failed(AnswerFailure::DatabaseFull);
-    if let Err(error) = claim.finish(database, outcome, "", &[]).await {
+    if let Err(error) = claim.fail(database, AnswerFailure::DatabaseFull).await {
         warn!(
             error = %service_kit::error_chain(&error),
             "failed to save that the database has no space for an answer"

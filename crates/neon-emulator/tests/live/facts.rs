@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use neon_client::ids::ProjectId;
 use neon_client::model::Operation;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -241,7 +242,7 @@ impl Service {
 
     /// Waits until the operations in the response to a change have ended.
     pub(crate) async fn settled(&self, path: &str, changed: &Value) -> Result<()> {
-        let id = path.trim_start_matches("/projects/").parse()?;
+        let id: ProjectId = path.trim_start_matches("/projects/").parse()?;
         let operations: Vec<Operation> =
             serde_json::from_value(changed["operations"].clone()).unwrap_or_default();
         let work = operations.iter().map(|operation| operation.id);

@@ -97,7 +97,7 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
 
     let pause = async |duration: Duration| {
         tokio::time::sleep(duration).await;
-        Ok(())
+        anyhow::Ok(())
     };
     let facts = service.facts(&pause).await;
     let facts = facts.expect("facts about the service");
@@ -139,7 +139,10 @@ async fn the_facts_are_as_expected_at_the_emulator_and_the_report_has_no_secrets
     // Free refuses the suspend timeout, so that no project is created with it.
     for (plan, projects) in [(Plan::Free, 1), (Plan::Scale, 2)] {
         let emulator = emulator_on(plan).await;
-        let pause = async |duration: Duration| Ok(emulator.advance_clock(duration).await?);
+        let pause = async |duration: Duration| {
+            emulator.advance_clock(duration).await?;
+            anyhow::Ok(())
+        };
         let facts = service_of(&emulator).facts(&pause).await.expect("facts");
         let report = facts::report(&facts);
         assert!(
