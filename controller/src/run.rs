@@ -252,7 +252,7 @@ async fn context(
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),
         password_refusals: PasswordRefusals::default(),
-            connection_refusals: ConnectionRefusals::default(),
+        connection_refusals: ConnectionRefusals::default(),
         unapplied_settings: UnappliedSettings::default(),
         reported_problems: ReportedProblems::default(),
         inspections: Inspections::default(),
