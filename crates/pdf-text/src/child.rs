@@ -70,8 +70,6 @@ fn run_confined(limits: &Limits) -> io::Result<()> {
     }));
     match result {
         Ok(result) => result,
-        Err(_) => emit(&Message::Failed {
-            error: DocumentError::Internal,
-        }),
+        Err(_) => emit(&Message::Failed(DocumentError::Internal)),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn process(
     match read(file, limits, emit) {
         Ok(()) => Ok(()),
         Err(ReadError::Output(error)) => Err(error),
-        Err(ReadError::Document(error)) => emit(&Message::Failed { error }),
+        Err(ReadError::Document(error)) => emit(&Message::Failed(error)),
     }
 }
 

@@ -316,7 +316,7 @@ impl<'limits> ChildOutput<'limits> {
                 }
                 self.result = Some(Ok(report));
             }
-            Message::Failed { error } => self.result = Some(Err(error)),
+            Message::Failed(error) => self.result = Some(Err(error)),
         }
         Ok(())
     }

@@ -66,17 +66,14 @@ pub(crate) fn is_garbled(text: &str) -> bool {
 
 /// Whether the word has symbols on both sides of letters, as `%HQH¿FLDU\` has.
 fn is_mixed(word: &str) -> bool {
-    let inner: Vec<char> = word
-        .trim_matches(|mark: char| mark.is_ascii_punctuation())
-        .chars()
-        .collect();
+    let inner = word.trim_matches(|mark: char| mark.is_ascii_punctuation());
     let symbols = inner
-        .iter()
+        .chars()
         .filter(
             |mark| matches!(mark, '!'..='&' | '*' | '+' | '<'..='@' | '\\' | '^' | '`' | '{'..='¿'),
         )
         .count();
-    symbols >= 2 || (symbols == 1 && inner.len() <= 6)
+    symbols >= 2 || (symbols == 1 && inner.chars().count() <= 6)
 }
 
 /// Whether the word has a sequence of UTF-8 that was decoded as Windows-1252.

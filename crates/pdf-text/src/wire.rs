@@ -1,5 +1,6 @@
 //! Protocol between the two processes. The parent sends one line of JSON with the limits, followed
-//! by the file. The child sends one line of JSON per message.
+//! by the file. The child sends one line of JSON per message. Messages are tagged externally, because
+//! serde would keep a copy of the words of a page to find an internal tag.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::report::PageReport;
 pub(crate) const MAX_MESSAGE_BYTES: u64 = 12 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Message {
     /// The child is sandboxed and starts to read.
     Confined {
@@ -36,10 +37,7 @@ pub(crate) enum Message {
         reader: ReaderKind,
     },
     /// Last message of a document that could not be read.
-    Failed {
-        #[serde(flatten)]
-        error: DocumentError,
-    },
+    Failed(DocumentError),
 }
 
 /// The reader that produced the text.

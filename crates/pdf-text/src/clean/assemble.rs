@@ -106,6 +106,9 @@ fn remove_dot_leaders(page: &mut PageLines) {
         if leading { word.chars().count() } else { 0 }
     };
     for line in lines.iter_mut() {
+        if line.words.iter().all(|word| dots(word) == 0) {
+            continue;
+        }
         let mut kept = vec![true; line.words.len()];
         let mut start = 0;
         let mut has_leader = false;
@@ -207,6 +210,9 @@ const VOWELS: [(char, char, char); 2] = [
 
 /// Composes letters and accents to one character where possible.
 fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
     for (mark, letter, vowel) in VOWELS {
         if text.contains(mark) {
             // A tone mark may be between the parts.
@@ -227,7 +233,7 @@ fn composed(text: &str) -> Cow<'_, str> {
             return Cow::Owned(composed);
         }
     }
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    if is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(text.nfc().collect())

@@ -5,12 +5,15 @@
 //! whose base direction is known. A word of right-to-left letters already has its letters in
 //! logical order and takes part as a single letter.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
 
 use super::fragment::{Script, TextFragment};
 use super::page_lines::WordGap;
+
+/// First bytes in UTF-8 of the characters of right-to-left scripts.
+const RIGHT_TO_LEFT_BYTES: RangeInclusive<u8> = 0xd6..=0xe0;
 
 /// What a character of the visual string stands for.
 enum Source {
@@ -33,10 +36,10 @@ pub(super) struct Piece {
 
 /// Whether most letters of a page are read from right to left.
 pub(super) fn is_right_to_left(text: &str) -> bool {
-    let (mut right_to_left, mut others) = (0_usize, 0_usize);
-    if text.is_ascii() {
+    if !text.bytes().any(|byte| RIGHT_TO_LEFT_BYTES.contains(&byte)) {
         return false;
     }
+    let (mut right_to_left, mut others) = (0_usize, 0_usize);
     for character in text.chars().filter(|character| character.is_alphabetic()) {
         if Script::of_character(character) == Script::RightToLeft {
             right_to_left += 1;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::rows::Line;
 use super::rulings::Rulings;
-use side::Side;
+use side::{RunText, Side};
 
 /// Minimum width of a gap between columns, in ems. Spaces of justified text are narrower.
 const MIN_GAP_EM: f32 = 0.6;
@@ -36,9 +36,9 @@ const MIN_INDEPENDENT_LINES: usize = 5;
 /// Minimum vertical overlap of names and numbers of a table, as a share of the height of both.
 const TABLE_SHARE: f32 = 0.85;
 /// Limits for columns of entries, such as an index: minimum ratio of the widths of the columns,
-/// and minimum number of characters per line.
+/// and minimum length of a line, in bytes.
 const EQUAL_WIDTH_RATIO: f32 = 0.75;
-const MIN_ENTRY_CHARACTERS: f32 = 22.0;
+const MIN_ENTRY_BYTES: f32 = 22.0;
 /// Gap between the lines of a band, as a multiple of the usual one, above which the first and last
 /// lines of a band are not part of its columns but headers and footers.
 const BAND_END_LEADING: f32 = 2.2;
@@ -61,10 +61,15 @@ pub(super) fn find(lines: &[Line], rulings: &Rulings, text: &str) -> Option<Band
     }
     let em = usual_em(lines)?;
     let min_gap = MIN_GAP_EM * em;
-    let mut candidates: Vec<(usize, Strip)> = candidates(lines)
+    let extents: Vec<Vec<(f32, f32)>> = lines.iter().map(extents).collect();
+    let mut candidates: Vec<(usize, Strip)> = candidates(&extents)
         .into_iter()
-        .flat_map(|right| strips(lines, right, min_gap))
+        .flat_map(|right| strips(&extents, right, min_gap))
         .collect();
+    if candidates.is_empty() {
+        return None;
+    }
+    let texts: Vec<Vec<RunText>> = lines.iter().map(|line| run_texts(line, text)).collect();
     candidates.sort_by_key(|(score, strip)| (std::cmp::Reverse(*score), strip.lines.start));
     candidates
         .dedup_by(|(_, a), (_, b)| a.lines == b.lines && a.before.total_cmp(&b.before).is_eq());
@@ -73,7 +78,7 @@ pub(super) fn find(lines: &[Line], rulings: &Rulings, text: &str) -> Option<Band
         .take(MAX_CANDIDATES)
         .find_map(|(_, strip)| {
             let strip = strip.trimmed(lines, em)?;
-            let columns = Columns::of(lines, &strip, text)?;
+            let columns = Columns::of(lines, &texts, &strip)?;
             columns.is_prose(rulings).then(|| Band {
                 right_first: columns.is_right_to_left,
                 gap: f32::midpoint(strip.before, strip.after),
@@ -90,13 +95,22 @@ fn extents(line: &Line) -> Vec<(f32, f32)> {
     }
 }
 
+/// Returns what the text of the runs of a line looks like.
+fn run_texts(line: &Line, text: &str) -> Vec<RunText> {
+    match line {
+        Line::Runs(runs) => runs.iter().map(|run| RunText::of(run, text)).collect(),
+        Line::Grid(_) => Vec::new(),
+    }
+}
+
 fn usual_em(lines: &[Line]) -> Option<f32> {
     let mut ems: Vec<f32> = lines
         .iter()
         .flat_map(|line| match line {
-            Line::Runs(runs) => runs.iter().map(|run| run.em).collect(),
-            Line::Grid(_) => Vec::new(),
+            Line::Runs(runs) => runs.as_slice(),
+            Line::Grid(_) => &[],
         })
+        .map(|run| run.em)
         .collect();
     ems.sort_by(f32::total_cmp);
     ems.get(ems.len() / 2).copied()
@@ -104,12 +118,8 @@ fn usual_em(lines: &[Line]) -> Option<f32> {
 
 /// Returns positions where a column may start: left edges of runs that are aligned, or have text
 /// before them on their line.
-fn candidates(lines: &[Line]) -> Vec<f32> {
-    let mut edges: Vec<f32> = lines
-        .iter()
-        .flat_map(extents)
-        .map(|(from, _)| from)
-        .collect();
+fn candidates(extents: &[Vec<(f32, f32)>]) -> Vec<f32> {
+    let mut edges: Vec<f32> = extents.iter().flatten().map(|(from, _)| *from).collect();
     edges.sort_by(f32::total_cmp);
     let mut clusters: Vec<(f32, usize)> = Vec::new();
     for edge in edges {
@@ -137,13 +147,12 @@ struct Strip {
 
 /// Returns the strips of `min_gap` before `right`, each as long as possible, with the number of
 /// lines that have text on both sides or on either.
-fn strips(lines: &[Line], right: f32, min_gap: f32) -> Vec<(usize, Strip)> {
+fn strips(extents: &[Vec<(f32, f32)>], right: f32, min_gap: f32) -> Vec<(usize, Strip)> {
     let mut strips = Vec::new();
     let mut start = 0;
-    for end in 0..=lines.len() {
-        let crosses = lines.get(end).is_none_or(|line| {
-            extents(line)
-                .iter()
+    for end in 0..=extents.len() {
+        let crosses = extents.get(end).is_none_or(|line| {
+            line.iter()
                 .any(|&(from, to)| from < right - 0.5 && to > right - min_gap)
         });
         if !crosses {
@@ -151,9 +160,9 @@ fn strips(lines: &[Line], right: f32, min_gap: f32) -> Vec<(usize, Strip)> {
         }
         let (mut left_lines, mut right_lines) = (0, 0);
         let (mut before, mut after) = (f32::NEG_INFINITY, f32::INFINITY);
-        for line in lines.get(start..end).unwrap_or_default() {
+        for line in extents.get(start..end).unwrap_or_default() {
             let (mut has_left, mut has_right) = (false, false);
-            for (from, to) in extents(line) {
+            for &(from, to) in line {
                 if to <= right - min_gap {
                     before = before.max(to);
                     has_left = true;
@@ -227,13 +236,14 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(lines: &[Line], strip: &Strip, text: &str) -> Option<Self> {
+    fn of(lines: &[Line], texts: &[Vec<RunText>], strip: &Strip) -> Option<Self> {
         let (mut left, mut right) = (Side::new(), Side::new());
         let mut shared_lines = 0;
-        for line in lines.get(strip.lines.clone())? {
+        let lines = lines.get(strip.lines.clone())?;
+        for (line, texts) in lines.iter().zip(texts.get(strip.lines.clone())?) {
             let Line::Runs(runs) = line else { continue };
             let (mut has_left, mut has_right) = (false, false);
-            for run in runs {
+            for (run, text) in runs.iter().zip(texts) {
                 if run.to <= strip.before {
                     has_left = true;
                     left.add(run, text);
@@ -301,7 +311,7 @@ impl Columns {
         let widths = left.width().min(right.width()) / left.width().max(right.width());
         let is_list = |side: &Side| {
             side.runs * 10 <= side.lines * 13
-                && ratio(side.characters, side.lines) >= MIN_ENTRY_CHARACTERS
+                && ratio(side.bytes, side.lines) >= MIN_ENTRY_BYTES
                 && side.covered >= MIN_COVERED_SHARE * side.width() * ratio(side.lines, 1)
         };
         fewer_lines >= 2 * FEW_LINES

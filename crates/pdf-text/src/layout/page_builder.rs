@@ -97,11 +97,15 @@ impl PageBuilder {
             return;
         };
         let start = self.text.len();
-        for character in characters(glyph.text) {
-            if character.is_whitespace() {
-                self.space = true;
-            } else {
-                self.text.push(character);
+        if let [byte @ b'!'..=b'~'] = glyph.text.as_bytes() {
+            self.text.push(char::from(*byte)); // most glyphs, which need no normalization
+        } else {
+            for character in characters(glyph.text) {
+                if character.is_whitespace() {
+                    self.space = true;
+                } else {
+                    self.text.push(character);
+                }
             }
         }
         if self.text.len() == start {
@@ -123,7 +127,7 @@ impl PageBuilder {
             && self
                 .text
                 .get(new.clone())
-                .is_some_and(|text| text.chars().all(is_combining_mark))
+                .is_some_and(|text| !text.is_ascii() && text.chars().all(is_combining_mark))
             && is_above_or_below(word, &position)
         {
             // Marks of Thai and other scripts are raised to their place.

@@ -1,5 +1,7 @@
 //! Joins fragments to runs: text that was drawn one after the other on one baseline.
 
+use std::ops::Range;
+
 use super::fragment::TextFragment;
 
 /// Maximum gap within a run, in ems. A wider gap may separate columns or cells.
@@ -57,13 +59,22 @@ impl TextRun {
 
     /// Merges text on the same line. The larger text determines the baseline.
     pub(super) fn merge(&mut self, mut other: Self) {
-        if other.em > self.em {
-            self.baseline = other.baseline;
-            self.em = other.em;
-        }
-        self.from = self.from.min(other.from);
-        self.to = self.to.max(other.to);
+        self.extend_to(other.from..other.to, other.baseline, other.em);
         self.fragments.append(&mut other.fragments);
+    }
+
+    fn push(&mut self, fragment: TextFragment) {
+        self.extend_to(fragment.from..fragment.to, fragment.baseline, fragment.em);
+        self.fragments.push(fragment);
+    }
+
+    fn extend_to(&mut self, extent: Range<f32>, baseline: f32, em: f32) {
+        if em > self.em {
+            self.baseline = baseline;
+            self.em = em;
+        }
+        self.from = self.from.min(extent.start);
+        self.to = self.to.max(extent.end);
     }
 
     pub(super) fn is_on_line_of(&self, other: &Self) -> bool {
@@ -90,7 +101,7 @@ pub(super) fn runs(fragments: Vec<TextFragment>) -> Vec<TextRun> {
     let mut runs: Vec<TextRun> = Vec::new();
     for fragment in fragments {
         match runs.last_mut() {
-            Some(run) if run.accepts(&fragment) => run.merge(TextRun::of(fragment)),
+            Some(run) if run.accepts(&fragment) => run.push(fragment),
             _ => runs.push(TextRun::of(fragment)),
         }
     }

@@ -209,7 +209,10 @@ pub(super) fn has_number(run: &TextRun, text: &str) -> bool {
 /// Whether most of the characters are digits. A year is not a number, because the names of columns
 /// contain years.
 fn is_number(word: &str) -> bool {
-    let digits = word.chars().filter(char::is_ascii_digit).count();
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return false;
+    }
     let letters = word.chars().filter(|mark| mark.is_alphabetic()).count();
     let is_year =
         digits == 4 && word.len() == 4 && (word.starts_with("19") || word.starts_with("20"));

@@ -41,16 +41,24 @@ impl Misreadings {
     /// Whether a font of the page has a map that the reader rejects, or no encoding.
     pub(super) fn may_be_on(&mut self, page: &Page<'_>) -> bool {
         let fonts = &page.resources().fonts;
-        fonts
-            .keys()
-            .filter_map(|name| fonts.get::<Dict<'_>>(name.as_ref()))
-            .any(|font| match font.get::<Stream<'_>>(TO_UNICODE) {
-                Some(map) => *self
-                    .0
-                    .entry(map.obj_id())
-                    .or_insert_with(|| map.decoded_data().is_ok_and(|map| is_rejected(&map))),
-                None => has_no_encoding(&font),
-            })
+        fonts.keys().any(|name| {
+            let read = || {
+                fonts
+                    .get::<Dict<'_>>(name.as_ref())
+                    .is_some_and(may_be_misread)
+            };
+            match fonts.get_ref(name.as_ref()) {
+                Some(font) => *self.0.entry(font.into()).or_insert_with(read),
+                None => read(),
+            }
+        })
+    }
+}
+
+fn may_be_misread(font: Dict<'_>) -> bool {
+    match font.get::<Stream<'_>>(TO_UNICODE) {
+        Some(map) => map.decoded_data().is_ok_and(|map| is_rejected(&map)),
+        None => has_no_encoding(&font),
     }
 }
 

@@ -86,13 +86,15 @@ struct Field {
 }
 
 fn field(annotation: &Dict<'_>) -> Option<Field> {
-    let widget = annotation.get::<Name<'_>>(b"Subtype")?.as_ref() == b"Widget";
-    let hidden = annotation.get::<u32>(b"F").unwrap_or(0) & HIDDEN != 0;
-    let flags = inherited(annotation, |dict| dict.get::<u32>(b"Ff")).unwrap_or(0);
-    let kind = inherited(annotation, |dict| dict.get::<Name<'_>>(b"FT"))?;
-    if !widget || hidden {
+    if annotation.get::<Name<'_>>(b"Subtype")?.as_ref() != b"Widget" {
         return None;
     }
+    let hidden = annotation.get::<u32>(b"F").unwrap_or(0) & HIDDEN != 0;
+    if hidden {
+        return None;
+    }
+    let flags = inherited(annotation, |dict| dict.get::<u32>(b"Ff")).unwrap_or(0);
+    let kind = inherited(annotation, |dict| dict.get::<Name<'_>>(b"FT"))?;
     let value = match kind.as_ref() {
         b"Tx" if flags & PASSWORD == 0 => values(annotation),
         b"Ch" => choices(annotation),

@@ -70,6 +70,7 @@ fn has_reading(unicode: &BfString) -> bool {
                 .is_some()
     };
     match unicode {
+        BfString::Char(' '..='~') => true,
         BfString::Char(character) => is_reading(*character),
         BfString::String(text) => text.chars().any(is_reading),
     }

@@ -52,11 +52,11 @@ impl Reader for HayroReader {
         let count = tree.numbers.len() + tree.missing.len();
         sink.pages(u32::try_from(count).unwrap_or(u32::MAX))?;
         let repaired = OnceCell::new();
-        let repaired = || repaired.get_or_init(|| repair_fonts(file, &pdf)).as_ref();
         let mut pages = Pages {
             file,
-            pdf: &pdf,
-            cache: InterpreterCache::new(),
+            original: Source::new(&pdf),
+            repaired_file: &repaired,
+            repaired: None,
             texts: GlyphTexts::default(),
             second: SecondReader::default(),
             misreadings: Misreadings::default(),
@@ -66,7 +66,7 @@ impl Reader for HayroReader {
             while let Some(lost) = missing.next_if(|lost| *lost < number) {
                 sink.missing(lost)?;
             }
-            let mut page = pages.read(index, number, repaired);
+            let mut page = pages.read(index, number);
             if let Some(page) = &mut page {
                 page.label = labels.of_page(number);
             }
@@ -111,48 +111,40 @@ fn repair_fonts(file: &[u8], pdf: &Pdf) -> Option<Pdf> {
 /// Reads the pages of a file, and reads a page again in other ways if glyphs are unknown.
 struct Pages<'pdf> {
     file: &'pdf Arc<Vec<u8>>,
-    pdf: &'pdf Pdf,
-    cache: InterpreterCache<'pdf>,
+    original: Source<'pdf>,
+    /// The file with repaired fonts, which is made for the first page that may need it. `None` if
+    /// there is nothing to repair.
+    repaired_file: &'pdf OnceCell<Option<Pdf>>,
+    repaired: Option<Source<'pdf>>,
     texts: GlyphTexts,
     second: SecondReader,
     misreadings: Misreadings,
 }
 
 impl Pages<'_> {
-    fn read<'repaired>(
-        &mut self,
-        index: usize,
-        number: u32,
-        repaired: impl FnOnce() -> Option<&'repaired Pdf>,
-    ) -> Option<PageBuilder> {
-        let source = self.pdf.pages().get(index)?;
-        let (cache, texts) = (&self.cache, &mut self.texts);
+    fn read(&mut self, index: usize, number: u32) -> Option<PageBuilder> {
+        let source = self.original.pdf.pages().get(index)?;
         let misreadings = &mut self.misreadings;
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            (
-                read_page(source, self.pdf, cache, texts),
-                misreadings.may_be_on(source),
-            )
-        }));
-        let Ok((page, may_be_misread)) = read else {
-            self.cache = InterpreterCache::new(); // the panic may have left it inconsistent
-            return None;
-        };
-        let page = page?;
+        let may_be_misread =
+            catch_unwind(AssertUnwindSafe(|| misreadings.may_be_on(source))).ok()?;
+        let mut repaired = None;
+        if may_be_misread {
+            repaired = self.read_repaired(index);
+            if let Some(page) = repaired.take_if(|page| page.summary.unknown_glyphs == 0) {
+                return Some(page);
+            }
+        }
+        let page = self.original.read(index, &mut self.texts)?;
         if page.summary.unknown_glyphs == 0 && !may_be_misread {
             return Some(page);
         }
-        let again = repaired().and_then(|repaired| {
-            let cache = InterpreterCache::new();
-            let source = repaired.pages().get(index)?;
-            let texts = &mut self.texts;
-            catch_unwind(AssertUnwindSafe(|| {
-                read_page(source, repaired, &cache, texts)
-            }))
-            .ok()?
-        });
-        let page = match again {
-            Some(again) if again.summary.unknown_glyphs <= page.summary.unknown_glyphs => again,
+        if !may_be_misread {
+            repaired = self.read_repaired(index);
+        }
+        let page = match repaired {
+            Some(repaired) if repaired.summary.unknown_glyphs <= page.summary.unknown_glyphs => {
+                repaired
+            }
             _ => page,
         };
         let known = page.text.chars().count();
@@ -176,6 +168,42 @@ impl Pages<'_> {
             }
             _ => page,
         })
+    }
+
+    fn read_repaired(&mut self, index: usize) -> Option<PageBuilder> {
+        let repaired = self
+            .repaired_file
+            .get_or_init(|| repair_fonts(self.file, self.original.pdf))
+            .as_ref()?;
+        self.repaired
+            .get_or_insert_with(|| Source::new(repaired))
+            .read(index, &mut self.texts)
+    }
+}
+
+/// A file, and what was read of it for earlier pages.
+struct Source<'pdf> {
+    pdf: &'pdf Pdf,
+    cache: InterpreterCache<'pdf>,
+}
+
+impl<'pdf> Source<'pdf> {
+    fn new(pdf: &'pdf Pdf) -> Self {
+        Self {
+            pdf,
+            cache: InterpreterCache::new(),
+        }
+    }
+
+    fn read(&mut self, index: usize, texts: &mut GlyphTexts) -> Option<PageBuilder> {
+        let page = self.pdf.pages().get(index)?;
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            read_page(page, self.pdf, &self.cache, texts)
+        }));
+        if read.is_err() {
+            self.cache = InterpreterCache::new(); // the panic may have left it inconsistent
+        }
+        read.ok()?
     }
 }
 

@@ -39,21 +39,21 @@ async fn every_exit_of_the_child_maps_to_an_error() {
         ("kill -SYS $$", DocumentError::Internal),
         ("echo invalid output", DocumentError::Internal),
         (
-            r#"printf '{"type":"done"'; kill -KILL $$"#,
+            r#"printf '{"done"'; kill -KILL $$"#,
             DocumentError::TooComplex,
         ),
         // A message after the last one is invalid.
         (
-            r#"echo '{"type":"failed","error":"no_text"}{"type":"failed","error":"no_text"}'"#,
+            r#"echo '{"failed":{"error":"no_text"}}{"failed":{"error":"no_text"}}'"#,
             DocumentError::Internal,
         ),
         (
-            r#"echo '{"type":"failed","error":"no_text"}'"#,
+            r#"echo '{"failed":{"error":"no_text"}}'"#,
             DocumentError::NoText,
         ),
         // The error of the first reader is reported when the second ends the child.
         (
-            r#"echo '{"type":"fallback","error":{"error":"broken"}}'; kill -ABRT $$"#,
+            r#"echo '{"fallback":{"error":{"error":"broken"}}}'; kill -ABRT $$"#,
             DocumentError::Broken,
         ),
     ];
@@ -70,7 +70,7 @@ async fn every_exit_of_the_child_maps_to_an_error() {
 async fn a_page_whose_words_do_not_match_its_text_is_rejected() {
     let page = |words: &str| {
         format!(
-            r#"echo '{{"type":"page","number":1,"width":9,"height":9,"text":"äb","words":{words}}}'; echo '{{"type":"done","report":{{"page_count":1}},"reader":"hayro"}}'"#
+            r#"echo '{{"page":{{"number":1,"width":9,"height":9,"text":"äb","words":{words}}}}}'; echo '{{"done":{{"report":{{"page_count":1}},"reader":"hayro"}}}}'"#
         )
     };
     let accepted = with_child(&page("[[0,2,0,0,1,1],[2,3,1,0,1,1]]"), Limits::default()).await;
@@ -90,8 +90,8 @@ async fn a_page_whose_words_do_not_match_its_text_is_rejected() {
 
 #[tokio::test]
 async fn pages_over_the_limits_are_rejected_even_if_the_child_sends_them() {
-    let page = r#"{"type":"page","number":1,"width":9,"height":9,"text":"a b","words":[[0,1,0,0,1,1],[2,3,1,0,1,1]]}"#;
-    let done = r#"{"type":"done","report":{"page_count":1},"reader":"hayro"}"#;
+    let page = r#"{"page":{"number":1,"width":9,"height":9,"text":"a b","words":[[0,1,0,0,1,1],[2,3,1,0,1,1]]}}"#;
+    let done = r#"{"done":{"report":{"page_count":1},"reader":"hayro"}}"#;
     let two_pages = format!("echo '{page}'; echo '{page}'; echo '{done}'");
     let exact = limits(|limits| {
         limits.max_pages = 2;
@@ -150,7 +150,7 @@ async fn a_child_that_hangs_is_killed() {
 async fn a_child_with_endless_output_is_killed() {
     let short = limits(|limits| limits.max_output_bytes = 1024 * 1024);
     for line in [
-        r#"{"type":"progress","read":1,"pages":9}"#.to_owned(),
+        r#"{"progress":{"read":1,"pages":9}}"#.to_owned(),
         "x".repeat(5_000),
     ] {
         let script = format!("yes '{line}'");
@@ -171,7 +171,7 @@ async fn the_child_has_no_environment() {
     let script = r#"
         [ -r /proc/$$/environ ] || exit 1
         grep -q . /proc/$$/environ && exit 1
-        echo '{"type":"failed","error":"no_text"}'
+        echo '{"failed":{"error":"no_text"}}'
     "#;
     assert_eq!(
         with_child(script, Limits::default()).await,

@@ -13,6 +13,24 @@ const CELLS_SHARE: f32 = 0.96;
 /// Minimum number of lines for [`CELLS_SHARE`].
 const MIN_CELLS: usize = 10;
 
+/// What the text of a run looks like. A run is on the sides of many strips.
+pub(super) struct RunText {
+    bytes: usize,
+    /// Whether it has a word that is mostly digits.
+    has_number: bool,
+    first: Option<char>,
+}
+
+impl RunText {
+    pub(super) fn of(run: &TextRun, text: &str) -> Self {
+        Self {
+            bytes: run.fragments.iter().map(|word| word.text.len()).sum(),
+            has_number: has_number(run, text),
+            first: run.first_text(text).chars().next(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Side {
     pub(super) lines: usize,
@@ -24,7 +42,7 @@ pub(super) struct Side {
     /// Sum of the lengths of the runs, and of the products of their lengths and font sizes.
     pub(super) covered: f32,
     pub(super) covered_em: f32,
-    pub(super) characters: usize,
+    pub(super) bytes: usize,
     /// Number of runs that are mostly numbers.
     pub(super) numbers: usize,
     /// Number of runs that start with a lower-case letter.
@@ -46,7 +64,7 @@ impl Side {
         }
     }
 
-    pub(super) fn add(&mut self, run: &TextRun, text: &str) {
+    pub(super) fn add(&mut self, run: &TextRun, text: &RunText) {
         if self.runs == 0 {
             self.first_line_to = run.to;
         }
@@ -57,13 +75,9 @@ impl Side {
         self.bottom = self.bottom.max(run.baseline);
         self.covered += run.to - run.from;
         self.covered_em += (run.to - run.from) * run.em;
-        self.characters += run
-            .fragments
-            .iter()
-            .map(|fragment| fragment.text.len())
-            .sum::<usize>();
-        self.numbers += usize::from(has_number(run, text));
-        let first = run.first_text(text).chars().next();
+        self.bytes += text.bytes;
+        self.numbers += usize::from(text.has_number);
+        let first = text.first;
         self.lower += usize::from(first.is_some_and(char::is_lowercase));
         self.caseless += usize::from(first.is_some_and(|first| {
             first.is_alphabetic() && !first.is_lowercase() && !first.is_uppercase()
