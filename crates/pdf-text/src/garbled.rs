@@ -28,18 +28,25 @@ const MAX_MOJIBAKE_SHARE: f64 = 0.08;
 pub(crate) fn is_garbled(text: &str) -> bool {
     let (mut latin, mut letters) = (0_u32, 0_u32);
     let mut counts = [0_u32; 26];
-    // Each word counts once: a table may repeat a few words.
-    let different: HashSet<&str> = text
-        .split_whitespace()
-        .filter(|word| word.len() <= MAX_WORD_BYTES)
-        .collect();
-    let characters = different.iter().flat_map(|word| word.chars());
-    for character in characters.filter(|character| character.is_alphabetic()) {
-        letters += 1;
-        let letter = u32::from(character.to_ascii_lowercase()).wrapping_sub(u32::from('a'));
-        if let Some(count) = counts.get_mut(letter as usize) {
-            latin += 1;
-            *count += 1;
+    let (mut words, mut mixed, mut mojibake) = (0_u32, 0_u32, 0_u32);
+    // The letters of each word count once: a table may repeat a few words.
+    let mut different: HashSet<&str> = HashSet::new();
+    for word in text.split_whitespace() {
+        if word.len() >= 3 {
+            words += 1;
+            mixed += u32::from(is_mixed(word));
+            mojibake += u32::from(is_mojibake(word));
+        }
+        if word.len() > MAX_WORD_BYTES || !different.insert(word) {
+            continue;
+        }
+        for character in word.chars().filter(|character| character.is_alphabetic()) {
+            letters += 1;
+            let letter = u32::from(character.to_ascii_lowercase()).wrapping_sub(u32::from('a'));
+            if let Some(count) = counts.get_mut(letter as usize) {
+                latin += 1;
+                *count += 1;
+            }
         }
     }
     let difference: u32 = counts
@@ -47,12 +54,6 @@ pub(crate) fn is_garbled(text: &str) -> bool {
         .zip(FREQUENCIES)
         .map(|(count, usual)| (count.saturating_mul(1000) / latin.max(1)).abs_diff(usual))
         .sum();
-    let (mut words, mut mixed, mut mojibake) = (0_u32, 0_u32, 0_u32);
-    for word in text.split_whitespace().filter(|word| word.len() >= 3) {
-        words += 1;
-        mixed += u32::from(is_mixed(word));
-        mojibake += u32::from(is_mojibake(word));
-    }
     let share = |count: u32, of: u32| f64::from(count) / f64::from(of.max(1));
     let enough_words = words as usize >= MIN_WORDS;
     let is_cipher = latin as usize >= MIN_LETTERS
@@ -66,6 +67,9 @@ pub(crate) fn is_garbled(text: &str) -> bool {
 
 /// Whether the word has symbols on both sides of letters, as `%HQH¿FLDU\` has.
 fn is_mixed(word: &str) -> bool {
+    if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
     let inner = word.trim_matches(|mark: char| mark.is_ascii_punctuation());
     let symbols = inner
         .chars()
@@ -78,6 +82,9 @@ fn is_mixed(word: &str) -> bool {
 
 /// Whether the word has a sequence of UTF-8 that was decoded as Windows-1252.
 fn is_mojibake(word: &str) -> bool {
+    if word.is_ascii() {
+        return false;
+    }
     let pairs = word.chars().zip(word.chars().skip(1));
     pairs.into_iter().any(|(first, second)| {
         matches!(
