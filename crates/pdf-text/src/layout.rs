@@ -2,10 +2,11 @@
 //!
 //! The steps, in order: [`PageBuilder`] joins adjacent glyphs to fragments of words; `runs` joins
 //! fragments on one baseline; `initials` joins large initials with their words; `grid` finds the rows
-//! of ruled tables; `regions` parts the page into bands and columns; `tables` finds rows with aligned
-//! cells; `line_builder` builds the words of each line, with `bidi` and `double_strike`. All distances
+//! of ruled tables; `regions` parts the page into bands and columns, in which `beside` joins lines of
+//! one row; `tables` finds rows with aligned cells; `line_builder` builds the words of each line, with `bidi` and `double_strike`. All distances
 //! are in ems of the text, so that they apply to every font size.
 
+mod beside;
 mod bidi;
 mod columns;
 mod double_strike;

@@ -1,6 +1,7 @@
 //! Finds columns of prose. A table has gaps too, but it must be read row by row. A gap therefore
 //! counts only if the text on both sides flows from line to line, as prose does.
 
+mod paired_rows;
 mod side;
 
 use std::ops::Range;
@@ -31,6 +32,9 @@ const FEW_LINES: usize = 5;
 /// Share of lines with the same baseline on both sides below which the columns are independent.
 /// The cells of a table share baselines.
 const INDEPENDENT_SHARE: f32 = 0.4;
+/// Minimum share of the lines of the shorter column that are beside a line of the other, if the rows
+/// of both belong together.
+const PAIRED_SHARE: f32 = 0.8;
 /// Minimum number of lines of independent columns.
 const MIN_INDEPENDENT_LINES: usize = 5;
 /// Minimum vertical overlap of names and numbers of a table, as a share of the height of both.
@@ -48,6 +52,8 @@ const MIN_LEADING_EM: f32 = 1.2;
 /// Lines with two columns.
 pub(super) struct Band {
     pub(super) lines: Range<usize>,
+    /// The lines of each row, if the columns are read row by row.
+    pub(super) rows: Vec<Range<usize>>,
     /// Position between the columns.
     pub(super) gap: f32,
     /// Whether the right column is read first.
@@ -80,6 +86,11 @@ pub(super) fn find(lines: &[Line], rulings: &Rulings, text: &str) -> Option<Band
             let strip = strip.trimmed(lines, em)?;
             let columns = Columns::of(lines, &texts, &strip)?;
             columns.is_prose(rulings).then(|| Band {
+                rows: if columns.may_be_paired() {
+                    paired_rows::find(lines, &strip, em)
+                } else {
+                    Vec::new()
+                },
                 right_first: columns.is_right_to_left,
                 gap: f32::midpoint(strip.before, strip.after),
                 lines: strip.lines,
@@ -288,6 +299,16 @@ impl Columns {
         let independent = fewer_lines >= MIN_INDEPENDENT_LINES
             && ratio(self.shared_lines, fewer_lines) < INDEPENDENT_SHARE;
         (left.flows() && right.flows()) || independent || self.has_entries(fewer_lines)
+    }
+
+    /// Whether both sides have one text per line, and the shorter side has lines at the same height as
+    /// the other.
+    fn may_be_paired(&self) -> bool {
+        let (left, right) = (&self.left, &self.right);
+        let is_single = |side: &Side| side.runs * 10 <= side.lines * 13;
+        is_single(left)
+            && is_single(right)
+            && ratio(self.shared_lines, left.lines.min(right.lines)) >= PAIRED_SHARE
     }
 
     /// Whether rulings between the lines cross the gap, as in a table.

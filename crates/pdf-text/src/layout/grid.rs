@@ -14,6 +14,8 @@ const BORDER_SHARE: f32 = 0.7;
 const MAX_ROW_LINES: usize = 14;
 /// Maximum number of rows of all tables of a page.
 const MAX_ROWS: usize = 500;
+/// Maximum number of parts of a row.
+const MAX_PARTS: usize = 8;
 /// Share of the height of letters above the baseline, in ems, to decide in which row text is.
 const MIDDLE_EM: f32 = 0.3;
 
@@ -25,6 +27,17 @@ struct Area {
     bottom: f32,
     /// Positions of the rulings between the cells.
     borders: Vec<f32>,
+}
+
+impl Area {
+    /// Whether it is the same row as the one before: its ruling was drawn as two lines.
+    fn repeats(&self, before: &Self) -> bool {
+        let near = |a: f32, b: f32| (a - b).abs() <= ALIGNED_POINTS;
+        near(self.left, before.left)
+            && near(self.right, before.right)
+            && near(self.top, before.top)
+            && near(self.bottom, before.bottom)
+    }
 }
 
 /// Takes the runs in rows of ruled tables. Returns the rows and the other runs.
@@ -80,18 +93,26 @@ fn areas(rulings: &Rulings) -> Vec<Area> {
         return areas;
     }
     for (index, top) in rulings.horizontal.iter().enumerate() {
-        let below = rulings
-            .horizontal
-            .get(index + 1..)
-            .unwrap_or_default()
-            .iter()
-            .find(|below| {
+        let below = || {
+            let rest = rulings.horizontal.get(index + 1..).unwrap_or_default();
+            rest.iter().filter(|below| {
                 below.at - top.at > ALIGNED_POINTS
                     && below.to.min(top.to) - below.from.max(top.from)
                         >= BORDER_SHARE * (top.to - top.from).min(below.to - below.from)
-            });
-        let Some(below) = below else { continue };
-        areas.extend(area(top, below, &rulings.vertical));
+            })
+        };
+        let Some(nearest) = below().next() else {
+            continue;
+        };
+        // The ruling below may be in several parts.
+        for below in below().take_while(|below| below.at - nearest.at <= ALIGNED_POINTS) {
+            let area = area(top, below, &rulings.vertical);
+            let is_new = |area: &Area| {
+                let mut last = areas.iter().rev().take(MAX_PARTS);
+                !last.any(|last| area.repeats(last))
+            };
+            areas.extend(area.filter(is_new));
+        }
         if areas.len() > MAX_ROWS {
             return Vec::new();
         }

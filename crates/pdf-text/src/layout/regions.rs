@@ -4,9 +4,10 @@
 //! first, then its left part, its right part, and what is below. Each of the four is parted in the
 //! same way. What has no columns is read line by line, which is right for prose and for tables.
 
-use super::columns;
+use super::beside;
+use super::columns::{self, Band};
 use super::grid;
-use super::rows::{Line, Row};
+use super::rows::{Cell, Line, Row};
 use super::rulings::Rulings;
 use super::runs::{self, TextRun};
 
@@ -50,7 +51,7 @@ impl Region<'_> {
         };
         let Some(band) = band else {
             self.column += 1;
-            for line in lines {
+            for line in beside::join(lines, self.rulings) {
                 let row = match line {
                     Line::Runs(runs) => Row::of_runs(runs),
                     Line::Grid(row) => row,
@@ -65,6 +66,11 @@ impl Region<'_> {
         let below = lines.split_off(band.lines.end);
         let within = lines.split_off(band.lines.start);
         self.read(lines, depth - 1);
+        if !band.rows.is_empty() {
+            self.add_rows(within, &band);
+            self.read(below, depth - 1);
+            return;
+        }
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for line in within {
             match line {
@@ -84,5 +90,47 @@ impl Region<'_> {
         self.read(left, depth - 1);
         self.read(right, depth - 1);
         self.read(below, depth - 1);
+    }
+
+    /// Adds the rows of two columns that are read row by row.
+    fn add_rows(&mut self, lines: Vec<Line>, band: &Band) {
+        self.column += 1;
+        let mut lines = lines.into_iter();
+        let rows: Vec<[Vec<TextRun>; 2]> = band
+            .rows
+            .iter()
+            .map(|row| {
+                let mut cells = [Vec::new(), Vec::new()];
+                for line in lines.by_ref().take(row.len()) {
+                    let Line::Runs(runs) = line else { continue };
+                    let (left, right): (Vec<_>, Vec<_>) =
+                        runs.into_iter().partition(|run| run.to <= band.gap);
+                    for (cell, runs) in cells.iter_mut().zip([left, right]) {
+                        cell.extend(grid::merged(runs));
+                    }
+                }
+                cells
+            })
+            .collect();
+        let lefts: Vec<f32> = [0, 1]
+            .map(|side| {
+                let cells = rows.iter().filter_map(|row| row.get(side)).flatten();
+                cells.fold(f32::INFINITY, |edge, run| edge.min(run.from))
+            })
+            .to_vec();
+        for row in rows {
+            let cells = row
+                .into_iter()
+                .zip(&lefts)
+                .filter(|(lines, _)| !lines.is_empty())
+                .map(|(lines, left)| Cell::new(lines, *left))
+                .collect();
+            self.rows.push(Row {
+                grid: Some(usize::MAX - self.column),
+                has_cells: true,
+                column: self.column,
+                ..Row::new(cells)
+            });
+        }
     }
 }

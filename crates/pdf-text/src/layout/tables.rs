@@ -193,9 +193,20 @@ fn header_lines(table: &[Row], rulings: Option<&Rulings>, text: &str) -> usize {
     };
     let ruled = table.windows(2).filter(|pair| is_ruled(pair)).count();
     let first_is_ruled = table.get(..2).is_some_and(is_ruled);
-    let all_ruled = table.iter().all(|row| row.grid.is_some());
+    let all_ruled = table.iter().all(|row| row.grid.is_some()) && has_rulings(table, rulings);
     let has_header = names > 0 && ((first_is_ruled && ruled == 1) || all_ruled);
     usize::from(has_header && table.first().is_some_and(is_row))
+}
+
+/// Whether there are horizontal rulings among the rows.
+fn has_rulings(table: &[Row], rulings: Option<&Rulings>) -> bool {
+    let (Some(first), Some(last), Some(rulings)) = (table.first(), table.last(), rulings) else {
+        return false;
+    };
+    let above = first.baseline - MAX_LEADING_EM * first.em;
+    let below = last.last_baseline + MAX_LEADING_EM * last.em;
+    let mut horizontal = rulings.horizontal.iter();
+    horizontal.any(|ruling| (above..below).contains(&ruling.at))
 }
 
 /// Whether a word consists mostly of digits, as amounts and dates do.

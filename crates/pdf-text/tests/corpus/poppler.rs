@@ -91,18 +91,31 @@ pub(crate) fn rows(file: &Path, text: &str) -> Result<Rows> {
             continue;
         }
         rows.count += 1;
-        let is_whole = lines.iter().any(|line| {
-            line.split_once(first.as_str())
-                .is_some_and(|(_, after)| after.contains(last.as_str()))
-        });
+        let follows = |line: &str, first: &str, last: &str| {
+            line.split_once(first)
+                .is_some_and(|(_, after)| after.contains(last))
+        };
+        // Poppler writes the cells of right-to-left rows as they look, from left to right.
+        let is_reversed = cells.iter().any(|cell| cell.contains(RIGHT_TO_LEFT));
+        let is_whole = lines
+            .iter()
+            .any(|line| follows(line, first, last) || (is_reversed && follows(line, last, first)));
         rows.whole += usize::from(is_whole);
     }
     Ok(rows)
 }
 
-/// Returns the text without spaces and dot leaders, in one form of its characters.
+/// Whether a character is of a right-to-left script.
+const RIGHT_TO_LEFT: fn(char) -> bool = |mark| matches!(mark, '\u{590}'..='\u{8ff}');
+
+/// Returns the text without spaces, dot leaders, direction marks and glyphs that poppler cannot read,
+/// in one form of its characters.
 fn letters(text: &str) -> String {
     text.nfkc()
-        .filter(|mark| !mark.is_whitespace() && !matches!(mark, '.' | '_'))
+        .map(|mark| if matches!(mark, '\u{2010}' | '\u{2011}') { '-' } else { mark })
+        .filter(|mark| {
+            !mark.is_whitespace()
+                && !matches!(mark, '.' | '_' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
+        })
         .collect()
 }

@@ -1,5 +1,8 @@
 //! Tables: rows with their cells in the right columns, with and without rulings.
 
+mod beside;
+mod paired;
+
 use pdf_text::{Limits, Page};
 
 use crate::extract;
