@@ -184,6 +184,7 @@ fn report(
         attachments: container.attachments,
         is_portfolio: container.is_portfolio,
         is_xfa: container.is_xfa,
+        announced_pages: container.announced_pages,
         labels: pages
             .iter()
             .filter_map(|page| Some((page.number, page.label.clone()?)))

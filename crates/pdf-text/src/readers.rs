@@ -4,6 +4,7 @@
 //! that are images: in the corpus it found no text either, and took many times as long.
 
 mod catalog;
+mod drawn_boxes;
 mod font_program;
 mod font_repair;
 mod form_fields;

@@ -56,6 +56,9 @@ pub struct PageReport {
     /// Whether the file has an XFA form, whose fields may not be among the text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_xfa: bool,
+    /// Number of pages that the file says it has, if it has fewer and does not refer to the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced_pages: Option<u32>,
     /// Printed page labels that differ from the page number, such as `iv`, with the page number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(u32, String)>,
@@ -121,7 +124,7 @@ impl PageReport {
     pub fn summary(&self) -> Option<String> {
         let unread = self.unread_count();
         if unread == 0 {
-            return self.container_warning();
+            return self.count_warning().or_else(|| self.container_warning());
         }
         let pages = if self.page_count == 1 {
             "page"
@@ -150,6 +153,7 @@ impl PageReport {
             .into_iter()
             .filter(|kind| self.count(*kind) > 0)
             .map(|kind| self.warning(kind))
+            .chain(self.count_warning())
             .chain(self.container_warning())
             .collect()
     }
@@ -185,6 +189,14 @@ impl PageReport {
                 if one { "is" } else { "are" }
             ),
         }
+    }
+
+    fn count_warning(&self) -> Option<String> {
+        let announced = self.announced_pages?;
+        Some(format!(
+            "The file says that it has {announced} pages, but contains {}. Check in a viewer that no page is missing.",
+            self.page_count
+        ))
     }
 
     fn container_warning(&self) -> Option<String> {

@@ -132,11 +132,24 @@ fn continues_sentence(line: &TextLine, page: &PageLines) -> bool {
     first_character(line, page).is_some_and(|first| first.is_lowercase() || first.is_numeric())
 }
 
-/// Whether the line starts with a bullet or a number such as `3.` or `(b)`.
+/// Whether the line starts with a box to tick.
+fn is_box(line: &TextLine, page: &PageLines) -> bool {
+    let mut words = line.words.iter().map(|word| page.word(word));
+    match words.next() {
+        Some("[x]") => true,
+        Some("[") => words.next() == Some("]"),
+        _ => false,
+    }
+}
+
+/// Whether the line starts with a box, a bullet or a number such as `3.` or `(b)`.
 fn starts_list_item(line: &TextLine, page: &PageLines) -> bool {
     let Some(first) = line.words.first().map(|word| page.word(word)) else {
         return false;
     };
+    if is_box(line, page) {
+        return true;
+    }
     if first.chars().count() == 1 && first.chars().all(|mark| BULLETS.contains(&mark)) {
         return true;
     }

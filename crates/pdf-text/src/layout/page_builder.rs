@@ -213,6 +213,34 @@ impl PageBuilder {
         }
     }
 
+    /// Whether an area has a mark that ticks a box. `None` if it has other text.
+    pub(crate) fn has_only_ticks(&self, across: Range<f64>, down: Range<f64>) -> Option<bool> {
+        let mut has_tick = false;
+        for word in self.words_in(&across, &down) {
+            let content = self
+                .text
+                .get(word.text.start as usize..word.text.end as usize)
+                .unwrap_or_default();
+            if !content.chars().all(is_tick) {
+                return None;
+            }
+            has_tick = true;
+        }
+        Some(has_tick)
+    }
+
+    /// Returns the words whose middle is in an area.
+    fn words_in(
+        &self,
+        across: &Range<f64>,
+        down: &Range<f64>,
+    ) -> impl Iterator<Item = &TextFragment> {
+        self.words.iter().filter(move |word| {
+            across.contains(&f64::from(f32::midpoint(word.from, word.to)))
+                && down.contains(&f64::from(word.baseline))
+        })
+    }
+
     /// Removes the marks that show in an area that a box or button is ticked.
     pub(crate) fn remove_marks_in(&mut self, across: Range<f64>, down: Range<f64>) {
         let Self { words, text, .. } = self;

@@ -78,6 +78,24 @@ impl Rulings {
         });
     }
 
+    /// Whether a line along a side of an area continues beyond it, as between the cells of a table.
+    pub(crate) fn continue_beyond(&self, across: Range<f64>, down: Range<f64>) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
+        let range = |range: &Range<f64>| range.start as f32..range.end as f32;
+        let (across, down) = (range(&across), range(&down));
+        let continues = |rulings: &[Ruling], along: &Range<f32>, at: &Range<f32>| {
+            rulings.iter().any(|ruling| {
+                let is_side = (ruling.at - at.start).abs() <= JOIN_POINTS
+                    || (ruling.at - at.end).abs() <= JOIN_POINTS;
+                let overlaps = ruling.from < along.end && ruling.to > along.start;
+                let is_longer =
+                    ruling.from < along.start - JOIN_POINTS || ruling.to > along.end + JOIN_POINTS;
+                is_side && overlaps && is_longer
+            })
+        };
+        continues(&self.horizontal, &across, &down) || continues(&self.vertical, &down, &across)
+    }
+
     /// Joins rulings that continue or repeat each other, and sorts them.
     pub(super) fn joined(&self) -> Self {
         if self.is_drawing {

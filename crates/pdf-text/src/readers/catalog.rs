@@ -27,6 +27,8 @@ pub(crate) struct Container {
     pub(crate) is_portfolio: bool,
     /// Whether it has an XFA form, whose fields only some viewers show.
     pub(crate) is_xfa: bool,
+    /// Number of pages that it says it has, if it has fewer and does not refer to the others.
+    pub(crate) announced_pages: Option<u32>,
 }
 
 pub(super) fn catalog(pdf: &Pdf) -> Option<Dict<'_>> {
@@ -47,6 +49,7 @@ pub(super) fn container(catalog: &Dict<'_>) -> Container {
         is_xfa: catalog
             .get::<Dict<'_>>(b"AcroForm")
             .is_some_and(|form| form.contains_key(b"XFA")),
+        announced_pages: None,
     }
 }
 

@@ -3,11 +3,13 @@
 //!
 //! This covers maps that the reader rejects because of a single entry, East Asian character
 //! collections of embedded fonts, maps that are only a name, fonts whose glyphs are named after their
-//! codes, such as TeX's bitmap fonts, and `TrueType` fonts without an encoding whose glyphs have names.
+//! codes, such as TeX's bitmap fonts, `TrueType` fonts without an encoding whose glyphs have names, and
+//! maps that give capitals as small letters.
 //! Only fonts that are objects of their own are repaired, and no encrypted files, because the update
 //! would have to be encrypted: `plain_copy` makes a copy that can be repaired.
 
 mod code_names;
+mod letter_case;
 mod to_unicode;
 
 use std::collections::HashMap;
@@ -45,7 +47,7 @@ impl Misreadings {
             let read = || {
                 fonts
                     .get::<Dict<'_>>(name.as_ref())
-                    .is_some_and(may_be_misread)
+                    .is_some_and(|font| may_be_misread(&font))
             };
             match fonts.get_ref(name.as_ref()) {
                 Some(font) => *self.0.entry(font.into()).or_insert_with(read),
@@ -55,10 +57,12 @@ impl Misreadings {
     }
 }
 
-fn may_be_misread(font: Dict<'_>) -> bool {
+fn may_be_misread(font: &Dict<'_>) -> bool {
     match font.get::<Stream<'_>>(TO_UNICODE) {
-        Some(map) => map.decoded_data().is_ok_and(|map| is_rejected(&map)),
-        None => has_no_encoding(&font),
+        Some(map) => map
+            .decoded_data()
+            .is_ok_and(|map| is_rejected(&map) || letter_case::mappings(font, &map).is_some()),
+        None => has_no_encoding(font),
     }
 }
 
@@ -124,7 +128,7 @@ fn mappings(font: &Dict<'_>) -> Option<Vec<Mapping>> {
         .and_then(|map| Some(map.decoded_data().ok()?.into_owned()));
     let mappings = match map {
         Some(map) if is_rejected(&map) => to_unicode::parse(&map),
-        Some(_) => return None,
+        Some(map) => letter_case::mappings(font, &map)?,
         None => match subtype.as_ref() {
             b"Type0" => collection(font).or_else(|| named_map(font))?,
             b"Type3" => code_names::mappings(font, Encoding::Tex)?,

@@ -22,8 +22,8 @@ const COMBO: u32 = 1 << 17;
 /// State of a box or button that is not ticked.
 const OFF: &[u8] = b"Off";
 /// How a ticked and an empty box or radio button are read.
-const TICKED: &str = "[x]";
-const NOT_TICKED: &str = "[ ]";
+pub(super) const TICKED: &str = "[x]";
+pub(super) const NOT_TICKED: &str = "[ ]";
 /// Font size of values, in points, if the field is high enough.
 const EM: f64 = 10.0;
 /// Maximum share of a field's height that a line uses.
@@ -217,7 +217,7 @@ pub(super) fn decode(bytes: &[u8]) -> String {
 }
 
 /// Writes the value line by line, starting at this position.
-fn write(value: &str, (left, baseline): (f64, f64), em: f64, builder: &mut PageBuilder) {
+pub(super) fn write(value: &str, (left, baseline): (f64, f64), em: f64, builder: &mut PageBuilder) {
     let (mut x, mut y) = (left, baseline);
     for character in value.chars().take(MAX_VALUE_CHARACTERS) {
         if matches!(character, '\r' | '\n') {

@@ -17,7 +17,8 @@ use hayro_interpret::{
     InterpreterCache, InterpreterSettings, SoftMask, interpret_page,
 };
 
-use super::catalog::{self, Labels, PageTree};
+use super::catalog::{self, Container, Labels, PageTree};
+use super::drawn_boxes::DrawnBoxes;
 use super::font_repair::Misreadings;
 use super::form_fields::add_values;
 use super::glyph_text::{GlyphText, GlyphTexts};
@@ -48,9 +49,11 @@ impl Reader for HayroReader {
             .map_err(|_| DocumentError::Broken)?;
         let catalog = catalog::catalog(&pdf);
         let labels = catalog.as_ref().map(Labels::of).unwrap_or_default();
-        sink.container(catalog.as_ref().map(catalog::container).unwrap_or_default());
-        let count = tree.numbers.len() + tree.missing.len();
-        sink.pages(u32::try_from(count).unwrap_or(u32::MAX))?;
+        sink.container(Container {
+            announced_pages: tree.announced,
+            ..catalog.as_ref().map(catalog::container).unwrap_or_default()
+        });
+        sink.pages(u32::try_from(tree.count()).unwrap_or(u32::MAX))?;
         let repaired = OnceCell::new();
         let mut pages = Pages {
             file,
@@ -222,6 +225,7 @@ fn read_page<'a>(
         fallback: [0; 4],
         texts,
         type3: Type3Sizes::default(),
+        boxes: DrawnBoxes::default(),
     };
     let mut context = Context::new(
         Affine::new(page.initial_transform(true).as_coeffs()),
@@ -232,6 +236,7 @@ fn read_page<'a>(
     );
     interpret_page(page, &mut context, &mut device);
     add_values(page, &mut device.page);
+    device.boxes.write(&mut device.page);
     Some(device.page)
 }
 
@@ -262,6 +267,7 @@ struct TextDevice<'pages> {
     fallback: [u8; 4],
     texts: &'pages mut GlyphTexts,
     type3: Type3Sizes,
+    boxes: DrawnBoxes,
 }
 
 impl Device<'_> for TextDevice<'_> {
@@ -312,10 +318,13 @@ impl Device<'_> for TextDevice<'_> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'_>, mode: &DrawMode) {
         self.page.summary.paths = self.page.summary.paths.saturating_add(1);
         rulings::add(path, props.transform, mode, &mut self.page.rulings);
+        self.boxes.add(path, props.transform, mode, &props.paint);
     }
     fn draw_rect(&mut self, rect: &Rect, props: DrawProps<'_>, mode: &DrawMode) {
         self.page.summary.paths = self.page.summary.paths.saturating_add(1);
         rulings::add_rectangle(*rect, props.transform, mode, &mut self.page.rulings);
+        self.boxes
+            .add_rectangle(*rect, props.transform, mode, &props.paint);
     }
     fn draw_image(&mut self, image: Image<'_, '_>, props: ImageDrawProps<'_>) {
         // The image is not decoded.

@@ -4,6 +4,7 @@
 
 mod cases;
 mod child;
+mod fonts;
 mod forms;
 mod hostile;
 mod labelled;

@@ -72,6 +72,26 @@ async fn a_file_without_many_of_its_pages_is_incomplete() {
 }
 
 #[tokio::test]
+async fn a_page_count_larger_than_the_pages_is_a_warning() {
+    let mut pdf = Pdf::default();
+    let all = pages(&mut pdf, 3);
+    let file = pdf.finish(&all);
+    let at = file
+        .windows(8)
+        .position(|window| window == b"/Count 3")
+        .expect("the page tree has a count");
+    let mut larger = file.clone();
+    larger[at..][..8].copy_from_slice(b"/Count 9");
+    let report = |extraction: Extraction| extraction.report;
+    let correct = read(&file).await.map(report).expect("it can be read");
+    assert_eq!((correct.announced_pages, correct.summary()), (None, None));
+    let larger = read(&larger).await.map(report).expect("it can be read");
+    assert_eq!((larger.page_count, larger.announced_pages), (3, Some(9)));
+    assert!(larger.summary().is_some());
+    assert_eq!(larger.warnings().len(), 1);
+}
+
+#[tokio::test]
 async fn printed_page_labels_are_kept() {
     let mut pdf = Pdf::default();
     let all = pages(&mut pdf, 4);

@@ -23,6 +23,8 @@ pub(in crate::readers) struct PageTree {
     pub(in crate::readers) numbers: Vec<u32>,
     /// Numbers of the pages that the file has lost, in ascending order.
     pub(in crate::readers) missing: Vec<u32>,
+    /// The count of the page tree, if it has fewer pages.
+    pub(in crate::readers) announced: Option<u32>,
 }
 
 impl PageTree {
@@ -34,11 +36,22 @@ impl PageTree {
             visited: HashSet::new(),
             leaves: Vec::new(),
         };
-        if let Some(root) = catalog(pdf).and_then(|catalog| catalog.get::<Dict<'_>>(b"Pages")) {
-            walk.node(&root, 0);
+        let root = catalog(pdf).and_then(|catalog| catalog.get::<Dict<'_>>(b"Pages"));
+        if let Some(root) = &root {
+            walk.node(root, 0);
         }
-        let announced = linearized_page_count(file).unwrap_or(0);
-        numbered(&pages, &walk.leaves, announced)
+        let linearized = linearized_page_count(file).unwrap_or(0);
+        let tree = numbered(&pages, &walk.leaves, linearized);
+        let count = root.and_then(|root| root.get::<u32>(b"Count"));
+        Self {
+            announced: count.filter(|&count| count as usize > tree.count()),
+            ..tree
+        }
+    }
+
+    /// Number of pages that the file has or refers to.
+    pub(in crate::readers) fn count(&self) -> usize {
+        self.numbers.len() + self.missing.len()
     }
 }
 
@@ -46,7 +59,7 @@ impl PageTree {
 fn numbered(
     pages: &[Option<ObjectIdentifier>],
     leaves: &[Option<ObjectIdentifier>],
-    announced: u32,
+    linearized: u32,
 ) -> PageTree {
     let places: HashMap<ObjectIdentifier, u32> = leaves
         .iter()
@@ -63,12 +76,13 @@ fn numbered(
         .unwrap_or_else(|| (1..).take(pages.len()).collect());
     let found: HashSet<u32> = numbers.iter().copied().collect();
     let count = u32::try_from(leaves.len().max(pages.len())).unwrap_or(u32::MAX);
-    let count = count.max(announced);
+    let count = count.max(linearized);
     PageTree {
         missing: (1..=count)
             .filter(|number| !found.contains(number))
             .collect(),
         numbers,
+        announced: None,
     }
 }
 

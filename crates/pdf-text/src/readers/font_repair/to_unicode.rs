@@ -11,8 +11,8 @@ const BLOCK: usize = 100;
 /// A character code and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapping {
-    code: u32,
-    text: String,
+    pub(super) code: u32,
+    pub(super) text: String,
 }
 
 impl Mapping {
