@@ -38,7 +38,8 @@ const HOUR: Duration = Duration::from_hours(1);
 #[command(
     name = "tenant-controller",
     version,
-    after_help = "The controller finds the cluster as kubectl does (KUBECONFIG, ~/.kube/config), or else through the Pod's ServiceAccount."
+    after_help = "The controller finds the cluster as kubectl does (KUBECONFIG, ~/.kube/config), or else through the Pod's ServiceAccount. \
+                  To check migrations without a cluster, see `tenant-controller lint --help`."
 )]
 pub struct Config {
     #[command(flatten)]

@@ -6,7 +6,8 @@
 //! Each kind has a folder of its own, [`tenant`], [`class`] and [`rollout`], with the same file names:
 //! `observe`, `plan`, `apply`, `status` and `reconcile`.
 
-// The process: starts the watches and the reconcilers.
+// The process: starts the watches and the reconcilers. A command that needs no cluster.
+pub mod lint_command;
 pub mod run;
 
 // Triggers of reconciliations.

@@ -1,5 +1,5 @@
 //! The process: reads the settings, starts telemetry and the HTTP server, acquires the Lease and
-//! runs the reconcilers.
+//! runs the reconcilers. With `lint` as its first argument, it checks migrations instead.
 //!
 //! Exit codes: 0 after a graceful shutdown, 1 after an error or if the shutdown grace period
 //! expired, 2 for invalid settings, 3 if the Lease was lost.
@@ -13,6 +13,7 @@ use std::time::Duration;
 use controller::config::{self, Config, HostInfo};
 use controller::health::{Health, Role};
 use controller::leadership::LeaderElection;
+use controller::lint_command;
 use controller::run::{Dependencies, run};
 use controller::telemetry::{Metrics, PROGRAM};
 use service_kit::http::operations::{OperationsServer, Probes};
@@ -29,6 +30,10 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == lint_command::NAME).is_some() {
+        return lint_command::run(arguments);
+    }
     process::install_crypto_provider();
     let runtime = match process::runtime() {
         Ok(runtime) => runtime,

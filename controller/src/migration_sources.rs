@@ -98,7 +98,7 @@ async fn read(
                 class.name_any()
             )));
         };
-        sources.push(files(config_map));
+        sources.push(files_of(config_map));
         names.push(name);
     }
     // Large sets take a while to parse.
@@ -120,7 +120,7 @@ async fn read(
 }
 
 /// The files of a ConfigMap. Kubernetes clients store files that are not valid UTF-8 as binary data.
-fn files(config_map: ConfigMap) -> Vec<(String, Vec<u8>)> {
+pub fn files_of(config_map: ConfigMap) -> Vec<(String, Vec<u8>)> {
     let text = config_map.data.unwrap_or_default().into_iter();
     let binary = config_map.binary_data.unwrap_or_default().into_iter();
     text.map(|(name, text)| (name, text.into_bytes()))

@@ -6,6 +6,8 @@
 //! [`migrate`] connects to one database and brings it to the version of the set. For an up-to-date
 //! database that takes one connection and one query.
 //!
+//! [`lint()`] finds statements that deserve attention before they run.
+//!
 //! The migrations table, the checksums and the advisory lock are those of sqlx, so that
 //! `sqlx migrate run` and this module can be used alternately on one database. This module does not
 //! decide which database to migrate or when, and no error message contains a password.
@@ -32,6 +34,7 @@ mod encoding;
 mod session_sql;
 mod set;
 
+mod lint;
 mod load;
 mod migration_state;
 mod session;
@@ -47,6 +50,8 @@ mod migrator;
 pub use applied::AppliedMigration;
 pub use error::{DatabaseConnectError, MigrationError, MigrationFailure, StatementError};
 pub use limits::MigrationLimits;
+pub use lint::{LintFile, RULES, RuleInfo, invalid_migration, lint};
+pub use load::read_directory;
 pub use migrate::{MigrationReport, migrate};
 pub use migration_state::{MigrationState, compare};
 pub use migrator::{ConnectedDatabase, Migrator, PostgresMigrator};

@@ -13,6 +13,7 @@ mod manifest;
 mod meta;
 mod project_settings;
 mod rollout;
+mod rollout_plan;
 mod rollout_settings;
 mod secret;
 mod selector;
@@ -33,9 +34,10 @@ pub use manifest::{schema_rollout_crd, tenant_class_crd, tenant_crd};
 pub use meta::{DEFAULT_CONTROLLER_NAME, FIELD_MANAGER, GROUP, annotations, finalizers, labels};
 pub use project_settings::{Compute, Database, DeletionPolicy, Quota};
 pub use rollout::{
-    RolloutFailure, RolloutPhase, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
+    RolloutFailure, RolloutPhase, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
     SchemaRolloutStatus, TenantReference,
 };
+pub use rollout_plan::{FindingCounts, FindingSeverity, MigrationFinding, RolloutPlan};
 pub use rollout_settings::{
     Approval, Canary, NewTenants, RolloutSettings, RolloutStrategy, TenantShare,
 };

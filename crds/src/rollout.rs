@@ -15,6 +15,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rollout_plan::RolloutPlan;
 use crate::rollout_settings::RolloutSettings;
 use crate::validation;
 
@@ -212,16 +213,6 @@ impl RolloutPhase {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Superseded)
     }
-}
-
-/// What a roll-out applies.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RolloutPlan {
-    /// Number of migrations that the roll-out before this one did not have.
-    pub migrations: i64,
-    /// Their files, at most 100.
-    pub files: Vec<String>,
 }
 
 /// A Tenant whose migration failed.

@@ -21,34 +21,7 @@ impl MigrationSet {
     /// Reads the migrations in a directory, without subdirectories. Blocks: call it at startup, or
     /// on a blocking thread.
     pub fn from_directory(directory: &Path) -> Result<Self, MigrationSetError> {
-        let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            move |source| MigrationSetError::Unreadable { path, source }
-        };
-        let mut files = Vec::new();
-        let mut bytes = 0;
-        for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
-            let path = entry.map_err(unreadable(directory))?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let is_sql = file_name::is_sql(&name);
-            // Follows symbolic links, because a mounted ConfigMap consists of them.
-            let metadata = fs::metadata(&path);
-            if !is_sql || metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
-                continue;
-            }
-            bytes += metadata.map_err(unreadable(&path))?.len();
-            if files.len() >= MAX_MIGRATIONS
-                || usize::try_from(bytes).is_ok_and(|bytes| bytes > MAX_SQL_BYTES)
-            {
-                return Err(MigrationSetError::TooLarge);
-            }
-            files.push((name, fs::read(&path).map_err(unreadable(&path))?));
-        }
-        Self::from_sources(vec![files])
+        Self::from_sources(vec![read_directory(directory)?])
     }
 
     /// Creates a set from several lists of files, such as the data of several
@@ -84,6 +57,38 @@ impl MigrationSet {
         }
         Self::from_files(files)
     }
+}
+
+/// The names and contents of the SQL files in a directory, without subdirectories. Blocks.
+pub fn read_directory(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, MigrationSetError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| MigrationSetError::Unreadable { path, source }
+    };
+    let mut files = Vec::new();
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
+        let path = entry.map_err(unreadable(directory))?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let is_sql = file_name::is_sql(&name);
+        // Follows symbolic links, because a mounted ConfigMap consists of them.
+        let metadata = fs::metadata(&path);
+        if !is_sql || metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
+            continue;
+        }
+        bytes += metadata.map_err(unreadable(&path))?.len();
+        if files.len() >= MAX_MIGRATIONS
+            || usize::try_from(bytes).is_ok_and(|bytes| bytes > MAX_SQL_BYTES)
+        {
+            return Err(MigrationSetError::TooLarge);
+        }
+        files.push((name, fs::read(&path).map_err(unreadable(&path))?));
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

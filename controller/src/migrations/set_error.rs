@@ -55,3 +55,21 @@ pub enum MigrationSetError {
     #[error("failed to read {path}")]
     Unreadable { path: PathBuf, source: io::Error },
 }
+
+impl MigrationSetError {
+    /// The file to correct and the line, if the error is one of a file.
+    pub fn location(&self) -> Option<(&str, usize)> {
+        match self {
+            Self::InvalidFileName { file, .. }
+            | Self::MultipleStatements { file, .. }
+            | Self::NoStatement { file }
+            | Self::NotUtf8 { file, .. } => Some((file, 1)),
+            Self::Unterminated { file, line, .. } | Self::Forbidden { file, line, .. } => {
+                Some((file, *line))
+            }
+            Self::DuplicateVersion { second, .. } => Some((second, 1)),
+            Self::OutOfOrder { first, .. } => Some((first, 1)),
+            Self::Empty | Self::TooLarge | Self::Unreadable { .. } => None,
+        }
+    }
+}

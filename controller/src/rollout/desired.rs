@@ -1,13 +1,13 @@
-//! Builds the roll-out of a new content of a class's migrations. Pure.
+//! Builds the roll-out of a new content of a class's migrations, and its plan.
 
 use crds::{
-    RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec, SchemaRolloutStatus, TenantClass,
+    FindingCounts, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec, SchemaRolloutStatus, TenantClass,
 };
 use kube::api::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
 use std::sync::Arc;
 
-use crate::migrations::{Migration, MigrationSet};
+use crate::migrations::{LintFile, Migration, MigrationSet, lint};
 
 /// Characters of the digest in a roll-out's name.
 const NAME_DIGEST_CHARS: usize = 8;
@@ -15,6 +15,8 @@ const NAME_DIGEST_CHARS: usize = 8;
 const MAX_CLASS_CHARS: usize = 190;
 /// Files that the plan lists.
 const MAX_PLANNED_FILES: usize = 100;
+/// Findings of the linter that the plan lists.
+const MAX_PLANNED_FINDINGS: usize = 50;
 
 /// The roll-out to create for this content. `rollouts` are those of the class, oldest first.
 pub fn desired_rollout(
@@ -66,13 +68,19 @@ fn name(spec: &SchemaRolloutSpec, rollouts: &[Arc<SchemaRollout>]) -> String {
     }
 }
 
-/// What the roll-out applies to a database that has the migrations of the roll-out before it.
+/// What the roll-out applies to a database that has the migrations of the roll-out before it, and what
+/// the linter finds in it. Blocks.
 pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) -> RolloutPlan {
     let known = previous.map_or(&[][..], |previous| &previous.spec.target.versions);
     let new = || {
         let migrations = content.migrations().iter();
         migrations.filter(|migration| !known.contains(&migration.version()))
     };
+    let mut findings = lint(new().map(LintFile::from).collect());
+    let finding_counts = FindingCounts::of(&findings);
+    findings.sort_by_key(|finding| finding.severity);
+    let omitted = findings.len().saturating_sub(MAX_PLANNED_FINDINGS);
+    findings.truncate(MAX_PLANNED_FINDINGS);
     RolloutPlan {
         migrations: i64::try_from(new().count()).unwrap_or(i64::MAX),
         files: new()
@@ -80,6 +88,9 @@ pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) ->
             .map(Migration::file_name)
             .map(str::to_owned)
             .collect(),
+        finding_counts,
+        findings,
+        omitted_findings: i64::try_from(omitted).unwrap_or(i64::MAX),
     }
 }
 
@@ -87,3 +98,6 @@ pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) ->
 pub fn recorded_status(rollout: &SchemaRollout) -> SchemaRolloutStatus {
     rollout.status.clone().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

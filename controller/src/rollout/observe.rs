@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crds::{SchemaRollout, TenantClass};
+use crds::{RolloutPlan, SchemaRollout, TenantClass};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 
@@ -23,6 +23,17 @@ pub struct ObservedRollouts {
     /// The Tenants of the class as the newest roll-out sees them, in its order. Empty if it has
     /// ended.
     pub members: Vec<Member>,
+    /// What the current roll-out applies, unless its status says so.
+    pub plan: Option<RolloutPlan>,
+}
+
+impl ObservedRollouts {
+    /// The newest roll-out, if it is the one of the class's migrations.
+    pub fn current(&self) -> Option<&Arc<SchemaRollout>> {
+        let content = self.content.as_ref()?;
+        let newest = self.rollouts.last()?;
+        (newest.spec.target.digest == content.digest()).then_some(newest)
+    }
 }
 
 /// A Tenant whose database has a schema.
@@ -61,6 +72,7 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
         content,
         rollouts,
         members,
+        plan: None,
     }
 }
 

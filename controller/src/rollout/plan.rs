@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crds::{RolloutFailure, RolloutPhase, SchemaRollout, SchemaRolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
-use super::desired::{desired_rollout, rollout_plan};
+use super::desired::desired_rollout;
 use super::observe::{MemberState, ObservedRollouts};
-use super::status::{build_status, is_over_budget, superseded_status};
+use super::status::{StatusInput, build_status, is_over_budget, superseded_status};
 use crate::schema_assignment::phase;
 
 /// Roll-outs of a class that are kept.
@@ -44,8 +44,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     };
     // A class that is being deleted accepts no new roll-out: it would keep the class from going.
     let is_deleting = observed.class.metadata.deletion_timestamp.is_some();
-    let newest = observed.rollouts.last();
-    let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
+    let current = observed.current();
     if current.is_none() && !content.is_empty() && !is_deleting {
         let rollout = desired_rollout(&observed.class, content, &observed.rollouts);
         return RolloutStep::Create(rollout);
@@ -73,13 +72,13 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
         .filter(|member| member.state == MemberState::Failed)
         .map(|member| (&*member.namespace, &*member.name))
         .collect();
-    let is_first = observed.rollouts.len() == 1;
-    let failures = describe(&failed);
-    let mut status = build_status(rollout, &observed.members, is_first, failures, now);
-    if status.plan.is_none() {
-        let previous = observed.rollouts.iter().rev().nth(1);
-        status.plan = Some(rollout_plan(content, previous.map(|previous| &**previous)));
-    }
+    let input = StatusInput {
+        is_first: observed.rollouts.len() == 1,
+        failures: describe(&failed),
+        plan: observed.plan.clone(),
+        now,
+    };
+    let status = build_status(rollout, &observed.members, input);
     if rollout.status.as_ref() != Some(&status) {
         return RolloutStep::WriteStatus(rollout.clone(), status);
     }

@@ -5,17 +5,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::TenantClass;
+use crds::{RolloutPlan, TenantClass};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use service_kit::error_chain;
 use tracing::{debug, warn};
 
 use super::apply::{apply, describe_failures, enqueue_reached, record_metrics};
-use super::observe::observe;
+use super::desired::rollout_plan;
+use super::observe::{ObservedRollouts, observe};
 use super::plan::{RolloutStep, plan};
 use crate::cluster::ClusterError;
 use crate::context::Context;
+use crate::schema_assignment::phase;
 
 /// More steps than one change of a class needs.
 const MAX_STEPS: usize = 24;
@@ -59,7 +61,8 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
         if ctx.stopping.is_cancelled() || !ctx.guard.is_leader() {
             return Ok(None);
         }
-        let observed = observe(ctx, class);
+        let mut observed = observe(ctx, class);
+        observed.plan = missing_plan(&observed).await;
         let newest = observed.rollouts.last();
         let reported = newest.and_then(|newest| Some(&*newest.status.as_ref()?.failures));
         let step = plan(&observed, &|failed| {
@@ -78,4 +81,21 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
         apply(ctx, &observed, &step).await?;
     }
     Ok(Some(CONFLICT_RETRY))
+}
+
+/// What the current roll-out applies, if its status does not say so yet.
+async fn missing_plan(observed: &ObservedRollouts) -> Option<RolloutPlan> {
+    let current = observed.current()?;
+    let is_planned = current
+        .status
+        .as_ref()
+        .is_some_and(|status| status.plan.is_some());
+    if is_planned || phase(current).is_some_and(crds::RolloutPhase::is_final) {
+        return None;
+    }
+    let content = observed.content.clone()?;
+    let previous = observed.rollouts.iter().rev().nth(1).cloned();
+    tokio::task::spawn_blocking(move || rollout_plan(&content, previous.as_deref()))
+        .await
+        .ok()
 }

@@ -4,8 +4,8 @@
 //! `Stalled`.
 
 use crds::{
-    Approval, ConditionType, Reason, RolloutFailure, RolloutPhase, RolloutStrategy, SchemaRollout,
-    SchemaRolloutStatus, set_condition,
+    Approval, ConditionType, FindingCounts, Reason, RolloutFailure, RolloutPhase, RolloutPlan, RolloutStrategy,
+    SchemaRollout, SchemaRolloutStatus, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -76,16 +76,32 @@ fn budget(rollout: &SchemaRollout, members: &[Member]) -> usize {
     }
 }
 
-/// The status to write while a roll-out is the newest of its class. `is_first` says whether the class
-/// has no earlier one. `failures` are the failed Tenants to report.
+/// What the status of a roll-out depends on besides the Tenants.
+#[derive(Debug, Default)]
+pub struct StatusInput {
+    /// Whether the class has no earlier roll-out.
+    pub is_first: bool,
+    /// The failed Tenants to report.
+    pub failures: Vec<RolloutFailure>,
+    /// The plan, unless it is recorded.
+    pub plan: Option<RolloutPlan>,
+    pub now: Timestamp,
+}
+
+/// The status to write while a roll-out is the newest of its class.
 pub fn build_status(
     rollout: &SchemaRollout,
     members: &[Member],
-    is_first: bool,
-    failures: Vec<RolloutFailure>,
-    now: Timestamp,
+    input: StatusInput,
 ) -> SchemaRolloutStatus {
+    let StatusInput {
+        is_first,
+        failures,
+        plan,
+        now,
+    } = input;
     let mut status = recorded_status(rollout);
+    status.plan = status.plan.or(plan);
     let settings = &rollout.spec.rollout;
     let counts = Counts::of(members);
     let recorded = Progress {
@@ -104,12 +120,7 @@ pub fn build_status(
         && status.started_at.is_none()
         && !nothing_to_approve;
     let (progress, state) = if awaits_approval {
-        let message = format!(
-            "waiting for an approval: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
-            rollout.metadata.name.as_deref().unwrap_or_default()
-        );
-        let phase = RolloutPhase::AwaitingApproval;
-        (recorded, (phase, Reason::AwaitingApproval, message))
+        (recorded, awaiting_approval(rollout, status.plan.as_ref()))
     } else if rollout.spec.paused || over_budget {
         (recorded, paused(rollout, over_budget))
     } else {
@@ -163,6 +174,24 @@ pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRollo
 }
 
 type State = (RolloutPhase, Reason, String);
+
+fn awaiting_approval(rollout: &SchemaRollout, plan: Option<&RolloutPlan>) -> State {
+    let findings = plan.map(|plan| plan.finding_counts).unwrap_or_default();
+    let found = if findings == FindingCounts::default() {
+        "the linter found nothing".to_owned()
+    } else {
+        format!(
+            "findings of the linter in status.plan.findings: errors {}, warnings {}, notes {}",
+            findings.errors, findings.warnings, findings.notes
+        )
+    };
+    let message = format!(
+        "waiting for an approval; {found}. To approve: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
+        rollout.metadata.name.as_deref().unwrap_or_default()
+    );
+    let phase = RolloutPhase::AwaitingApproval;
+    (phase, Reason::AwaitingApproval, message)
+}
 
 fn paused(rollout: &SchemaRollout, over_budget: bool) -> State {
     let name = rollout.metadata.name.as_deref().unwrap_or_default();

@@ -43,6 +43,10 @@ const SECOND: (&str, &str) = (
     "0002_title.sql",
     "alter table notes add column title text;\n",
 );
+const SECOND_LOCKING: (&str, &str) = (
+    "0002_title.sql",
+    "alter table notes add column title text;\ncreate index on notes (title);\n",
+);
 const SECOND_BROKEN: (&str, &str) = (
     "0002_title.sql",
     "alter table nodes add column title text;\n",
@@ -261,9 +265,20 @@ async fn a_manual_rollout_waits_for_its_approval_and_skips_tenants(
     let settings = json!({"approval": "Manual", "soakSeconds": 0});
     let class = apply_class(scenario, settings).await?;
     let names = apply_tenants(scenario, &class, 3).await?;
-    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    scenario.apply_config_map(&[FIRST, SECOND_LOCKING]).await?;
     let waiting = wait_for_phase(scenario, &class, 2, RolloutPhase::AwaitingApproval).await?;
     check_versions(scenario, &names, &[1; 3]).await?;
+    let state = rollout_status(&waiting);
+    let plan = state.plan.context("no plan before the approval")?;
+    let found: Vec<(&str, i64, &str)> = plan
+        .findings
+        .iter()
+        .map(|finding| (&*finding.file, finding.line, &*finding.rule))
+        .collect();
+    let expected = (SECOND_LOCKING.0, 2, "require-concurrent-index-creation");
+    ensure!(found == [expected], "{plan:?}");
+    let message = &state.conditions[0].message;
+    ensure!(message.contains("warnings 1"), "{message}");
     let skip = json!([{"namespace": scenario.namespace(), "name": "t2"}]);
     edit(scenario, &waiting, json!({"approved": true, "skip": skip})).await?;
     let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;

@@ -1,6 +1,6 @@
-use crds::TenantClass;
+use crds::{RolloutPlan, TenantClass};
 use kube::ResourceExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::migrations::MigrationSet;
@@ -36,6 +36,7 @@ fn observed(content: Option<MigrationSet>, rollouts: Vec<Arc<SchemaRollout>>) ->
         content,
         rollouts,
         members: Vec::new(),
+        plan: None,
     }
 }
 
@@ -230,12 +231,25 @@ fn a_rollout_that_has_ended_records_an_edit_and_nothing_else() {
 }
 
 #[test]
-fn the_plan_lists_the_files_that_the_rollout_before_did_not_have() {
-    let rollouts = vec![rollout(1, 1, COMPLETED), rollout(2, 3, None)];
-    let RolloutStep::WriteStatus(_, status) = next(&observed(Some(content(3)), rollouts)) else {
+fn the_plan_is_recorded_once() {
+    let running = rollout(1, 1, None);
+    let mut observed = observed(Some(content(1)), vec![running]);
+    let planned = |files: i64| RolloutPlan {
+        migrations: files,
+        ..RolloutPlan::default()
+    };
+    observed.plan = Some(planned(1));
+    let RolloutStep::WriteStatus(written, status) = next(&observed) else {
         panic!("no status");
     };
-    let plan = serde_json::to_value(status.plan).unwrap();
-    let expected: Value = json!({"migrations": 2, "files": ["2_step.sql", "3_step.sql"]});
-    assert_eq!(plan, expected);
+    assert_eq!(status.plan, Some(planned(1)));
+    let mut written = (*written).clone();
+    written.status = Some(status);
+    observed.rollouts = vec![Arc::new(written)];
+    observed.members = vec![member(0, MemberState::Pending)];
+    observed.plan = None;
+    let RolloutStep::WriteStatus(_, status) = next(&observed) else {
+        panic!("no status");
+    };
+    assert_eq!(status.plan, Some(planned(1)));
 }

@@ -37,9 +37,12 @@ fn members(states: &[MemberState]) -> Vec<Member> {
 
 /// The roll-out after a reconciliation.
 fn reconciled(mut rollout: SchemaRollout, states: &[MemberState], second: i64) -> SchemaRollout {
-    let failures = failures(states);
-    let next = build_status(&rollout, &members(states), false, failures, at(second));
-    rollout.status = Some(next);
+    let input = StatusInput {
+        failures: failures(states),
+        now: at(second),
+        ..StatusInput::default()
+    };
+    rollout.status = Some(build_status(&rollout, &members(states), input));
     rollout
 }
 
@@ -142,8 +145,12 @@ fn a_manual_rollout_starts_when_it_is_approved() {
 fn the_first_rollout_of_a_class_needs_no_approval_if_it_brings_nothing() {
     let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
     let phase = |is_first, states: &[MemberState]| {
-        let status = build_status(&manual, &members(states), is_first, Vec::new(), at(10));
-        status.phase
+        let input = StatusInput {
+            is_first,
+            now: at(10),
+            ..StatusInput::default()
+        };
+        build_status(&manual, &members(states), input).phase
     };
     assert_eq!(phase(true, &[]), Some(RolloutPhase::Completed));
     assert_eq!(phase(true, &[Updated]), Some(RolloutPhase::Completed));
@@ -152,6 +159,24 @@ fn the_first_rollout_of_a_class_needs_no_approval_if_it_brings_nothing() {
         Some(RolloutPhase::AwaitingApproval)
     );
     assert_eq!(phase(false, &[]), Some(RolloutPhase::AwaitingApproval));
+}
+
+#[test]
+fn a_rollout_that_waits_for_an_approval_tells_what_the_linter_found() {
+    let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
+    let message = |plan: Value| {
+        let input = StatusInput {
+            plan: Some(serde_json::from_value(plan).unwrap()),
+            now: at(10),
+            ..StatusInput::default()
+        };
+        let status = build_status(&manual, &members(&[Pending]), input);
+        let ready = crds::find_condition(&status.conditions, ConditionType::Ready);
+        ready.unwrap().message.clone()
+    };
+    let counts = json!({"findingCounts": {"errors": 2, "warnings": 1, "notes": 0}});
+    assert!(message(counts).contains("errors 2, warnings 1, notes 0"));
+    assert!(message(json!({})).contains("found nothing"));
 }
 
 #[test]

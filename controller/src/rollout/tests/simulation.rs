@@ -288,6 +288,7 @@ impl Fleet {
                 members(self.cached(), rollout, self.now)
             }),
             rollouts: self.rollouts.clone(),
+            plan: None,
         };
         let describe = |failed: &[(&str, &str)]| {
             let failures = failed.iter().map(|(namespace, name)| RolloutFailure {
