@@ -46,6 +46,11 @@ demo: xtask ## Create three Tenants, open their databases with psql, and start t
 	@CARGO=$(CARGO) $(XTASK) demo-setup
 	@$(DEMO) run $(if $(ONCE),--once)
 
+.PHONY: demo-rollout
+demo-rollout: xtask ## Roll schemas out to 30 Tenants: a good change, one that the canary stops, and its correction
+	@CARGO=$(CARGO) $(XTASK) demo-setup
+	@$(DEMO) rollout $(if $(ONCE),--once)
+
 .PHONY: demo-down
 demo-down: ## Stop a running demo, and remove what a killed one left
 	@$(CARGO) build --quiet -p demo

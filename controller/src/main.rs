@@ -31,7 +31,10 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    if arguments.next_if(|first| first == lint_command::NAME).is_some() {
+    if arguments
+        .next_if(|first| first == lint_command::NAME)
+        .is_some()
+    {
         return lint_command::run(arguments);
     }
     process::install_crypto_provider();

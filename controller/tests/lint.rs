@@ -205,7 +205,10 @@ fn two_files_with_the_same_version_are_a_finding() {
     let output = lint(folder.path(), &["migrations"]);
     assert_eq!(output.status.code(), Some(1));
     let text = stdout(&output);
-    assert!(text.contains("[invalid-migration]") && text.contains("same version"), "{text}");
+    assert!(
+        text.contains("[invalid-migration]") && text.contains("same version"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -26,12 +26,16 @@ pub(super) enum InputError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path} is neither a directory nor a regular file of at most {MAX_YAML_BYTES} bytes")]
     NotAFile { path: PathBuf },
-    #[error("{path} is not valid YAML: pass a directory with SQL files, or a YAML file with ConfigMaps")]
+    #[error(
+        "{path} is not valid YAML: pass a directory with SQL files, or a YAML file with ConfigMaps"
+    )]
     NotYaml {
         path: PathBuf,
         source: serde_yaml::Error,
     },
-    #[error("{path} contains no ConfigMap: pass a directory with SQL files, or a YAML file with ConfigMaps")]
+    #[error(
+        "{path} contains no ConfigMap: pass a directory with SQL files, or a YAML file with ConfigMaps"
+    )]
     NoConfigMap { path: PathBuf },
     #[error("the migrations cannot be used")]
     Unusable(#[from] MigrationSetError),
@@ -88,7 +92,9 @@ impl Sources {
                     Ok(set) => checked.extend(
                         set.migrations()
                             .iter()
-                            .filter(|migration| after.is_none_or(|after| migration.version() > after))
+                            .filter(|migration| {
+                                after.is_none_or(|after| migration.version() > after)
+                            })
                             .map(|migration| (migration.version(), migration.into())),
                     ),
                     // Not a SQL file.
@@ -114,7 +120,11 @@ impl Sources {
                 || (PathBuf::from(&finding.file), line),
                 |source| source.locate(&finding.file, line),
             );
-            LocatedFinding { finding, path, line }
+            LocatedFinding {
+                finding,
+                path,
+                line,
+            }
         };
         Ok((findings.into_iter().map(locate).collect(), count))
     }

@@ -88,7 +88,9 @@ enum Stop {
 impl Stop {
     fn message(&self) -> String {
         match self {
-            Self::Panicked => "the linter failed on this file, which is a bug; check the file by hand".to_owned(),
+            Self::Panicked => {
+                "the linter failed on this file, which is a bug; check the file by hand".to_owned()
+            }
             Self::TimedOut => format!(
                 "the linter stopped after {} s without a result; check the file by hand",
                 FILE_TIMEOUT.as_secs()

@@ -1,7 +1,8 @@
 //! Builds the roll-out of a new content of a class's migrations, and its plan.
 
 use crds::{
-    FindingCounts, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec, SchemaRolloutStatus, TenantClass,
+    FindingCounts, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
+    SchemaRolloutStatus, TenantClass,
 };
 use kube::api::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};

@@ -4,8 +4,8 @@
 //! `Stalled`.
 
 use crds::{
-    Approval, ConditionType, FindingCounts, Reason, RolloutFailure, RolloutPhase, RolloutPlan, RolloutStrategy,
-    SchemaRollout, SchemaRolloutStatus, set_condition,
+    Approval, ConditionType, FindingCounts, Reason, RolloutFailure, RolloutPhase, RolloutPlan,
+    RolloutStrategy, SchemaRollout, SchemaRolloutStatus, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -46,6 +46,11 @@ impl ControllerOptions {
     }
 }
 
+/// The path of the controller's binary.
+pub fn controller_binary() -> Result<PathBuf> {
+    BINARY.find()
+}
+
 /// Marks a [`Program`] as the controller.
 #[derive(Debug)]
 pub struct Controller(());

@@ -127,7 +127,7 @@ impl Binary {
     }
 
     /// The path from the environment variable, or the binary that cargo built next to this program.
-    fn find(self) -> Result<PathBuf> {
+    pub(crate) fn find(self) -> Result<PathBuf> {
         let Self {
             name,
             package,

@@ -1,10 +1,12 @@
-//! The demo: three Tenants on this machine, from an empty cluster to psql, and the chat app.
+//! The demo: three Tenants on this machine, from an empty cluster to psql, and the chat app; and schema
+//! roll-outs to 30 Tenants.
 
 mod app;
 mod cluster;
 mod command;
 mod manifests;
 mod output;
+mod rollout;
 mod runner;
 mod smoke_test;
 mod table;
@@ -15,6 +17,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use installer::progress::say;
 use local_stack::run_folder;
+
+use crate::runner::Show;
 
 /// Runs the controller and the chat app on this machine: with a real Kubernetes API, PostgreSQL and
 /// a Neon emulator, without Docker.
@@ -33,6 +37,12 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Roll schemas out to 30 Tenants: a good change, one that the canary stops, and its correction.
+    Rollout {
+        /// Stop the demo afterwards, and report the result in the exit code.
+        #[arg(long)]
+        once: bool,
+    },
     /// Stop running demos and remove the folders of killed ones.
     Down,
 }
@@ -42,7 +52,8 @@ fn main() -> Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     let result = match arguments.command {
-        Command::Run { once } => runtime.block_on(runner::run(once)),
+        Command::Run { once } => runtime.block_on(runner::run(Show::App, once)),
+        Command::Rollout { once } => runtime.block_on(runner::run(Show::Rollouts, once)),
         Command::Down => down(),
     };
     // After Ctrl-C, do not wait for an installation: its commands end with this process.

@@ -3,12 +3,12 @@
 //! emulated, with realistic latencies.
 //!
 //! The demo tests itself: psql opens each Tenant's database with its Secret and, with `--once`, a
-//! client uses the chat app. When the demo ends, it stops everything and removes its files.
+//! client uses the chat app. The demo of roll-outs checks how each of them ends. When the demo ends, it stops everything and removes its files.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use kube::Api;
 use kube::api::ListParams;
 use local_stack::chat_app::ChatApp;
 use local_stack::control_plane::client_for;
-use local_stack::controller::ControllerProcess;
+use local_stack::controller::{ControllerProcess, controller_binary};
 use local_stack::postgres::Postgres;
 use local_stack::program::Program;
 use local_stack::run_folder::RunFolder;
@@ -30,7 +30,7 @@ use neon_emulator::{Emulator, Latency, Limits, Plan};
 use crate::cluster::{Cluster, TENANTS_NAMESPACE};
 use crate::output::say;
 use crate::table::Table;
-use crate::{app, command, manifests, smoke_test};
+use crate::{app, command, manifests, rollout, smoke_test};
 
 /// Part of the names of the demo's [`RunFolder`]s; `demo down` finds them by it.
 pub(crate) const PURPOSE: &str = "demo";
@@ -47,6 +47,15 @@ const RESTART_LOG_LINES: usize = 5;
 /// How many lines of each log a failure report quotes.
 const LOG_TAIL_LINES: usize = 25;
 
+/// What the demo shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Show {
+    /// Three Tenants and the chat app.
+    App,
+    /// Schema roll-outs.
+    Rollouts,
+}
+
 /// Everything that runs, in the order in which it is stopped.
 struct Demo {
     app: Option<ChatApp>,
@@ -60,23 +69,20 @@ struct Demo {
 
 /// Runs the demo until it is interrupted or, with `once`, until its tests have finished. The exit
 /// code is the result of the tests.
-pub(crate) async fn run(once: bool) -> Result<ExitCode> {
+pub(crate) async fn run(show: Show, once: bool) -> Result<ExitCode> {
     let mut demo = tokio::select! {
         demo = Demo::start() => demo?,
         result = interrupted() => return result.map(|()| ExitCode::from(INTERRUPTED)),
     };
     let result = tokio::select! {
-        result = demo.deploy_and_test(once) => Some(result),
+        result = demo.present(show, once) => Some(result),
         result = interrupted() => { result?; None }
     };
     match &result {
-        Some(Ok(tenants)) if !once => {
-            demo.print_instructions(tenants)?;
-            tokio::select! {
-                interrupted = interrupted() => interrupted?,
-                result = demo.restart_exited_programs() => result?,
-            }
-        }
+        Some(Ok(())) if !once => tokio::select! {
+            interrupted = interrupted() => interrupted?,
+            result = demo.restart_exited_programs() => result?,
+        },
         Some(Err(error)) => {
             say(&format!("\nThe demo failed: {error:#}\n"))?;
             say(&demo.report().await)?;
@@ -91,7 +97,7 @@ pub(crate) async fn run(once: bool) -> Result<ExitCode> {
         elapsed(started.elapsed())
     ))?;
     Ok(match result {
-        Some(Ok(_)) => ExitCode::SUCCESS,
+        Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(_)) => ExitCode::FAILURE,
         None => ExitCode::from(INTERRUPTED),
     })
@@ -143,9 +149,34 @@ impl Demo {
         })
     }
 
-    /// Installs the controller, creates three Tenants and opens their databases with psql. Then
-    /// starts the app and, with `once`, tests it.
-    async fn deploy_and_test(&mut self, once: bool) -> Result<Vec<Tenant>> {
+    /// Deploys and tests what the demo shows. Prints how to go on, unless `once` is set.
+    async fn present(&mut self, show: Show, once: bool) -> Result<()> {
+        self.deploy_controller().await?;
+        let path = self.link_programs().await?;
+        match show {
+            Show::App => {
+                let tenants = self.deploy_app(Path::new(&path), once).await?;
+                if !once {
+                    self.print_instructions(&tenants)?;
+                }
+            }
+            Show::Rollouts => {
+                rollout::run(&self.cluster, &path).await?;
+                if !once {
+                    let environment = self.write_environment()?;
+                    say(&format!(
+                        "\nRepeat the commands in another terminal:\n\n  . {}\n  cd {}\n\nPress Ctrl-C to stop the demo.",
+                        environment.display(),
+                        self.folder.path().display()
+                    ))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs the controller and the class.
+    async fn deploy_controller(&mut self) -> Result<()> {
         let started = Instant::now();
         let log = self.folder.path().join("controller.log");
         let options = manifests::install_chart(&self.cluster, &log).await?;
@@ -159,16 +190,20 @@ impl Demo {
         )
         .await?;
         say(&format!(
-            "Installed the chart and started the controller in {}. Creating three Tenants:\n",
+            "Installed the chart and started the controller in {}.",
             elapsed(started.elapsed())
-        ))?;
+        ))
+    }
 
+    /// Creates three Tenants and opens their databases with psql. Then starts the app and, with `once`,
+    /// tests it.
+    async fn deploy_app(&mut self, path: &Path, once: bool) -> Result<Vec<Tenant>> {
+        say("Creating three Tenants:\n")?;
         let tenants = self.create_tenants().await?;
         say("")?;
-        let path = self.link_programs().await?;
         let mut databases = BTreeSet::new();
         for tenant in &tenants {
-            let test = smoke_test::run(&self.cluster, tenant, Path::new(&path)).await?;
+            let test = smoke_test::run(&self.cluster, tenant, path).await?;
             say(&format!("  {}", test.summary))?;
             ensure!(
                 databases.insert(test.database),
@@ -184,7 +219,7 @@ impl Demo {
             elapsed(started.elapsed())
         ))?;
         if once {
-            app::smoke_test(app, &self.cluster, &self.postgres, Path::new(&path)).await?;
+            app::smoke_test(app, &self.cluster, &self.postgres, path).await?;
         }
         Ok(tenants)
     }
@@ -228,13 +263,15 @@ impl Demo {
         }
     }
 
-    /// Links the installed kubectl, helm and psql into the run's folder. Returns a PATH with them.
+    /// Links the installed kubectl, helm, psql and the controller into the run's folder. Returns a PATH with them.
     async fn link_programs(&self) -> Result<String> {
         let bin = self.folder.path().join("bin");
         std::fs::create_dir_all(&bin)?;
         let psql = tokio::task::spawn_blocking(installer::psql).await??;
         let clients = self.cluster.clients();
+        let controller = controller_binary()?;
         for (program, name) in [
+            (&controller, "tenant-controller"),
             (&clients.kubectl, "kubectl"),
             (&clients.helm, "helm"),
             (&psql, "psql"),
@@ -248,18 +285,21 @@ impl Demo {
         ))
     }
 
-    fn print_instructions(&self, tenants: &[Tenant]) -> Result<()> {
+    /// Writes a file that prepares a shell for the demo's cluster.
+    fn write_environment(&self) -> Result<PathBuf> {
         let environment = self.folder.path().join("env");
-        let bin = self.folder.path().join("bin");
+        let text = format!(
+            "export KUBECONFIG='{}' PATH=\"{}:$PATH\"\n",
+            self.cluster.kubeconfig().display(),
+            self.folder.path().join("bin").display()
+        );
+        std::fs::write(&environment, text)?;
+        Ok(environment)
+    }
+
+    fn print_instructions(&self, tenants: &[Tenant]) -> Result<()> {
+        let environment = self.write_environment()?;
         let kubeconfig = self.cluster.kubeconfig();
-        std::fs::write(
-            &environment,
-            format!(
-                "export KUBECONFIG='{}' PATH=\"{}:$PATH\"\n",
-                kubeconfig.display(),
-                bin.display()
-            ),
-        )?;
         let secret = |tenant: &Tenant| Some(tenant.status.as_ref()?.binding.as_ref()?.name.clone());
         say(&format!(
             "\nEach of the three Tenants has its own database. Try it in another terminal:\n\n  . {}\n\n  \
@@ -297,7 +337,7 @@ impl Demo {
         for arguments in [
             &[
                 "get",
-                "tenants.dbpertenant.dev,tenantclasses.dbpertenant.dev",
+                "tenants.dbpertenant.dev,tenantclasses.dbpertenant.dev,schemarollouts.dbpertenant.dev",
                 "--all-namespaces",
                 "--output=yaml",
             ][..],
@@ -340,7 +380,7 @@ impl Demo {
         self.emulator.shutdown().await;
         if !self.cluster.is_managed() {
             say(
-                "Your cluster still has the two CustomResourceDefinitions, which helm never deletes.",
+                "Your cluster still has the three CustomResourceDefinitions, which helm never deletes.",
             )?;
         }
         if !self.postgres.is_managed() {

@@ -100,9 +100,7 @@ fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec
     });
     let root = parse.syntax_node();
     let own = check_statements(&root, no_transaction);
-    let own = own
-        .into_iter()
-        .map(|(offset, rule)| (offset, rule, None));
+    let own = own.into_iter().map(|(offset, rule)| (offset, rule, None));
     // A table that the same transaction created has no rows, and no other session knows it.
     let unobserved = if no_transaction {
         Vec::new()
@@ -129,7 +127,12 @@ fn long_statements(sql: &str) -> Vec<Range<usize>> {
             TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
             // Within parentheses, the parser may take it for an error and go on.
             TokenKind::Semi if depth == 0 => {
-                long.extend(start.take().filter(|_| tokens > MAX_STATEMENT_TOKENS).map(|start| start..end));
+                long.extend(
+                    start
+                        .take()
+                        .filter(|_| tokens > MAX_STATEMENT_TOKENS)
+                        .map(|start| start..end),
+                );
                 tokens = 0;
             }
             kind => {
@@ -146,7 +149,11 @@ fn long_statements(sql: &str) -> Vec<Range<usize>> {
         }
         offset = end;
     }
-    long.extend(start.filter(|_| tokens > MAX_STATEMENT_TOKENS).map(|start| start..offset));
+    long.extend(
+        start
+            .filter(|_| tokens > MAX_STATEMENT_TOKENS)
+            .map(|start| start..offset),
+    );
     long
 }
 

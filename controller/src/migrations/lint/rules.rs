@@ -273,12 +273,7 @@ pub(super) fn concerns_any_table(rule: &str) -> bool {
     )
 }
 
-pub(super) fn finding(
-    file: &str,
-    line: usize,
-    rule: &RuleInfo,
-    message: &str,
-) -> MigrationFinding {
+pub(super) fn finding(file: &str, line: usize, rule: &RuleInfo, message: &str) -> MigrationFinding {
     MigrationFinding {
         file: file.to_owned(),
         line: i64::try_from(line).unwrap_or(i64::MAX),

@@ -40,19 +40,31 @@ fn statements_that_lose_data_are_found() {
         ("drop table a;", &["ban-drop-table"]),
         ("drop table if exists a, b cascade;", &["ban-drop-table"]),
         ("alter table a drop column b;", &["ban-drop-column"]),
-        ("ALTER TABLE ONLY a DROP b, DROP COLUMN IF EXISTS c;", &["ban-drop-column"]),
+        (
+            "ALTER TABLE ONLY a DROP b, DROP COLUMN IF EXISTS c;",
+            &["ban-drop-column"],
+        ),
         ("drop schema s;", &["drop-data"]),
         ("drop owned by app;", &["drop-data"]),
         ("drop type t cascade;", &["drop-data"]),
         ("drop extension if exists vector;", &["drop-data"]),
         ("truncate a;", &["truncate-table"]),
         ("truncate table a, b restart identity;", &["truncate-table"]),
-        ("truncate a cascade;", &["ban-truncate-cascade", "truncate-table"]),
+        (
+            "truncate a cascade;",
+            &["ban-truncate-cascade", "truncate-table"],
+        ),
         ("delete from a;", &["delete-all-rows"]),
         ("delete from a as x returning id;", &["delete-all-rows"]),
         ("delete from a where id = 1;", &[]),
-        ("with gone as (delete from a returning id) select 1;", &["delete-all-rows"]),
-        ("with old as (select 1) delete from a where id in (select 1);", &[]),
+        (
+            "with gone as (delete from a returning id) select 1;",
+            &["delete-all-rows"],
+        ),
+        (
+            "with old as (select 1) delete from a where id in (select 1);",
+            &[],
+        ),
     ]);
 }
 
@@ -68,15 +80,27 @@ fn statements_that_break_the_running_application_are_found() {
         ("alter table a set schema s;", &["rename-object"]),
         ("alter index i rename to j;", &[]),
         ("alter table a rename constraint c to d;", &[]),
-        ("alter table a alter column b type bigint;", &["changing-column-type"]),
-        ("alter table a alter b set data type text using b::text;", &["changing-column-type"]),
-        ("alter table a add column b text not null;", &["adding-required-field"]),
+        (
+            "alter table a alter column b type bigint;",
+            &["changing-column-type"],
+        ),
+        (
+            "alter table a alter b set data type text using b::text;",
+            &["changing-column-type"],
+        ),
+        (
+            "alter table a add column b text not null;",
+            &["adding-required-field"],
+        ),
         ("alter table a add column b text not null default '';", &[]),
         ("alter table a add column b text;", &[]),
         ("drop view v;", &["drop-object"]),
         ("drop function f(int);", &["drop-object"]),
         ("drop type t;", &["drop-object"]),
-        ("alter table a alter column b drop not null;", &["ban-drop-not-null"]),
+        (
+            "alter table a alter column b drop not null;",
+            &["ban-drop-not-null"],
+        ),
         ("revoke select on a from app;", &["revoke-privilege"]),
         ("grant select on a to app;", &[]),
     ]);
@@ -85,8 +109,14 @@ fn statements_that_break_the_running_application_are_found() {
 #[test]
 fn statements_that_block_others_are_found() {
     check(&[
-        ("create index on a (b);", &["require-concurrent-index-creation"]),
-        ("create unique index i on s.a (b);", &["require-concurrent-index-creation"]),
+        (
+            "create index on a (b);",
+            &["require-concurrent-index-creation"],
+        ),
+        (
+            "create unique index i on s.a (b);",
+            &["require-concurrent-index-creation"],
+        ),
         ("drop index i;", &["require-concurrent-index-deletion"]),
         ("reindex index i;", &["require-concurrent-reindex"]),
         (
@@ -97,19 +127,31 @@ fn statements_that_block_others_are_found() {
             "alter table a add constraint c check (b > 0);",
             &["constraint-missing-not-valid"],
         ),
-        ("alter table a add constraint c check (b > 0) not valid;", &[]),
+        (
+            "alter table a add constraint c check (b > 0) not valid;",
+            &[],
+        ),
         ("alter table a validate constraint c;", &[]),
         (
             "alter table a add constraint c foreign key (b) references d (id);",
-            &["adding-foreign-key-constraint", "constraint-missing-not-valid"],
+            &[
+                "adding-foreign-key-constraint",
+                "constraint-missing-not-valid",
+            ],
         ),
         (
             "alter table a add constraint c unique (b);",
-            &["constraint-missing-not-valid", "disallowed-unique-constraint"],
+            &[
+                "constraint-missing-not-valid",
+                "disallowed-unique-constraint",
+            ],
         ),
         (
             "alter table a add primary key (b);",
-            &["adding-serial-primary-key-field", "constraint-missing-not-valid"],
+            &[
+                "adding-serial-primary-key-field",
+                "constraint-missing-not-valid",
+            ],
         ),
         ("alter table a add constraint c unique using index i;", &[]),
         (
@@ -121,15 +163,24 @@ fn statements_that_block_others_are_found() {
             "alter table a add column b int generated always as (c + 1) stored;",
             &["adding-field-with-default"],
         ),
-        ("alter table a alter column b set not null;", &["adding-not-nullable-field"]),
+        (
+            "alter table a alter column b set not null;",
+            &["adding-not-nullable-field"],
+        ),
         ("update a set b = 1;", &["update-all-rows"]),
         ("update a set b = 1 where b is null;", &[]),
-        ("insert into a values (1) on conflict (id) do update set b = 1;", &[]),
+        (
+            "insert into a values (1) on conflict (id) do update set b = 1;",
+            &[],
+        ),
         ("select * from a for update;", &[]),
         ("lock table a in access exclusive mode;", &["lock-table"]),
         ("cluster a using i;", &["rewrite-table"]),
         ("alter table a set unlogged;", &["rewrite-table"]),
-        ("refresh materialized view v;", &["refresh-materialized-view"]),
+        (
+            "refresh materialized view v;",
+            &["refresh-materialized-view"],
+        ),
         ("refresh materialized view concurrently v;", &[]),
     ]);
 }
@@ -145,7 +196,10 @@ fn statements_are_checked_against_the_transaction_of_their_file() {
             &["prefer-robust-stmts"],
         ),
         ("drop index concurrently i;", &["needs-no-transaction"]),
-        ("-- no-transaction\ndrop index concurrently if exists i;", &[]),
+        (
+            "-- no-transaction\ndrop index concurrently if exists i;",
+            &[],
+        ),
         ("reindex table concurrently a;", &["needs-no-transaction"]),
         (
             "alter table a detach partition p concurrently;",
@@ -190,7 +244,10 @@ fn statements_that_do_not_run_with_the_migration_are_not_checked() {
             "create function f() returns void language plpgsql as $$ begin delete from a; end $$;",
             &[],
         ),
-        ("create rule r as on delete to v do instead delete from a;", &[]),
+        (
+            "create rule r as on delete to v do instead delete from a;",
+            &[],
+        ),
         ("select 'drop table a';", &[]),
         ("-- drop table a;\nselect 1; /* truncate a; */", &[]),
         ("do $$ begin delete from a; end $$;", &["opaque-statement"]),
@@ -216,15 +273,27 @@ fn a_comment_silences_a_rule_in_its_line_and_in_the_next_one() {
     check(&[
         ("-- squawk-ignore ban-drop-table\ndrop table a;", &[]),
         ("drop table a; -- squawk-ignore ban-drop-table", &[]),
-        ("/* squawk-ignore truncate-table, delete-all-rows */\ndelete from a;", &[]),
-        ("-- squawk-ignore truncate-table\n\ntruncate a;", &["truncate-table"]),
-        ("-- squawk-ignore truncate-table\ndrop table a;", &["ban-drop-table"]),
+        (
+            "/* squawk-ignore truncate-table, delete-all-rows */\ndelete from a;",
+            &[],
+        ),
+        (
+            "-- squawk-ignore truncate-table\n\ntruncate a;",
+            &["truncate-table"],
+        ),
+        (
+            "-- squawk-ignore truncate-table\ndrop table a;",
+            &["ban-drop-table"],
+        ),
         ("-- squawk-ignore\ndrop table a;", &["ban-drop-table"]),
         (
             "alter table a\n  -- squawk-ignore ban-drop-column -- nothing uses it\n  drop column b;",
             &[],
         ),
-        ("-- squawk-ignore-file drop-data\ndrop schema s;\ndrop schema t;", &[]),
+        (
+            "-- squawk-ignore-file drop-data\ndrop schema s;\ndrop schema t;",
+            &[],
+        ),
         ("drop table a;\ntruncate b;\n-- squawk-ignore-file", &[]),
         (
             "-- squawk-ignore ban-drop-tabel\ndrop table a;",
@@ -247,7 +316,10 @@ fn what_the_parser_does_not_understand_is_a_finding_and_the_rest_is_read() {
     ] {
         let rules: Vec<String> = found(sql).into_iter().map(|(_, rule)| rule).collect();
         for rule in ["syntax-error", "ban-drop-table"] {
-            assert!(rules.iter().any(|found| found == rule), "{sql:?}: {rules:?}");
+            assert!(
+                rules.iter().any(|found| found == rule),
+                "{sql:?}: {rules:?}"
+            );
         }
     }
     let many = "selec 1;\n".repeat(1_000);
@@ -307,7 +379,10 @@ fn nested_statements_neither_exhaust_the_stack_nor_take_long() {
 
 #[test]
 fn a_statement_that_is_too_long_is_a_finding_and_the_rest_is_read() {
-    let long = format!("insert into a values (0){};", ", (1)".repeat(MAX_STATEMENT_TOKENS));
+    let long = format!(
+        "insert into a values (0){};",
+        ", (1)".repeat(MAX_STATEMENT_TOKENS)
+    );
     let sql = format!("drop table a;\n{long}\ndrop table b;");
     let named = |line, rule: &str| (line, rule.to_owned());
     assert_eq!(
@@ -359,9 +434,50 @@ fn the_built_in_migrations_are_understood() {
 }
 
 const WORDS: [&str; 44] = [
-    "select", "from", "where", "(", ")", "[", "]", "{", "}", ";", ",", ".", "::", "'", "''", "\"", "$$", "$a$", "--",
-    "/*", "*/", "\n", "\r", "\\", "e'", "u&'", "1", "1.e", "a", "ü", "\u{feff}", "alter table", "drop column", "create index",
-    "concurrently", "begin atomic", "end", "case", "with", "values", "not null", "default", "squawk-ignore", "@>",
+    "select",
+    "from",
+    "where",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ";",
+    ",",
+    ".",
+    "::",
+    "'",
+    "''",
+    "\"",
+    "$$",
+    "$a$",
+    "--",
+    "/*",
+    "*/",
+    "\n",
+    "\r",
+    "\\",
+    "e'",
+    "u&'",
+    "1",
+    "1.e",
+    "a",
+    "ü",
+    "\u{feff}",
+    "alter table",
+    "drop column",
+    "create index",
+    "concurrently",
+    "begin atomic",
+    "end",
+    "case",
+    "with",
+    "values",
+    "not null",
+    "default",
+    "squawk-ignore",
+    "@>",
 ];
 
 proptest! {

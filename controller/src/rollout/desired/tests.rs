@@ -27,7 +27,10 @@ fn the_plan_lists_the_files_that_the_rollout_before_did_not_have() {
     let content = set(&[
         ("1_a.sql", "drop table old;"),
         ("2_b.sql", "create table notes (id bigint);"),
-        ("3_c.sql", "create index on notes (id);\ndrop view v;\n\ndrop table old;"),
+        (
+            "3_c.sql",
+            "create index on notes (id);\ndrop view v;\n\ndrop table old;",
+        ),
     ]);
     let plan = rollout_plan(&content, Some(&rollout(&[1])));
     assert_eq!(plan.migrations, 2);
@@ -61,10 +64,16 @@ fn the_plan_of_a_large_change_is_bounded_and_counts_what_it_leaves_out() {
     let name = |version: usize| format!("{version}_step.sql");
     let files = (1..=200).map(|version| (name(version), "drop table a;\ncreate index on b (c);"));
     let plan = rollout_plan(&MigrationSet::from_files(files).unwrap(), None);
-    assert_eq!((plan.migrations, plan.files.len()), (200, MAX_PLANNED_FILES));
+    assert_eq!(
+        (plan.migrations, plan.files.len()),
+        (200, MAX_PLANNED_FILES)
+    );
     assert_eq!(plan.findings.len(), MAX_PLANNED_FINDINGS);
     let errors = |finding: &crds::MigrationFinding| finding.severity == FindingSeverity::Error;
     assert!(plan.findings.iter().all(errors), "{:?}", plan.findings);
     assert_eq!(plan.omitted_findings, 350);
-    assert_eq!((plan.finding_counts.errors, plan.finding_counts.warnings), (200, 200));
+    assert_eq!(
+        (plan.finding_counts.errors, plan.finding_counts.warnings),
+        (200, 200)
+    );
 }
