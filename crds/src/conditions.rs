@@ -240,6 +240,10 @@ reasons! {
     /// The current wave of a roll-out has been migrated. The next one starts after
     /// `soakSeconds`.
     Soaking,
+    /// A roll-out continues when its window (`rollout.window`) opens.
+    OutsideWindow,
+    /// The time zone of a roll-out's window is unknown.
+    UnknownTimeZone,
     /// `spec.paused` of the SchemaRollout is true.
     RolloutPaused,
     /// More Tenants failed than the failure budget of the roll-out allows, or a Tenant of the canary

@@ -15,6 +15,7 @@ mod project_settings;
 mod rollout;
 mod rollout_plan;
 mod rollout_settings;
+mod rollout_window;
 mod secret;
 mod selector;
 mod spec;
@@ -41,6 +42,7 @@ pub use rollout_plan::{FindingCounts, FindingSeverity, MigrationFinding, Rollout
 pub use rollout_settings::{
     Approval, Canary, NewTenants, RolloutSettings, RolloutStrategy, TenantShare,
 };
+pub use rollout_window::{RolloutWindow, Weekday};
 pub use secret::{
     CHANNEL_BINDING, ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys,
 };

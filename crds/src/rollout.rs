@@ -198,6 +198,8 @@ pub enum RolloutPhase {
     Progressing,
     /// The current wave has been migrated, and the next one has not started yet.
     Soaking,
+    /// The roll-out waits until its window opens.
+    Waiting,
     /// `spec.paused` is true.
     Paused,
     /// All Tenants have been migrated, or were skipped or failed within the budget.

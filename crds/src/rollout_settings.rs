@@ -13,6 +13,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rollout_window::RolloutWindow;
 use crate::selector::selects;
 use crate::validation;
 
@@ -60,6 +61,9 @@ pub struct RolloutSettings {
     /// the default), or that of the running one once it is approved (`Latest`).
     #[serde(default)]
     pub new_tenants: NewTenants,
+    /// When Tenants are migrated. Defaults to any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<RolloutWindow>,
 }
 
 impl Default for RolloutSettings {
@@ -74,6 +78,7 @@ impl Default for RolloutSettings {
             progress_deadline_seconds: default_progress_deadline_seconds(),
             approval: Approval::default(),
             new_tenants: NewTenants::default(),
+            window: None,
         }
     }
 }

@@ -75,6 +75,26 @@ schema_types! {
     /// Time in seconds, from ten seconds to a week.
     DeadlineSeconds = { "type": "integer", "format": "int64", "minimum": 10, "maximum": 604_800 };
 
+    /// Name of a time zone. The controller reports an unknown one.
+    TimeZoneName = {
+        "type": "string",
+        "maxLength": 64,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",
+            "message": "must be the name of a time zone, such as Europe/Berlin",
+        }],
+    };
+
+    /// Hours and minutes.
+    TimeOfDay = {
+        "type": "string",
+        "maxLength": 5,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^([01][0-9]|2[0-3]):[0-5][0-9]$')",
+            "message": "must be a time from 00:00 to 23:59, such as 22:00",
+        }],
+    };
+
     /// Digest of a set of migrations.
     SchemaDigest = { "type": "string", "maxLength": 128 };
 

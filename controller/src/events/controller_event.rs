@@ -115,7 +115,8 @@ impl ControllerEvent<'_> {
             | Self::PlanExceeded { .. }
             | Self::ClassTerminating { .. }
             | Self::RolloutChanged {
-                reason: Reason::FailureBudgetExceeded | Reason::RolloutFailed,
+                reason:
+                    Reason::FailureBudgetExceeded | Reason::RolloutFailed | Reason::UnknownTimeZone,
                 ..
             } => EventType::Warning,
             _ => EventType::Normal,

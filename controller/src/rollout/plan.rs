@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::desired::desired_rollout;
 use super::observe::{MemberState, ObservedRollouts};
 use super::status::{StatusInput, build_status, is_over_budget, superseded_status};
+use super::window::{WindowState, window_state};
 use crate::schema_assignment::phase;
 
 /// Roll-outs of a class that are kept.
@@ -86,9 +87,16 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
         return RolloutStep::Pause(rollout.clone());
     }
-    let soak_until = status.soak_until.map(|time| time.0);
+    let continues = if status.phase == Some(RolloutPhase::Waiting) {
+        match window_state(rollout.spec.rollout.window.as_ref(), now) {
+            WindowState::ClosedUntil(opens) => Some(opens),
+            WindowState::Open | WindowState::Unreadable => None,
+        }
+    } else {
+        status.soak_until.map(|time| time.0)
+    };
     let in_progress = (status.in_progress > 0).then(|| now + PROGRESS_INTERVAL);
-    RolloutStep::Wait(soak_until.or(in_progress))
+    RolloutStep::Wait(continues.into_iter().chain(in_progress).min())
 }
 
 /// A roll-out that has ended changes only if a user edits it.

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::desired::recorded_status;
 use super::observe::{Member, MemberState};
 use super::waves::{Activity, Progress, advance, in_progress, wave_ends};
+use super::window::{WindowState, window_state};
 use crate::schema_assignment::{phase, reach};
 
 /// Failed Tenants that the status lists.
@@ -123,6 +124,8 @@ pub fn build_status(
         (recorded, awaiting_approval(rollout, status.plan.as_ref()))
     } else if rollout.spec.paused || over_budget {
         (recorded, paused(rollout, over_budget))
+    } else if let Some(waiting) = waiting(rollout, now).filter(|_| counts.pending > 0) {
+        (recorded, waiting)
     } else {
         let (progress, activity) = advance(settings, members, recorded, now);
         let over_all = settings.strategy == RolloutStrategy::AllAtOnce
@@ -152,7 +155,8 @@ pub fn build_status(
     status.failed = number(counts.failed);
     status.skipped = number(counts.skipped);
     status.failures = failures;
-    if !awaits_approval && status.started_at.is_none() {
+    let has_begun = !awaits_approval && state.0 != RolloutPhase::Waiting;
+    if has_begun && status.started_at.is_none() {
         status.started_at = Some(Time(now));
     }
     finish(rollout, status, state, now)
@@ -215,6 +219,30 @@ fn paused(rollout: &SchemaRollout, over_budget: bool) -> State {
     (RolloutPhase::Paused, Reason::RolloutPaused, message)
 }
 
+/// The state of a roll-out whose window is not open.
+fn waiting(rollout: &SchemaRollout, now: Timestamp) -> Option<State> {
+    let window = rollout.spec.rollout.window.as_ref()?;
+    let (reason, message) = match window_state(Some(window), now) {
+        WindowState::Open => return None,
+        WindowState::ClosedUntil(opens) => (
+            Reason::OutsideWindow,
+            format!(
+                "outside of the window; continues at {opens:.0}, which is {} in {}",
+                window.from, window.time_zone
+            ),
+        ),
+        WindowState::Unreadable => (
+            Reason::UnknownTimeZone,
+            format!(
+                "the time zone {:?} of the window is unknown: correct spec.rollout.window.timeZone of TenantClass {}, and delete \
+                 this SchemaRollout; the controller creates it again with the new settings",
+                window.time_zone, rollout.spec.class_name
+            ),
+        ),
+    };
+    Some((RolloutPhase::Waiting, reason, message))
+}
+
 fn failed(counts: &Counts) -> State {
     let message = format!(
         "{} of {} Tenants failed: correct the migrations, which starts a new roll-out",
@@ -264,7 +292,7 @@ fn finish(
     let stalled = matches!(
         phase,
         RolloutPhase::AwaitingApproval | RolloutPhase::Paused | RolloutPhase::Failed
-    );
+    ) || reason == Reason::UnknownTimeZone;
     for (kind, value) in [
         (ConditionType::Ready, Some(phase.is_final())),
         (

@@ -216,6 +216,24 @@ fn a_running_rollout_is_evaluated_again_when_time_changes_something() {
 }
 
 #[test]
+fn a_rollout_outside_its_window_is_evaluated_when_the_window_opens() {
+    let mut running = (*rollout(1, 1, None)).clone();
+    let window = json!({"timeZone": "UTC", "from": "09:00", "to": "17:00"});
+    running.spec.rollout.window = Some(serde_json::from_value(window).unwrap());
+    let mut observed = observed(Some(content(1)), vec![Arc::new(running)]);
+    observed.members = vec![member(0, MemberState::Pending)];
+    let RolloutStep::WriteStatus(rollout, status) = next(&observed) else {
+        panic!("no status");
+    };
+    assert_eq!(status.phase, Some(RolloutPhase::Waiting));
+    let mut written = (*rollout).clone();
+    written.status = Some(status);
+    observed.rollouts = vec![Arc::new(written)];
+    let opens = Some(at(9 * 3_600));
+    assert_eq!(next(&observed), RolloutStep::Wait(opens));
+}
+
+#[test]
 fn a_rollout_that_has_ended_records_an_edit_and_nothing_else() {
     let ended = rollout(1, 1, COMPLETED);
     let mut observed = observed(Some(content(1)), vec![ended.clone()]);

@@ -180,6 +180,52 @@ fn a_rollout_that_waits_for_an_approval_tells_what_the_linter_found() {
 }
 
 #[test]
+fn a_rollout_moves_only_within_its_window() {
+    const HOUR: i64 = 3_600;
+    let settings = json!({"rollout": {
+        "waves": [], "soakSeconds": 0, "maxConcurrent": 1, "window": {"from": "09:00", "to": "17:00"},
+    }});
+    let before = reconciled(rollout(&settings), &[Pending, Pending], 8 * HOUR);
+    assert_eq!(
+        summary(&before),
+        (RolloutPhase::Waiting, vec!["Reconciling".to_owned()])
+    );
+    let state = |rollout: &SchemaRollout| rollout.status.clone().unwrap();
+    assert_eq!(
+        (state(&before).reach, state(&before).started_at),
+        (None, None)
+    );
+    let open = reconciled(before, &[Pending, Pending], 9 * HOUR);
+    assert_eq!(summary(&open).0, RolloutPhase::Canary);
+    let reach = state(&open).reach;
+    assert!(reach.is_some() && state(&open).started_at.is_some());
+    // The Tenant in progress finishes, and no other one starts.
+    let closed = reconciled(open.clone(), &[Updated, Pending], 17 * HOUR);
+    assert_eq!(summary(&closed).0, RolloutPhase::Waiting);
+    assert_eq!(state(&closed).reach, reach);
+    assert_eq!(state(&closed).updated, 1);
+    // It still pauses if a Tenant fails, and it completes if none is left.
+    let failed = reconciled(open.clone(), &[Failed, Pending], 17 * HOUR);
+    assert_eq!(summary(&failed).0, RolloutPhase::Paused);
+    let done = reconciled(open, &[Updated, Updated], 17 * HOUR);
+    assert_eq!(summary(&done).0, RolloutPhase::Completed);
+    let next_day = reconciled(closed, &[Updated, Pending], 33 * HOUR);
+    assert_eq!(summary(&next_day).0, RolloutPhase::Progressing);
+    assert!(state(&next_day).reach > reach);
+}
+
+#[test]
+fn an_unknown_time_zone_waits_for_a_user() {
+    let window = json!({"timeZone": "Europe/Atlantis", "from": "09:00", "to": "17:00"});
+    let unknown = rollout(&json!({"rollout": {"window": window}}));
+    let waiting = reconciled(unknown, &[Pending], 10);
+    assert_eq!(
+        summary(&waiting),
+        (RolloutPhase::Waiting, vec!["Stalled".to_owned()])
+    );
+}
+
+#[test]
 fn a_failing_canary_is_over_budget_and_a_later_failure_within_it_is_not() {
     let settings = json!({"rollout": {
         "canary": {"count": 2}, "failureBudget": {"count": 1}, "soakSeconds": 0,

@@ -1,0 +1,184 @@
+//! When the window of a roll-out is open. Pure, except that time zones come from the database of the
+//! system.
+
+use crds::{RolloutWindow, Weekday};
+use jiff::civil::{self, Date, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
+/// Days after today in which the next opening is searched: a week, and one day more for openings that
+/// have passed today.
+const MAX_DAYS_AHEAD: i64 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowState {
+    Open,
+    ClosedUntil(Timestamp),
+    /// The time zone, or a time, cannot be read.
+    Unreadable,
+}
+
+/// Whether a roll-out may migrate further Tenants now.
+pub fn window_state(window: Option<&RolloutWindow>, now: Timestamp) -> WindowState {
+    match window {
+        None => WindowState::Open,
+        Some(window) => state(window, now).unwrap_or(WindowState::Unreadable),
+    }
+}
+
+fn state(window: &RolloutWindow, now: Timestamp) -> Option<WindowState> {
+    let zone = TimeZone::get(&window.time_zone).ok()?;
+    let (from, to) = (time(&window.from)?, time(&window.to)?);
+    let today = now.to_zoned(zone.clone()).date();
+    let mut next = None;
+    // The window of yesterday may still be open.
+    for days in -1..=MAX_DAYS_AHEAD {
+        let opens_on = today.checked_add(days.days()).ok()?;
+        if !window.days.iter().any(|day| is_on(*day, opens_on)) {
+            continue;
+        }
+        let closes_on = if from < to {
+            opens_on
+        } else {
+            opens_on.tomorrow().ok()?
+        };
+        let opens = instant(opens_on, from, &zone)?;
+        if opens > now {
+            next = Some(WindowState::ClosedUntil(opens));
+            break;
+        }
+        if now < instant(closes_on, to, &zone)? {
+            return Some(WindowState::Open);
+        }
+    }
+    next
+}
+
+/// A time that a change of the clock leaves out is moved behind it.
+fn instant(date: Date, time: Time, zone: &TimeZone) -> Option<Timestamp> {
+    let zoned = date.to_datetime(time).to_zoned(zone.clone()).ok()?;
+    Some(zoned.timestamp())
+}
+
+fn time(text: &str) -> Option<Time> {
+    let (hour, minute) = text.split_once(':')?;
+    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
+}
+
+fn is_on(day: Weekday, date: Date) -> bool {
+    let weekday = match day {
+        Weekday::Monday => civil::Weekday::Monday,
+        Weekday::Tuesday => civil::Weekday::Tuesday,
+        Weekday::Wednesday => civil::Weekday::Wednesday,
+        Weekday::Thursday => civil::Weekday::Thursday,
+        Weekday::Friday => civil::Weekday::Friday,
+        Weekday::Saturday => civil::Weekday::Saturday,
+        Weekday::Sunday => civil::Weekday::Sunday,
+    };
+    date.weekday() == weekday
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn window(fields: &Value) -> RolloutWindow {
+        serde_json::from_value(fields.clone()).unwrap()
+    }
+
+    fn state_at(window: &RolloutWindow, time: &str) -> WindowState {
+        window_state(Some(window), time.parse().unwrap())
+    }
+
+    fn closed_until(time: &str) -> WindowState {
+        WindowState::ClosedUntil(time.parse().unwrap())
+    }
+
+    #[test]
+    fn a_rollout_without_a_window_migrates_at_any_time() {
+        assert_eq!(window_state(None, Timestamp::UNIX_EPOCH), WindowState::Open);
+    }
+
+    #[test]
+    fn the_hours_are_those_of_the_time_zone() {
+        let berlin = window(&json!({"timeZone": "Europe/Berlin", "from": "09:00", "to": "17:00"}));
+        // Summer time: UTC+2. 1 July 2026 is a Wednesday.
+        for (time, expected) in [
+            ("2026-07-01T06:59:59Z", closed_until("2026-07-01T07:00:00Z")),
+            ("2026-07-01T07:00:00Z", WindowState::Open),
+            ("2026-07-01T14:59:59Z", WindowState::Open),
+            ("2026-07-01T15:00:00Z", closed_until("2026-07-02T07:00:00Z")),
+            // Winter time: UTC+1.
+            ("2026-12-01T07:30:00Z", closed_until("2026-12-01T08:00:00Z")),
+        ] {
+            assert_eq!(state_at(&berlin, time), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_window_over_midnight_belongs_to_the_day_on_which_it_opens() {
+        // 3 July 2026 is a Friday.
+        let friday_night = window(&json!({"days": ["Friday"], "from": "22:00", "to": "04:00"}));
+        for (time, expected) in [
+            ("2026-07-03T03:00:00Z", closed_until("2026-07-03T22:00:00Z")),
+            ("2026-07-03T22:00:00Z", WindowState::Open),
+            ("2026-07-04T03:59:00Z", WindowState::Open),
+            ("2026-07-04T04:00:00Z", closed_until("2026-07-10T22:00:00Z")),
+            ("2026-07-04T22:30:00Z", closed_until("2026-07-10T22:00:00Z")),
+        ] {
+            assert_eq!(state_at(&friday_night, time), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_clock_moves_an_hour_that_does_not_exist() {
+        // On 29 March 2026, Berlin's clocks go from 02:00 to 03:00.
+        let night = window(&json!({"timeZone": "Europe/Berlin", "from": "02:30", "to": "05:00"}));
+        assert_eq!(
+            state_at(&night, "2026-03-29T00:45:00Z"),
+            closed_until("2026-03-29T01:30:00Z")
+        );
+        assert_eq!(state_at(&night, "2026-03-29T02:59:00Z"), WindowState::Open);
+        assert_eq!(
+            state_at(&night, "2026-03-29T03:00:00Z"),
+            closed_until("2026-03-30T00:30:00Z")
+        );
+    }
+
+    #[test]
+    fn an_unknown_time_zone_never_opens() {
+        let fields = json!({"timeZone": "Europe/Atlantis", "from": "09:00", "to": "17:00"});
+        let state = state_at(&window(&fields), "2026-07-01T10:00:00Z");
+        assert_eq!(state, WindowState::Unreadable);
+    }
+
+    proptest! {
+        /// A closed window opens at the time that it announces, within eight days.
+        #[test]
+        fn a_closed_window_opens_when_it_says(
+            second in 0_i64..4_000_000_000,
+            day in 0_usize..7,
+            from in 0_u8..24,
+            to in 0_u8..24,
+            zone in prop::sample::select(&["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns"][..]),
+        ) {
+            prop_assume!(from != to);
+            let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+            let fields = json!({
+                "timeZone": zone, "days": [days[day]],
+                "from": format!("{from:02}:00"), "to": format!("{to:02}:30"),
+            });
+            let window = window(&fields);
+            let now = Timestamp::from_second(second).unwrap();
+            if let WindowState::ClosedUntil(opens) = window_state(Some(&window), now) {
+                prop_assert!(opens > now && opens.duration_since(now).as_hours() <= 8 * 24);
+                prop_assert_eq!(window_state(Some(&window), opens), WindowState::Open);
+            } else {
+                prop_assert_eq!(window_state(Some(&window), now), WindowState::Open);
+            }
+        }
+    }
+}
