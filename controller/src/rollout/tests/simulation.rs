@@ -25,8 +25,9 @@ use crate::migrations::{Migration, MigrationSet};
 use crate::rollout::observe::{MemberState, ObservedRollouts, members, reached};
 use crate::rollout::plan::{RolloutStep, plan};
 use crate::rollout::status::MAX_FAILURES;
+use crate::rollout::window::{WindowState, window_state};
 use crate::schema_assignment::{
-    AssignmentInput, PlaceInput, SchemaTarget, assign, migrations_of, phase,
+    AssignmentInput, PlaceInput, SchemaTarget, assign, migrations_of, phase, reach,
 };
 use crate::tenant::status::{StatusInput, StatusOutcome, build_status, follow_target};
 
@@ -315,6 +316,7 @@ impl Fleet {
                 let mut written = (*rollout).clone();
                 let json = serde_json::to_value(status).unwrap();
                 written.status = Some(serde_json::from_value(json).unwrap());
+                self.check_window(&rollout, &written);
                 self.enqueue_reached(&written);
                 self.store(written);
                 self.check_budget();
@@ -464,6 +466,15 @@ impl Fleet {
             waiting < MAX_CONCURRENT,
             "{name} starts while {waiting} Tenants before it have not started"
         );
+    }
+
+    /// A roll-out with pending Tenants moves only within its window.
+    fn check_window(&self, before: &SchemaRollout, after: &SchemaRollout) {
+        let pending = after.status.as_ref().map_or(0, |status| status.pending);
+        if pending > 0 && reach(before) != reach(after) {
+            let window = after.spec.rollout.window.as_ref();
+            assert_eq!(window_state(window, self.now), WindowState::Open);
+        }
     }
 
     /// A roll-out that no user continued has no more failures than its budget and the Tenants that
@@ -636,6 +647,23 @@ proptest! {
             prop_assert_eq!(phase(&newest), Some(RolloutPhase::Completed));
             prop_assert!(status.failed <= 1);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_rollout_continues_in_each_window_until_it_is_completed(events in undisturbed()) {
+        let mut settings = settings();
+        settings["window"] = json!({ "days": ["Monday", "Wednesday"], "from": "23:59", "to": "00:01" });
+        let mut fleet = Fleet::new(20, &settings);
+        fleet.add_file(0);
+        for event in &events {
+            fleet.handle(event);
+        }
+        fleet.converge();
+        fleet.check_complete();
     }
 }
 
