@@ -38,7 +38,7 @@ fn rule(part: &SyntaxNode, statement: &SyntaxNode) -> Option<&'static str> {
         let parent = part.parent().map(|parent| parent.kind());
         matches!(
             parent,
-            Some(Kind::SOURCE_FILE | Kind::WITH_TABLE | Kind::EXPLAIN)
+            Some(Kind::SOURCE_FILE | Kind::WITH_TABLE)
         )
     };
     let rule = match part.kind() {
