@@ -13,9 +13,9 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, ConnectionUri, CreateProject, CreatedProject, CurrentUser, Endpoint,
-    EndpointOperations, Operation, Organization, Project, ProjectPage, RecoveredProject,
-    RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, Branch, ConnectionUri, CreateBranch, CreateProject, CreatedBranch, CreatedProject,
+    CurrentUser, Endpoint, EndpointOperations, Operation, Organization, Project, ProjectPage,
+    RecoveredProject, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{AccountQuota, BuildError, Error, Neon, NotAfter, Permit, Priority, Route};
 use secrecy::SecretString;
@@ -101,6 +101,11 @@ pub trait NeonApi: Send + Sync {
         branch: &BranchId,
         role: &RoleName,
     ) -> NeonCall<RoleOperations>;
+
+    /// The branch of a project with this name.
+    fn branch_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Branch>>;
+
+    fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch>;
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation>;
 
@@ -245,6 +250,20 @@ impl NeonApi for Neon {
         role: &RoleName,
     ) -> NeonCall<RoleOperations> {
         self.roles(id, branch).reset_password(role).send().boxed()
+    }
+
+    fn branch_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Branch>> {
+        let branches = self.branches(id).list().search(name);
+        let name = name.to_owned();
+        async move {
+            let mut found = branches.all().await?.into_iter();
+            Ok(found.find(|branch| branch.name == name))
+        }
+        .boxed()
+    }
+
+    fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch> {
+        self.branches(id).create(body).send().boxed()
     }
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation> {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crds::{NewTenants, RolloutPhase, SchemaRollout, SchemaStatus};
+use crds::{NewTenants, RolloutBackup, RolloutPhase, SchemaRollout, SchemaStatus};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -32,6 +32,8 @@ pub struct SchemaTarget {
     pub digest: String,
     /// The roll-out that assigns the schema; `None` if the Tenant keeps the one that it has.
     pub rollout: Option<String>,
+    /// Seconds after which the backup expires that the roll-out requires before the migration.
+    pub backup_expiry_seconds: Option<i64>,
 }
 
 impl SchemaTarget {
@@ -56,8 +58,15 @@ impl SchemaTarget {
             version: content.target_version(),
             digest: content.digest().to_owned(),
             rollout: rollout.map(kube::ResourceExt::name_any),
+            backup_expiry_seconds: rollout.and_then(backup_expiry_seconds),
         }
     }
+}
+
+/// Seconds until a backup of the roll-out expires; `None` if it makes none.
+fn backup_expiry_seconds(rollout: &SchemaRollout) -> Option<i64> {
+    let settings = &rollout.spec.rollout;
+    (settings.backup == RolloutBackup::Branch).then_some(settings.backup_expiry_seconds)
 }
 
 /// The place of a Tenant in the order of a roll-out: the canary's Tenants if they are selected by
@@ -192,6 +201,8 @@ pub fn assign(
                 version: target.version,
                 digest: target.digest.clone(),
                 rollout: Some(completed.name_any()),
+                // Only a Tenant without a schema gets here.
+                backup_expiry_seconds: None,
             })
         })
         .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))
@@ -205,6 +216,7 @@ fn kept(recorded: Option<&SchemaStatus>) -> Option<SchemaTarget> {
             version,
             digest: digest.clone(),
             rollout: None,
+            backup_expiry_seconds: None,
         }),
         (None, None, None) => Some(SchemaTarget::default()),
         _ => None,

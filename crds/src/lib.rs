@@ -40,7 +40,7 @@ pub use rollout::{
 };
 pub use rollout_plan::{FindingCounts, FindingSeverity, MigrationFinding, RolloutPlan};
 pub use rollout_settings::{
-    Approval, Canary, NewTenants, RolloutSettings, RolloutStrategy, TenantShare,
+    Approval, Canary, NewTenants, RolloutBackup, RolloutSettings, RolloutStrategy, TenantShare,
 };
 pub use rollout_window::{RolloutWindow, Weekday};
 pub use secret::{
@@ -50,6 +50,6 @@ pub use spec::{
     Adopt, ConnectionSecret, DEFAULT_CLASS, DEFAULT_DATABASE, DEFAULT_OWNER, Tenant, TenantSpec,
 };
 pub use status::{
-    Binding, Connection, CreationIntent, Effective, LostCreation, Phase, ProjectStatus,
-    SchemaStatus, TenantStatus, Timings,
+    BackupStatus, Binding, Connection, CreationIntent, Effective, LostCreation, Phase,
+    ProjectStatus, SchemaStatus, TenantStatus, Timings,
 };

@@ -61,6 +61,15 @@ pub struct RolloutSettings {
     /// the default), or that of the running one once it is approved (`Latest`).
     #[serde(default)]
     pub new_tenants: NewTenants,
+    /// Backup of a Tenant's database before a roll-out migrates it. `Branch` creates a branch of the
+    /// Neon project. It has no compute, and Neon charges only the storage of what changes afterwards.
+    /// The Tenant's `status.backup` names it. Defaults to `None`.
+    #[serde(default)]
+    pub backup: RolloutBackup,
+    /// Seconds after which Neon deletes a backup. Defaults to 604,800, which is a week.
+    #[serde(default = "default_backup_expiry_seconds")]
+    #[schemars(with = "validation::BackupExpirySeconds")]
+    pub backup_expiry_seconds: i64,
     /// When Tenants are migrated. Defaults to any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<RolloutWindow>,
@@ -78,6 +87,8 @@ impl Default for RolloutSettings {
             progress_deadline_seconds: default_progress_deadline_seconds(),
             approval: Approval::default(),
             new_tenants: NewTenants::default(),
+            backup: RolloutBackup::default(),
+            backup_expiry_seconds: default_backup_expiry_seconds(),
             window: None,
         }
     }
@@ -101,6 +112,10 @@ fn default_failure_budget() -> TenantShare {
 
 fn default_progress_deadline_seconds() -> i64 {
     600
+}
+
+fn default_backup_expiry_seconds() -> i64 {
+    604_800
 }
 
 /// Order in which the Tenants are migrated.
@@ -131,6 +146,16 @@ pub enum NewTenants {
     Completed,
     /// That of the running roll-out.
     Latest,
+}
+
+/// Backup of a database before its migration.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum RolloutBackup {
+    /// No backup.
+    #[default]
+    None,
+    /// A branch of the project.
+    Branch,
 }
 
 /// The first Tenants of a roll-out.

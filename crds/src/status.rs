@@ -45,6 +45,9 @@ pub struct TenantStatus {
     /// Schema version of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+    /// Backup of the database from before the last roll-out that has `rollout.backup`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// Time that provisioning took until the Tenant first became `Ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
@@ -99,6 +102,24 @@ pub struct ProjectStatus {
     /// compute is read next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<String>,
+}
+
+/// A branch with the database as it was before a roll-out.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// Name of the SchemaRollout.
+    pub rollout: String,
+    /// Id of the project.
+    pub project_id: String,
+    /// Name of the branch in Neon.
+    pub branch_name: String,
+    /// Id of the branch. Absent until Neon has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_id: Option<String>,
+    /// Time at which Neon deletes the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
 }
 
 /// Record of a request to create a project, written before the request is sent. It means that the

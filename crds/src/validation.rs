@@ -95,6 +95,9 @@ schema_types! {
         }],
     };
 
+    /// Time in seconds until a branch expires, which Neon limits to 30 days.
+    BackupExpirySeconds = { "type": "integer", "format": "int64", "minimum": 3_600, "maximum": 2_592_000 };
+
     /// Digest of a set of migrations.
     SchemaDigest = { "type": "string", "maxLength": 128 };
 

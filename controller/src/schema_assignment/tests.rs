@@ -130,6 +130,21 @@ fn nothing_is_taken_back_from_a_tenant_by_a_newer_rollout() {
 }
 
 #[test]
+fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let spec = json!({"rollout": {"backup": "Branch", "backupExpirySeconds": 7_200}});
+    let rollouts = [completed(1, &old), rollout(2, &new, &spec, &half())];
+    let has_old = schema(&old);
+    let backup = |order| {
+        assign(&new, &rollouts, tenant(order, BEFORE, Some(&has_old))).backup_expiry_seconds
+    };
+    assert_eq!(backup(LOW), Some(7_200));
+    assert_eq!(backup(u64::MAX), None);
+    let new_tenant = assign(&new, &rollouts, tenant(LOW, AFTER, None));
+    assert_eq!(new_tenant.backup_expiry_seconds, None);
+}
+
+#[test]
 fn a_new_tenant_gets_the_newest_completed_schema() {
     let (old, new) = (content(&[A]), content(&[A, B]));
     let running = rollout(2, &new, &json!({}), &half());

@@ -5,6 +5,7 @@
 //! calls. A failed step leaves nothing behind that the next reconciliation would not find.
 
 mod adopt;
+mod backup;
 mod claim;
 mod compute;
 mod connection_string;
@@ -61,6 +62,7 @@ pub async fn apply(
         }
         Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
         Step::CheckSecret(project) => secret::check_secret(rec, project).await,
+        Step::BackUp(project) => backup::back_up(rec, observed, project).await,
         Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
         Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
@@ -103,6 +105,7 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Update { .. } => "update",
         Step::WriteSecret(_) => "write_secret",
         Step::CheckSecret(_) => "check_secret",
+        Step::BackUp(_) => "back_up",
         Step::Migrate(_) => "migrate",
         Step::DeleteProject(_) => "delete_project",
         Step::Suspended => "suspended",
@@ -126,6 +129,7 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::Update { .. }
         | Step::WriteSecret(_)
         | Step::CheckSecret(_)
+        | Step::BackUp(_)
         | Step::DeleteProject(_) => true,
         Step::AddClassFinalizer
         | Step::AddFinalizer

@@ -17,6 +17,7 @@ use neon_client::ids::{EndpointId, ProjectId};
 
 use crate::accounts::ObservedListing;
 use crate::issue::{Component, Issue};
+use crate::schema_assignment::SchemaTarget;
 use crate::tenant::desired::DesiredState;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
@@ -101,6 +102,8 @@ pub enum Step {
     WriteSecret(ProjectId),
     /// Compare the content of the Secret, which changed since the controller last wrote it.
     CheckSecret(ProjectId),
+    /// Create the backup that the roll-out requires.
+    BackUp(ProjectId),
     /// Connect to the database and apply the missing migrations.
     Migrate(ProjectId),
     DeleteProject(ProjectId),
@@ -313,7 +316,24 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
     let current = target.is_reached(status.schema.as_ref(), &project.id);
     let requested =
         observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
+    if !current && lacks_backup(status, target, &project.id) {
+        return Some(Step::BackUp(id));
+    }
     (!current || requested).then_some(Step::Migrate(id))
+}
+
+/// Whether the roll-out requires a backup of the database that does not exist yet. A database without
+/// a schema has nothing to keep.
+fn lacks_backup(status: &TenantStatus, target: &SchemaTarget, project: &str) -> bool {
+    let has_schema = status.schema.as_ref().is_some_and(|schema| {
+        schema.version.is_some() && schema.project_id.as_deref() == Some(project)
+    });
+    let is_backed_up = status.backup.as_ref().is_some_and(|backup| {
+        Some(&backup.rollout) == target.rollout.as_ref()
+            && backup.project_id == project
+            && backup.branch_id.is_some()
+    });
+    target.backup_expiry_seconds.is_some() && has_schema && !is_backed_up
 }
 
 #[cfg(test)]

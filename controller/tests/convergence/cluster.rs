@@ -49,6 +49,7 @@ pub(crate) fn class() -> TenantClass {
             },
             "migrations": { "source": "ConfigMap", "configMap": { "name": "migrations" } },
             "onExistingProject": "Ignore",
+            "rollout": { "backup": "Branch" },
         },
     }))
     .expect("a valid class")

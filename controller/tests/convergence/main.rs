@@ -252,6 +252,37 @@ fn a_crash_around_any_effect_of_a_life_does_not_change_its_result() {
 }
 
 #[test]
+fn a_crash_around_any_effect_of_a_migration_with_a_backup_does_not_change_its_result() {
+    crash_around_every_effect(&[CREATION, &[Event::Edit(Edit::NewMigration)]]);
+}
+
+#[test]
+fn a_database_is_backed_up_once_before_a_rollout_migrates_it() {
+    for outcome in [Outcome::Answered, Outcome::Refused, Outcome::Lost] {
+        simulate(async {
+            let mut simulation = Simulation::new();
+            simulation.converge().await;
+            simulation.handle(&Event::Edit(Edit::NewMigration)).await;
+            simulation.handle(&Event::Neon(outcome)).await;
+            simulation.converge().await;
+            simulation.check();
+            let mut state = simulation.world.state();
+            let backup = state.tenant.as_ref().and_then(|tenant| {
+                let status = tenant.status.as_ref()?;
+                status.backup.as_ref()?.branch_id.clone()
+            });
+            let branches = &state.recorded().expect("a recorded project").branches;
+            let [(branch, kept)] = branches.as_slice() else {
+                panic!("not one backup: {branches:?}");
+            };
+            assert_eq!(backup.as_deref(), Some(branch.id.as_str()));
+            assert_eq!(*kept, Some(3));
+            assert!(branch.expires_at.is_some());
+        });
+    }
+}
+
+#[test]
 fn a_crash_around_any_effect_does_not_change_the_result_of_a_second_life() {
     let retain = [Event::Edit(Edit::Retain(true)), Event::Delete];
     // The Secret of the first Tenant still exists when the second one is applied.

@@ -15,10 +15,10 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, AuthMethod, ConnectionUri, CreateProject, CreatedProject, CurrentUser,
-    DefaultEndpointSettings, Endpoint, EndpointOperations, Operation, Organization, Project,
-    ProjectPage, ProjectSettings, RecoveredProject, Role, RoleOperations, UpdateEndpoint,
-    UpdateProject, UpdatedProject,
+    AuthDetails, AuthMethod, Branch, ConnectionUri, CreateBranch, CreateProject, CreatedBranch,
+    CreatedProject, CurrentUser, DefaultEndpointSettings, Endpoint, EndpointOperations, Operation,
+    Organization, Project, ProjectPage, ProjectSettings, RecoveredProject, Role, RoleOperations,
+    UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -470,6 +470,41 @@ impl NeonApi for SimulatedNeon {
                 },
                 operations: vec![operation(&id, OperationId(uuid(now)), now)],
             })
+        })
+    }
+
+    fn branch_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Branch>> {
+        let (id, name) = (id.clone(), name.to_owned());
+        self.read(Route::ListBranches, move |state| {
+            let mut branches = state.existing(&id)?.branches.iter();
+            let found = branches.find(|(branch, _)| branch.name == name);
+            Ok(found.map(|(branch, _)| branch.clone()))
+        })
+    }
+
+    fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch> {
+        let id = id.clone();
+        self.write(Route::CreateBranch, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let name = body.branch.name.expect("a name");
+            if project
+                .branches
+                .iter()
+                .any(|(branch, _)| branch.name == name)
+            {
+                return Err(ErrorKind::Conflict);
+            }
+            let branch = Branch {
+                expires_at: body.branch.expires_at,
+                ..parsed(json!({
+                    "id": format!("br-{id}-{}", project.branches.len() + 1),
+                    "project_id": id, "name": name, "current_state": "init",
+                    "created_at": now, "updated_at": now,
+                }))
+            };
+            project.branches.push((branch.clone(), project.schema));
+            Ok(parsed(json!({ "branch": branch })))
         })
     }
 

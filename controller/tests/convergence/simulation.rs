@@ -458,6 +458,13 @@ impl Simulation {
             project.project.name
         );
         assert_eq!(project.schema, Some(schema));
+        let backup = status.backup.as_ref();
+        if let Some(id) = backup.and_then(|backup| backup.branch_id.as_deref()) {
+            let mut branches = project.branches.iter();
+            let found = branches.find(|(branch, _)| branch.id.as_str() == id);
+            let (_, kept) = found.expect("the branch of the backup");
+            assert!(*kept < Some(schema), "the backup has the new schema");
+        }
         let host = status
             .connection
             .as_ref()
@@ -483,6 +490,7 @@ impl Simulation {
                 json!({
                     "project": project.project, "endpoint": project.endpoint,
                     "password": project.password, "schema": project.schema,
+                    "branches": project.branches.iter().map(|(branch, kept)| json!([branch.name, kept])).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -521,13 +529,14 @@ fn assert_secret(
 
 /// Removes the values that depend on when something happened.
 fn remove_volatile(value: &mut Value) {
-    const VOLATILE: [&str; 13] = [
+    const VOLATILE: [&str; 14] = [
         "appliedAt",
         "checkedAt",
         "compute_last_active_at",
         "created_at",
         "creationTimestamp",
         "deletionTimestamp",
+        "expiresAt",
         "lastTransitionTime",
         "lostCreations",
         "resourceVersion",

@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         named!(a_manual_rollout_waits_for_its_approval_and_skips_tenants),
         named!(a_paused_rollout_changes_no_further_tenant_until_it_is_continued),
         named!(a_newer_rollout_starts_from_where_each_tenant_is),
+        named!(each_database_is_backed_up_before_its_migration),
         named!(tenants_that_have_the_schema_are_not_opened_by_a_first_rollout),
     ]
 }
@@ -341,6 +342,43 @@ async fn a_newer_rollout_starts_from_where_each_tenant_is(scenario: &Scenario) -
         let query = "select string_agg(version::text, ',' order by version) from _sqlx_migrations where success";
         let applied = scenario.psql(&tenant, keys::URI, query).await?;
         ensure!(applied == "1,2,3", "{name}: {applied}");
+    }
+    Ok(())
+}
+
+async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
+    scenario.apply_config_map(&[FIRST]).await?;
+    let settings = json!({"soakSeconds": 0, "backup": "Branch", "backupExpirySeconds": 3_600});
+    let class = apply_class(scenario, settings).await?;
+    let names = apply_tenants(scenario, &class, 2).await?;
+    let account = scenario.cluster().account();
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        let backup = status(&tenant).and_then(|status| status.backup.clone());
+        ensure!(backup.is_none(), "a new database has a backup: {backup:?}");
+    }
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
+    check_versions(scenario, &names, &[2; 2]).await?;
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        let backup = status(&tenant).and_then(|status| status.backup.clone());
+        let backup = backup.context("no backup")?;
+        ensure!(backup.rollout == completed.name_any(), "{backup:?}");
+        let project = project_id(&tenant)?;
+        let branches = account.client()?.branches(&project).list().all().await?;
+        let branch = branches
+            .iter()
+            .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref())
+            .with_context(|| format!("{backup:?} is not among {branches:?}"))?;
+        let expires_at = branch.expires_at.context("the branch does not expire")?;
+        ensure!(
+            branches.len() == 2 && backup.expires_at.map(|time| time.0) == Some(expires_at),
+            "{backup:?}, {branches:?}"
+        );
+        let migrated_at = applied_at(scenario, name, 2).await?;
+        let backed_up_at = branch.created_at.as_duration().as_secs_f64();
+        ensure!(backed_up_at < migrated_at, "{backed_up_at}, {migrated_at}");
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ pub(crate) enum Operation {
     Create,
     Adopt,
     Migrate,
+    MigrateWithBackup,
     Update,
     RestoreSecret,
     Delete,
@@ -51,6 +52,7 @@ impl Operation {
             Self::Create => "create",
             Self::Adopt => "adopt",
             Self::Migrate => "migrate",
+            Self::MigrateWithBackup => "migrate-with-backup",
             Self::Update => "update",
             Self::RestoreSecret => "restore-secret",
             Self::Delete => "delete",
@@ -81,11 +83,17 @@ impl Operation {
                 run.change_class(allowed).await?;
                 before.adopted = Some(made.project.id);
             }
-            Self::Migrate => {
+            Self::Migrate | Self::MigrateWithBackup => {
                 let files = run.scenario.apply_config_map(&[FIRST]).await?;
-                run.change_class(
-                    json!({"migrations": {"source": "ConfigMap", "configMap": {"name": files}}}),
-                )
+                let backup = if self == Self::MigrateWithBackup {
+                    "Branch"
+                } else {
+                    "None"
+                };
+                run.change_class(json!({
+                    "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
+                    "rollout": {"backup": backup},
+                }))
                 .await?;
                 run.apply(json!({})).await?;
                 run.scenario.wait_until_ready(TENANT).await?;
@@ -137,7 +145,7 @@ impl Operation {
                 let adopt = json!({"projectId": before.adopted, "resetPassword": true});
                 run.apply(json!({"adopt": adopt})).await.map(drop)
             }
-            Self::Migrate => run
+            Self::Migrate | Self::MigrateWithBackup => run
                 .scenario
                 .apply_config_map(&[FIRST, SECOND])
                 .await
@@ -166,7 +174,7 @@ impl Operation {
                 .wait_for(TENANT, timeout, "Ready", is_ready)
                 .await
                 .map(drop),
-            Self::Migrate => {
+            Self::Migrate | Self::MigrateWithBackup => {
                 let migrated = |tenant: &crds::Tenant| {
                     let schema = tenant
                         .status

@@ -55,6 +55,13 @@ async fn current(run: &Run) -> Result<Outcome> {
     let account = Account(&run.lane.emulator).client()?;
     let project = account.projects().get(&id).send().await?;
     let computes = account.endpoints(&id).list().send().await?;
+    let branches = account.branches(&id).list().all().await?;
+    let backup = status.backup.as_ref().map(|backup| {
+        let branch = branches
+            .iter()
+            .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref());
+        branch.is_some_and(|branch| branch.expires_at.is_some())
+    });
     let projects = run
         .projects_of(&tenant.uid().context("the Tenant has no UID")?)
         .await?;
@@ -98,6 +105,8 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("projects with the UID", json!(projects.len())),
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
+        ("branches", json!(branches.len())),
+        ("backup", json!(backup)),
         (
             "computes",
             computes

@@ -36,10 +36,7 @@ pub(super) fn check_statements(
 fn rule(part: &SyntaxNode, statement: &SyntaxNode) -> Option<&'static str> {
     let is_statement = || {
         let parent = part.parent().map(|parent| parent.kind());
-        matches!(
-            parent,
-            Some(Kind::SOURCE_FILE | Kind::WITH_TABLE)
-        )
+        matches!(parent, Some(Kind::SOURCE_FILE | Kind::WITH_TABLE))
     };
     let rule = match part.kind() {
         Kind::TRUNCATE if is_statement() => "truncate-table",

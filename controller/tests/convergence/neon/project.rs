@@ -71,6 +71,7 @@ impl SimulatedProject {
             endpoint,
             password,
             schema: None,
+            branches: Vec::new(),
             deleted: false,
             purged: false,
         }

@@ -1,6 +1,6 @@
 //! Drift of an up-to-date Tenant, and the step that corrects it.
 
-use crds::Reason;
+use crds::{BackupStatus, Reason};
 use neon_client::model::Quota;
 
 use super::fixtures::*;
@@ -249,6 +249,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
+                        backup_expiry_seconds: None,
                         version: 4,
                         digest: "digest-4".to_owned(),
                     });
@@ -260,6 +261,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
+                        backup_expiry_seconds: None,
                         version: 3,
                         digest: "changed".to_owned(),
                     });
@@ -271,6 +273,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
+                        backup_expiry_seconds: None,
                         version: 2,
                         digest: "digest-2".to_owned(),
                     });
@@ -392,4 +395,45 @@ fn an_invalid_recorded_project_id_stalls_instead_of_creating_another_project() {
         stall_reason(&provision(&observed)),
         Some(Reason::ProjectNotFound)
     );
+}
+
+#[test]
+fn a_database_with_a_schema_is_backed_up_before_a_rollout_that_requires_it() {
+    let before = |recorded: Option<BackupStatus>| {
+        let mut observed = up_to_date();
+        observed.status.backup = recorded;
+        observed.schema = Ok(SchemaTarget {
+            rollout: Some("r4".to_owned()),
+            version: 4,
+            digest: "digest-4".to_owned(),
+            backup_expiry_seconds: Some(3_600),
+        });
+        observed
+    };
+    let backup = |rollout: &str, project: &str, branch: Option<&str>| {
+        Some(BackupStatus {
+            rollout: rollout.to_owned(),
+            project_id: project.to_owned(),
+            branch_name: format!("before-{rollout}"),
+            branch_id: branch.map(str::to_owned),
+            expires_at: None,
+        })
+    };
+    let (back_up, migrate) = (Step::BackUp(id(OWN)), Step::Migrate(id(OWN)));
+    for (recorded, expected) in [
+        (None, &back_up),
+        (backup("r4", OWN, None), &back_up),
+        (backup("r3", OWN, Some("br-1")), &back_up),
+        (backup("r4", DUPLICATE, Some("br-1")), &back_up),
+        (backup("r4", OWN, Some("br-1")), &migrate),
+    ] {
+        let observed = before(recorded.clone());
+        assert_eq!(provision(&observed), *expected, "{recorded:?}");
+    }
+    let mut new = before(None);
+    new.status.schema = None;
+    assert_eq!(provision(&new), migrate);
+    let mut requested = up_to_date();
+    requested.reconcile_at = Some("now".to_owned());
+    assert_eq!(provision(&requested), migrate);
 }
