@@ -1,9 +1,11 @@
 //! Schema roll-outs: a canary, then waves; failures that pause a roll-out, and the ways on.
 
+mod settings;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{Reason, RolloutPhase, SchemaRollout, SchemaRolloutStatus, Tenant, TenantClass, keys};
+use crds::{Reason, RolloutPhase, SchemaRollout, SchemaRolloutStatus, Tenant, keys};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
             test(concat!(module_path!(), "::", stringify!($test)), $test)
         };
     }
-    vec![
+    let mut tests = vec![
         test_on(
             concat!(
                 module_path!(),
@@ -31,10 +33,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         named!(a_manual_rollout_waits_for_its_approval_and_skips_tenants),
         named!(a_paused_rollout_changes_no_further_tenant_until_it_is_continued),
         named!(a_newer_rollout_starts_from_where_each_tenant_is),
-        named!(each_database_is_backed_up_before_its_migration),
-        named!(a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings),
         named!(tenants_that_have_the_schema_are_not_opened_by_a_first_rollout),
-    ]
+    ];
+    tests.extend(settings::tests());
+    tests
 }
 
 const FIRST: (&str, &str) = (
@@ -345,89 +347,6 @@ async fn a_newer_rollout_starts_from_where_each_tenant_is(scenario: &Scenario) -
         ensure!(applied == "1,2,3", "{name}: {applied}");
     }
     Ok(())
-}
-
-async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
-    scenario.apply_config_map(&[FIRST]).await?;
-    let settings = json!({"soakSeconds": 0, "backup": "Branch", "backupExpirySeconds": 3_600});
-    let class = apply_class(scenario, settings).await?;
-    let names = apply_tenants(scenario, &class, 2).await?;
-    let account = scenario.cluster().account();
-    for name in &names {
-        let tenant = scenario.tenant(name).await?;
-        let backup = status(&tenant).and_then(|status| status.backup.clone());
-        ensure!(backup.is_none(), "a new database has a backup: {backup:?}");
-    }
-    scenario.apply_config_map(&[FIRST, SECOND]).await?;
-    let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
-    check_versions(scenario, &names, &[2; 2]).await?;
-    for name in &names {
-        let tenant = scenario.tenant(name).await?;
-        let backup = status(&tenant).and_then(|status| status.backup.clone());
-        let backup = backup.context("no backup")?;
-        ensure!(backup.rollout == completed.name_any(), "{backup:?}");
-        let project = project_id(&tenant)?;
-        let branches = account.client()?.branches(&project).list().all().await?;
-        let branch = branches
-            .iter()
-            .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref())
-            .with_context(|| format!("{backup:?} is not among {branches:?}"))?;
-        let expires_at = branch.expires_at.context("the branch does not expire")?;
-        ensure!(
-            branches.len() == 2 && backup.expires_at.map(|time| time.0) == Some(expires_at),
-            "{backup:?}, {branches:?}"
-        );
-        let migrated_at = applied_at(scenario, name, 2).await?;
-        let backed_up_at = branch.created_at.as_duration().as_secs_f64();
-        ensure!(backed_up_at < migrated_at, "{backed_up_at}, {migrated_at}");
-    }
-    Ok(())
-}
-
-async fn a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings(
-    scenario: &Scenario,
-) -> Result<()> {
-    // Neither today nor tomorrow.
-    let day = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3 * 24))
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .strftime("%A")
-        .to_string();
-    scenario.apply_config_map(&[FIRST]).await?;
-    let window = json!({"days": [day], "from": "00:00", "to": "23:59"});
-    let class = apply_class(scenario, json!({"soakSeconds": 0, "window": window})).await?;
-    let names = apply_tenants(scenario, &class, 2).await?;
-    scenario.apply_config_map(&[FIRST, SECOND]).await?;
-    let waiting = wait_for_phase(scenario, &class, 2, RolloutPhase::Waiting).await?;
-    let state = rollout_status(&waiting);
-    let reason = &state.conditions[0].reason;
-    ensure!(reason == Reason::OutsideWindow.as_str(), "{reason}");
-    ensure!(
-        state.started_at.is_none() && state.pending == 2,
-        "{state:?}"
-    );
-    check_versions(scenario, &names, &[1; 2]).await?;
-    // A roll-out has a copy of the settings. The next one has those of the class.
-    apply_class(scenario, json!({"soakSeconds": 0})).await?;
-    let is_observed = |class: Option<&TenantClass>| {
-        class.is_some_and(|class| {
-            let status = class.status.as_ref();
-            let observed = status.and_then(|status| status.observed_generation);
-            observed == class.metadata.generation
-        })
-    };
-    wait::until(
-        &scenario.classes(),
-        &class,
-        timeouts::CONVERGE,
-        "observed",
-        is_observed,
-    )
-    .await?;
-    rollouts(scenario)
-        .delete(&waiting.name_any(), &DeleteParams::default())
-        .await?;
-    wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
-    check_versions(scenario, &names, &[2; 2]).await
 }
 
 /// An installation without roll-outs is upgraded: its Tenants already have the schema.

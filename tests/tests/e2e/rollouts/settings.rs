@@ -1,0 +1,112 @@
+//! Settings of roll-outs: backups and windows.
+
+use anyhow::{Context as _, Result, ensure};
+use crds::{Reason, RolloutPhase, TenantClass};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use serde_json::json;
+use test_support::scenario::{project_id, status};
+use test_support::suite::{Trial, test};
+use test_support::{Scenario, timeouts, wait};
+
+use super::{
+    FIRST, SECOND, applied_at, apply_class, apply_tenants, check_versions, rollout_status,
+    rollouts, wait_for_phase,
+};
+
+pub(super) fn tests() -> Vec<Trial> {
+    macro_rules! named {
+        ($test:ident) => {
+            test(concat!(module_path!(), "::", stringify!($test)), $test)
+        };
+    }
+    vec![
+        named!(each_database_is_backed_up_before_its_migration),
+        named!(a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings),
+    ]
+}
+
+async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
+    scenario.apply_config_map(&[FIRST]).await?;
+    let settings = json!({"soakSeconds": 0, "backup": "Branch", "backupExpirySeconds": 3_600});
+    let class = apply_class(scenario, settings).await?;
+    let names = apply_tenants(scenario, &class, 2).await?;
+    let account = scenario.cluster().account();
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        let backup = status(&tenant).and_then(|status| status.backup.clone());
+        ensure!(backup.is_none(), "a new database has a backup: {backup:?}");
+    }
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
+    check_versions(scenario, &names, &[2; 2]).await?;
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        let backup = status(&tenant).and_then(|status| status.backup.clone());
+        let backup = backup.context("no backup")?;
+        ensure!(backup.rollout == completed.name_any(), "{backup:?}");
+        let project = project_id(&tenant)?;
+        let branches = account.client()?.branches(&project).list().all().await?;
+        let branch = branches
+            .iter()
+            .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref())
+            .with_context(|| format!("{backup:?} is not among {branches:?}"))?;
+        let expires_at = branch.expires_at.context("the branch does not expire")?;
+        ensure!(
+            branches.len() == 2 && backup.expires_at.map(|time| time.0) == Some(expires_at),
+            "{backup:?}, {branches:?}"
+        );
+        let migrated_at = applied_at(scenario, name, 2).await?;
+        let backed_up_at = branch.created_at.as_duration().as_secs_f64();
+        ensure!(backed_up_at < migrated_at, "{backed_up_at}, {migrated_at}");
+    }
+    Ok(())
+}
+
+async fn a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings(
+    scenario: &Scenario,
+) -> Result<()> {
+    // Neither today nor tomorrow.
+    let day = (Timestamp::now() + SignedDuration::from_hours(3 * 24))
+        .to_zoned(TimeZone::UTC)
+        .strftime("%A")
+        .to_string();
+    scenario.apply_config_map(&[FIRST]).await?;
+    let window = json!({"days": [day], "from": "00:00", "to": "23:59"});
+    let class = apply_class(scenario, json!({"soakSeconds": 0, "window": window})).await?;
+    let names = apply_tenants(scenario, &class, 2).await?;
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    let waiting = wait_for_phase(scenario, &class, 2, RolloutPhase::Waiting).await?;
+    let state = rollout_status(&waiting);
+    let reason = &state.conditions[0].reason;
+    ensure!(reason == Reason::OutsideWindow.as_str(), "{reason}");
+    ensure!(
+        state.started_at.is_none() && state.pending == 2,
+        "{state:?}"
+    );
+    check_versions(scenario, &names, &[1; 2]).await?;
+    // A roll-out has a copy of the settings. The next one has those of the class.
+    apply_class(scenario, json!({"soakSeconds": 0})).await?;
+    let is_observed = |class: Option<&TenantClass>| {
+        class.is_some_and(|class| {
+            let status = class.status.as_ref();
+            let observed = status.and_then(|status| status.observed_generation);
+            observed == class.metadata.generation
+        })
+    };
+    wait::until(
+        &scenario.classes(),
+        &class,
+        timeouts::CONVERGE,
+        "observed",
+        is_observed,
+    )
+    .await?;
+    rollouts(scenario)
+        .delete(&waiting.name_any(), &DeleteParams::default())
+        .await?;
+    wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
+    check_versions(scenario, &names, &[2; 2]).await
+}
