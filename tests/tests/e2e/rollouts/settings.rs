@@ -6,8 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
+use neon_emulator::Limits;
 use serde_json::json;
-use test_support::scenario::{project_id, status};
+use test_support::scenario::{is_available, project_id, status};
 use test_support::suite::{Trial, test};
 use test_support::{Scenario, timeouts, wait};
 
@@ -24,6 +25,7 @@ pub(super) fn tests() -> Vec<Trial> {
     }
     vec![
         named!(each_database_is_backed_up_before_its_migration),
+        named!(a_backup_beyond_the_limit_of_branches_pauses_the_rollout),
         named!(a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings),
     ]
 }
@@ -61,6 +63,38 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
         let migrated_at = applied_at(scenario, name, 2).await?;
         let backed_up_at = branch.created_at.as_duration().as_secs_f64();
         ensure!(backed_up_at < migrated_at, "{backed_up_at}, {migrated_at}");
+    }
+    Ok(())
+}
+
+async fn a_backup_beyond_the_limit_of_branches_pauses_the_rollout(
+    scenario: &Scenario,
+) -> Result<()> {
+    let files = scenario.apply_config_map(&[FIRST]).await?;
+    let spec = json!({
+        "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
+        "rollout": {"soakSeconds": 0, "backup": "Branch"},
+    });
+    let limits = Limits {
+        branches_per_project: Some(1),
+        ..Limits::default()
+    };
+    let (class, _emulator) = scenario.apply_class_with_limits(spec, 0, limits).await?;
+    let names = apply_tenants(scenario, &class, 2).await?;
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    let paused = wait_for_phase(scenario, &class, 2, RolloutPhase::Paused).await?;
+    let failures = rollout_status(&paused).failures;
+    let failure = failures.first().context("no failure is reported")?;
+    ensure!(
+        failure.reason == Reason::AccountLimit.as_str() && failure.message.contains("backup"),
+        "{failure:?}"
+    );
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        ensure!(is_available(&tenant), "{:?}", tenant.status);
+        let schema = status(&tenant).and_then(|status| status.schema.as_ref());
+        let version = schema.and_then(|schema| schema.version);
+        ensure!(version == Some(1), "{name} has version {version:?}");
     }
     Ok(())
 }
