@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::Tenant;
+use crds::{Tenant, TenantStatus};
 use kube::ResourceExt;
+use neon_client::model::Branch;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
 use test_support::neon::Account;
@@ -56,12 +57,6 @@ async fn current(run: &Run) -> Result<Outcome> {
     let project = account.projects().get(&id).send().await?;
     let computes = account.endpoints(&id).list().send().await?;
     let branches = account.branches(&id).list().all().await?;
-    let backup = status.backup.as_ref().map(|backup| {
-        let branch = branches
-            .iter()
-            .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref());
-        branch.is_some_and(|branch| branch.expires_at.is_some())
-    });
     let projects = run
         .projects_of(&tenant.uid().context("the Tenant has no UID")?)
         .await?;
@@ -106,7 +101,7 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
         ("branches", json!(branches.len())),
-        ("backup", json!(backup)),
+        ("backup expires", json!(backup_expires(status, &branches))),
         (
             "computes",
             computes
@@ -122,6 +117,14 @@ async fn current(run: &Run) -> Result<Outcome> {
     );
     outcome.insert("objects", json!(objects(run, &tenant).await?));
     Ok(outcome)
+}
+
+/// Whether the branch that the status names as the backup expires. `None` without a backup.
+fn backup_expires(status: &TenantStatus, branches: &[Branch]) -> Option<bool> {
+    let id = status.backup.as_ref()?.branch_id.as_deref();
+    let mut branches = branches.iter();
+    let branch = branches.find(|branch| Some(branch.id.as_str()) == id);
+    Some(branch.is_some_and(|branch| branch.expires_at.is_some()))
 }
 
 /// Waits until the run has an outcome.

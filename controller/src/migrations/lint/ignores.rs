@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use squawk_linter::ignore::{IgnoreKind, ignore_rule_info};
-use squawk_syntax::SyntaxNode;
+use squawk_syntax::{SyntaxElement, SyntaxNode};
 
 use super::lines::Lines;
 
@@ -22,7 +22,7 @@ impl Ignores {
         let mut ignores = Self::default();
         let tokens = root
             .descendants_with_tokens()
-            .filter_map(|element| element.into_token());
+            .filter_map(SyntaxElement::into_token);
         for token in tokens {
             let Some((names, range, kind)) = ignore_rule_info(&token) else {
                 continue;

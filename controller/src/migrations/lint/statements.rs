@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use squawk_syntax::ast::{self, AstNode as _, NameLike as _};
-use squawk_syntax::{SyntaxKind as Kind, SyntaxNode};
+use squawk_syntax::ast::{self, AstNode as _};
+use squawk_syntax::{SyntaxElement, SyntaxKind as Kind, SyntaxNode};
 
 /// The offsets of statements or of parts of them, each with the name of a rule.
 pub(super) fn check_statements(
@@ -139,7 +139,7 @@ fn has_condition(part: &SyntaxNode) -> bool {
 fn has_word(part: &SyntaxNode, word: &str) -> bool {
     let mut tokens = part
         .descendants_with_tokens()
-        .filter_map(|element| element.into_token());
+        .filter_map(SyntaxElement::into_token);
     tokens.any(|token| token.text().eq_ignore_ascii_case(word))
 }
 
@@ -147,7 +147,7 @@ fn has_word(part: &SyntaxNode, word: &str) -> bool {
 fn start(part: &SyntaxNode) -> usize {
     let mut tokens = part
         .descendants_with_tokens()
-        .filter_map(|element| element.into_token());
+        .filter_map(SyntaxElement::into_token);
     let first = tokens.find(|token| !token.kind().is_trivia());
     first
         .map_or(part.text_range(), |token| token.text_range())

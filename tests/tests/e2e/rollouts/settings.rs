@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, RolloutPhase, TenantClass};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use neon_emulator::Limits;
@@ -57,7 +58,7 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
             .with_context(|| format!("{backup:?} is not among {branches:?}"))?;
         let expires_at = branch.expires_at.context("the branch does not expire")?;
         ensure!(
-            branches.len() == 2 && backup.expires_at.map(|time| time.0) == Some(expires_at),
+            branches.len() == 2 && backup.expires_at == Some(Time(expires_at)),
             "{backup:?}, {branches:?}"
         );
         let migrated_at = applied_at(scenario, name, 2).await?;

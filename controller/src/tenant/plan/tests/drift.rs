@@ -419,12 +419,12 @@ fn a_database_with_a_schema_is_backed_up_before_a_rollout_that_requires_it() {
             expires_at: None,
         })
     };
-    let (back_up, migrate) = (Step::BackUp(id(OWN)), Step::Migrate(id(OWN)));
+    let (first, migrate) = (Step::BackUp(id(OWN)), Step::Migrate(id(OWN)));
     for (recorded, expected) in [
-        (None, &back_up),
-        (backup("r4", OWN, None), &back_up),
-        (backup("r3", OWN, Some("br-1")), &back_up),
-        (backup("r4", DUPLICATE, Some("br-1")), &back_up),
+        (None, &first),
+        (backup("r4", OWN, None), &first),
+        (backup("r3", OWN, Some("br-1")), &first),
+        (backup("r4", DUPLICATE, Some("br-1")), &first),
         (backup("r4", OWN, Some("br-1")), &migrate),
     ] {
         let observed = before(recorded.clone());
