@@ -5,7 +5,7 @@
 //! names all of them, with their severities. A comment in the file silences a finding ([`ignores`]).
 //!
 //! SQL can be anything, and the parser is recursive. So the files are read on a thread with a large
-//! stack and a time limit, statements with more tokens than the stack allows are left out, and a file
+//! stack and a time limit, statements that may be nested too deeply are left out, and a file
 //! on which the linter fails has a finding that says so.
 
 mod file;
@@ -28,8 +28,8 @@ use super::set::Migration;
 pub use self::rules::{RULES, RuleInfo, invalid_migration};
 
 /// Stack of the thread that parses. Only what is used takes memory. In a build without optimizations,
-/// a level of nesting takes up to 20 KiB; see [`file::MAX_STATEMENT_TOKENS`].
-const STACK_BYTES: usize = 256 * 1024 * 1024;
+/// a level of nesting takes up to 20 KiB; see [`file::MAX_NESTING`].
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Longest time for one file.
 const FILE_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -18,8 +18,8 @@ use super::statements::{changes_of_new_tables, check_statements};
 
 /// Largest file that is read, in bytes. The syntax tree takes many times as much memory.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
-/// Tokens of the longest statement that is read: a token nests the parser by at most one level.
-pub(super) const MAX_STATEMENT_TOKENS: usize = 10_000;
+/// Deepest nesting of a statement that is read. The time for a statement grows with the square of it.
+pub(super) const MAX_NESTING: usize = 2_000;
 /// Syntax errors of a file that are reported: most of them follow from the first.
 const MAX_SYNTAX_ERRORS: usize = 3;
 
@@ -32,14 +32,14 @@ pub(super) fn lint_file(file: &LintFile) -> Vec<MigrationFinding> {
         return vec![not_analyzed(&file.name, 1, &message)];
     }
     let lines = Lines::of(&file.sql);
-    let long = long_statements(&file.sql);
-    let sql = without(&file.sql, &long);
+    let unread = deep_statements(&file.sql);
+    let sql = without(&file.sql, &unread);
     let parse = SourceFile::parse(&sql);
-    let mut found: Vec<Found> = long
+    let mut found: Vec<Found> = unread
         .iter()
         .map(|range| {
             let message = format!(
-                "the statement has more than {MAX_STATEMENT_TOKENS} tokens, so that the linter did not read it; check it by hand"
+                "the statement may be nested more than {MAX_NESTING} levels, so that the linter did not read it; check it by hand"
             );
             (range.start, NOT_ANALYZED, Some(message))
         })
@@ -116,45 +116,69 @@ fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec
         .collect()
 }
 
-/// The ranges of the statements that are too long to be read.
-fn long_statements(sql: &str) -> Vec<Range<usize>> {
-    let mut long = Vec::new();
-    let (mut offset, mut depth, mut tokens) = (0_usize, 0_usize, 0_usize);
+/// The ranges of the statements that may be nested too deeply to be read.
+fn deep_statements(sql: &str) -> Vec<Range<usize>> {
+    let mut deep = Vec::new();
+    let mut nesting = Nesting::default();
     let mut start = None;
+    let mut offset = 0_usize;
     for token in squawk_lexer::tokenize(sql) {
         let end = offset + usize::try_from(token.len).unwrap_or_default();
         match token.kind {
             TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
             // Within parentheses, the parser may take it for an error and go on.
-            TokenKind::Semi if depth == 0 => {
-                long.extend(
-                    start
-                        .take()
-                        .filter(|_| tokens > MAX_STATEMENT_TOKENS)
-                        .map(|start| start..end),
-                );
-                tokens = 0;
+            TokenKind::Semi if nesting.outer.is_empty() => {
+                let start = start.take().filter(|_| nesting.max > MAX_NESTING);
+                deep.extend(start.map(|start| start..end));
+                nesting = Nesting::default();
             }
             kind => {
                 start.get_or_insert(offset);
-                tokens += 1;
-                match kind {
-                    TokenKind::OpenParen | TokenKind::OpenBracket => depth += 1,
-                    TokenKind::CloseParen | TokenKind::CloseBracket => {
-                        depth = depth.saturating_sub(1);
-                    }
-                    _ => {}
-                }
+                nesting.push(kind);
             }
         }
         offset = end;
     }
-    long.extend(
+    deep.extend(
         start
-            .filter(|_| tokens > MAX_STATEMENT_TOKENS)
+            .filter(|_| nesting.max > MAX_NESTING)
             .map(|start| start..offset),
     );
-    long
+    deep
+}
+
+/// An upper bound of how deeply the tokens of a statement can be nested: each token by one level, except
+/// that the items of a list are beside each other.
+#[derive(Default)]
+struct Nesting {
+    /// Tokens before each open parenthesis, since the last comma at the same level.
+    outer: Vec<usize>,
+    /// The sum of `outer`.
+    below: usize,
+    /// Tokens since the last open parenthesis or comma.
+    current: usize,
+    max: usize,
+}
+
+impl Nesting {
+    fn push(&mut self, token: TokenKind) {
+        self.current += 1;
+        self.max = self.max.max(self.below + self.current);
+        match token {
+            TokenKind::OpenParen | TokenKind::OpenBracket => {
+                self.below += self.current;
+                self.outer.push(std::mem::take(&mut self.current));
+            }
+            TokenKind::CloseParen | TokenKind::CloseBracket => {
+                if let Some(outer) = self.outer.pop() {
+                    self.below -= outer;
+                    self.current = outer;
+                }
+            }
+            TokenKind::Comma => self.current = 0,
+            _ => {}
+        }
+    }
 }
 
 /// The text with spaces in place of these ranges, so that offsets and lines stay the same.
