@@ -257,6 +257,10 @@ fn the_plan_is_recorded_once() {
         ..RolloutPlan::default()
     };
     observed.plan = Some(planned(1));
+    observed.members = vec![
+        member(0, MemberState::Pending),
+        member(1, MemberState::Pending),
+    ];
     let RolloutStep::WriteStatus(written, status) = next(&observed) else {
         panic!("no status");
     };
@@ -264,7 +268,7 @@ fn the_plan_is_recorded_once() {
     let mut written = (*written).clone();
     written.status = Some(status);
     observed.rollouts = vec![Arc::new(written)];
-    observed.members = vec![member(0, MemberState::Pending)];
+    observed.members[0].state = MemberState::Updated;
     observed.plan = None;
     let RolloutStep::WriteStatus(_, status) = next(&observed) else {
         panic!("no status");
