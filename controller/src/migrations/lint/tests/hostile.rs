@@ -1,12 +1,11 @@
 //! SQL that is invalid, nested or long.
 
-use std::time::Instant;
-
 use crds::FindingSeverity;
 use proptest::prelude::*;
+use squawk_lexer::TokenKind;
 
 use super::super::file::MAX_NESTING;
-use super::super::{FILE_TIMEOUT, lint};
+use super::super::lint;
 use super::{file, found};
 
 #[test]
@@ -34,8 +33,7 @@ fn what_the_parser_does_not_understand_is_a_finding_and_the_rest_is_read() {
 
 /// Each of these is nested about as deeply as a statement that is read may be.
 #[test]
-fn nested_statements_neither_exhaust_the_stack_nor_take_long() {
-    let started = Instant::now();
+fn nested_statements_do_not_exhaust_the_stack() {
     for (open, close) in [
         ("(", ")"),
         ("((select ", "))"),
@@ -55,8 +53,7 @@ fn nested_statements_neither_exhaust_the_stack_nor_take_long() {
         ("row(", ")"),
         ("{", "}"),
     ] {
-        let tokens = open.split_inclusive([' ', '(', '[', '.', ':']).count()
-            + close.split_inclusive([' ', ')', ']']).count();
+        let tokens = tokens(open) + tokens(close);
         let depth = MAX_NESTING / tokens - 10;
         for close in [close, ""] {
             let sql = format!("select {}1{};", open.repeat(depth), close.repeat(depth));
@@ -79,8 +76,13 @@ fn nested_statements_neither_exhaust_the_stack_nor_take_long() {
         let words = part.split(' ').count();
         found(&part.repeat(MAX_NESTING / words));
     }
-    let elapsed = started.elapsed();
-    assert!(elapsed < FILE_TIMEOUT * 3, "took {elapsed:?}");
+}
+
+fn tokens(sql: &str) -> usize {
+    let tokens = squawk_lexer::tokenize(sql);
+    tokens
+        .filter(|token| token.kind != TokenKind::Whitespace)
+        .count()
 }
 
 #[test]
