@@ -167,7 +167,7 @@ data:
         "{text}"
     );
     assert!(
-        lines[1].starts_with("maps.yaml:17: error[ban-drop-table]: 3_c.sql, line 1: "),
+        lines[1].starts_with("maps.yaml:18: error[ban-drop-table]: 3_c.sql, line 1: "),
         "{text}"
     );
     assert_eq!(lines[2], "files: 3, errors: 2, warnings: 0, notes: 0");

@@ -198,7 +198,7 @@ impl Shell<'_> {
             let Some(status) = &newest.status else {
                 return Ok(None);
             };
-            if newest.spec.revision <= last {
+            if newest.spec.revision <= last || status.phase.is_none() {
                 return Ok(None);
             }
             let columns = |time: &str| {
