@@ -62,7 +62,7 @@ pub async fn apply(
         }
         Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
         Step::CheckSecret(project) => secret::check_secret(rec, project).await,
-        Step::BackUp(project) => Box::pin(backup::back_up(rec, observed, project)).await,
+        Step::BackUp(project) => backup::back_up(rec, observed, project).await,
         Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
         Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),

@@ -68,7 +68,8 @@ pub async fn reconcile_once(cached: &CachedTenant, ctx: &Context) -> Option<Comp
     let span =
         info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
     let uid = rec.uid;
-    let completion = run(&mut rec).instrument(span).await;
+    // The future is large.
+    let completion = Box::pin(run(&mut rec)).instrument(span).await;
     if !matches!(completion.outcome, ReconcileOutcome::Failed) {
         ctx.backoffs.reset(&uid);
     }
