@@ -124,7 +124,7 @@ impl Shell<'_> {
              \"rollout\":{\"waves\":[{\"percent\":20}],\"soakSeconds\":2}}}'",
         )
         .await?;
-        let tenants: String = (1..=TENANTS)
+        let tenants: Vec<String> = (1..=TENANTS)
             .map(|number| {
                 format!(
                     "---\napiVersion: dbpertenant.dev/v1alpha1\nkind: Tenant\n\
@@ -132,7 +132,7 @@ impl Shell<'_> {
                 )
             })
             .collect();
-        fs::write(folder.join("tenants.yaml"), tenants)?;
+        fs::write(folder.join("tenants.yaml"), tenants.concat())?;
         self.run(&format!("kubectl create namespace {TENANTS_NAMESPACE}"))
             .await?;
         self.run("kubectl apply -f tenants.yaml | tail -n 1")
