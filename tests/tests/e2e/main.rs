@@ -14,6 +14,7 @@ mod lifecycle;
 mod migrations;
 mod namespaces;
 mod plans;
+mod readme;
 mod replicas;
 mod restores;
 mod rollouts;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let modules = [
         // The slowest tests run first.
         replicas::tests(),
+        readme::tests(),
         data_safety::restarting(),
         safeguards::tests(),
         computes::without_connect_timeout(),
