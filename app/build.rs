@@ -1,5 +1,5 @@
-//! Embeds the assets of the pages: our styles and scripts, and from npm htmx, its SSE extension and
-//! the typeface.
+//! Embeds the assets of the pages: our styles and scripts, and from npm htmx, its SSE extension, the
+//! typeface and pdf.js.
 //!
 //! `npm ci` installs the packages of `assets/package-lock.json` into `OUT_DIR`, again only when the
 //! lock file changes. The name of each file contains a hash of its content, so that browsers can
@@ -32,8 +32,36 @@ const STYLES: [&str; 6] = [
     "chat.css",
 ];
 const ICONS: [&str; 3] = ["favicon.svg", "icon-192.png", "icon-512.png"];
-const SCRIPTS: [&str; 2] = ["app.js", "upload.js"];
-const PACKAGES: [&str; 3] = ["htmx.org", "htmx-ext-sse", "@fontsource-variable/inter"];
+const SCRIPTS: [&str; 3] = ["app.js", "live.js", "upload.js"];
+/// The modules of the viewer. Each imports only those before it.
+const VIEWER_MODULES: [&str; 3] = ["passage.js", "pages.js", "viewer.js"];
+const PDF_JS: &str = "pdfjs-dist";
+/// Files that pdf.js requests by name while it shows a document: character maps and fonts that PDFs
+/// refer to, and decoders of images. Each is a folder of the package and endings of file names.
+const PDF_JS_RESOURCES: [(&str, &[&str]); 3] = [
+    ("cmaps", &[".bcmap"]),
+    ("standard_fonts", &[".pfb", ".ttf"]),
+    ("wasm", &["_nowasm_fallback.js"]),
+];
+/// The licenses of the packages, and of what they contain.
+const LICENSES: [(&str, &[&str]); 4] = [
+    ("htmx.org", &["LICENSE"]),
+    ("htmx-ext-sse", &["LICENSE"]),
+    ("@fontsource-variable/inter", &["LICENSE"]),
+    (
+        PDF_JS,
+        &[
+            "LICENSE",
+            "cmaps/LICENSE",
+            "standard_fonts/LICENSE_FOXIT",
+            "standard_fonts/LICENSE_LIBERATION",
+            "wasm/LICENSE_JBIG2",
+            "wasm/LICENSE_OPENJPEG",
+            "wasm/LICENSE_PDFJS_JBIG2",
+            "wasm/LICENSE_PDFJS_OPENJPEG",
+        ],
+    ),
+];
 
 fn main() -> anyhow::Result<()> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -67,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         "sse.js",
         &read(&packages.join("htmx-ext-sse/dist/sse.min.js"))?,
     )?;
+    viewer(&mut bundle, &sources, &packages.join(PDF_JS))?;
     for name in ICONS {
         bundle.add(name, &read(&sources.join(name))?)?;
     }
@@ -90,7 +119,13 @@ fn install(sources: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     fs::write(folder.join("package-lock.json"), &lock)?;
     fs::copy(sources.join("package.json"), folder.join("package.json"))?;
     let run = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .args([
+            "ci",
+            "--ignore-scripts",
+            "--omit=optional",
+            "--no-audit",
+            "--no-fund",
+        ])
         .current_dir(folder)
         .output();
     let output = match run {
@@ -135,24 +170,62 @@ fn styles(bundle: &mut Bundle, sources: &Path, packages: &Path) -> anyhow::Resul
     Ok(())
 }
 
+/// Adds the viewer of documents and pdf.js, in the build for browsers that are some years old.
+fn viewer(bundle: &mut Bundle, sources: &Path, package: &Path) -> anyhow::Result<()> {
+    let stylesheet = "viewer.css";
+    bundle.add(stylesheet, &read(&sources.join("css").join(stylesheet))?)?;
+    let mut modules: Vec<(&str, String)> = Vec::new();
+    for name in VIEWER_MODULES {
+        let mut text = String::from_utf8(read(&sources.join("js/viewer").join(name))?)?;
+        for (other, hashed) in &modules {
+            text = text.replace(&format!("\"./{other}\""), &format!("\"./{hashed}\""));
+        }
+        modules.push((name, bundle.add(name, text.as_bytes())?));
+    }
+    for (name, file) in [
+        ("pdf.js", "pdf.min.mjs"),
+        ("pdf_worker.js", "pdf.worker.min.mjs"),
+    ] {
+        bundle.add(name, &read(&package.join("legacy/build").join(file))?)?;
+    }
+    let mut files = Vec::new();
+    for (folder, endings) in PDF_JS_RESOURCES {
+        for entry in fs::read_dir(package.join(folder))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if endings.iter().any(|ending| name.ends_with(ending)) {
+                files.push((name.into_owned(), read(&path)?));
+            }
+        }
+    }
+    files.sort();
+    bundle.add_folder("pdf-resources", &files)
+}
+
 /// The licenses of the embedded packages, which must be distributed with their files.
 fn licenses(packages: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    for package in PACKAGES {
-        let license = String::from_utf8(read(&packages.join(package).join("LICENSE"))?)?;
-        write!(text, "{package}\n\n{}\n\n\n", license.trim())?;
+    for (package, files) in LICENSES {
+        for file in files {
+            let license = String::from_utf8_lossy(&read(&packages.join(package).join(file))?)
+                .trim()
+                .to_owned();
+            write!(text, "{package} {file}\n\n{license}\n\n\n")?;
+        }
     }
     Ok(text)
 }
 
-/// The embedded files by name.
+/// The embedded files.
 struct Bundle {
     folder: PathBuf,
+    /// By their path below `/assets/`.
     files: BTreeMap<String, EmbeddedFile>,
+    /// The constants of the generated source: name, value and documentation.
+    constants: BTreeMap<String, (String, String)>,
 }
 
 struct EmbeddedFile {
-    hashed: String,
     media_type: &'static str,
     gzipped: bool,
 }
@@ -166,6 +239,7 @@ impl Bundle {
         Ok(Self {
             folder,
             files: BTreeMap::new(),
+            constants: BTreeMap::new(),
         })
     }
 
@@ -174,6 +248,45 @@ impl Bundle {
         let Some((stem, extension)) = name.rsplit_once('.') else {
             bail!("{name} has no file extension");
         };
+        let hashed = format!("{stem}.{}.{extension}", digest([bytes]));
+        self.write(&hashed, extension, bytes)?;
+        // Only the stylesheet references fonts, so they need no constants.
+        if extension != "woff2" {
+            self.constant(name, &hashed, &format!("The path of `{name}`."));
+        }
+        Ok(hashed)
+    }
+
+    /// Adds files that keep their names, in a folder whose name has a hash of their content.
+    fn add_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+        let hashed = format!(
+            "{name}.{}",
+            digest(
+                files
+                    .iter()
+                    .flat_map(|(name, bytes)| [name.as_bytes(), bytes.as_slice()])
+            )
+        );
+        fs::create_dir_all(self.folder.join(&hashed))?;
+        for (file, bytes) in files {
+            let extension = file.rsplit('.').next().unwrap_or_default();
+            self.write(&format!("{hashed}/{file}"), extension, bytes)?;
+        }
+        self.constant(
+            name,
+            &format!("{hashed}/"),
+            &format!("The path of the folder `{name}`, with a slash at the end."),
+        );
+        Ok(())
+    }
+
+    fn constant(&mut self, name: &str, path: &str, documentation: &str) {
+        let constant = name.replace(['.', '-'], "_").to_uppercase();
+        let value = (format!("/assets/{path}"), documentation.to_owned());
+        self.constants.insert(constant, value);
+    }
+
+    fn write(&mut self, path: &str, extension: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let media_type = match extension {
             "css" => "text/css; charset=utf-8",
             "js" => "text/javascript; charset=utf-8",
@@ -181,61 +294,68 @@ impl Bundle {
             "png" => "image/png",
             "txt" => "text/plain; charset=utf-8",
             "woff2" => "font/woff2",
+            "ttf" => "font/ttf",
+            "bcmap" | "pfb" => "application/octet-stream",
             other => bail!("unknown media type of .{other}"),
         };
-        let digest = hex::encode(Sha256::digest(bytes));
-        let hashed = format!("{stem}.{}.{extension}", &digest[..HASH_DIGITS]);
-        fs::write(self.folder.join(&hashed), bytes)?;
-        let gzipped = extension != "woff2";
+        fs::write(self.folder.join(path), bytes)?;
+        let mut gzip = GzBuilder::new().write(Vec::new(), Compression::best());
+        gzip.write_all(bytes)?;
+        let gzip = gzip.finish()?;
+        // Fonts are compressed already.
+        let gzipped = extension != "woff2" && gzip.len() < bytes.len();
         if gzipped {
-            let mut gzip = GzBuilder::new().write(Vec::new(), Compression::best());
-            gzip.write_all(bytes)?;
-            fs::write(self.folder.join(format!("{hashed}.gz")), gzip.finish()?)?;
+            fs::write(self.folder.join(format!("{path}.gz")), gzip)?;
         }
-        self.files.insert(
-            name.to_owned(),
-            EmbeddedFile {
-                hashed: hashed.clone(),
-                media_type,
-                gzipped,
-            },
-        );
-        Ok(hashed)
+        let file = EmbeddedFile {
+            media_type,
+            gzipped,
+        };
+        self.files.insert(path.to_owned(), file);
+        Ok(())
     }
 
     /// The Rust source of the table, which refers to the type `Asset`.
     fn table(&self) -> String {
-        let mut constants = String::new();
-        let mut rows = String::new();
-        for (name, file) in &self.files {
-            let path = |suffix: &str| {
-                format!(
-                    "include_bytes!(concat!(env!(\"OUT_DIR\"), \"/assets/{}{suffix}\"))",
-                    file.hashed
-                )
+        let mut source = String::new();
+        for (name, (value, documentation)) in &self.constants {
+            let _ = writeln!(
+                source,
+                "/// {documentation}\npub const {name}: &str = \"{value}\";"
+            );
+        }
+        source.push_str("\n/// Every embedded file.\npub static ALL: &[Asset] = &[\n");
+        for (
+            file,
+            EmbeddedFile {
+                media_type,
+                gzipped,
+            },
+        ) in &self.files
+        {
+            let bytes = |suffix: &str| {
+                format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/assets/{file}{suffix}\"))")
             };
-            let gzip = if file.gzipped {
-                format!("Some({})", path(".gz"))
+            let gzip = if *gzipped {
+                format!("Some({})", bytes(".gz"))
             } else {
                 "None".to_owned()
             };
-            // Only the stylesheet references fonts, so they need no constants.
-            if file.media_type != "font/woff2" {
-                let constant = name.replace(['.', '-'], "_").to_uppercase();
-                let _ = writeln!(
-                    constants,
-                    "/// The path of `{name}`.\npub const {constant}: &str = \"/assets/{}\";",
-                    file.hashed
-                );
-            }
             let _ = writeln!(
-                rows,
-                "    Asset {{ file: \"{}\", media_type: \"{}\", bytes: {}, gzip: {gzip} }},",
-                file.hashed,
-                file.media_type,
-                path("")
+                source,
+                "    Asset {{ file: \"{file}\", media_type: \"{media_type}\", bytes: {}, gzip: {gzip} }},",
+                bytes("")
             );
         }
-        format!("{constants}\n/// Every embedded file.\npub static ALL: &[Asset] = &[\n{rows}];\n")
+        source.push_str("];\n");
+        source
     }
+}
+
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part);
+    }
+    hex::encode(digest.finalize())[..HASH_DIGITS].to_owned()
 }

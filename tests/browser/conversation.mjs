@@ -1,6 +1,6 @@
 // A conversation: Markdown in which nothing acts, a follow-up question, and the tools of questions,
 // answers and conversations.
-import { APP, deleteAccount, ensure, file, run, WAIT_MS, workspaceOf } from './lib.mjs';
+import { APP, deleteAccount, ensure, file, run, workspaceWith } from './lib.mjs';
 
 const QUESTION = 'How tall is the Eiffel Tower?';
 
@@ -8,19 +8,10 @@ await run(async ({ newUser }) => {
   const ada = await newUser('ada-in-conversation');
   const { page } = ada;
   await ada.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: APP });
-  await ada.signIn();
-  const workspace = workspaceOf(page);
-  await page.goto(`${APP}/w/${workspace}/provisioning`);
-  await page.getByRole('heading', { name: 'Your database is ready' }).waitFor();
-  await page.goto(`${APP}/w/${workspace}/documents`);
-  await page.setInputFiles('#files', [
+  const workspace = await workspaceWith(ada, [
     file('eiffel', 'The Eiffel Tower is 330 metres tall.'),
     file('skytree', 'The Tokyo Skytree has a height of 634 metres.'),
   ]);
-  const rows = page.locator('#document-list li.row');
-  for (const name of ['eiffel', 'skytree']) {
-    await rows.filter({ hasText: name }).and(page.locator('[data-state=ready]')).waitFor({ timeout: 2 * WAIT_MS });
-  }
 
   // --- The draft of a question survives a reload, and is gone when it is sent ---
   await page.goto(`${APP}/w/${workspace}/chat`);
@@ -50,6 +41,8 @@ await run(async ({ newUser }) => {
   await answers.nth(1).waitFor();
   const source = await answers.nth(1).locator('.sources summary').first().innerText();
   ensure(source.includes('eiffel'), `the answer is about ${source}`);
+  ensure((await answers.nth(1).locator('.sources summary').count()) === 1, 'another tower is a source');
+  ensure(!(await answers.nth(1).innerText()).includes('634'), 'the answer is about another tower');
 
   // --- Copy, rate, regenerate ---
   const last = answers.nth(1);
@@ -83,6 +76,72 @@ await run(async ({ newUser }) => {
   await page.getByText('No conversation contains this text.').waitFor();
   await page.fill('#thread-search', '330 METRES');
   await listed.filter({ hasText: 'Towers of the world' }).waitFor();
+
+  // --- The documents to search ---
+  await page.goto(thread);
+  await page.locator('#scope').click();
+  await ada.shoot('chat-scope');
+  for (const name of ['eiffel', 'skytree']) await page.locator('.scope').getByLabel(name).check();
+  ensure((await page.locator('.scope-label').innerText()) === '2 documents', 'the number of documents is not shown');
+  await page.fill('#question', 'How high is the Tokyo Skytree?');
+  await page.locator('#question').press('Enter');
+  await page.locator('#conversation-scope', { hasText: 'Searching: eiffel, skytree' }).or(page.locator('#conversation-scope', { hasText: 'Searching: skytree, eiffel' })).waitFor();
+  await answers.nth(2).waitFor();
+
+  // --- What is typed while the browser is offline stays ---
+  await ada.context.setOffline(true);
+  await page.fill('#question', 'Are you there?');
+  await page.locator('#question').press('Enter');
+  await page.getByText('You\u2019re offline').waitFor();
+  ensure((await page.inputValue('#question')) === 'Are you there?', 'the question was lost');
+  await ada.shoot('chat-offline');
+  await ada.context.setOffline(false);
+  await page.getByText('You\u2019re offline').waitFor({ state: 'detached' });
+
+  // --- Private until it is shared, pinned, deleted and restored ---
+  await page.goto(thread);
+  await page.getByText('Only you see this conversation').waitFor();
+  const choose = async (name) => {
+    await page.locator('#thread-menu').click();
+    await page.getByRole('button', { name }).click();
+  };
+  await choose('Share with all members');
+  await page.getByText('You share this conversation').waitFor();
+  await choose('Pin conversation');
+  await page.locator('.threads li small .icon').waitFor();
+  await ada.shoot('chat-shared');
+  await choose('Make private');
+  await page.getByText('Only you see this conversation').waitFor();
+  const remove = async () => {
+    await choose('Delete conversation');
+    await page.getByRole('alertdialog').getByRole('button', { name: 'Delete conversation' }).click();
+    await page.getByRole('button', { name: 'Undo' }).waitFor();
+  };
+  await remove();
+  await ada.shoot('chat-deleted');
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.getByText('Conversation restored.').waitFor();
+  ensure((await answers.count()) === 3, 'answers are missing');
+  await remove();
+  // The offer ends by itself.
+  await page.getByRole('button', { name: 'Undo' }).waitFor({ state: 'detached' });
+  ensure((await page.goto(thread)).status() === 404, 'the conversation is still there');
+
+  // --- A hidden tab holds no connection for live updates ---
+  const setHidden = (isHidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, isHidden);
+  const isStream = (request) => new URL(request.url()).pathname.endsWith('/documents/events');
+  const opened = page.waitForRequest(isStream);
+  await page.goto(`${APP}/w/${workspace}/documents`);
+  const stream = await opened;
+  const closed = page.waitForEvent('requestfailed', (request) => request === stream);
+  await setHidden(true);
+  await closed;
+  const again = page.waitForRequest(isStream);
+  await setHidden(false);
+  await again;
   await deleteAccount(page);
   return { workspace, source };
 });

@@ -83,6 +83,9 @@ await run(async ({ newUser, findings }) => {
   ensure(file.ok(), `the citation returns ${file.status()}`);
   ensure(/application\/pdf/.test(file.headers()['content-type'] ?? ''), 'the citation does not open a PDF');
   const cited = { document: href.split('/')[4], page: Number(number) };
+  await page.locator('.viewer-marks div').first().waitFor();
+  ensure((await page.inputValue('#viewer-page')) === number, 'the viewer shows another page');
+  await page.locator('#viewer-close').click();
 
   // A second question in the same thread.
   await page.bringToFront();

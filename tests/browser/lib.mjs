@@ -131,15 +131,22 @@ export function workspaceOf(page) {
   return workspace;
 }
 
-function pdf(pageText) {
-  const content = `BT /F1 12 Tf 72 720 Td (${pageText}) Tj ET`;
+/** A PDF with these pages; each line of a page's text is a line of the page. */
+function pdf(pages) {
+  const numbers = pages.map((_, index) => 4 + 2 * index);
   const objects = [
     '<< /Type /Catalog /Pages 2 0 R >>',
-    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
-    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>',
-    `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
+    `<< /Type /Pages /Kids [${numbers.map((number) => `${number} 0 R`).join(' ')}] /Count ${pages.length} >>`,
     '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
   ];
+  pages.forEach((text, index) => {
+    const lines = text.split('\n').map((line) => `(${line.replace(/[\\()]/g, '\\$&')}) Tj T*`);
+    const content = `BT /F1 12 Tf 16 TL 72 720 Td ${lines.join(' ')} ET`;
+    objects.push(
+      `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents ${numbers[index] + 1} 0 R /Resources << /Font << /F1 3 0 R >> >> >>`,
+      `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
+    );
+  });
   let text = '%PDF-1.4\n';
   const offsets = objects.map((object, index) => {
     const offset = text.length;
@@ -153,8 +160,22 @@ function pdf(pageText) {
   return Buffer.from(text, 'latin1');
 }
 
-/** A PDF with one page that contains the text, for a file input. */
-export const file = (name, pageText) => ({ name: `${name}.pdf`, mimeType: 'application/pdf', buffer: pdf(pageText) });
+/** A PDF with these pages, for a file input. */
+export const file = (name, ...pages) => ({ name: `${name}.pdf`, mimeType: 'application/pdf', buffer: pdf(pages) });
+
+/** Opens the user's workspace, and uploads these files. Returns the workspace when all are ready. */
+export async function workspaceWith(user, files) {
+  const { page } = user;
+  await user.signIn();
+  const workspace = workspaceOf(page);
+  await page.goto(`${APP}/w/${workspace}/provisioning`);
+  await page.getByRole('heading', { name: 'Your database is ready' }).waitFor();
+  await page.goto(`${APP}/w/${workspace}/documents`);
+  await page.setInputFiles('#files', files);
+  const ready = page.locator('#document-list li.row').and(page.locator('[data-state=ready]'));
+  await ready.nth(files.length - 1).waitFor({ timeout: 2 * WAIT_MS });
+  return workspace;
+}
 
 /** Types the confirmation phrase and waits for the receipt. */
 export async function deleteAccount(page) {

@@ -58,6 +58,16 @@
     menu.open = false;
     menu.querySelector("summary").focus();
   });
+  // A menu at the end of the page opens upwards.
+  const openTowardsSpace = (menu) => {
+    menu.classList.remove("upward");
+    const items = menu.querySelector(".menu-items");
+    // The tabs at the bottom of small screens.
+    const tabs = document.querySelector(".sections");
+    const covered = tabs && getComputedStyle(tabs).position === "fixed" ? tabs.offsetHeight : 0;
+    const { bottom, height } = items.getBoundingClientRect();
+    menu.classList.toggle("upward", bottom > innerHeight - covered && menu.getBoundingClientRect().top > height);
+  };
   // An open menu stays open when htmx replaces the element that contains it. htmx restores the
   // focus by id.
   let openMenu = "";
@@ -65,6 +75,7 @@
     if (!event.target.matches("details[data-menu]")) return;
     const id = event.target.querySelector("summary").id;
     if (event.target.open) openMenu = id;
+    if (event.target.open) openTowardsSpace(event.target);
     else if (openMenu === id) openMenu = "";
   }, true);
   const reopen = () => {
@@ -106,6 +117,36 @@
     if (button.getAttribute("command") === "close") dialog?.close();
     else dialog?.showModal();
   });
+
+  // Shows a problem where the server's responses show theirs.
+  const showProblem = (title, text) => {
+    const callout = document.createElement("div");
+    callout.className = "callout bad";
+    callout.setAttribute("role", "alert");
+    const content = document.createElement("div");
+    for (const [className, line] of [["callout-title", title], ["", text]]) {
+      const paragraph = document.createElement("p");
+      paragraph.className = className;
+      paragraph.textContent = line;
+      content.append(paragraph);
+    }
+    callout.append(content);
+    document.getElementById("problems").replaceChildren(callout);
+  };
+  // Nothing is sent while the browser is offline: a page that cannot be loaded would replace this one.
+  const OFFLINE = ["You\u2019re offline", "Nothing was sent, and what you typed is still here. Try again when you\u2019re connected."];
+  document.addEventListener("submit", (event) => {
+    if (navigator.onLine || event.target.getAttribute("method") === "dialog") return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    event.target.closest("dialog")?.close();
+    showProblem(...OFFLINE);
+  }, true);
+  window.addEventListener("online", () => {
+    if (document.getElementById("problems").textContent.startsWith(OFFLINE[0])) document.getElementById("problems").replaceChildren();
+  });
+  document.addEventListener("htmx:sendError", () => showProblem("The server didn\u2019t respond", "What you typed is still here. Check your connection and try again."));
+  document.addEventListener("htmx:timeout", () => showProblem("The server didn\u2019t respond in time", "What you typed is still here. Try again in a moment."));
 
   // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page
   // enables them again.
@@ -182,14 +223,42 @@
     field.focus();
   });
 
+  // Citations open beside the conversation. A browser that cannot load the viewer opens the file in another tab, as for a
+  // click with a modifier key.
+  const viewer = document.getElementById("viewer");
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-citation]");
+    if (!link || !viewer || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    try {
+      const { open } = await import(viewer.dataset.script);
+      await open(link);
+    } catch {
+      window.open(link.href, "_blank", "noopener");
+    }
+  });
+
   // Removes the notice from the URL, so that a reload does not show it again.
-  if (document.querySelector("[data-toast]")) {
+  const undo = document.querySelector("[data-undo-seconds]");
+  if (undo || document.querySelector("[data-toast]")) {
     const url = new URL(location.href);
     url.searchParams.delete("notice");
+    url.searchParams.delete("deleted");
     history.replaceState(history.state, "", url);
   }
+  if (undo) setTimeout(() => undo.remove(), Number(undo.dataset.undoSeconds) * 1_000);
   document.addEventListener("click", (event) => event.target.closest("[data-dismiss]")?.closest(".dismissable")?.remove());
 
+  // Exact times are shown in the reader's time zone, and the server's are in UTC.
+  const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  const momentFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+  onContent((part) => within(part, "time[datetime]").forEach((time) => {
+    const at = new Date(time.dateTime);
+    const text = momentFormat.format(at);
+    if (!("age" in time.dataset)) time.textContent = text;
+    else time.title = text;
+    if (/\d{4}$/.test(time.textContent)) time.textContent = dayFormat.format(at);
+  }));
   // Updates relative times while the page is open.
   const relativeTime = (seconds) => {
     const ago = (count, unit) => `${count} ${unit}${count === 1 ? "" : "s"} ago`;
@@ -213,6 +282,7 @@
     const before = Number(element.dataset.elapsed);
     const passed = performance.now() - (Number(element.dataset.seenAt) || startedAt);
     element.textContent = `${((before + passed) / 1_000).toFixed(1)} s`;
+    each("[data-show-after]", (part) => { part.hidden = before + passed < Number(part.dataset.showAfter); });
   }), ELAPSED_REFRESH_MS);
   document.addEventListener("htmx:load", (event) => within(event.detail.elt, "[data-elapsed]").forEach((element) => {
     element.dataset.seenAt = String(performance.now());
@@ -231,32 +301,6 @@
   announceChanges();
   document.addEventListener("htmx:afterSettle", announceChanges);
 
-  // Shows a message while live updates are interrupted.
-  const connection = document.getElementById("connection");
-  document.addEventListener("htmx:sseError", () => { connection.hidden = false; });
-  document.addEventListener("htmx:sseOpen", () => { connection.hidden = true; });
-  document.addEventListener("htmx:sseMessage", () => { connection.hidden = true; });
-
-  // The text of an answer: each event carries how much of the HTML stays, and what follows it. Only
-  // the elements that changed are replaced, so that selected text stays selected.
-  const streamed = new WeakMap();
-  document.addEventListener("htmx:sseBeforeMessage", (event) => {
-    const { type, data } = event.detail;
-    if (type !== "text") return;
-    event.preventDefault();
-    const colon = data.indexOf(":");
-    const html = (streamed.get(event.target) ?? "").slice(0, Number(data.slice(0, colon))) + data.slice(colon + 1);
-    streamed.set(event.target, html);
-    const template = document.createElement("template");
-    template.innerHTML = html;
-    const [shown, next] = [[...event.target.childNodes], [...template.content.childNodes]];
-    let same = 0;
-    while (same < shown.length && same < next.length && shown[same].isEqualNode(next[same])) same += 1;
-    for (const node of shown.slice(same)) node.remove();
-    event.target.append(...next.slice(same));
-    connection.hidden = true;
-  });
-
   // Conversations: Enter sends, Shift+Enter starts a new line. The view follows the answer while
   // its end is visible.
   document.addEventListener("keydown", (event) => {
@@ -267,6 +311,15 @@
   // Focuses the question field if there is a hardware keyboard. On a phone, focus would open the
   // on-screen keyboard.
   if (!location.hash && matchMedia("(hover: hover) and (pointer: fine)").matches) document.querySelector("[data-submit-on-enter]")?.focus({ preventScroll: true });
+  // Shows which documents are selected while their list is closed.
+  document.addEventListener("change", ({ target }) => {
+    const scope = target.closest("[data-scope]");
+    if (!scope) return;
+    const selected = scope.querySelectorAll("input:checked");
+    const [first] = selected;
+    scope.querySelector(".scope-label").textContent = selected.length === 0 ? "All documents"
+      : selected.length === 1 ? first.labels[0].textContent : `${selected.length} documents`;
+  });
   // Keeps the draft of a question in this tab, until it is sent or the user signs out. The page that
   // shows the answer confirms that a question that was sent with the page's form arrived.
   const field = document.querySelector("[data-draft]");

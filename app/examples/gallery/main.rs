@@ -23,7 +23,9 @@ fn main() -> anyhow::Result<()> {
     }
     fs::create_dir_all(&served).context("failed to create the output folder")?;
     for asset in assets::ALL {
-        fs::write(served.join(asset.file), asset.bytes)?;
+        let file = served.join(asset.file);
+        fs::create_dir_all(file.parent().unwrap_or(&served))?;
+        fs::write(file, asset.bytes)?;
     }
     let pages = samples::all();
     for (name, page) in &pages {

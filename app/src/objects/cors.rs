@@ -1,5 +1,5 @@
-//! The bucket's CORS rule that lets browsers upload from the app's pages; added if these
-//! credentials permit it.
+//! The bucket's CORS rule that lets the app's pages upload and read files with presigned URLs; added
+//! if these credentials permit it.
 //!
 //! Several apps can share a bucket. The id of each app's rule contains its origin, so an app changes
 //! only its own rule. S3 replaces all rules of a bucket in one request without a precondition: if two
@@ -21,17 +21,21 @@ const LEGACY_RULE_ID: &str = "chat-app-uploads";
 /// Longest id of a rule in S3, in characters.
 const MAX_RULE_ID_CHARS: usize = 255;
 /// The request headers of a presigned upload that CORS does not allow by default.
-const HEADERS: [&str; 4] = [
+const UPLOAD_HEADERS: [&str; 4] = [
     "content-encoding",
     "content-type",
     "if-none-match",
     "x-amz-checksum-sha256",
 ];
+/// Browsers that are some years old ask whether a page may request a part of a file.
+const RANGE_HEADER: &str = "range";
+/// The response headers from which the viewer learns that it can request parts of a file.
+const EXPOSED_HEADERS: [&str; 3] = ["accept-ranges", "content-length", "content-range"];
 
 /// The state of a bucket's CORS rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CorsStatus {
-    /// The existing rules allow uploads.
+    /// The existing rules allow uploads and reading.
     Present,
     /// The app added its rule.
     Added,
@@ -56,7 +60,7 @@ impl ObjectStore {
         let mut delay = MIN_RETRY_DELAY;
         let mut logged = Vec::new();
         loop {
-            let wait = match self.allow_uploads_from(&origin).await {
+            let wait = match self.allow_pages_of(&origin).await {
                 Ok(statuses) => {
                     delay = MIN_RETRY_DELAY;
                     if statuses != logged {
@@ -89,15 +93,15 @@ impl ObjectStore {
         }
     }
 
-    /// Ensures that pages of this origin (`https://host[:port]`) may upload to every bucket. Keeps
-    /// all other rules, also those of other apps.
-    pub async fn allow_uploads_from(
+    /// Ensures that pages of this origin (`https://host[:port]`) may upload to every bucket and read
+    /// from it, given presigned URLs. Keeps all other rules, also those of other apps.
+    pub async fn allow_pages_of(
         &self,
         origin: &str,
     ) -> Result<Vec<(String, CorsStatus)>, ObjectStoreError> {
         let mut statuses = Vec::new();
         for bucket in self.settings.all_buckets() {
-            let status = match self.allow_uploads(bucket, origin).await {
+            let status = match self.allow_pages_in(bucket, origin).await {
                 Ok(status) => status,
                 // Access denied, or a store without CORS rules (501).
                 Err(ObjectStoreError::Rejected {
@@ -111,7 +115,7 @@ impl ObjectStore {
         Ok(statuses)
     }
 
-    async fn allow_uploads(
+    async fn allow_pages_in(
         &self,
         bucket: &str,
         origin: &str,
@@ -125,14 +129,19 @@ impl ObjectStore {
                 error => return Err(error),
             },
         };
-        if rules.iter().any(|rule| allows_uploads(rule, origin)) {
+        let allows =
+            |allow: fn(&CorsRule, &str) -> bool| rules.iter().any(|rule| allow(rule, origin));
+        if allows(allows_uploads) && allows(allows_reading) {
             return Ok(CorsStatus::Present);
         }
+        let headers = UPLOAD_HEADERS.into_iter().chain([RANGE_HEADER]);
         let rule = CorsRule::builder()
             .id(rule_id(origin))
             .allowed_origins(origin)
             .allowed_methods("PUT")
-            .set_allowed_headers(Some(HEADERS.map(ToOwned::to_owned).to_vec()))
+            .allowed_methods("GET")
+            .set_allowed_headers(Some(headers.map(ToOwned::to_owned).collect()))
+            .set_expose_headers(Some(EXPOSED_HEADERS.map(ToOwned::to_owned).to_vec()))
             .max_age_seconds(CORS_MAX_AGE_SECONDS)
             .build()
             .map_err(|_| ObjectStoreError::InvalidRequest)?;
@@ -167,27 +176,41 @@ fn is_own(rule: &CorsRule, origin: &str) -> bool {
 
 fn log_status(bucket: &str, status: CorsStatus, origin: &str) {
     match status {
-        CorsStatus::Present => info!(bucket, "bucket allows uploads from the app's pages"),
-        CorsStatus::Added => info!(bucket, "CORS rule for uploads added to the bucket"),
+        CorsStatus::Present => info!(
+            bucket,
+            "bucket allows uploads and reading from the app's pages"
+        ),
+        CorsStatus::Added => info!(
+            bucket,
+            "CORS rule for uploads and reading added to the bucket"
+        ),
         CorsStatus::NotManaged => warn!(
             bucket,
             origin,
-            headers = HEADERS.join(", "),
-            "no permission to manage the bucket's CORS rules; uploads fail unless they allow PUT from this origin with these headers"
+            headers = UPLOAD_HEADERS.join(", "),
+            "no permission to manage the bucket's CORS rules; uploads and the document viewer fail unless they allow GET, and PUT with these headers, from this origin"
         ),
     }
 }
 
 fn allows_uploads(rule: &CorsRule, origin: &str) -> bool {
-    let has = |list: &[String], value: &str| {
-        list.iter()
-            .any(|entry| entry == "*" || entry.eq_ignore_ascii_case(value))
-    };
-    has(rule.allowed_origins(), origin)
-        && has(rule.allowed_methods(), "PUT")
-        && HEADERS
+    allows(rule, origin, "PUT")
+        && UPLOAD_HEADERS
             .iter()
             .all(|header| has(rule.allowed_headers(), header))
+}
+
+fn allows_reading(rule: &CorsRule, origin: &str) -> bool {
+    allows(rule, origin, "GET")
+}
+
+fn allows(rule: &CorsRule, origin: &str, method: &str) -> bool {
+    has(rule.allowed_origins(), origin) && has(rule.allowed_methods(), method)
+}
+
+fn has(list: &[String], value: &str) -> bool {
+    list.iter()
+        .any(|entry| entry == "*" || entry.eq_ignore_ascii_case(value))
 }
 
 #[cfg(test)]
@@ -224,6 +247,7 @@ mod tests {
             origin
         ));
         assert!(!allows_uploads(&rule(origin, &["content-type"]), origin));
+        assert!(!allows_reading(&rule(origin, &["*"]), origin));
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/", Access::Public, show),
         Route::get("/assets/{file}", Access::Public, static_files::serve)
             .rate_limit_class(RateLimitClass::Assets),
+        Route::get(
+            "/assets/{folder}/{file}",
+            Access::Public,
+            static_files::serve_from_folder,
+        )
+        .rate_limit_class(RateLimitClass::Assets),
         Route::get("/favicon.ico", Access::Public, site_files::favicon)
             .rate_limit_class(RateLimitClass::Assets),
         Route::get("/robots.txt", Access::Public, site_files::robots)

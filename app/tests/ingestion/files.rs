@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use app::documents::DocumentStatus;
 use app::objects::{CorsStatus, Disposition};
+use aws_sdk_s3::types::{CorsConfiguration, CorsRule};
 
-use crate::support::{BUCKET, World, pdf};
+use crate::support::{BUCKET, World, pdf, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_presigned_url_serves_the_pdf_under_its_file_name() {
@@ -87,14 +88,26 @@ async fn the_check_for_conditional_writes_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_pages_of_the_app_may_upload() {
+async fn only_pages_of_the_app_may_upload_and_read() {
     let world = World::start().await;
     let origin = "https://chat.example.org";
-    let added = world.objects.allow_uploads_from(origin).await.unwrap();
+    let added = world.objects.allow_pages_of(origin).await.unwrap();
     assert_eq!(added, [(BUCKET.to_owned(), CorsStatus::Added)]);
-    let again = world.objects.allow_uploads_from(origin).await.unwrap();
+    let again = world.objects.allow_pages_of(origin).await.unwrap();
     assert_eq!(again, [(BUCKET.to_owned(), CorsStatus::Present)]);
-    let pending = world.create_upload("a.pdf", &pdf(1, "cors")).await.unwrap();
+    let bytes = pdf(1, "cors");
+    let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
+    assert_eq!(send(&pending, bytes).await, 200);
+    let key = world
+        .objects
+        .prefix(None, &world.workspace.id)
+        .document(pending.document);
+    let disposition = Disposition::Inline {
+        file_name: "a.pdf".to_owned(),
+    };
+    let ttl = Duration::from_mins(5);
+    let file = world.objects.presign_get(&key, &disposition, ttl);
+    let file = file.await.unwrap();
     for (from, allowed) in [(origin, true), ("https://other.example.org", false)] {
         let response = reqwest::Client::new()
             .request(reqwest::Method::OPTIONS, &pending.put.url)
@@ -116,7 +129,55 @@ async fn only_pages_of_the_app_may_upload() {
             allowed,
             "{from}: {allowed_origin:?}"
         );
+        let read = reqwest::Client::new()
+            .get(&file)
+            .header("origin", from)
+            .header("range", "bytes=0-4")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(read.status(), 206);
+        let header = |name| {
+            read.headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap())
+        };
+        assert_eq!(header("access-control-allow-origin") == Some(from), allowed);
+        let exposed = header("access-control-expose-headers").unwrap_or_default();
+        assert_eq!(
+            exposed.to_lowercase().contains("content-range"),
+            allowed,
+            "{exposed}"
+        );
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_an_earlier_version_is_replaced_by_one_that_allows_reading() {
+    let world = World::start().await;
+    let origin = "https://chat.example.org";
+    let rule = CorsRule::builder()
+        .id(format!("chat-app-uploads {origin}"))
+        .allowed_origins(origin)
+        .allowed_methods("PUT")
+        .allowed_headers("*")
+        .build()
+        .unwrap();
+    let rules = CorsConfiguration::builder().cors_rules(rule).build();
+    world
+        .s3
+        .client()
+        .put_bucket_cors()
+        .bucket(BUCKET)
+        .cors_configuration(rules.unwrap())
+        .send()
+        .await
+        .unwrap();
+    let added = world.objects.allow_pages_of(origin).await.unwrap();
+    assert_eq!(added, [(BUCKET.to_owned(), CorsStatus::Added)]);
+    let again = world.objects.allow_pages_of(origin).await.unwrap();
+    assert_eq!(again, [(BUCKET.to_owned(), CorsStatus::Present)]);
     world.stop().await;
 }
 
@@ -125,11 +186,11 @@ async fn two_apps_on_one_bucket_keep_each_others_cors_rules() {
     let world = World::start().await;
     let origins = ["https://chat.example.org", "https://docs.example.org"];
     for (index, status) in [(0, CorsStatus::Added), (1, CorsStatus::Added)] {
-        let added = world.objects.allow_uploads_from(origins[index]).await;
+        let added = world.objects.allow_pages_of(origins[index]).await;
         assert_eq!(added.unwrap(), [(BUCKET.to_owned(), status)]);
     }
     for origin in origins {
-        let again = world.objects.allow_uploads_from(origin).await.unwrap();
+        let again = world.objects.allow_pages_of(origin).await.unwrap();
         assert_eq!(
             again,
             [(BUCKET.to_owned(), CorsStatus::Present)],

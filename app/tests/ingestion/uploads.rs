@@ -124,7 +124,7 @@ async fn the_object_store_rejects_bytes_that_were_not_signed() {
 async fn a_presigned_url_stores_one_version_however_often_it_is_used() {
     let world = World::start().await;
     let origin = "https://chat.example.org";
-    world.objects.allow_uploads_from(origin).await.unwrap();
+    world.objects.allow_pages_of(origin).await.unwrap();
     let bytes = pdf(1, "once");
     let pending = world.create_upload("a.pdf", &bytes).await.unwrap();
     assert_eq!(send(&pending, bytes.clone()).await, 200);

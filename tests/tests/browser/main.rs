@@ -119,6 +119,12 @@ async fn a_conversation_is_remembered_and_has_its_tools(site: &Site) -> Result<(
     Ok(())
 }
 
+async fn a_citation_opens_the_document_beside_the_conversation(site: &Site) -> Result<()> {
+    let result = run_script(site, "viewer.mjs", &[]).await?;
+    suite::say(&format!("viewer.mjs: {result}"));
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let tests = vec![
         suite::test_site(
@@ -135,6 +141,11 @@ fn main() -> ExitCode {
             "browser::a_conversation_is_remembered_and_has_its_tools",
             &SITE,
             a_conversation_is_remembered_and_has_its_tools,
+        ),
+        suite::test_site(
+            "browser::a_citation_opens_the_document_beside_the_conversation",
+            &SITE,
+            a_citation_opens_the_document_beside_the_conversation,
         ),
     ];
     suite::run_and_then(tests, SITE.stop())

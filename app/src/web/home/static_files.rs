@@ -10,6 +10,14 @@ use crate::web::shared::assets;
 /// One year: file names contain a hash of the content.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+/// `GET /assets/{folder}/{file}`.
+pub(super) async fn serve_from_folder(
+    Path((folder, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    serve(Path(format!("{folder}/{file}")), headers).await
+}
+
 /// `GET /assets/{file}`.
 pub(super) async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = assets::find(&file) else {
@@ -55,7 +63,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::shared::assets::APP_CSS;
+    use crate::web::shared::assets::{APP_CSS, PDF_RESOURCES};
     use axum::http::StatusCode;
 
     async fn get(file: &str, encoding: &'static str) -> Response {
@@ -83,6 +91,27 @@ mod tests {
                 None,
                 "{refused}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn files_that_pdf_js_requests_by_name_are_in_a_folder() {
+        let folder = PDF_RESOURCES
+            .trim_start_matches("/assets/")
+            .trim_end_matches('/');
+        for (file, media_type) in [
+            ("UniGB-UCS2-H.bcmap", "application/octet-stream"),
+            ("FoxitSerif.pfb", "application/octet-stream"),
+            ("LiberationSans-Regular.ttf", "font/ttf"),
+            (
+                "openjpeg_nowasm_fallback.js",
+                "text/javascript; charset=utf-8",
+            ),
+        ] {
+            let path = Path((folder.to_owned(), file.to_owned()));
+            let response = serve_from_folder(path, HeaderMap::new()).await;
+            assert_eq!(response.status(), StatusCode::OK, "{file}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], media_type);
         }
     }
 

@@ -7,7 +7,7 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 #[derive(Debug)]
 pub struct Asset {
-    /// The name below `/assets/`, including the hash.
+    /// The path below `/assets/`, including the hash.
     pub file: &'static str,
     pub media_type: &'static str,
     pub bytes: &'static [u8],

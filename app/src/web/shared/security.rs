@@ -61,14 +61,14 @@ impl SecurityHeaders {
     }
 }
 
-/// Allows this origin only, plus the S3 endpoints for uploads.
+/// Allows this origin only, plus the S3 endpoints for uploads and the viewer of documents.
 fn content_security_policy(objects: &Objects) -> HeaderValue {
     let files: String = object_origins(objects)
         .into_iter()
         .flat_map(|origin| [" ".to_owned(), origin])
         .collect();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; \
+        "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; \
          connect-src 'self'{files}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     // Origins are always ASCII. If one was not, the fallback would block uploads, but allow nothing
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn uploads_are_allowed_to_the_public_s3_endpoints_only() {
+    fn files_are_transferred_from_and_to_the_public_s3_endpoints_only() {
         let public = Some("https://files.example.com:8443");
         assert_eq!(
             object_origins(&objects(public, true)),
@@ -180,7 +180,7 @@ mod tests {
     fn the_policy_allows_no_inline_scripts() {
         let policy = content_security_policy(&objects(Some("https://files.example.com"), true));
         let policy = policy.to_str().expect("ASCII");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "));
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; worker-src 'self'; "));
         assert!(policy.contains("connect-src 'self' https://files.example.com;"));
         assert!(!policy.contains("unsafe"));
     }

@@ -163,7 +163,7 @@ fn pending(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -
             sse-swap=(EVENT_DONE) hx-swap="outerHTML" {
             (author(&view.author))
             div.answer-status sse-swap=(EVENT_STATUS) hx-swap="innerHTML" { (answer_status(Progress::Searching)) }
-            div.answer-text sse-swap=(EVENT_TEXT) hx-swap="innerHTML" { (answer_text(form_context, view)) }
+            div.answer-text dir="auto" sse-swap=(EVENT_TEXT) hx-swap="innerHTML" { (answer_text(form_context, view)) }
             form.stop method="post" action={ (stream) "/stop" } hx-post={ (stream) "/stop" } hx-swap="none" {
                 (csrf(form_context.csrf))
                 button.button.small type="submit" { (icons::STOP) "Stop" }
@@ -180,7 +180,7 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
                 AnswerState::NotFound => (not_found(view)),
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
                     @if view.author == AuthorView::Excerpts { (excerpts(form_context, view)) } @else {
-                        div.answer-text { (answer_text(form_context, view)) }
+                        div.answer-text dir="auto" { (answer_text(form_context, view)) }
                         @if !view.text.trim().is_empty() { (sources(form_context, view)) }
                     }
                 },
@@ -246,32 +246,46 @@ fn reference(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
     );
     html! {
         @if let Some(url) = page_url(form_context, citation) {
-            a.ref href=(url) target="_blank" rel="noopener" aria-label=(label) title=(label) { (citation.number) }
+            a.ref href=(url) target="_blank" rel="noopener" data-citation=(citation.number) aria-label=(label) title=(label) { (citation.number) }
         } @else {
             span.ref title=(label) { (citation.number) }
         }
     }
 }
 
+/// URL of the PDF.
+fn file_url(form_context: FormContext<'_>, citation: &CitationView) -> Option<String> {
+    let workspace = form_context.workspace;
+    let document = citation.document?;
+    Some(format!("/w/{workspace}/documents/{document}/file"))
+}
+
 /// URL of the PDF at the passage's page.
 fn page_url(form_context: FormContext<'_>, citation: &CitationView) -> Option<String> {
-    citation.document.map(|document| {
-        format!(
-            "/w/{}/documents/{document}/file#page={}",
-            form_context.workspace, citation.page
-        )
-    })
+    let file = file_url(form_context, citation)?;
+    Some(format!("{file}#page={}", citation.page))
+}
+
+/// A list item with a source of an answer, and what the viewer needs to show it. The quoted passage
+/// in the content is a `blockquote`.
+fn source_item(form_context: FormContext<'_>, citation: &CitationView, content: &Markup) -> Markup {
+    let file = file_url(form_context, citation);
+    let only_with_file = |value: String| file.as_ref().map(|_| value);
+    html! {
+        li data-source=[only_with_file(citation.number.to_string())] data-file=[&file] data-page=[only_with_file(citation.page.to_string())]
+            data-pages=[only_with_file(citation.pages())] data-title=[only_with_file(citation.title.clone())] { (content) }
+    }
 }
 
 fn source_link(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
         @if let Some(url) = page_url(form_context, citation) {
-            a.source-link href=(url) target="_blank" rel="noopener" {
-                span.source-title { (citation.title) } span.source-page { (citation.pages()) }
+            a.source-link href=(url) target="_blank" rel="noopener" data-citation=(citation.number) {
+                span.source-title dir="auto" { (citation.title) } span.source-page { (citation.pages()) }
             }
         } @else {
-            span.source-title { (citation.title) } span.source-page { (citation.pages()) " (document deleted)" }
+            span.source-title dir="auto" { (citation.title) } span.source-page { (citation.pages()) " (document deleted)" }
         }
     }
 }
@@ -288,15 +302,15 @@ fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
                 h2 { "Sources" }
                 ol {
                     @for citation in cited {
-                        li {
+                        (source_item(form_context, citation, &html! {
                             details {
                                 summary { (source_line(citation)) }
-                                blockquote { (citation.quote) }
+                                blockquote dir="auto" { (citation.quote) }
                                 @if let Some(url) = page_url(form_context, citation) {
-                                    a href=(url) target="_blank" rel="noopener" { "Open PDF at " (citation.pages()) }
+                                    a href=(url) target="_blank" rel="noopener" data-citation=(citation.number) { "Open PDF at " (citation.pages()) }
                                 }
                             }
-                        }
+                        }))
                     }
                 }
             }
@@ -307,7 +321,7 @@ fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
 fn source_line(citation: &CitationView) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
-        span.source-title { (citation.title) }
+        span.source-title dir="auto" { (citation.title) }
         span.source-page { (citation.pages()) @if citation.document.is_none() { " (document deleted)" } }
     }
 }
@@ -326,7 +340,7 @@ fn unread(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
                 ul {
                     @for document in named {
                         li {
-                            a href={ "/w/" (form_context.workspace) "/documents/" (document.document) } { (document.title) }
+                            a href={ "/w/" (form_context.workspace) "/documents/" (document.document) } dir="auto" { (document.title) }
                             ": " (document.summary)
                         }
                     }
@@ -344,10 +358,10 @@ fn excerpts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
         p.hint { "These are the most relevant passages, quoted word for word." }
         ol.extracts {
             @for citation in &view.citations {
-                li {
-                    blockquote { (citation.quote) }
+                (source_item(form_context, citation, &html! {
+                    blockquote dir="auto" { (citation.quote) }
                     p.extract-source { (source_link(form_context, citation)) }
-                }
+                }))
             }
         }
     }
@@ -358,7 +372,7 @@ fn not_found(view: &AnswerView) -> Markup {
         div.answer-text {
             @if view.text.trim().is_empty() {
                 p { "We couldn\u{2019}t find an answer in your documents." }
-            } @else { p { (view.text) } }
+            } @else { p dir="auto" { (view.text) } }
         }
         p.hint { "Try rephrasing your question, making it more specific, or uploading a document that covers it." }
     }

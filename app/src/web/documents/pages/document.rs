@@ -74,7 +74,7 @@ fn state(form_context: FormContext<'_>, document: &DocumentView) -> Markup {
                 @if let Some(pages) = document.page_count { div { dt { "Pages" } dd { (format::thousands(pages.into())) } } }
                 @if let Some(chunks) = document.chunk_count { div { dt { "Passages" } dd { (format::thousands(chunks.into())) } } }
                 div { dt { "Uploaded" } dd { (format::time(document.added_at, form_context.now)) @if let Some(name) = &document.added_by { " by " (name) } } }
-                div.grow { dt { "File" } dd.file-name { (document.file_name) } }
+                div.grow { dt { "File" } dd.file-name dir="auto" { (document.file_name) } }
             }
             (crate::web::documents::pages::state_line(form_context, document))
             @if let Some(unreadable) = document.left_out() {
@@ -95,7 +95,7 @@ fn passages(view: &DocumentPage, url: &str) -> Markup {
                         a.passage-page href={ (url) "/file#page=" (passage.page_from) } target="_blank" rel="noopener" {
                             (format::printed_pages(passage.page_from, passage.page_to, (passage.printed_from.as_deref(), passage.printed_to.as_deref())))
                         }
-                        p { (passage.text) }
+                        p dir="auto" { (passage.text) }
                     }
                 }
             }
@@ -114,7 +114,7 @@ fn forms(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> M
                     (csrf(form_context.csrf))
                     div.field.grow {
                         label for="title" { "Title" }
-                        input #title type="text" name="title" value=(document.title) required maxlength="500" autocomplete="off";
+                        input #title type="text" name="title" value=(document.title) dir="auto" required maxlength="500" autocomplete="off";
                     }
                     button.button type="submit" { "Save" }
                 }

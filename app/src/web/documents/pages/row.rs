@@ -23,7 +23,7 @@ fn item(form_context: FormContext<'_>, document: &DocumentView, update: bool) ->
             data-announce={ (document.title) ": " (state_label(&document.state).1) } {
             span.row-icon { (icons::DOCUMENTS) }
             div.row-main {
-                p.row-title { a href=(url) { (document.title) } }
+                p.row-title { a href=(url) dir="auto" { (document.title) } }
                 p.row-meta {
                     span { (format::bytes(document.byte_count)) }
                     @if let Some(pages) = document.page_count { span { (format::count(pages.into(), "page", "pages")) } }

@@ -70,10 +70,10 @@ pub fn search_results(form_context: FormContext<'_>, view: &SearchView) -> Marku
                     @for hit in &view.hits {
                         li.hit {
                             a.hit-link href={ "/w/" (form_context.workspace) "/documents/" (hit.document) "/file#page=" (hit.page_from) } target="_blank" rel="noopener" {
-                                span.hit-title { (hit.title) }
+                                span.hit-title dir="auto" { (hit.title) }
                                 span.hit-page { (format::printed_pages(hit.page_from, hit.page_to, (hit.printed_from.as_deref(), hit.printed_to.as_deref()))) }
                             }
-                            p.hit-text { @for piece in &hit.snippet { @if piece.hit { mark { (piece.text) } } @else { (piece.text) } } }
+                            p.hit-text dir="auto" { @for piece in &hit.snippet { @if piece.hit { mark { (piece.text) } } @else { (piece.text) } } }
                         }
                     }
                 }

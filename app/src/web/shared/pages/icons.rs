@@ -41,6 +41,12 @@ icons! {
     QUOTE = r#"<path d="M10 7H5v6h5zM10 13c0 2.5-1.5 4-4 4.5M19 7h-5v6h5zM19 13c0 2.5-1.5 4-4 4.5"/>"#;
     SEND = r#"<path d="M12 20V5M6 11l6-6 6 6"/>"#;
     STOP = r#"<path d="M7 7h10v10H7z" fill="currentColor"/>"#;
+    MINUS = r#"<path d="M5 12h14"/>"#;
+    UP = r#"<path d="m6 14.5 6-6 6 6"/>"#;
+    DOWN = r#"<path d="m6 9.5 6 6 6-6"/>"#;
+    PREVIOUS = r#"<path d="m14.5 6-6 6 6 6"/>"#;
+    NEXT = r#"<path d="m9.5 6 6 6-6 6"/>"#;
+    PIN = r#"<path d="M9 3.5h6l-.8 6 3.3 3.5v1.5h-11V13l3.3-3.5z"/><path d="M12 14.5V21"/>"#;
     PLUS = r#"<path d="M12 5v14M5 12h14"/>"#;
     TRASH = r#"<path d="M4.5 6.5h15M9.5 6.5V4h5v2.5M6.5 6.5l1 14h9l1-14M10 10.5v6M14 10.5v6"/>"#;
     PENCIL = r#"<path d="m5 19 1-4.5L16.5 4 20 7.5 9.5 18z"/><path d="m14 6.5 3.5 3.5"/>"#;

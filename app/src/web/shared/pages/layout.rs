@@ -207,7 +207,13 @@ impl<'a> Layout<'a> {
                     Theme::Dark => "dark",
                 });
                 title { (self.title) " \u{b7} " (PRODUCT) }
-                meta name="description" content="Ask your documents. Every answer links to the pages it\u{2019}s based on.";
+                meta name="description" content=(DESCRIPTION);
+                @if self.context.user.is_none() {
+                    meta property="og:type" content="website";
+                    meta property="og:site_name" content=(PRODUCT);
+                    meta property="og:title" content=(self.title);
+                    meta property="og:description" content=(DESCRIPTION);
+                }
                 meta name="referrer" content="same-origin";
                 meta name="htmx-config" content=(HTMX_CONFIG);
                 link rel="icon" href="/favicon.ico" sizes="32x32";
@@ -216,6 +222,7 @@ impl<'a> Layout<'a> {
                 link rel="stylesheet" href=(assets::APP_CSS);
                 script src=(assets::HTMX_JS) defer {}
                 script src=(assets::SSE_JS) defer {}
+                script src=(assets::LIVE_JS) defer {}
                 script src=(assets::APP_JS) defer {}
                 @for script in self.scripts { script src=(script) defer {} }
                 @if let Some(seconds) = self.reload_seconds {
@@ -225,6 +232,9 @@ impl<'a> Layout<'a> {
         }
     }
 }
+
+const DESCRIPTION: &str =
+    "Ask your documents. Every answer links to the pages it\u{2019}s based on.";
 
 /// htmx must not generate styles or scripts, which the Content-Security-Policy forbids, or store
 /// pages, which are private, in the browser. Requests go to this origin only. Error responses are

@@ -141,7 +141,7 @@ fn member_row(
         li.row {
             span.avatar aria-hidden="true" { (crate::web::shared::pages::layout::initial(&member.name)) }
             div.row-main {
-                p.row-title { (member.name) @if member.you { span.you { "you" } } }
+                p.row-title { bdi { (member.name) } @if member.you { span.you { "you" } } }
                 p.row-meta {
                     @if let Some(email) = &member.email {
                         span { (email) @if !member.email_verified { " (not verified)" } }

@@ -3,6 +3,8 @@
 //! The server sends the panel with the event [`EVENT_CHANGED`]. The event [`EVENT_ENDED`] also
 //! carries it and closes the stream.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -17,6 +19,10 @@ pub const EVENT_CHANGED: &str = "provisioning";
 pub const EVENT_ENDED: &str = "ended";
 /// How often browsers without JavaScript reload the page.
 const RELOAD_SECONDS: u32 = 3;
+/// From this time on, the page says that it takes longer than usual.
+const SLOW_AFTER: Duration = Duration::from_secs(20);
+/// From this time on, it says whom to ask.
+const VERY_SLOW_AFTER: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvisioningView {
@@ -209,6 +215,7 @@ fn working(view: &ProvisioningView, current: ProvisioningStep) -> Markup {
                 (icons::DATABASE)
                 span { span data-elapsed=(elapsed_ms(view)) { (format::seconds(elapsed_ms(view))) } }
             }
+            (delay(view))
             ol.steps {
                 @for step in ProvisioningStep::ALL {
                     @let (title, text) = step.text();
@@ -221,6 +228,27 @@ fn working(view: &ProvisioningView, current: ProvisioningStep) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What to do if it takes long. The script shows each part in time.
+fn delay(view: &ProvisioningView) -> Markup {
+    let elapsed = Duration::from_millis(elapsed_ms(view));
+    html! {
+        div data-show-after=(SLOW_AFTER.as_millis()) hidden[elapsed < SLOW_AFTER] {
+            (parts::callout(Severity::Neutral, "This takes longer than usual.", &html! {
+                p {
+                    "You don\u{2019}t need to wait here: you can already "
+                    a href={ "/w/" (view.workspace) "/documents" } { "upload documents" }
+                    ". They\u{2019}re processed as soon as your database is ready."
+                }
+            }))
+        }
+        div data-show-after=(VERY_SLOW_AFTER.as_millis()) hidden[elapsed < VERY_SLOW_AFTER] {
+            (parts::callout(Severity::Warning, "Something may be wrong.", &html! {
+                p { "We keep trying, and nothing is lost. If this doesn\u{2019}t change, contact your administrator and send this reference: " code { (view.workspace) } "." }
+            }))
         }
     }
 }

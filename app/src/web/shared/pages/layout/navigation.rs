@@ -64,7 +64,7 @@ fn workspace_switch(context: &PageContext) -> Markup {
                 @for workspace in &context.workspaces {
                     a.menu-item href={ "/w/" (workspace.id) } aria-current=[(current.map(|at| &at.id) == Some(&workspace.id)).then_some("true")] {
                         span.workspace-mark aria-hidden="true" { (initial(&workspace.name)) }
-                        span.grow { (workspace.name) small { (workspace.role.label()) } }
+                        span.grow { bdi { (workspace.name) } small { (workspace.role.label()) } }
                     }
                 }
                 a.menu-item.separate href="/workspaces/new" { (icons::PLUS) span { "New workspace" } }
@@ -91,7 +91,7 @@ fn person_menu(context: &PageContext) -> Markup {
                 }
                 div.menu-items {
                     div.menu-person {
-                        strong { (user.name) }
+                        strong { bdi { (user.name) } }
                         @if let Some(email) = &user.email { small { (email) } }
                     }
                     a.menu-item href="/account" { (icons::USER) span { "Account" } }
