@@ -38,7 +38,7 @@ pub use conversation::MAX_HISTORY_TOKENS;
 pub use follow::AnswerUpdate;
 pub use in_flight::AnswerProgress;
 use in_flight::InFlightAnswers;
-pub use threads::{Author, Citation, Message, MessageState, Rating, Thread};
+pub use threads::{Author, Citation, Message, MessageState, Rating, Thread, Visibility};
 pub use threads::{
     MAX_SEARCH_CHARS as MAX_THREAD_SEARCH_CHARS, MAX_TITLE_CHARS as MAX_THREAD_TITLE_CHARS,
 };
@@ -50,6 +50,8 @@ pub const MAX_PASSAGE_TOKENS: usize = 3_000;
 pub const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Answers in progress per workspace.
 pub const MAX_ANSWERS_PER_WORKSPACE: i64 = 4;
+/// Documents to which a conversation can be limited.
+pub const MAX_SCOPE_DOCUMENTS: usize = 50;
 /// Answers that one process writes at the same time; others wait.
 pub const MAX_ANSWERS_PER_PROCESS: usize = 64;
 
@@ -139,8 +141,12 @@ pub enum AskError {
     Database(#[source] sqlx::Error),
     #[error("the conversation does not exist")]
     ThreadNotFound,
-    #[error("the document does not exist or is not ready")]
+    #[error("a document does not exist or is not ready")]
     DocumentNotFound,
+    #[error("a conversation can be limited to at most {MAX_SCOPE_DOCUMENTS} documents")]
+    TooManyDocuments,
+    #[error("the workspace's database has not been migrated yet")]
+    NotMigrated,
     #[error("the workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress")]
     TooManyAnswers,
 }

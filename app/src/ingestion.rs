@@ -29,6 +29,7 @@ mod error;
 mod extract;
 mod ingest;
 mod lock;
+mod purge_conversations;
 mod reembed;
 mod rename;
 mod store;
@@ -44,6 +45,7 @@ pub use reembed::{OLD_VECTOR_RETENTION, Reembed};
 pub use sweep::{Sweep, SweepContext};
 pub use vector_index::BuildVectorIndex;
 
+use crate::ask::threads::PurgeConversations;
 use crate::config;
 use crate::documents::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 use crate::jobs::JobRegistry;
@@ -64,6 +66,7 @@ pub fn jobs(
         .with::<DiscardText>(context.clone())
         .with::<DeleteOrphanedFile>(context.clone())
         .with::<RenameDocument>(context.clone())
+        .with::<PurgeConversations>(context.clone())
         .with::<Reembed>(context.clone())
         .with::<BuildVectorIndex>(context.clone())
         .with_every_minute(sweep, Sweep {})

@@ -13,9 +13,11 @@ pub mod web;
 // From an uploaded file to searchable text.
 pub mod ingestion;
 
-// Questions and answers, and the life of workspaces.
-pub mod ask;
+// The life of workspaces.
 pub mod workspaces;
+
+// Questions and answers.
+pub mod ask;
 
 // Documents and users.
 pub mod documents;

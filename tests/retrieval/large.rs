@@ -211,7 +211,7 @@ impl Searches<'_> {
             let query = SearchQuery {
                 embedding: Some((LOCAL_MODEL_NAME.to_owned(), Vector::from(vector.clone()))),
                 terms,
-                document: None,
+                documents: Vec::new(),
                 fusion,
             };
             let started = Instant::now();

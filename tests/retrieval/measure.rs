@@ -63,19 +63,19 @@ pub(crate) async fn ask(
             Method::Meaning => SearchQuery {
                 embedding,
                 terms: Vec::new(),
-                document: None,
+                documents: Vec::new(),
                 fusion: Fusion::MEANING_ONLY,
             },
             Method::Words => SearchQuery {
                 embedding: None,
                 terms: rag::terms(&question.text),
-                document: None,
+                documents: Vec::new(),
                 fusion: Fusion::WORDS_ONLY,
             },
             Method::Both(fusion) => SearchQuery {
                 embedding,
                 terms: rag::terms(&question.text),
-                document: None,
+                documents: Vec::new(),
                 fusion,
             },
         };

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::claim::AnswerClaim;
-use super::threads::{Citation, StoredAuthor};
+use super::threads::{Citation, ScopeDocument, StoredAuthor, scope};
 use super::{Inner, MAX_QUESTION_CHARS};
 use crate::ids::DocumentId;
 
@@ -29,8 +29,8 @@ const REWRITE_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(super) struct AskedInThread {
     pub(super) question: String,
-    /// The document that the conversation is limited to.
-    pub(super) document: Option<DocumentId>,
+    /// The documents that the conversation is limited to; empty for all documents.
+    pub(super) documents: Vec<DocumentId>,
     /// The turns before the question that fit into [`MAX_HISTORY_TOKENS`], oldest first.
     pub(super) history: Vec<Turn>,
 }
@@ -44,20 +44,29 @@ pub(super) struct StandaloneQuestion {
     pub(super) prompt: String,
 }
 
+/// Its conversation, its position, its text, and the documents of the conversation.
+type QuestionRow = (
+    Uuid,
+    i32,
+    String,
+    Option<DocumentId>,
+    Option<Json<Vec<ScopeDocument>>>,
+);
+
 /// Loads the question of this answer. `None` if the conversation was deleted.
 pub(super) async fn load(
     database: &PgPool,
     claim: AnswerClaim,
 ) -> Result<Option<AskedInThread>, sqlx::Error> {
-    let row: Option<(Uuid, i32, String, Option<Uuid>)> = sqlx::query_as(
-        "SELECT q.thread_id, q.ordinal, q.text, t.document_id FROM messages a JOIN threads t ON t.id = a.thread_id
+    let row: Option<QuestionRow> = sqlx::query_as(
+        "SELECT q.thread_id, q.ordinal, q.text, t.document_id, to_jsonb(t) -> 'documents' FROM messages a JOIN threads t ON t.id = a.thread_id
          JOIN messages q ON q.thread_id = a.thread_id AND q.ordinal < a.ordinal AND q.author = 'person'
          WHERE a.id = $1 ORDER BY q.ordinal DESC LIMIT 1",
     )
     .bind(claim.message.0)
     .fetch_optional(database)
     .await?;
-    let Some((thread, ordinal, question, document)) = row else {
+    let Some((thread, ordinal, question, document, documents)) = row else {
         return Ok(None);
     };
     let earlier: Vec<(StoredAuthor, String, Json<Vec<Citation>>)> = sqlx::query_as(
@@ -72,7 +81,10 @@ pub(super) async fn load(
     .await?;
     Ok(Some(AskedInThread {
         question,
-        document: document.map(DocumentId),
+        documents: scope((document, None), documents)
+            .into_iter()
+            .map(|scope| scope.document)
+            .collect(),
         history: rag::history(&turns(earlier), MAX_HISTORY_TOKENS),
     }))
 }

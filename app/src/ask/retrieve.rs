@@ -25,8 +25,8 @@ pub struct SearchQuery {
     /// The name of the model and the embedding of the question. `None` if the model is unavailable.
     pub embedding: Option<(String, Vector)>,
     pub terms: Vec<Term>,
-    /// Limits the search to this document.
-    pub document: Option<DocumentId>,
+    /// Limits the search to these documents; empty for all documents.
+    pub documents: Vec<DocumentId>,
     pub fusion: Fusion,
 }
 
@@ -49,12 +49,12 @@ impl SearchQuery {
         models: &Models,
         model: Option<&str>,
         question: &str,
-        document: Option<DocumentId>,
+        documents: &[DocumentId],
     ) -> Self {
         Self {
             embedding: embed(models, model, question).await,
             terms: rag::terms(question),
-            document,
+            documents: documents.to_vec(),
             fusion: Fusion::default(),
         }
     }
@@ -67,9 +67,9 @@ pub(super) async fn passages(
     models: &Models,
     model: Option<&str>,
     question: &str,
-    document: Option<DocumentId>,
+    documents: &[DocumentId],
 ) -> Result<Retrieved, sqlx::Error> {
-    let query = SearchQuery::new(models, model, question, document).await;
+    let query = SearchQuery::new(models, model, question, documents).await;
     let mut found = search(database, &query).await?;
     if !found.relevance.is_sufficient() {
         found.passages.clear();
@@ -87,16 +87,14 @@ pub async fn search(database: &PgPool, query: &SearchQuery) -> Result<Retrieved,
     let mut titles_by_document: HashMap<Uuid, String> = HashMap::new();
     let mut relevance = Relevance::default();
     for row in &statement::execute(database, query, scale).await? {
-        let Some((candidate, title)) = candidate(row)? else {
+        let Some((candidate, title)) = candidate(row, scale)? else {
             continue;
         };
         titles_by_document
             .entry(candidate.document)
             .or_insert(title);
         if candidate.score.is_some() {
-            let cosine: Option<f32> = row.try_get("cosine")?;
-            let meaning = cosine.map(|cosine| scale.meaning(cosine));
-            let of_chunk = Relevance::new(meaning, row.try_get("words")?);
+            let of_chunk = Relevance::new(candidate.meaning, candidate.words);
             if of_chunk > relevance {
                 relevance = of_chunk;
             }
@@ -146,7 +144,7 @@ async fn embed(models: &Models, model: Option<&str>, question: &str) -> Option<(
     }
 }
 
-fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
+fn candidate(row: &PgRow, scale: Scale) -> Result<Option<(Candidate, String)>, sqlx::Error> {
     let number = |column: &str| row.try_get::<i32, _>(column);
     let (Ok(page), Ok(char_offset)) = (
         u32::try_from(number("page_from")?),
@@ -155,6 +153,8 @@ fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
         // The schema forbids negative numbers.
         return Ok(None);
     };
+    let cosine: Option<f32> = row.try_get("cosine")?;
+    let words: Option<f32> = row.try_get("words")?;
     let candidate = Candidate {
         document: row.try_get("document_id")?,
         ordinal: number("ordinal")?,
@@ -162,6 +162,8 @@ fn candidate(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
         char_offset,
         text: row.try_get("text")?,
         score: row.try_get("score")?,
+        meaning: cosine.map(|cosine| scale.meaning(cosine)),
+        words: words.unwrap_or_default(),
     };
     Ok(Some((candidate, row.try_get("title")?)))
 }

@@ -7,6 +7,7 @@ mod notes;
 mod queries;
 mod rename;
 mod row;
+mod sharing;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,12 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::AnswerFailure;
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
-pub use delete::{clear_quotes_of_document, delete};
+pub use delete::{
+    Deletion, PurgeConversations, UNDO_TIME, clear_quotes_of_document, delete, find_deleted,
+    purge_deleted, restore,
+};
 pub use insert::{ask, regenerate};
 pub use notes::{AnswerNotes, Rating, notes, rate};
-pub(in crate::ask) use row::{StoredAuthor, StoredState};
+pub use row::IS_VISIBLE;
+pub(in crate::ask) use row::{StoredAuthor, StoredState, scope};
 
 pub use rename::{InvalidThreadTitle, MAX_TITLE_CHARS, ThreadTitle, rename};
+pub use sharing::{pin, share};
 
 pub use queries::{
     MAX_LISTED_DOCUMENTS, MAX_LISTED_THREADS, MAX_SEARCH_CHARS, MAX_SHOWN_MESSAGES, documents,
@@ -32,11 +38,32 @@ pub struct Thread {
     /// Its first question, shortened.
     pub title: String,
     pub created_by: UserId,
-    /// The document that the conversation is about, with its title at the time; `None` for all
-    /// documents.
-    pub document: Option<(DocumentId, String)>,
+    pub visibility: Visibility,
+    /// Whether the reader pinned it.
+    pub is_pinned: bool,
+    /// The documents that the conversation is about; empty for all documents.
+    pub documents: Vec<ScopeDocument>,
     /// When the last question was asked.
     pub updated_at: Timestamp,
+}
+
+/// Who sees a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// The user who started it.
+    Private,
+    /// All members, because that user shared it.
+    Shared,
+    /// All members, because the tenant has not been migrated yet.
+    NotRestricted,
+}
+
+/// A document that a conversation is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeDocument {
+    pub document: DocumentId,
+    /// The title when it was chosen, shown after the document was deleted.
+    pub title: String,
 }
 
 /// A question or an answer.
@@ -100,14 +127,14 @@ pub struct Citation {
     pub document_removed: bool,
 }
 
-/// Which conversation a question belongs to.
+/// Which conversation a question belongs to. Without documents, it is about all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuestionTarget {
-    /// A new conversation, about one document or all of them.
-    NewThread(Option<DocumentId>),
+pub enum QuestionTarget<'a> {
+    /// A new conversation about these documents.
+    NewThread(&'a [DocumentId]),
     Thread(ThreadId),
-    /// A conversation that is about this document from now on, or about all of them.
-    ThreadAbout(ThreadId, Option<DocumentId>),
+    /// A conversation that is about these documents from now on.
+    ThreadAbout(ThreadId, &'a [DocumentId]),
 }
 
 /// A stored question with its pending answer.

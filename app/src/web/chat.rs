@@ -5,26 +5,22 @@ mod conversations;
 mod copied;
 mod events;
 pub mod pages;
+mod questions;
 mod views;
 
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::StatusCode;
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::ask::threads::{self, AnswerNotes, AskedQuestion, QuestionTarget};
-use crate::ask::{
-    AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Message, Question,
-};
+use crate::ask::threads::{self, AnswerNotes};
+use crate::ask::{AskError, MAX_ANSWERS_PER_WORKSPACE, MAX_SCOPE_DOCUMENTS, Message, Thread};
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
-use crate::telemetry::QuestionOutcome;
 use crate::tenants::TenantDatabase;
-use crate::web::shared::error::AcceptedFormat;
-use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
+use crate::web::shared::extract::{Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
@@ -40,7 +36,8 @@ pub(super) fn routes() -> Vec<Route> {
     let member = Access::Member;
     vec![
         Route::get("/w/{workspace}/chat", member, new_thread),
-        Route::post("/w/{workspace}/chat", member, ask).rate_limit_class(RateLimitClass::Questions),
+        Route::post("/w/{workspace}/chat", member, questions::ask)
+            .rate_limit_class(RateLimitClass::Questions),
         Route::get("/w/{workspace}/chat/{thread}", member, show),
         Route::post(
             "/w/{workspace}/chat/{thread}/rename",
@@ -51,6 +48,31 @@ pub(super) fn routes() -> Vec<Route> {
             "/w/{workspace}/chat/{thread}/delete",
             member,
             conversations::delete,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/restore",
+            member,
+            conversations::restore,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/share",
+            member,
+            conversations::share,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/unshare",
+            member,
+            conversations::unshare,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/pin",
+            member,
+            conversations::pin,
+        ),
+        Route::post(
+            "/w/{workspace}/chat/{thread}/unpin",
+            member,
+            conversations::unpin,
         ),
         Route::get(
             "/w/{workspace}/chat/{thread}/messages/{message}/events",
@@ -100,6 +122,20 @@ async fn database(app: &App, access: &WorkspaceAccess) -> Result<TenantDatabase,
         .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))
 }
 
+/// The conversation, if the user sees it.
+async fn visible_thread(
+    app: &App,
+    access: &WorkspaceAccess,
+    database: &TenantDatabase,
+    thread: ThreadId,
+) -> Result<Thread, Problem> {
+    match threads::find(database, thread, access.user.id).await {
+        Ok(Some(thread)) => Ok(thread),
+        Ok(None) => Err(Problem::not_found()),
+        Err(error) => Err(database_problem(app, access, error).await),
+    }
+}
+
 /// Reports an error of the tenant's database to the connection pool and explains it to the user.
 async fn database_problem(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
     problem(app.ask.report_error(&access.workspace, error).await, access)
@@ -111,6 +147,12 @@ fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
         AskError::Database(error) => Problem::internal_error(&error),
         AskError::ThreadNotFound => Problem::not_found(),
         AskError::DocumentNotFound => document_not_available(),
+        AskError::TooManyDocuments => Problem::invalid_input(format!(
+            "Choose at most {MAX_SCOPE_DOCUMENTS} documents, or all of them"
+        )),
+        AskError::NotMigrated => not_migrated(
+            "Your question wasn\u{2019}t sent, because it can\u{2019}t be limited to several documents yet.",
+        ),
         AskError::TooManyAnswers => Problem {
             retry_after_seconds: Some(ANSWERS_RETRY_AFTER_SECONDS),
             ..Problem::new(
@@ -131,13 +173,14 @@ fn document_not_available() -> Problem {
     )
 }
 
-fn message(error: InvalidQuestion) -> String {
-    match error {
-        InvalidQuestion::Empty => "Enter a question.".to_owned(),
-        InvalidQuestion::TooLong => {
-            format!("Shorten your question to at most {MAX_QUESTION_CHARS} characters.")
-        }
-    }
+/// `what`: what has not been done.
+fn not_migrated(what: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_migrated",
+        "Your database is being updated",
+        format!("{what} Try again in a few minutes."),
+    )
 }
 
 #[derive(Deserialize)]
@@ -147,6 +190,8 @@ struct NewThreadParams {
     /// Lists only conversations that contain this text.
     #[serde(default)]
     q: String,
+    /// A conversation that was just deleted, to offer to restore it.
+    deleted: Option<ThreadId>,
 }
 
 async fn new_thread(
@@ -155,8 +200,13 @@ async fn new_thread(
     context: PageContext,
     Query(params): Query<NewThreadParams>,
 ) -> Result<Markup, Problem> {
+    let deleted = match params.deleted {
+        Some(thread) => conversations::deleted(&app, &access, thread).await?,
+        None => None,
+    };
     let view = ChatPage {
-        chosen: params.document,
+        chosen: params.document.into_iter().collect(),
+        deleted,
         ..page(&app, &access, None, &params.q).await?
     };
     Ok(pages::page(
@@ -192,7 +242,7 @@ async fn page(
     let database = database(app, access).await?;
     let read = async {
         let thread = match open {
-            Some(thread) => match threads::find(&database, thread).await? {
+            Some(thread) => match threads::find(&database, thread, access.user.id).await? {
                 Some(thread) => {
                     let messages = threads::messages(&database, thread.id).await?;
                     let notes = threads::notes(&database, thread.id, access.user.id).await?;
@@ -203,8 +253,8 @@ async fn page(
             None => None,
         };
         let threads = match search {
-            "" => threads::list(&database).await?,
-            search => threads::search(&database, search).await?,
+            "" => threads::list(&database, access.user.id).await?,
+            search => threads::search(&database, access.user.id, search).await?,
         };
         let documents = threads::documents(&database).await?;
         Ok(Some((thread, threads, documents)))
@@ -217,22 +267,33 @@ async fn page(
     let members = members::list(&app.database, &access.workspace.id).await?;
     let context = match &thread {
         Some((thread, messages, notes)) => {
-            let scope = thread.document.as_ref().map(|(document, _)| *document);
-            answer_context(app, access, scope, messages, notes.clone()).await?
+            let scope = views::ids(&thread.documents);
+            answer_context(app, access, &scope, messages, notes.clone()).await?
         }
         None => AnswerContext::default(),
     };
     Ok(ChatPage {
-        threads: threads.into_iter().map(views::link).collect(),
+        threads: threads
+            .into_iter()
+            .map(|thread| views::link(thread, access.user.id, &members))
+            .collect(),
         search: search.to_owned(),
         thread: thread.map(|(thread, messages, _)| {
             let can_delete = conversations::can_delete(access, &thread);
-            views::thread(thread, messages, &members, &context, can_delete)
+            views::thread(
+                thread,
+                messages,
+                access.user.id,
+                &members,
+                &context,
+                can_delete,
+            )
         }),
         pending_documents: crate::documents::count_pending(&app.database, &access.workspace.id)
             .await?,
         documents: documents.into_iter().map(views::choice).collect(),
-        chosen: None,
+        chosen: Vec::new(),
+        deleted: None,
         excerpts_only: app.ask.is_extractive(),
         draft: String::new(),
         error: None,
@@ -244,7 +305,7 @@ async fn page(
 async fn answer_context(
     app: &App,
     access: &WorkspaceAccess,
-    scope: Option<DocumentId>,
+    scope: &[DocumentId],
     messages: &[Message],
     notes: Option<HashMap<MessageId, AnswerNotes>>,
 ) -> sqlx::Result<AnswerContext> {
@@ -263,137 +324,10 @@ async fn answer_context(
         Vec::new()
     };
     Ok(AnswerContext {
-        scope,
+        scope: scope.to_vec(),
         documents: crate::documents::pages(&app.database, workspace, &cited).await?,
         notes,
         reader: Some(access.user.id),
         members,
     })
-}
-
-#[derive(Deserialize)]
-struct QuestionForm {
-    #[serde(default)]
-    question: String,
-    /// Empty for all documents. Without it, a conversation stays about the same ones.
-    #[serde(default)]
-    document: Option<String>,
-    /// Empty for a new conversation.
-    #[serde(default)]
-    thread: String,
-}
-
-impl QuestionForm {
-    fn target(&self) -> Result<QuestionTarget, Problem> {
-        let document = match self.document.as_deref() {
-            None | Some("") => None,
-            Some(document) => Some(document.parse().map_err(|_| document_not_available())?),
-        };
-        if self.thread.is_empty() {
-            return Ok(QuestionTarget::NewThread(document));
-        }
-        let thread = self.thread.parse().map_err(|_| Problem::not_found())?;
-        Ok(match self.document {
-            None => QuestionTarget::Thread(thread),
-            Some(_) => QuestionTarget::ThreadAbout(thread, document),
-        })
-    }
-}
-
-async fn ask(
-    State(app): State<App>,
-    access: WorkspaceAccess,
-    context: PageContext,
-    headers: HeaderMap,
-    Form(form): Form<QuestionForm>,
-) -> Result<Response, Problem> {
-    let target = form.target()?;
-    let is_fragment = AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment;
-    let question: Question = match form.question.parse() {
-        Ok(question) => question,
-        Err(error) => {
-            app.metrics.answers.question(QuestionOutcome::Invalid);
-            if is_fragment {
-                return Err(Problem::invalid_input(message(error)));
-            }
-            return invalid_question(&app, &access, &context, target, form, error).await;
-        }
-    };
-    let asked = insert_question(&app, &access, &question, target).await?;
-    // If this fails, the event stream that the page opens starts the answer.
-    if let Err(error) = app
-        .ask
-        .start_answer(&access.workspace, asked.answer.id)
-        .await
-    {
-        tracing::debug!(%error, "answer not started; its event stream will start it");
-    }
-    if !is_fragment || matches!(target, QuestionTarget::NewThread(_)) {
-        let path = format!("/w/{}/chat/{}", access.workspace.id, asked.thread);
-        return Ok(Redirect::to(&path).into_response());
-    }
-    let asked_by = Some(access.user.display_name.clone());
-    let database = database(&app, &access).await?;
-    let thread = match threads::find(&database, asked.thread).await {
-        Ok(thread) => thread.ok_or_else(Problem::not_found)?,
-        Err(error) => return Err(database_problem(&app, &access, error).await),
-    };
-    Ok(pages::exchange(
-        access.form_context(context.now),
-        asked.thread,
-        &views::scope(thread.document),
-        &views::question(&asked.question, asked_by),
-        &views::answer(asked.answer, &AnswerContext::default()),
-    )
-    .into_response())
-}
-
-async fn insert_question(
-    app: &App,
-    access: &WorkspaceAccess,
-    question: &Question,
-    target: QuestionTarget,
-) -> Result<AskedQuestion, Problem> {
-    let model = app.models.chat_model().map(llm::ChatModel::name);
-    let insert = async {
-        let database = app.ask.database(&access.workspace).await?;
-        threads::ask(&database, access.user.id, question, target, model).await
-    };
-    let asked = insert.await;
-    app.metrics.answers.question(match &asked {
-        Ok(_) => QuestionOutcome::Accepted,
-        Err(AskError::Unavailable(_) | AskError::Database(_)) => QuestionOutcome::Unavailable,
-        Err(AskError::ThreadNotFound | AskError::DocumentNotFound) => QuestionOutcome::Invalid,
-        Err(AskError::TooManyAnswers) => QuestionOutcome::TooMany,
-    });
-    match asked {
-        Ok(asked) => Ok(asked),
-        Err(AskError::Database(error)) => Err(database_problem(app, access, error).await),
-        Err(error) => Err(problem(error, access)),
-    }
-}
-
-/// The page with the rejected question and the error.
-async fn invalid_question(
-    app: &App,
-    access: &WorkspaceAccess,
-    context: &PageContext,
-    target: QuestionTarget,
-    form: QuestionForm,
-    error: InvalidQuestion,
-) -> Result<Response, Problem> {
-    let (open, chosen) = match target {
-        QuestionTarget::Thread(thread) | QuestionTarget::ThreadAbout(thread, _) => {
-            (Some(thread), None)
-        }
-        QuestionTarget::NewThread(document) => (None, document),
-    };
-    let view = ChatPage {
-        chosen,
-        draft: form.question,
-        error: Some(message(error)),
-        ..page(app, access, open, "").await?
-    };
-    let markup = pages::page(context, access.form_context(context.now), &view);
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
 }

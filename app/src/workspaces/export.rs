@@ -1,5 +1,5 @@
-//! Exports a workspace as a zip archive: its PDFs, their text, its conversations, and a manifest
-//! with a digest of each file.
+//! Exports a workspace as a zip archive: its PDFs, their text, the conversations that the reader sees,
+//! and a manifest with a digest of each file.
 //!
 //! The archive is streamed while it is written and is not stored anywhere. If writing fails, the
 //! response is aborted. The manifest and the zip's central directory come last, so a truncated
@@ -186,7 +186,14 @@ async fn write(
 ) {
     let exported_at = Timestamp::now();
     let archive = Archive::new(sender, exported_at);
-    let writing = Box::pin(fill(archive, &sources, &workspace, documents, exported_at));
+    let writing = Box::pin(fill(
+        archive,
+        &sources,
+        &workspace,
+        reader.user,
+        documents,
+        exported_at,
+    ));
     let written = tokio::select! {
         written = timeout(EXPORT_TIMEOUT, writing) => written.unwrap_or(Err(ExportError::Timeout)),
         () = until_access_ends(&sources.database, &workspace.id, reader) => {
@@ -236,6 +243,7 @@ async fn fill(
     mut archive: Archive,
     sources: &ExportSources,
     workspace: &Workspace,
+    reader: UserId,
     documents: Vec<ExportedDocument>,
     exported_at: Timestamp,
 ) -> Result<(), ExportError> {
@@ -287,7 +295,7 @@ async fn fill(
             text,
         });
     }
-    let threads = threads(&mut archive, &sources.tenant).await?;
+    let threads = threads(&mut archive, &sources.tenant, reader).await?;
     let entries = archive.entries().to_vec();
     let manifest = serde_json::to_vec_pretty(&Manifest {
         version: MANIFEST_VERSION,
@@ -305,11 +313,15 @@ async fn fill(
     Ok(archive.finish().await?)
 }
 
-async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEntry>, ExportError> {
+async fn threads(
+    archive: &mut Archive,
+    tenant: &PgPool,
+    reader: UserId,
+) -> Result<Vec<ThreadEntry>, ExportError> {
     let mut listed = Vec::new();
     let mut after = Uuid::nil();
     loop {
-        let page = text::threads(tenant, after).await?;
+        let page = text::threads(tenant, reader, after).await?;
         let Some(last) = page.last() else {
             return Ok(listed);
         };

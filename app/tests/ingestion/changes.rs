@@ -1,5 +1,8 @@
 //! User actions on existing documents: cancel, rename, retry, search.
 
+use std::sync::atomic::Ordering;
+
+use app::ask::threads::PurgeConversations;
 use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
 use app::documents::{DiscardText, RenameDocument};
 use app::ingestion::Checkpoint;
@@ -150,6 +153,35 @@ async fn ingesting_again_keeps_the_row_that_conversations_refer_to() {
         .await
         .unwrap();
     assert_eq!(refers, Some(document.0));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_conversations_are_purged_when_their_deletion_cannot_be_undone_any_more() {
+    let world = World::start().await;
+    sqlx::query(
+        "INSERT INTO threads (id, title, created_by, deleted_at)
+         SELECT gen_random_uuid(), title, gen_random_uuid(), now() - age::interval
+         FROM (VALUES ('old', '1 minute'), ('new', '0 seconds'), ('kept', NULL)) AS thread (title, age)",
+    )
+    .execute(&world.tenant)
+    .await
+    .unwrap();
+    let purge = || {
+        let job = PurgeConversations {
+            workspace: world.workspace.id.clone(),
+        };
+        job.run(world.context.clone(), Attempt { number: 1 })
+    };
+    world.tenants.unavailable.store(true, Ordering::SeqCst);
+    assert!(purge().await.is_err(), "it is repeated later");
+    world.tenants.unavailable.store(false, Ordering::SeqCst);
+    purge().await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar("SELECT title FROM threads ORDER BY title")
+        .fetch_all(&world.tenant)
+        .await
+        .unwrap();
+    assert_eq!(left, ["kept", "new"]);
     world.stop().await;
 }
 

@@ -67,7 +67,7 @@ async fn a_large_workspace_gets_an_index_of_its_serving_model_that_searches_use(
     let query = SearchQuery {
         embedding: Some(("first".to_owned(), Vector::from(vec![1.0; 8]))),
         terms: Vec::new(),
-        document: None,
+        documents: Vec::new(),
         fusion: Fusion::MEANING_ONLY,
     };
     let found = async || -> Vec<String> {

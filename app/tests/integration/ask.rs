@@ -6,6 +6,7 @@ mod conversations;
 mod full_database;
 mod page_fixture;
 mod pages;
+mod privacy;
 mod retrieval;
 mod support;
 mod writers;

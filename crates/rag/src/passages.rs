@@ -9,6 +9,10 @@ use uuid::Uuid;
 use crate::contents::{has_dot_leaders, is_contents};
 use crate::{Tokens, content_sha256};
 
+/// A chunk that contains at least this share of the question's terms shows what the question is about.
+const MIN_WORDS_OF_SUBJECT: f32 = 0.5;
+/// A chunk with a smaller share of the terms of the best one may be about something else.
+const MIN_SHARE_OF_BEST: f32 = 0.5;
 /// Separator of two chunks whose texts do not adjoin. Only white space is between them.
 const GAP: &str = "\n";
 
@@ -26,6 +30,25 @@ pub struct Candidate {
     /// Similarity to the question; higher is more similar. `None` for a neighbor of a chunk that
     /// was found.
     pub score: Option<f32>,
+    /// Similarity in meaning. `None` without an embedding.
+    pub meaning: Option<f32>,
+    /// The weighted share of the question's terms that the text contains.
+    pub words: f32,
+}
+
+impl Candidate {
+    /// Whether this chunk is about something else than the best one: it lacks most of the question's
+    /// terms that the best one contains, and is not more similar in meaning. Another tower has a
+    /// height as well.
+    fn is_about_another_subject(&self, best: &Self) -> bool {
+        let is_less_similar = match (self.meaning, best.meaning) {
+            (Some(meaning), Some(best)) => meaning <= best,
+            _ => true,
+        };
+        best.words >= MIN_WORDS_OF_SUBJECT
+            && self.words < best.words * MIN_SHARE_OF_BEST
+            && is_less_similar
+    }
 }
 
 /// A passage as it is given to the model and shown to the user.
@@ -76,7 +99,8 @@ type ChunkKey = (Uuid, i32);
 /// Builds passages from search results: the nearest first, numbered from 1, with at most
 /// `max_tokens` in total. Neighbors are added while the token limit allows it, those of the nearest
 /// first. Of chunks with the same text only the nearest is used. Tables of contents and indexes are
-/// skipped if anything else was found, because they mention every topic and explain none.
+/// skipped if anything else was found, because they mention every topic and explain none. Chunks about
+/// another subject than the nearest one are at most neighbors.
 pub fn passages(mut candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     let tokens = Tokens::new();
     candidates.retain(|candidate| !has_dot_leaders(&candidate.text));
@@ -86,6 +110,22 @@ pub fn passages(mut candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passag
         .any(|candidate| is_found(candidate) && !is_contents(&candidate.text))
     {
         candidates.retain(|candidate| !is_contents(&candidate.text));
+    }
+    let best = candidates
+        .iter()
+        .filter(|candidate| is_found(candidate))
+        .max_by(|left, right| {
+            left.score
+                .unwrap_or_default()
+                .total_cmp(&right.score.unwrap_or_default())
+        })
+        .cloned();
+    if let Some(best) = best {
+        for candidate in &mut candidates {
+            if candidate.is_about_another_subject(&best) {
+                candidate.score = None;
+            }
+        }
     }
     let mut found: Vec<(f32, ChunkKey)> = candidates
         .iter()

@@ -29,6 +29,8 @@ fn candidates(document: u128, text: &str, scores: &[(i32, f32)]) -> Vec<Candidat
                 .iter()
                 .find(|(ordinal, _)| *ordinal == chunk.ordinal)
                 .map(|(_, score)| *score),
+            meaning: None,
+            words: 0.0,
         })
         .collect()
 }

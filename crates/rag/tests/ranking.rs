@@ -11,6 +11,8 @@ fn found(document: u128, text: &str, score: f32) -> Candidate {
         char_offset: 0,
         text: text.to_owned(),
         score: Some(score),
+        meaning: None,
+        words: 0.0,
     }
 }
 
@@ -40,6 +42,57 @@ fn an_index_is_quoted_only_if_nothing_else_is_found() {
     assert_eq!((quoted.len(), quoted[0].document.as_u128()), (1, 2));
     // It may be a table that only looks like an index.
     assert_eq!(passages(vec![found(1, index, 0.9)], 3_000).len(), 1);
+}
+
+#[test]
+fn passages_about_another_subject_than_the_best_one_are_not_quoted() {
+    let candidate = |document, words, meaning, score| Candidate {
+        words,
+        meaning,
+        ..found(document, &format!("Tower {document} has a height."), score)
+    };
+    let quoted = |candidates: &[Candidate]| -> Vec<u128> {
+        passages(candidates.to_vec(), 3_000)
+            .iter()
+            .map(|passage| passage.document.as_u128())
+            .collect()
+    };
+    let eiffel = candidate(1, 0.8, Some(0.8), 0.8);
+    let other = candidate(2, 0.3, Some(0.6), 0.45);
+    assert_eq!(quoted(&[other.clone(), eiffel.clone()]), [1]);
+    let without_embeddings = |candidate: &Candidate| Candidate {
+        meaning: None,
+        ..candidate.clone()
+    };
+    assert_eq!(
+        quoted(&[without_embeddings(&other), without_embeddings(&eiffel)]),
+        [1]
+    );
+    // The same in other words.
+    let paraphrase = candidate(3, 0.1, Some(0.9), 0.5);
+    assert_eq!(quoted(&[eiffel.clone(), paraphrase]), [1, 3]);
+    // As many of the terms, such as in a comparison.
+    let second = candidate(4, 0.5, Some(0.5), 0.5);
+    assert_eq!(quoted(&[eiffel.clone(), second]), [1, 4]);
+    // The terms do not show what the question is about.
+    let vague = candidate(5, 0.4, Some(0.9), 0.65);
+    assert_eq!(quoted(&[vague, other.clone()]), [5, 2]);
+    // An index contains all terms, but is not quoted.
+    let index = Candidate {
+        text: "Eiffel Tower\t47, 71\nHeight\t12\nParis\t3-5, 9".to_owned(),
+        ..candidate(6, 1.0, Some(0.9), 0.95)
+    };
+    assert_eq!(quoted(&[index, other.clone()]), [2]);
+    // Beside the best chunk, it is its context.
+    let neighbor = Candidate {
+        document: eiffel.document,
+        ordinal: 1,
+        char_offset: eiffel.text.chars().count(),
+        ..other
+    };
+    let found = passages(vec![eiffel, neighbor], 3_000);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].text.matches("height").count(), 2);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use app::ids::{DocumentId, MessageId, ThreadId};
 use app::web::chat::pages::{
-    self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DocumentChoice,
-    MessageView, QuestionView, RatingView, Scope, ThreadLink, ThreadView, UnreadDocument,
+    self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DeletedThread,
+    DocumentChoice, MessageView, QuestionView, RatingView, Sharing, ThreadLink, ThreadView,
+    UnreadDocument,
 };
 use app::web::shared::pages::FormContext;
 use maud::Markup;
@@ -24,7 +25,8 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         thread: None,
         pending_documents: 0,
         documents: documents(),
-        chosen: Some(DocumentId(uuid(106))),
+        chosen: vec![DocumentId(uuid(106))],
+        deleted: None,
         excerpts_only: false,
         draft: String::new(),
         error: None,
@@ -34,6 +36,8 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             id: ThreadId(uuid(50)),
             title: "When can the rent go up, and by how much?".to_owned(),
             scope,
+            sharing: Sharing::SharedByReader,
+            is_pinned: true,
             can_delete: true,
             messages,
         }),
@@ -42,6 +46,20 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     vec![
         ("chat-new", chat::page(&inside(), form_context, &fresh)),
         (
+            "chat-deleted",
+            chat::page(
+                &inside(),
+                form_context,
+                &ChatPage {
+                    deleted: Some(DeletedThread {
+                        id: ThreadId(uuid(54)),
+                        title: HOSTILE.to_owned(),
+                    }),
+                    ..fresh.clone()
+                },
+            ),
+        ),
+        (
             "chat-pending-documents",
             chat::page(
                 &inside(),
@@ -49,7 +67,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 &ChatPage {
                     threads: Vec::new(),
                     documents: Vec::new(),
-                    chosen: None,
+                    chosen: Vec::new(),
                     pending_documents: 3,
                     ..fresh.clone()
                 },
@@ -75,14 +93,14 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 &ChatPage {
                     threads: Vec::new(),
                     documents: Vec::new(),
-                    chosen: None,
+                    chosen: Vec::new(),
                     ..fresh.clone()
                 },
             ),
         ),
         (
             "chat",
-            chat::page(&inside(), form_context, &thread(first(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(first(), Vec::new())),
         ),
         (
             "chat-answering",
@@ -91,20 +109,17 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 form_context,
                 &thread(
                     long(),
-                    Scope::One {
-                        document: DocumentId(uuid(105)),
-                        title: "Lease agreement 2026".to_owned(),
-                    },
+                    vec![choice(105, "Lease agreement 2026"), choice(106, "Statutes")],
                 ),
             ),
         ),
         (
             "chat-markdown",
-            chat::page(&inside(), form_context, &thread(markdown(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(markdown(), Vec::new())),
         ),
         (
             "chat-ends",
-            chat::page(&inside(), form_context, &thread(ends(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(ends(), Vec::new())),
         ),
         (
             "chat-excerpts",
@@ -113,7 +128,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 form_context,
                 &ChatPage {
                     excerpts_only: true,
-                    ..thread(excerpts(), Scope::All)
+                    ..thread(excerpts(), Vec::new())
                 },
             ),
         ),
@@ -125,13 +140,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 &ChatPage {
                     draft: HOSTILE.to_owned(),
                     error: Some(HOSTILE.to_owned()),
-                    ..thread(
-                        hostile(),
-                        Scope::One {
-                            document: DocumentId(uuid(105)),
-                            title: HOSTILE.to_owned(),
-                        },
-                    )
+                    ..thread(hostile(), vec![choice(108, HOSTILE)])
                 },
             ),
         ),
@@ -230,6 +239,12 @@ fn threads() -> Vec<ThreadLink> {
     .map(|(number, title, seconds)| ThreadLink {
         id: ThreadId(uuid(number)),
         title: title.to_owned(),
+        sharing: match number {
+            50 => Sharing::SharedByReader,
+            52 => Sharing::SharedBy(HOSTILE.to_owned()),
+            _ => Sharing::Private,
+        },
+        is_pinned: number == 50,
         updated_at: ago(seconds),
     })
     .collect()
@@ -242,11 +257,15 @@ fn documents() -> Vec<DocumentChoice> {
         (107, HOSTILE),
     ]
     .into_iter()
-    .map(|(number, title)| DocumentChoice {
+    .map(|(number, title)| choice(number, title))
+    .collect()
+}
+
+fn choice(number: u128, title: &str) -> DocumentChoice {
+    DocumentChoice {
         id: DocumentId(uuid(number)),
         title: title.to_owned(),
-    })
-    .collect()
+    }
 }
 
 fn question(number: u128, text: &str) -> MessageView {

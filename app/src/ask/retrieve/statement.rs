@@ -8,6 +8,7 @@
 use rag::Scale;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::SearchQuery;
 
@@ -54,11 +55,12 @@ pub(super) async fn execute(
         .iter()
         .map(|term| (&*term.exact, &*term.forms))
         .unzip();
-    let text = text(query.document.is_some(), dimensions);
+    let documents: Vec<Uuid> = query.documents.iter().map(|document| document.0).collect();
+    let text = text(!documents.is_empty(), dimensions);
     let rows = sqlx::query(sqlx::AssertSqlSafe(text))
         .bind(vector)
         .bind(model)
-        .bind(query.document.map(|document| document.0))
+        .bind(documents)
         .bind(exact)
         .bind(forms)
         .bind(RANK_OF_ONE)
@@ -78,20 +80,20 @@ pub(super) async fn execute(
 }
 
 /// The text of the statement, which refers to its parameters in the order above.
-fn text(in_document: bool, dimensions: Option<usize>) -> String {
-    let (chunk_filter, embedding_filter) = if in_document {
+fn text(in_documents: bool, dimensions: Option<usize>) -> String {
+    let (chunk_filter, embedding_filter) = if in_documents {
         (
-            "c.document_id = $3",
-            "e.chunk_id IN (SELECT id FROM chunks WHERE document_id = $3)",
+            "c.document_id = ANY($3)",
+            "e.chunk_id IN (SELECT id FROM chunks WHERE document_id = ANY($3))",
         )
     } else {
-        ("$3::uuid IS NULL", "$3::uuid IS NULL")
+        ("cardinality($3::uuid[]) = 0", "cardinality($3::uuid[]) = 0")
     };
-    // The expression of the index, if there is one (`ingestion::vector_index`). A search in one
-    // document compares the embeddings of its chunks instead, because an index would first find
+    // The expression of the index, if there is one (`ingestion::vector_index`). A search in some
+    // documents compares the embeddings of their chunks instead, because an index would first find
     // those of others.
     let distance = match dimensions {
-        Some(dimensions) if !in_document && dimensions <= MAX_INDEXED_DIMENSIONS => {
+        Some(dimensions) if !in_documents && dimensions <= MAX_INDEXED_DIMENSIONS => {
             format!("e.embedding::halfvec({dimensions}) <=> $1::vector::halfvec({dimensions})")
         }
         _ => "e.embedding <=> $1::vector".to_owned(),

@@ -1,10 +1,14 @@
 //! Inserts a question and its pending answer.
 
+use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
-use super::row::{MESSAGE_COLUMNS, StoredAuthor, StoredState};
-use super::{AskedQuestion, Message, QuestionTarget, shorten};
-use crate::ask::{ANSWER_TIMEOUT, AskError, MAX_ANSWERS_PER_WORKSPACE, Question};
+use super::row::{IS_VISIBLE, MESSAGE_COLUMNS, StoredAuthor, StoredState, THREAD_COLUMNS};
+use super::{AskedQuestion, Message, QuestionTarget, ScopeDocument, Thread, shorten};
+use crate::ask::{
+    ANSWER_TIMEOUT, AskError, MAX_ANSWERS_PER_WORKSPACE, MAX_SCOPE_DOCUMENTS, Question,
+};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
 /// Advisory lock around counting the answers in progress and adding one.
@@ -18,25 +22,28 @@ pub async fn ask(
     database: &PgPool,
     asked_by: UserId,
     question: &Question,
-    target: QuestionTarget,
+    target: QuestionTarget<'_>,
     model: Option<&str>,
 ) -> Result<AskedQuestion, AskError> {
     let failed = AskError::Database;
     let mut transaction = database.begin().await.map_err(failed)?;
     ensure_below_limit(&mut transaction).await?;
     let thread = match target {
-        QuestionTarget::NewThread(document) => {
-            create(&mut transaction, asked_by, question, document).await?
-        }
-        QuestionTarget::Thread(thread) => {
-            continue_thread(&mut transaction, thread).await?;
+        QuestionTarget::NewThread(documents) => {
+            let thread = create(&mut transaction, asked_by, question).await?;
+            set_documents(&mut transaction, thread, documents).await?;
             thread
         }
-        QuestionTarget::ThreadAbout(thread, document) => {
-            let before = continue_thread(&mut transaction, thread).await?;
-            // It may have been deleted since.
-            if before != document {
-                set_document(&mut transaction, thread, document).await?;
+        QuestionTarget::Thread(thread) => {
+            continue_thread(&mut transaction, thread, asked_by).await?;
+            thread
+        }
+        QuestionTarget::ThreadAbout(thread, documents) => {
+            let before = continue_thread(&mut transaction, thread, asked_by).await?;
+            let before = before.documents.iter().map(|scope| &scope.document);
+            // They may have been deleted since.
+            if !before.eq(documents) {
+                set_documents(&mut transaction, thread, documents).await?;
             }
             thread
         }
@@ -128,46 +135,30 @@ async fn create(
     transaction: &mut Transaction<'_, Postgres>,
     asked_by: UserId,
     question: &Question,
-    document: Option<DocumentId>,
 ) -> Result<ThreadId, AskError> {
-    let title = title(transaction, document).await?;
     let thread = ThreadId::random();
-    sqlx::query(
-        "INSERT INTO threads (id, title, created_by, document_id, document_title) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(thread.0)
-    .bind(shorten(question.as_str(), MAX_TITLE_CHARS))
-    .bind(asked_by.0)
-    .bind(document.map(|document| document.0))
-    .bind(title)
-    .execute(&mut **transaction)
-    .await
-    .map_err(AskError::Database)?;
+    sqlx::query("INSERT INTO threads (id, title, created_by) VALUES ($1, $2, $3)")
+        .bind(thread.0)
+        .bind(shorten(question.as_str(), MAX_TITLE_CHARS))
+        .bind(asked_by.0)
+        .execute(&mut **transaction)
+        .await
+        .map_err(AskError::Database)?;
     Ok(thread)
 }
 
-async fn title(
-    transaction: &mut Transaction<'_, Postgres>,
-    document: Option<DocumentId>,
-) -> Result<Option<String>, AskError> {
-    let Some(document) = document else {
-        return Ok(None);
-    };
-    let title = sqlx::query_scalar("SELECT title FROM documents WHERE id = $1")
-        .bind(document.0)
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(AskError::Database)?;
-    title.ok_or(AskError::DocumentNotFound).map(Some)
-}
-
 /// Locks the conversation until the transaction ends, so that concurrent questions get different
-/// ordinals. Returns the document that it is about.
+/// ordinals.
 async fn continue_thread(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,
-) -> Result<Option<DocumentId>, AskError> {
-    sqlx::query_scalar("UPDATE threads SET updated_at = now() WHERE id = $1 RETURNING document_id")
+    asked_by: UserId,
+) -> Result<Thread, AskError> {
+    let query = format!(
+        "UPDATE threads t SET updated_at = now() WHERE t.id = $2 AND {IS_VISIBLE} RETURNING {THREAD_COLUMNS}"
+    );
+    sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(asked_by.0)
         .bind(thread.0)
         .fetch_optional(&mut **transaction)
         .await
@@ -175,20 +166,66 @@ async fn continue_thread(
         .ok_or(AskError::ThreadNotFound)
 }
 
-async fn set_document(
+/// Limits the conversation to these documents, or to none of them.
+async fn set_documents(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,
-    document: Option<DocumentId>,
+    documents: &[DocumentId],
 ) -> Result<(), AskError> {
-    let title = title(transaction, document).await?;
-    sqlx::query("UPDATE threads SET document_id = $2, document_title = $3 WHERE id = $1")
-        .bind(thread.0)
-        .bind(document.map(|document| document.0))
-        .bind(title)
-        .execute(&mut **transaction)
-        .await
-        .map_err(AskError::Database)?;
+    let failed = AskError::Database;
+    let documents = with_titles(transaction, documents).await?;
+    let first = documents.first();
+    let is_migrated: bool = sqlx::query_scalar(
+        "UPDATE threads t SET document_id = $2, document_title = $3 WHERE id = $1 RETURNING to_jsonb(t) ? 'documents'",
+    )
+    .bind(thread.0)
+    .bind(first.map(|scope| scope.document.0))
+    .bind(first.map(|scope| &scope.title))
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    if is_migrated {
+        sqlx::query("UPDATE threads SET documents = $2 WHERE id = $1")
+            .bind(thread.0)
+            .bind(Json(&documents))
+            .execute(&mut **transaction)
+            .await
+            .map_err(failed)?;
+    } else if documents.len() > 1 {
+        return Err(AskError::NotMigrated);
+    }
     Ok(())
+}
+
+/// The documents with their titles, each once.
+async fn with_titles(
+    transaction: &mut Transaction<'_, Postgres>,
+    documents: &[DocumentId],
+) -> Result<Vec<ScopeDocument>, AskError> {
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
+    if documents.len() > MAX_SCOPE_DOCUMENTS {
+        return Err(AskError::TooManyDocuments);
+    }
+    let ids: Vec<Uuid> = documents.iter().map(|document| document.0).collect();
+    let titled: Vec<(DocumentId, String)> = sqlx::query_as(
+        "SELECT id, title FROM documents WHERE id = ANY($1) ORDER BY array_position($1, id)",
+    )
+    .bind(&ids)
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(AskError::Database)?;
+    if documents
+        .iter()
+        .any(|document| titled.iter().all(|(found, _)| found != document))
+    {
+        return Err(AskError::DocumentNotFound);
+    }
+    Ok(titled
+        .into_iter()
+        .map(|(document, title)| ScopeDocument { document, title })
+        .collect())
 }
 
 async fn append(

@@ -1,11 +1,12 @@
-//! Reads conversations, for pages and for the writers and readers of answers.
+//! Reads conversations, for pages and for the writers and readers of answers. Only [`list`],
+//! [`search()`] and [`find`] check who sees a conversation.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::row::MESSAGE_COLUMNS;
+use super::row::{IS_VISIBLE, MESSAGE_COLUMNS, THREAD_COLUMNS};
 use super::{Message, Thread};
-use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
 /// The newest are listed.
 pub const MAX_LISTED_THREADS: i64 = 100;
@@ -16,40 +17,51 @@ pub const MAX_SHOWN_MESSAGES: i64 = 200;
 /// The newest are listed.
 pub const MAX_LISTED_DOCUMENTS: i64 = 200;
 
-/// The newest conversations.
-pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT id, title, created_by, document_id, document_title, updated_at
-         FROM threads ORDER BY updated_at DESC, id LIMIT $1",
-    )
-    .bind(MAX_LISTED_THREADS)
-    .fetch_all(database)
-    .await
+/// The newest conversations that the user sees, those that the user pinned first.
+pub async fn list(database: &PgPool, reader: UserId) -> Result<Vec<Thread>, sqlx::Error> {
+    let query = format!(
+        "SELECT {THREAD_COLUMNS} FROM threads t WHERE {IS_VISIBLE} ORDER BY is_pinned DESC, updated_at DESC, id LIMIT $2"
+    );
+    sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(reader.0)
+        .bind(MAX_LISTED_THREADS)
+        .fetch_all(database)
+        .await
 }
 
-/// The newest conversations whose title or messages contain the text, in upper or lower case.
-pub async fn search(database: &PgPool, text: &str) -> Result<Vec<Thread>, sqlx::Error> {
+/// Like [`list`], those whose title or messages contain the text, in upper or lower case.
+pub async fn search(
+    database: &PgPool,
+    reader: UserId,
+    text: &str,
+) -> Result<Vec<Thread>, sqlx::Error> {
     let text: String = text.chars().take(MAX_SEARCH_CHARS).collect();
-    sqlx::query_as(
-        "SELECT id, title, created_by, document_id, document_title, updated_at FROM threads t
-         WHERE strpos(lower(title), lower($1)) > 0
-            OR EXISTS (SELECT FROM messages m WHERE m.thread_id = t.id AND strpos(lower(m.text), lower($1)) > 0)
-         ORDER BY updated_at DESC, id LIMIT $2",
-    )
-    .bind(text)
-    .bind(MAX_LISTED_THREADS)
-    .fetch_all(database)
-    .await
+    let query = format!(
+        "SELECT {THREAD_COLUMNS} FROM threads t
+         WHERE {IS_VISIBLE} AND (strpos(lower(title), lower($3)) > 0
+            OR EXISTS (SELECT FROM messages m WHERE m.thread_id = t.id AND strpos(lower(m.text), lower($3)) > 0))
+         ORDER BY is_pinned DESC, updated_at DESC, id LIMIT $2"
+    );
+    sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(reader.0)
+        .bind(MAX_LISTED_THREADS)
+        .bind(text)
+        .fetch_all(database)
+        .await
 }
 
-pub async fn find(database: &PgPool, thread: ThreadId) -> Result<Option<Thread>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT id, title, created_by, document_id, document_title, updated_at
-         FROM threads WHERE id = $1",
-    )
-    .bind(thread.0)
-    .fetch_optional(database)
-    .await
+/// The conversation, if it exists and the user sees it.
+pub async fn find(
+    database: &PgPool,
+    thread: ThreadId,
+    reader: UserId,
+) -> Result<Option<Thread>, sqlx::Error> {
+    let query = format!("SELECT {THREAD_COLUMNS} FROM threads t WHERE t.id = $2 AND {IS_VISIBLE}");
+    sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(reader.0)
+        .bind(thread.0)
+        .fetch_optional(database)
+        .await
 }
 
 /// The messages of a conversation, in order.

@@ -5,9 +5,19 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, Row as _};
 
-use super::{Author, Citation, Message, MessageState, Thread};
+use super::{Author, Citation, Message, MessageState, ScopeDocument, Thread, Visibility};
 use crate::ask::AnswerFailure;
 use crate::ids::DocumentId;
+
+/// The columns of a [`Thread`] for the user `$1`, from table `threads` as `t`. Tenants that have not
+/// been migrated yet lack some of them, which `to_jsonb` tolerates.
+pub(super) const THREAD_COLUMNS: &str = "t.id, t.title, t.created_by, t.document_id, t.document_title, t.updated_at, \
+    (to_jsonb(t) ->> 'is_shared')::boolean AS is_shared, to_jsonb(t) -> 'documents' AS documents, \
+    coalesce(to_jsonb(t) -> 'pinned_by' ? $1::text, false) AS is_pinned";
+
+/// Whether the user `$1` sees a conversation, from table `threads` as `t`.
+pub const IS_VISIBLE: &str = "(to_jsonb(t) ->> 'deleted_at' IS NULL \
+    AND (t.created_by = $1 OR coalesce((to_jsonb(t) ->> 'is_shared')::boolean, true)))";
 
 /// The columns of a [`Message`], from table `messages` as `m`.
 pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author, m.state, m.text, m.citations, m.model, m.failure, \
@@ -43,16 +53,41 @@ pub(in crate::ask) enum StoredState {
 
 impl FromRow<'_, PgRow> for Thread {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let document: Option<DocumentId> = row.try_get("document_id")?;
-        let title: Option<String> = row.try_get("document_title")?;
+        let first = (row.try_get("document_id")?, row.try_get("document_title")?);
+        let is_shared: Option<bool> = row.try_get("is_shared")?;
         Ok(Self {
             id: row.try_get("id")?,
             title: row.try_get("title")?,
             created_by: row.try_get("created_by")?,
-            document: document.map(|id| (id, title.unwrap_or_default())),
+            visibility: match is_shared {
+                Some(false) => Visibility::Private,
+                Some(true) => Visibility::Shared,
+                None => Visibility::NotRestricted,
+            },
+            is_pinned: row.try_get("is_pinned")?,
+            documents: scope(first, row.try_get("documents")?),
             updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })
     }
+}
+
+/// The documents of a conversation. The list counts if it begins with the first document.
+pub(in crate::ask) fn scope(
+    (first, title): (Option<DocumentId>, Option<String>),
+    documents: Option<Json<Vec<ScopeDocument>>>,
+) -> Vec<ScopeDocument> {
+    let Some(document) = first else {
+        return Vec::new();
+    };
+    let listed = documents.map(|Json(documents)| documents);
+    let title = title.unwrap_or_default();
+    listed
+        .filter(|listed| {
+            listed
+                .first()
+                .is_some_and(|first| first.document == document)
+        })
+        .unwrap_or_else(|| vec![ScopeDocument { document, title }])
 }
 
 impl FromRow<'_, PgRow> for Message {

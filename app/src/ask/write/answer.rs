@@ -42,7 +42,7 @@ pub(super) async fn answer(
         &service.models,
         workspace.embedding_model.as_deref(),
         &question.search,
-        asked.document,
+        &asked.documents,
     );
     let Ok(found) = timeout(SEARCH_TIMEOUT, search).await else {
         return Ok(AnswerOutcome::Failed(AnswerFailure::Timeout));

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::pages::{self, RatingView};
 use super::views::{self, AnswerContext};
-use super::{MessagePath, copied, database, database_problem, problem};
+use super::{
+    MessagePath, copied, database, database_problem, not_migrated, problem, visible_thread,
+};
 use crate::ask::threads;
 use crate::ask::{AskError, Author, Message, MessageState, Rating};
 use crate::tenants::{TenantDatabase, lacks_migration};
@@ -16,13 +18,14 @@ use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::{App, Problem};
 
-/// The answer in the path.
-async fn find(
+/// The answer in the path, if the user sees its conversation.
+pub(super) async fn find(
     app: &App,
     access: &WorkspaceAccess,
     database: &TenantDatabase,
     path: &MessagePath,
 ) -> Result<Message, Problem> {
+    visible_thread(app, access, database, path.thread).await?;
     match threads::message(database, path.thread, path.message).await {
         Ok(Some(message)) if message.author != Author::Person => Ok(message),
         Ok(_) => Err(Problem::not_found()),
@@ -112,12 +115,15 @@ pub(super) async fn rate(
     Form(form): Form<RatingForm>,
 ) -> Result<Response, Problem> {
     let database = database(&app, &access).await?;
+    visible_thread(&app, &access, &database, path.thread).await?;
     let rating: Option<Rating> = form.rating.parse().ok();
     let user = access.user.id;
     match threads::rate(&database, path.thread, path.message, user, rating).await {
         Ok(true) => {}
         Ok(false) => return Err(Problem::not_found()),
-        Err(error) if lacks_migration(&error) => return Err(not_migrated()),
+        Err(error) if lacks_migration(&error) => {
+            return Err(not_migrated("Your rating wasn\u{2019}t saved."));
+        }
         Err(error) => return Err(database_problem(&app, &access, error).await),
     }
     if !is_fragment(&headers) {
@@ -126,15 +132,6 @@ pub(super) async fn rate(
     let form_context = access.form_context(context.now);
     let rating = RatingView::from(rating);
     Ok(pages::rating_form(form_context, path.thread, path.message, rating).into_response())
-}
-
-fn not_migrated() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not_migrated",
-        "Your database is being updated",
-        "Your rating wasn\u{2019}t saved. Try again in a few minutes.",
-    )
 }
 
 #[derive(Deserialize)]

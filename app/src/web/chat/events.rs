@@ -13,9 +13,9 @@ use maud::Markup;
 
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use super::views::{self, AnswerContext};
-use super::{MessagePath, answer_context, database, database_problem};
+use super::{MessagePath, answer_context, answers, database, visible_thread};
 use crate::ask::threads::{self, AnswerNotes};
-use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message};
+use crate::ask::{AnswerProgress, AnswerUpdate, Message};
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
 use crate::web::shared::pages::FormContext;
@@ -28,8 +28,8 @@ struct AnswerEvents {
     app: App,
     access: WorkspaceAccess,
     thread: ThreadId,
-    /// The document that the conversation is limited to.
-    scope: Option<DocumentId>,
+    /// The documents that the conversation is limited to; empty for all.
+    scope: Vec<DocumentId>,
     updates: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
     last_progress: Option<AnswerProgress>,
     sent_text: SentText,
@@ -42,19 +42,9 @@ pub(super) async fn events(
     Path(path): Path<MessagePath>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let database = database(&app, &access).await?;
-    let read = async {
-        let message = threads::message(&database, path.thread, path.message).await?;
-        if message.is_none_or(|message| message.author == Author::Person) {
-            return Ok(None);
-        }
-        threads::find(&database, path.thread).await
-    };
-    let thread = match read.await {
-        Ok(Some(found)) => found,
-        // A 404 keeps the browser from reconnecting.
-        Ok(None) => return Err(Problem::not_found()),
-        Err(error) => return Err(database_problem(&app, &access, error).await),
-    };
+    // A 404 keeps the browser from reconnecting.
+    let thread = visible_thread(&app, &access, &database, path.thread).await?;
+    answers::find(&app, &access, &database, &path).await?;
     // The stream may last for minutes. Return the connection to the pool.
     drop(database);
     let updates = app.ask.follow(&access.workspace, path.thread, path.message);
@@ -63,7 +53,7 @@ pub(super) async fn events(
         app,
         access,
         thread: path.thread,
-        scope: thread.document.map(|(document, _)| document),
+        scope: views::ids(&thread.documents),
         last_progress: None,
         sent_text: SentText::default(),
         access_check: PeriodicAccessCheck::new(),
@@ -112,7 +102,7 @@ impl AnswerEvents {
     async fn ended(&mut self, message: Message) -> Event {
         let messages = std::slice::from_ref(&message);
         let notes = notes(&self.app, &self.access, self.thread).await;
-        let context = answer_context(&self.app, &self.access, self.scope, messages, notes).await;
+        let context = answer_context(&self.app, &self.access, &self.scope, messages, notes).await;
         let context = context.unwrap_or_else(|error| {
             // The answer matters more; reloading the page shows the notes.
             tracing::warn!(%error, "failed to read the page reports of the cited documents");

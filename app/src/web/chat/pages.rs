@@ -1,7 +1,7 @@
 //! Conversations about a workspace's documents.
 //!
-//! A question is posted as a form to `/w/{workspace}/chat`, with `question`, and either `document`
-//! (for one document only) or `thread` (to continue a conversation). The answer is then shown as
+//! A question is posted as a form to `/w/{workspace}/chat`, with `question`, `document` for each
+//! document to search, and `thread` to continue a conversation. The answer is then shown as
 //! `Pending` and connects to `/w/{workspace}/chat/{thread}/messages/{message}/events`:
 //! - [`EVENT_STATUS`] carries [`answer_status`];
 //! - [`EVENT_TEXT`] carries what changed in [`answer_text`] since the previous event of this
@@ -10,8 +10,11 @@
 //! - [`EVENT_DONE`] carries the final [`answer`] and ends the stream.
 
 mod answer;
+mod head;
 mod list;
 mod prose;
+mod scope;
+mod viewer;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -20,6 +23,7 @@ pub use answer::{
     AnswerState, AnswerView, AuthorView, CitationView, Progress, RatingView, UnreadDocument,
     answer, answer_status, answer_text, rating_form,
 };
+pub use head::Sharing;
 pub use list::{ThreadLink, thread_list};
 
 use crate::ids::{DocumentId, MessageId, ThreadId};
@@ -35,7 +39,7 @@ pub const EVENT_TEXT: &str = "text";
 /// Carries the final answer and ends the stream.
 pub const EVENT_DONE: &str = "done";
 pub use crate::ask::MAX_QUESTION_CHARS;
-use crate::ask::MAX_THREAD_TITLE_CHARS;
+use crate::ask::threads::UNDO_TIME;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatPage {
@@ -49,8 +53,10 @@ pub struct ChatPage {
     pub pending_documents: u32,
     /// The documents that questions can be limited to.
     pub documents: Vec<DocumentChoice>,
-    /// For a new conversation: the selected document.
-    pub chosen: Option<DocumentId>,
+    /// For a new conversation: the selected documents.
+    pub chosen: Vec<DocumentId>,
+    /// A conversation that was just deleted and can be restored.
+    pub deleted: Option<DeletedThread>,
     /// Whether answers are excerpts because no model is configured.
     pub excerpts_only: bool,
     /// The question from a rejected submission.
@@ -69,18 +75,21 @@ pub struct ThreadView {
     pub id: ThreadId,
     /// By default the first question, shortened.
     pub title: String,
-    pub scope: Scope,
+    /// The documents that it is limited to; empty for all.
+    pub scope: Vec<DocumentChoice>,
+    pub sharing: Sharing,
+    /// Whether the reader pinned it.
+    pub is_pinned: bool,
     /// Whether the reader may delete it.
     pub can_delete: bool,
     /// In order.
     pub messages: Vec<MessageView>,
 }
 
-/// Which documents a conversation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    All,
-    One { document: DocumentId, title: String },
+pub struct DeletedThread {
+    pub id: ThreadId,
+    pub title: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,9 +118,10 @@ pub fn page(context: &PageContext, form_context: FormContext<'_>, view: &ChatPag
         .section(Section::Chat)
         .class("chat")
         .render(&html! {
+            @if let Some(deleted) = &view.deleted { (undo(form_context, deleted, &base)) }
             (thread_list(form_context, &view.threads, view.thread.as_ref().map(|thread| thread.id), &view.search))
             div.conversation {
-                (head(form_context, view, &base))
+                (head::head(form_context, view, &base))
                 div.messages #messages role="log" aria-label="Conversation" {
                     @if let Some(thread) = &view.thread {
                         @for message in &thread.messages { (self::message(form_context, thread.id, message)) }
@@ -119,68 +129,17 @@ pub fn page(context: &PageContext, form_context: FormContext<'_>, view: &ChatPag
                 }
                 (composer(form_context, view, &base))
             }
+            (viewer::viewer())
         })
 }
 
-fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Markup {
+/// Offers to undo a deletion. The script removes it when it is too late.
+fn undo(form_context: FormContext<'_>, deleted: &DeletedThread, base: &str) -> Markup {
     html! {
-        header.conversation-head {
-            @match &view.thread {
-                None => h1 { "New conversation" },
-                Some(thread) => {
-                    div {
-                        h1 { (thread.title) }
-                        (scope_line(form_context, &thread.scope, false))
-                    }
-                    (parts::menu("thread-menu", "this conversation", &html! {
-                        button.menu-item type="button" command="show-modal" commandfor="rename-thread" { (icons::PENCIL) span { "Rename conversation" } }
-                        @if thread.can_delete {
-                        (parts::ConfirmedButton {
-                            action: &format!("{base}/{}/delete", thread.id),
-                            csrf: form_context.csrf,
-                            class: "menu-item danger",
-                            label: html! { (icons::TRASH) span { "Delete conversation" } },
-                            question: "Delete conversation?",
-                            consequences: "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.",
-                            confirm: "Delete conversation",
-                        })
-                        }
-                    }))
-                    (rename_dialog(form_context, thread, base))
-                },
-            }
-        }
-    }
-}
-
-/// Which documents are searched, in words. An update replaces the line on the page.
-fn scope_line(form_context: FormContext<'_>, scope: &Scope, is_update: bool) -> Markup {
-    html! {
-        p.hint #conversation-scope hx-swap-oob=[is_update.then_some("true")] {
-            "Searching: "
-            @match scope {
-                Scope::All => "all documents",
-                Scope::One { document, title } => a href={ "/w/" (form_context.workspace) "/documents/" (document) } dir="auto" { (title) },
-            }
-        }
-    }
-}
-
-fn rename_dialog(form_context: FormContext<'_>, thread: &ThreadView, base: &str) -> Markup {
-    html! {
-        dialog #rename-thread aria-labelledby="rename-thread-question" {
-            form.stack method="post" action={ (base) "/" (thread.id) "/rename" } data-once {
-                h2 #rename-thread-question { "Rename conversation" }
-                (csrf(form_context.csrf))
-                div.field {
-                    label for="thread-title" { "Title" }
-                    input #thread-title type="text" name="title" value=(thread.title) required maxlength=(MAX_THREAD_TITLE_CHARS) autocomplete="off" autofocus;
-                }
-                div.form-actions {
-                    button.button.primary type="submit" { "Save" }
-                    button.button.quiet type="button" command="close" commandfor="rename-thread" { "Cancel" }
-                }
-            }
+        div.toast.dismissable role="status" data-undo-seconds=(UNDO_TIME.as_secs()) {
+            (icons::TRASH)
+            p.grow { "Deleted \u{201c}" bdi { (deleted.title) } "\u{201d}." }
+            (parts::button_form(&format!("{base}/{}/restore", deleted.id), form_context.csrf, "button small", "Undo"))
         }
     }
 }
@@ -217,12 +176,12 @@ pub fn message(form_context: FormContext<'_>, thread: ThreadId, message: &Messag
 pub fn exchange(
     form_context: FormContext<'_>,
     thread: ThreadId,
-    scope: &Scope,
+    scope: &[DocumentChoice],
     asked: &QuestionView,
     answering: &AnswerView,
 ) -> Markup {
     html! {
-        (scope_line(form_context, scope, true))
+        (scope::line(form_context, scope, true))
         (question(form_context, asked))
         (answer(form_context, thread, answering))
     }
@@ -235,7 +194,7 @@ fn question(form_context: FormContext<'_>, view: &QuestionView) -> Markup {
                 strong { (view.asked_by.as_deref().unwrap_or("Former member")) }
                 " " (format::time(view.asked_at, form_context.now))
             }
-            p.question-text { (view.text) }
+            p.question-text dir="auto" { (view.text) }
             button.button.small.quiet type="button" data-edit-question hidden { (icons::PENCIL) span { "Edit and ask again" } }
         }
     }
@@ -254,10 +213,10 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                 @if let Some(thread) = thread { input type="hidden" name="thread" value=(thread.id); }
                 (form_error(view.error.as_deref()))
                 label.visually-hidden for="question" { "Your question" }
-                textarea #question name="question" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
+                textarea #question name="question" dir="auto" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
                     aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter data-draft { (view.draft) }
                 div.composer-foot {
-                    (scope_choice(view))
+                    (scope::choice(view))
                     p.hint #composer-hint {
                         @if view.excerpts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
                         @else { "Answers may contain mistakes. Check the cited pages." }
@@ -265,29 +224,6 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                     button.button.primary.send type="submit" { (icons::SEND) span { "Ask" } }
                 }
                 noscript { p.hint { "Answers require JavaScript." } }
-            }
-        }
-    }
-}
-
-fn scope_choice(view: &ChatPage) -> Markup {
-    let (chosen, title) = match view.thread.as_ref().map(|thread| &thread.scope) {
-        None => (view.chosen, ""),
-        Some(Scope::All) => (None, ""),
-        Some(Scope::One { document, title }) => (Some(*document), title.as_str()),
-    };
-    // Deleted, or too old to be listed.
-    let unlisted =
-        chosen.filter(|chosen| view.documents.iter().all(|document| document.id != *chosen));
-    html! {
-        div.scope {
-            label.visually-hidden for="scope" { "Documents to search" }
-            select #scope name="document" {
-                option value="" selected[chosen.is_none()] { "All documents" }
-                @if let (Some(document), Some(_)) = (unlisted, &view.thread) { option value=(document) selected { (title) } }
-                @for document in &view.documents {
-                    option value=(document.id) selected[chosen == Some(document.id)] { (document.title) }
-                }
             }
         }
     }

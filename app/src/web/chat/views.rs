@@ -3,17 +3,31 @@
 use std::collections::HashMap;
 
 use super::pages;
-use crate::ask::threads::AnswerNotes;
-use crate::ask::{AnswerFailure, Author, Citation, Message, MessageState, Thread};
+use crate::ask::threads::{AnswerNotes, ScopeDocument};
+use crate::ask::{AnswerFailure, Author, Citation, Message, MessageState, Thread, Visibility};
 use crate::documents::DocumentPages;
 use crate::ids::{DocumentId, MessageId, UserId};
 use crate::workspaces::members::Member;
 
-pub(super) fn link(thread: Thread) -> pages::ThreadLink {
+pub(super) fn link(thread: Thread, reader: UserId, members: &[Member]) -> pages::ThreadLink {
     pages::ThreadLink {
+        sharing: sharing(&thread, reader, members),
         id: thread.id,
         title: thread.title,
+        is_pinned: thread.is_pinned,
         updated_at: thread.updated_at,
+    }
+}
+
+fn sharing(thread: &Thread, reader: UserId, members: &[Member]) -> pages::Sharing {
+    let is_own = thread.created_by == reader;
+    let author =
+        || name(members, thread.created_by).unwrap_or_else(|| "a former member".to_owned());
+    match thread.visibility {
+        Visibility::NotRestricted => pages::Sharing::NotRestricted,
+        Visibility::Private => pages::Sharing::Private,
+        Visibility::Shared if is_own => pages::Sharing::SharedByReader,
+        Visibility::Shared => pages::Sharing::SharedBy(author()),
     }
 }
 
@@ -24,6 +38,7 @@ pub(super) fn choice((id, title): (DocumentId, String)) -> pages::DocumentChoice
 pub(super) fn thread(
     thread: Thread,
     messages: Vec<Message>,
+    reader: UserId,
     members: &[Member],
     context: &AnswerContext,
     can_delete: bool,
@@ -40,19 +55,25 @@ pub(super) fn thread(
         })
         .collect();
     pages::ThreadView {
+        sharing: sharing(&thread, reader, members),
         id: thread.id,
         title: thread.title,
-        scope: scope(thread.document),
+        scope: scope(thread.documents),
+        is_pinned: thread.is_pinned,
         can_delete,
         messages,
     }
 }
 
-pub(super) fn scope(document: Option<(DocumentId, String)>) -> pages::Scope {
-    match document {
-        Some((document, title)) => pages::Scope::One { document, title },
-        None => pages::Scope::All,
-    }
+pub(super) fn scope(documents: Vec<ScopeDocument>) -> Vec<pages::DocumentChoice> {
+    documents
+        .into_iter()
+        .map(|ScopeDocument { document, title }| choice((document, title)))
+        .collect()
+}
+
+pub(super) fn ids(documents: &[ScopeDocument]) -> Vec<DocumentId> {
+    documents.iter().map(|scope| scope.document).collect()
 }
 
 fn name(members: &[Member], user: UserId) -> Option<String> {
@@ -74,8 +95,8 @@ pub(super) fn question(message: &Message, asked_by: Option<String>) -> pages::Qu
 /// What an answer's view needs besides its row.
 #[derive(Debug, Default)]
 pub(super) struct AnswerContext {
-    /// The document that the conversation is limited to.
-    pub(super) scope: Option<DocumentId>,
+    /// The documents that the conversation is limited to; empty for all.
+    pub(super) scope: Vec<DocumentId>,
     /// Of the cited documents, and of all documents with pages that could not be read.
     pub(super) documents: HashMap<DocumentId, DocumentPages>,
     /// Of the conversation's answers. `None` if they cannot be rated.
@@ -137,7 +158,7 @@ pub(super) fn answer(message: Message, context: &AnswerContext) -> pages::Answer
 /// The documents with pages that could not be read, among those that the answer is based on: the
 /// cited ones, or if nothing was found, all that were searched.
 fn unread(message: &Message, context: &AnswerContext) -> Vec<pages::UnreadDocument> {
-    let is_searched = |id: &DocumentId| context.scope.is_none_or(|scope| scope == *id);
+    let is_searched = |id: &DocumentId| context.scope.is_empty() || context.scope.contains(id);
     let is_cited = |id: &DocumentId| {
         let mut cited = message.citations.iter().filter(|citation| citation.cited);
         cited.any(|citation| citation.document == *id)

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::ExportError;
 use super::archive::EntryWriter;
-use crate::ids::DocumentId;
+use crate::ask::threads::IS_VISIBLE;
+use crate::ids::{DocumentId, UserId};
 use crate::tenants::lacks_migration;
 
 const CHUNKS_PER_QUERY: i64 = 200;
@@ -85,16 +86,22 @@ pub(super) struct Thread {
     created_at: String,
 }
 
-/// The next conversations, ordered by id.
-pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>, ExportError> {
-    let rows = sqlx::query(
-        "SELECT id, title, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
-         FROM threads WHERE id > $1 ORDER BY id LIMIT $2",
-    )
-    .bind(after)
-    .bind(THREADS_PER_QUERY)
-    .fetch_all(tenant)
-    .await?;
+/// The next conversations that the reader sees, ordered by id.
+pub(super) async fn threads(
+    tenant: &PgPool,
+    reader: UserId,
+    after: Uuid,
+) -> Result<Vec<Thread>, ExportError> {
+    let query = format!(
+        "SELECT t.id, t.title, to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
+         FROM threads t WHERE t.id > $2 AND {IS_VISIBLE} ORDER BY t.id LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(reader.0)
+        .bind(after)
+        .bind(THREADS_PER_QUERY)
+        .fetch_all(tenant)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(Thread {

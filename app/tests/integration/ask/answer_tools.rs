@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use openai_stub::{Fault, Route};
 
 use super::page_fixture::{PageFixture, QUESTION};
-use super::support::revert_feedback;
+use super::support::revert_to_oldest_schema;
 
 /// The attributes of a button that shows the rating.
 const PRESSED: &str = " answer\" aria-pressed=\"true\"";
@@ -97,7 +97,7 @@ async fn an_answer_can_be_rated_copied_and_started_again() {
 async fn conversations_work_before_their_tenant_is_migrated() {
     let mut fixture = PageFixture::start(Duration::from_millis(150)).await;
     let tenant = fixture.app.pools.get(&fixture.workspace).await.unwrap();
-    revert_feedback(&tenant).await;
+    revert_to_oldest_schema(&tenant).await;
     drop(tenant);
     let (thread, answer) = fixture.ask().await;
     let mut page = fixture.ada.clone().with("hx-request", "true");
@@ -120,6 +120,30 @@ async fn conversations_work_before_their_tenant_is_migrated() {
         "{}",
         rated.text
     );
+    // All members see it, so nothing says that it is private, and nothing can be changed.
+    let mut grace = fixture.member("Grace").await;
+    let shown = grace.get(&thread).await;
+    assert_eq!(shown.status, StatusCode::OK);
+    for missing in ["Only you see", "/share\"", "/pin\""] {
+        assert!(!reloaded.text.contains(missing), "{missing}");
+    }
+    for action in ["share", "pin", "unpin"] {
+        let changed = fixture.ada.post(&format!("{thread}/{action}"), &[]).await;
+        assert_eq!(changed.status, StatusCode::SERVICE_UNAVAILABLE, "{action}");
+    }
+    let id = thread.rsplit('/').next().unwrap();
+    let manual = fixture.manual.to_string();
+    let fields = [("question", "Why?"), ("thread", id), ("document", &manual)];
+    let asked = fixture.ada.post(&fixture.chat(), &fields).await;
+    assert_eq!(asked.status, StatusCode::SEE_OTHER, "{}", asked.text);
+    // Its deletion cannot be undone.
+    let deleted = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
+    assert!(
+        deleted.location().ends_with("?notice=thread-deleted"),
+        "{}",
+        deleted.location()
+    );
+    assert_eq!(grace.get(&thread).await.status, StatusCode::NOT_FOUND);
 }
 
 /// The URL of the conversation of an answer.

@@ -27,7 +27,7 @@ async fn an_answer_cites_its_pages_and_is_stored() {
     let asked = fixture
         .ask(
             "How often must the pump filter be changed?",
-            QuestionTarget::NewThread(None),
+            QuestionTarget::NewThread(&[]),
         )
         .await
         .unwrap();
@@ -56,7 +56,9 @@ async fn an_answer_cites_its_pages_and_is_stored() {
     assert_eq!(stored[0].text, "How often must the pump filter be changed?");
     assert_eq!(stored[0].created_by, Some(fixture.user));
     assert_eq!(stored[1], answer);
-    let threads = threads::list(&fixture.database).await.unwrap();
+    let threads = threads::list(&fixture.database, fixture.user)
+        .await
+        .unwrap();
     assert_eq!(
         threads[0].title,
         "How often must the pump filter be changed?"
@@ -127,7 +129,7 @@ async fn a_conversation_about_one_document_searches_only_that_document() {
     let asked = fixture
         .ask(
             "When is the monthly rent paid?",
-            QuestionTarget::NewThread(Some(lease)),
+            QuestionTarget::NewThread(&[lease]),
         )
         .await
         .unwrap();
@@ -191,7 +193,7 @@ async fn a_conversation_about_one_document_searches_only_that_document() {
     );
     assert!(
         fixture
-            .ask("And now?", QuestionTarget::NewThread(Some(lease)))
+            .ask("And now?", QuestionTarget::NewThread(&[lease]))
             .await
             .is_err()
     );

@@ -36,11 +36,19 @@ impl Towers {
         &self,
         process: &Process,
         question: &str,
-        target: QuestionTarget,
+        target: QuestionTarget<'_>,
     ) -> (AskedQuestion, Message) {
         let asked = self.fixture.ask(question, target).await.unwrap();
         let (_, answer) = self.fixture.read(process, &asked).await;
         (asked, answer)
+    }
+
+    /// Whether an answer quotes no other tower.
+    fn is_about_eiffel(&self, answer: &Message) -> bool {
+        let mut quoted = answer.citations.iter();
+        quoted.all(|citation| citation.document == self.eiffel)
+            && !answer.text.contains("634")
+            && !answer.text.contains("553")
     }
 
     /// Asks how tall the Eiffel Tower is, and then about its height.
@@ -49,7 +57,7 @@ impl Towers {
             .ask(
                 process,
                 "How tall is the Eiffel Tower?",
-                QuestionTarget::NewThread(None),
+                QuestionTarget::NewThread(&[]),
             )
             .await;
         assert_eq!(answer.citations[0].document, self.eiffel);
@@ -63,14 +71,8 @@ async fn a_follow_up_question_is_rewritten_and_the_model_reads_the_turns_before_
     let towers = Towers::start().await;
     let answer = towers.follow_up(&towers.fixture.process()).await;
     assert_eq!(answer.state, MessageState::Complete);
-    assert_eq!(answer.citations[0].document, towers.eiffel);
-    assert!(
-        answer
-            .text
-            .starts_with("The Eiffel Tower is 330 metres tall. [1]"),
-        "{}",
-        answer.text
-    );
+    assert_eq!(answer.text, "The Eiffel Tower is 330 metres tall. [1]");
+    assert!(towers.is_about_eiffel(&answer), "{answer:?}");
     let messages = towers.fixture.stub.last_messages();
     let roles: Vec<&str> = messages.iter().map(|(role, _)| role.as_str()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "user"]);
@@ -94,7 +96,10 @@ async fn without_a_model_a_follow_up_question_is_searched_with_the_words_of_the_
     let towers = Towers::start().await;
     let answer = towers.follow_up(&towers.fixture.process_with(None)).await;
     assert_eq!(answer.state, MessageState::Complete);
-    assert_eq!(answer.citations[0].document, towers.eiffel);
+    assert!(
+        !answer.citations.is_empty() && towers.is_about_eiffel(&answer),
+        "{answer:?}"
+    );
     assert_eq!(towers.fixture.stub.counts().chat_requests, 0);
 }
 
@@ -106,7 +111,7 @@ async fn if_rewriting_fails_the_question_is_searched_with_the_words_of_the_previ
         .ask(
             &process,
             "How tall is the Eiffel Tower?",
-            QuestionTarget::NewThread(None),
+            QuestionTarget::NewThread(&[]),
         )
         .await;
     for reply in ["", "NOT_FOUND", "\n \n"] {
@@ -151,7 +156,7 @@ async fn a_new_topic_in_a_conversation_is_searched_on_its_own() {
         .ask(
             &process,
             "How tall is the Eiffel Tower?",
-            QuestionTarget::NewThread(None),
+            QuestionTarget::NewThread(&[]),
         )
         .await;
     let thread = QuestionTarget::Thread(first.thread);

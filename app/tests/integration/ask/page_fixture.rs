@@ -91,6 +91,21 @@ impl PageFixture {
         }
     }
 
+    /// The browser of another member of the workspace.
+    pub(crate) async fn member(&self, name: &str) -> Browser {
+        let mut browser = Browser::new(router(&self.app));
+        browser.sign_in(name).await;
+        sqlx::query(
+            "INSERT INTO members (workspace_id, user_id, role) SELECT $1, id, 'member' FROM users WHERE display_name = $2",
+        )
+        .bind(self.workspace.id.as_str())
+        .bind(name)
+        .execute(&self.app.database)
+        .await
+        .unwrap();
+        browser
+    }
+
     pub(crate) fn chat(&self) -> String {
         format!("/w/{}/chat", self.workspace.id)
     }

@@ -6,13 +6,12 @@ use std::time::Duration;
 use app::ask::MAX_QUESTION_CHARS;
 use app::ask::threads::{self, MessageState};
 use app::ids::{DocumentId, ThreadId};
-use app::web::router::router;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route};
 use serde_json::json;
 
 use super::page_fixture::{PageFixture, QUESTION};
-use crate::browser::Browser;
+use super::support::document;
 
 #[tokio::test]
 async fn an_answer_is_streamed_and_its_citation_links_to_the_page() {
@@ -300,21 +299,29 @@ async fn the_documents_of_a_conversation_can_be_changed_with_a_question() {
     let manual = fixture.manual.to_string();
     let thread = format!("{}/{id}", fixture.chat());
     let mut script = fixture.ada.clone().with("hx-request", "true");
-    for (document, scope) in [
-        (Some(manual.as_str()), "Pump manual</a>"),
+    let tenant = fixture.app.pools.get(&fixture.workspace).await.unwrap();
+    let lease = document(&tenant, "Lease", &["The rent is due."]).await;
+    drop(tenant);
+    let lease = lease.to_string();
+    let (manual, lease) = (manual.as_str(), lease.as_str());
+    for (documents, scope) in [
+        (&["", manual][..], "Pump manual</a>"),
         // Unchanged.
-        (None, "Pump manual</a>"),
-        (Some(""), "all documents"),
+        (&[], "Pump manual</a>"),
+        (&["", lease, manual], "Lease</a>, <a href=\"/w/"),
+        (&[], "Pump manual</a>"),
+        (&["", manual, manual], ": <a href=\"/w/"),
+        (&[""], "all documents"),
     ] {
         let mut fields = vec![("question", "How often?"), ("thread", id)];
-        fields.extend(document.map(|document| ("document", document)));
+        fields.extend(documents.iter().map(|document| ("document", *document)));
         let exchange = script.post(&fixture.chat(), &fields).await;
         assert_eq!(exchange.status, StatusCode::OK, "{}", exchange.text);
         let shown = fixture.ada.get(&thread).await;
         for html in [&exchange.text, &shown.text] {
-            let (_, line) = html.split_once("Searching: ").expect("the scope");
+            let (_, line) = html.split_once("Searching").expect("the scope");
             let (line, _) = line.split_once("</p>").expect("its end");
-            assert!(line.ends_with(scope), "{line}");
+            assert!(line.contains(scope), "{line}");
         }
     }
     let unknown = DocumentId::random().to_string();
@@ -326,21 +333,24 @@ async fn the_documents_of_a_conversation_can_be_changed_with_a_question() {
 #[tokio::test]
 async fn only_its_author_and_owners_can_delete_a_conversation() {
     let mut fixture = PageFixture::start(Duration::ZERO).await;
-    let mut grace = Browser::new(router(&fixture.app));
-    grace.sign_in("Grace").await;
-    sqlx::query(
-        "INSERT INTO members (workspace_id, user_id, role) SELECT $1, id, 'member' FROM users WHERE display_name = 'Grace'",
-    )
-    .bind(fixture.workspace.id.as_str())
-    .execute(&fixture.app.database)
-    .await
-    .unwrap();
+    let mut grace = fixture.member("Grace").await;
     let fields = [("question", QUESTION), ("document", "")];
     let of_ada = fixture.ada.post(&fixture.chat(), &fields).await;
     let of_grace = [
         grace.post(&fixture.chat(), &fields).await,
         grace.post(&fixture.chat(), &fields).await,
     ];
+    for (thread, is_own) in [
+        (&of_ada, true),
+        (&of_grace[0], false),
+        (&of_grace[1], false),
+    ] {
+        let author = if is_own { &mut fixture.ada } else { &mut grace };
+        let shared = author
+            .post(&format!("{}/share", thread.location()), &[])
+            .await;
+        assert_eq!(shared.status, StatusCode::SEE_OTHER, "{}", shared.text);
+    }
     let delete = format!("{}/delete", of_ada.location());
     let shown = grace.get(of_ada.location()).await;
     assert!(

@@ -103,7 +103,7 @@ async fn a_word_in_most_chunks_does_not_limit_what_is_found() {
         let query = SearchQuery {
             embedding: None,
             terms: rag::terms(question),
-            document: None,
+            documents: Vec::new(),
             fusion: Fusion::default(),
         };
         let found = retrieve::search(fixture.database.pool(), &query)
@@ -120,7 +120,7 @@ async fn a_word_in_most_chunks_does_not_limit_what_is_found() {
     let query = SearchQuery {
         embedding: None,
         terms: rag::terms("device ready"),
-        document: None,
+        documents: Vec::new(),
         fusion: Fusion::default(),
     };
     let found = retrieve::search(fixture.database.pool(), &query)
@@ -146,7 +146,7 @@ async fn questions_are_data_whatever_they_contain() {
         let query = SearchQuery {
             embedding: None,
             terms: rag::terms(question),
-            document: None,
+            documents: Vec::new(),
             fusion: Fusion::default(),
         };
         retrieve::search(fixture.database.pool(), &query)
@@ -156,7 +156,7 @@ async fn questions_are_data_whatever_they_contain() {
     let rent = SearchQuery {
         embedding: None,
         terms: rag::terms("monthly rent"),
-        document: None,
+        documents: Vec::new(),
         fusion: Fusion::default(),
     };
     let found = retrieve::search(fixture.database.pool(), &rent)

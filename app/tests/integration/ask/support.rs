@@ -148,7 +148,7 @@ impl ChatFixture {
     pub(crate) async fn ask(
         &self,
         question: &str,
-        target: QuestionTarget,
+        target: QuestionTarget<'_>,
     ) -> Result<AskedQuestion, AskError> {
         let question = question.parse().unwrap();
         threads::ask(&self.database, self.user, &question, target, Some(ANSWERS)).await
@@ -157,7 +157,7 @@ impl ChatFixture {
     /// Asks about all documents in a new conversation, and follows the answer to its end.
     pub(crate) async fn answered(&self, process: &Process, question: &str) -> Message {
         let asked = self
-            .ask(question, QuestionTarget::NewThread(None))
+            .ask(question, QuestionTarget::NewThread(&[]))
             .await
             .unwrap();
         self.read(process, &asked).await.1
@@ -237,6 +237,7 @@ pub(crate) async fn migrate(database: &TenantDatabase) {
         include_str!("../../../../tenant-migrations/0001_documents.sql"),
         include_str!("../../../../tenant-migrations/0002_conversations.sql"),
         include_str!("../../../../tenant-migrations/0003_feedback.sql"),
+        include_str!("../../../../tenant-migrations/0004_conversations.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(database.pool())
@@ -246,11 +247,15 @@ pub(crate) async fn migrate(database: &TenantDatabase) {
 }
 
 /// Reverts the schema to the oldest version with which the app works.
-pub(crate) async fn revert_feedback(database: &TenantDatabase) {
-    sqlx::raw_sql("DROP TABLE message_feedback; ALTER TABLE messages DROP COLUMN stopped_by")
-        .execute(database.pool())
-        .await
-        .expect("the schema");
+pub(crate) async fn revert_to_oldest_schema(database: &TenantDatabase) {
+    sqlx::raw_sql(
+        "DROP TABLE message_feedback;
+         ALTER TABLE messages DROP COLUMN stopped_by;
+         ALTER TABLE threads DROP COLUMN is_shared, DROP COLUMN deleted_at, DROP COLUMN pinned_by, DROP COLUMN documents",
+    )
+    .execute(database.pool())
+    .await
+    .expect("the schema");
 }
 
 /// Stores a document, as ingestion would.

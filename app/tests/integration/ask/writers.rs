@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use app::ask::threads::{self, AskedQuestion, QuestionTarget};
+use app::ask::threads::{self, AskedQuestion, Deletion, QuestionTarget};
 use app::ask::{AnswerUpdate, AskError, MAX_ANSWERS_PER_WORKSPACE, MessageState};
 use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
@@ -31,7 +31,7 @@ async fn slow_fixture() -> ChatFixture {
 impl ChatFixture {
     /// Asks about all documents in a new conversation, without starting the answer.
     async fn ask_about_the_pump(&self) -> AskedQuestion {
-        self.ask(QUESTION, QuestionTarget::NewThread(None))
+        self.ask(QUESTION, QuestionTarget::NewThread(&[]))
             .await
             .unwrap()
     }
@@ -235,20 +235,15 @@ async fn deleting_a_conversation_ends_its_answer() {
     let fixture = slow_fixture().await;
     let process = fixture.process();
     let (asked, mut following, _) = fixture.half_answer(&process).await;
-    assert!(
-        threads::delete(&fixture.database, asked.thread)
-            .await
-            .unwrap()
-    );
+    let delete = || threads::delete(&fixture.database, asked.thread, fixture.user);
+    assert_eq!(delete().await.unwrap(), Deletion::CanBeUndone);
     while let Some(followed) = timeout(TIMEOUT, following.next()).await.unwrap() {
-        assert!(!matches!(followed, AnswerUpdate::Ended(_)), "{followed:?}");
+        if let AnswerUpdate::Ended(message) = followed {
+            assert_eq!(message.state, MessageState::Stopped);
+        }
     }
     process.idle().await;
-    assert!(
-        !threads::delete(&fixture.database, asked.thread)
-            .await
-            .unwrap()
-    );
+    assert_eq!(delete().await.unwrap(), Deletion::NotFound);
     assert_eq!(
         fixture.stub.counts().answers,
         0,
@@ -297,13 +292,16 @@ async fn the_number_of_answers_in_progress_per_workspace_is_limited() {
     for _ in 1..MAX_ANSWERS_PER_WORKSPACE {
         fixture.ask_about_the_pump().await;
     }
-    let refused = fixture.ask(QUESTION, QuestionTarget::NewThread(None)).await;
+    let refused = fixture.ask(QUESTION, QuestionTarget::NewThread(&[])).await;
     assert!(
         matches!(refused, Err(AskError::TooManyAnswers)),
         "{refused:?}"
     );
     assert_eq!(
-        threads::list(&fixture.database).await.unwrap().len(),
+        threads::list(&fixture.database, fixture.user)
+            .await
+            .unwrap()
+            .len(),
         4,
         "the rejected question leaves nothing behind"
     );

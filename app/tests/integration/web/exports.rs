@@ -40,7 +40,7 @@ async fn an_export_ends_when_its_reader_loses_access() {
     give_database(&site, &emulator, &workspace).await;
     let tenant = site.app.pools.get(&workspace).await.expect("a database");
     sqlx::query(
-        "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Long', gen_random_uuid()) RETURNING id)
+        "WITH thread AS (INSERT INTO threads (id, title, created_by, is_shared) VALUES (gen_random_uuid(), 'Long', gen_random_uuid(), true) RETURNING id)
          INSERT INTO messages (id, thread_id, ordinal, author, state, text)
          SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete',
                 (SELECT string_agg(encode(sha256((ordinal || ':' || hash)::bytea), 'base64'), '') FROM generate_series(1, $2) hash)
@@ -86,7 +86,7 @@ async fn an_export_ends_when_its_reader_loses_access() {
 }
 
 #[tokio::test]
-async fn an_export_contains_the_ratings_of_answers() {
+async fn an_export_contains_the_conversations_that_its_reader_sees_with_their_ratings() {
     let site = Site::start().await;
     let mut ada = site.signed_in("ada").await;
     let workspace = site.workspace_of(site.user("ada").await).await;
@@ -94,7 +94,10 @@ async fn an_export_contains_the_ratings_of_answers() {
     give_database(&site, &emulator, &workspace).await;
     let tenant = site.app.pools.get(&workspace).await.expect("a database");
     sqlx::raw_sql(
-        "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Rated', gen_random_uuid()) RETURNING id),
+        "WITH private AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Of somebody else', gen_random_uuid())),
+              deleted AS (INSERT INTO threads (id, title, created_by, is_shared, deleted_at)
+                          VALUES (gen_random_uuid(), 'Just deleted', gen_random_uuid(), true, now())),
+              thread AS (INSERT INTO threads (id, title, created_by, is_shared) VALUES (gen_random_uuid(), 'Rated', gen_random_uuid(), true) RETURNING id),
               answer AS (INSERT INTO messages (id, thread_id, ordinal, author, state, text)
                          SELECT gen_random_uuid(), id, 1, 'model', 'complete', 'It is due.' FROM thread RETURNING id)
          INSERT INTO message_feedback (message_id, user_id, rating) SELECT id, gen_random_uuid(), 'bad' FROM answer",
@@ -106,6 +109,10 @@ async fn an_export_contains_the_ratings_of_answers() {
     let rated = exported(&mut ada, &export).await;
     assert!(
         rated.contains("It is due.") && rated.contains("\"rating\":\"bad\""),
+        "{rated}"
+    );
+    assert!(
+        !rated.contains("Of somebody else") && !rated.contains("Just deleted"),
         "{rated}"
     );
     // Before its tenant is migrated, an export has no ratings.

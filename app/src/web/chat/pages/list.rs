@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::Sharing;
 use crate::ask::MAX_THREAD_SEARCH_CHARS;
 use crate::ids::ThreadId;
 use crate::web::shared::pages::FormContext;
@@ -13,6 +14,9 @@ pub struct ThreadLink {
     pub id: ThreadId,
     /// By default the first question, shortened.
     pub title: String,
+    pub sharing: Sharing,
+    /// Whether the reader pinned it.
+    pub is_pinned: bool,
     /// When the last message was added.
     pub updated_at: Timestamp,
 }
@@ -40,7 +44,15 @@ pub fn thread_list(
                             li {
                                 a href={ (base) "/" (thread.id) } aria-current=[(current == Some(thread.id)).then_some("page")] {
                                     span.thread-title dir="auto" { (thread.title) }
-                                    small { (format::time(thread.updated_at, form_context.now)) }
+                                    small {
+                                        @if thread.is_pinned { (icons::PIN) span.visually-hidden { "Pinned, " } }
+                                        (format::time(thread.updated_at, form_context.now))
+                                        @match &thread.sharing {
+                                            Sharing::SharedByReader => " \u{b7} shared",
+                                            Sharing::SharedBy(name) => { " \u{b7} shared by " bdi { (name) } },
+                                            Sharing::Private | Sharing::NotRestricted => {},
+                                        }
+                                    }
                                 }
                             }
                         }

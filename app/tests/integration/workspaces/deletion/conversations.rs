@@ -18,6 +18,7 @@ async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> 
         include_str!("../../../../../tenant-migrations/0001_documents.sql"),
         include_str!("../../../../../tenant-migrations/0002_conversations.sql"),
         include_str!("../../../../../tenant-migrations/0003_feedback.sql"),
+        include_str!("../../../../../tenant-migrations/0004_conversations.sql"),
     ] {
         sqlx::raw_sql(migration)
             .execute(tenant.pool())

@@ -7,6 +7,9 @@ pub enum Notice {
     DocumentDeleted,
     Reprocessing,
     ThreadDeleted,
+    ThreadRestored,
+    ThreadShared,
+    ThreadMadePrivate,
     InvitationRevoked,
     MemberRemoved,
     RoleChanged,
@@ -18,11 +21,14 @@ pub enum Notice {
 impl Notice {
     /// Name of the query parameter.
     pub const PARAMETER: &str = "notice";
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Renamed,
         Self::DocumentDeleted,
         Self::Reprocessing,
         Self::ThreadDeleted,
+        Self::ThreadRestored,
+        Self::ThreadShared,
+        Self::ThreadMadePrivate,
         Self::InvitationRevoked,
         Self::MemberRemoved,
         Self::RoleChanged,
@@ -38,6 +44,9 @@ impl Notice {
             Self::DocumentDeleted => "document-deleted",
             Self::Reprocessing => "reprocessing",
             Self::ThreadDeleted => "thread-deleted",
+            Self::ThreadRestored => "thread-restored",
+            Self::ThreadShared => "thread-shared",
+            Self::ThreadMadePrivate => "thread-made-private",
             Self::InvitationRevoked => "invitation-revoked",
             Self::MemberRemoved => "member-removed",
             Self::RoleChanged => "role-changed",
@@ -63,6 +72,9 @@ impl Notice {
             Self::DocumentDeleted => "The document is being deleted.",
             Self::Reprocessing => "The document is being processed again.",
             Self::ThreadDeleted => "Conversation deleted.",
+            Self::ThreadRestored => "Conversation restored.",
+            Self::ThreadShared => "Conversation shared. All members can read and continue it.",
+            Self::ThreadMadePrivate => "Only you can see this conversation now.",
             Self::InvitationRevoked => "Invitation revoked. Its link no longer works.",
             Self::MemberRemoved => "Member removed.",
             Self::RoleChanged => "Role changed.",
