@@ -12,7 +12,7 @@ use super::Thread;
 use super::row::THREAD_COLUMNS;
 use crate::ids::{DocumentId, ThreadId, UserId, WorkspaceId};
 use crate::jobs::Job;
-use crate::tenants::lacks_migration;
+use crate::tenants::{is_full, lacks_migration};
 
 /// How long the page offers to undo a deletion.
 pub const UNDO_TIME: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Job for PurgeConversations {
 pub enum Deletion {
     /// It can be restored for [`UNDO_TIME`].
     CanBeUndone,
-    /// It is deleted: the tenant has not been migrated yet.
+    /// It is deleted: the tenant has not been migrated yet, or its database is full.
     Final,
     NotFound,
 }
@@ -59,7 +59,8 @@ pub async fn delete(
     match mark_deleted(database, thread, user).await {
         Ok(true) => Ok(Deletion::CanBeUndone),
         Ok(false) => Ok(Deletion::NotFound),
-        Err(error) if lacks_migration(&error) => {
+        // Deleting a conversation is what frees space.
+        Err(error) if lacks_migration(&error) || is_full(&error) => {
             let deleted = sqlx::query("DELETE FROM threads WHERE id = $1")
                 .bind(thread.0)
                 .execute(database)

@@ -98,7 +98,7 @@ impl ChatFixture {
 
     async fn pending(&self) -> AskedQuestion {
         self.document("Pump", &[PAGE]).await;
-        let asked = self.ask(QUESTION, QuestionTarget::NewThread(None)).await;
+        let asked = self.ask(QUESTION, QuestionTarget::NewThread(&[])).await;
         asked.expect("a question")
     }
 }
