@@ -257,8 +257,8 @@ impl Account {
         self.client.read().clone()
     }
 
-    /// Lists all projects of the account, unless the last complete listing began at `since` or later. Fails if the listing is incomplete; its projects are in the snapshot even
-    /// then.
+    /// Lists all projects of the account, unless the last complete listing began at `since` or later.
+    /// Fails if the listing is incomplete; its projects are in the snapshot even then.
     pub async fn list_since(
         &self,
         since: Timestamp,

@@ -1,6 +1,7 @@
 //! The Kubernetes API of a real cluster. The client gives each call a deadline and records it in the
 //! metrics.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use crds::{
@@ -13,6 +14,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use neon_client::ids::ProjectId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{
@@ -20,8 +23,6 @@ use super::{
     connection_secret,
 };
 use crate::cache::{NamespacedName, prune};
-
-const API_VERSION: &str = "dbpertenant.dev/v1alpha1";
 
 #[derive(Clone)]
 pub struct KubeCluster {
@@ -103,16 +104,9 @@ impl ClusterApi for KubeCluster {
         finalizers: &'a [String],
     ) -> ClusterCall<'a, Tenant> {
         async move {
-            let patch = json!({ "metadata": {
-                "resourceVersion": tenant.metadata.resource_version,
-                "uid": tenant.metadata.uid,
-                "finalizers": finalizers,
-            } });
             let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
-            let (name, params) = (tenant.name_any(), PatchParams::default());
-            api.patch(&name, &params, &Patch::Merge(&patch))
+            patch_finalizers(&api, tenant, finalizers, "patch tenant finalizers")
                 .await
-                .map_err(|error| ClusterError::new("patch tenant finalizers", error))
                 .map(pruned)
         }
         .boxed()
@@ -124,20 +118,9 @@ impl ClusterApi for KubeCluster {
         status: &'a TenantStatus,
     ) -> ClusterCall<'a, Tenant> {
         async move {
-            let patch = json!({
-                "apiVersion": API_VERSION,
-                "kind": Tenant::kind(&()),
-                "metadata": {
-                        "resourceVersion": tenant.metadata.resource_version,
-                        "uid": tenant.metadata.uid,
-                    },
-                "status": status,
-            });
             let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
-            let (name, params) = (tenant.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-            api.patch_status(&name, &params, &Patch::Apply(&patch))
+            apply_status(&api, tenant, status, "apply tenant status")
                 .await
-                .map_err(|error| ClusterError::new("apply tenant status", error))
                 .map(pruned)
         }
         .boxed()
@@ -295,16 +278,7 @@ impl ClusterApi for KubeCluster {
         finalizers: &'a [String],
     ) -> ClusterCall<'a, TenantClass> {
         async move {
-            let patch = json!({ "metadata": {
-                "resourceVersion": class.metadata.resource_version,
-                "uid": class.metadata.uid,
-                "finalizers": finalizers,
-            } });
-            let (name, params) = (class.name_any(), PatchParams::default());
-            self.classes()
-                .patch(&name, &params, &Patch::Merge(&patch))
-                .await
-                .map_err(|error| ClusterError::new("patch class finalizers", error))
+            patch_finalizers(&self.classes(), class, finalizers, "patch class finalizers").await
         }
         .boxed()
     }
@@ -314,23 +288,8 @@ impl ClusterApi for KubeCluster {
         class: &'a TenantClass,
         status: &'a TenantClassStatus,
     ) -> ClusterCall<'a, TenantClass> {
-        async move {
-            let patch = json!({
-                "apiVersion": API_VERSION,
-                "kind": TenantClass::kind(&()),
-                "metadata": {
-                        "resourceVersion": class.metadata.resource_version,
-                        "uid": class.metadata.uid,
-                    },
-                "status": status,
-            });
-            let (name, params) = (class.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-            self.classes()
-                .patch_status(&name, &params, &Patch::Apply(&patch))
-                .await
-                .map_err(|error| ClusterError::new("apply class status", error))
-        }
-        .boxed()
+        async move { apply_status(&self.classes(), class, status, "apply class status").await }
+            .boxed()
     }
 
     fn create_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout> {
@@ -370,20 +329,13 @@ impl ClusterApi for KubeCluster {
         status: &'a SchemaRolloutStatus,
     ) -> ClusterCall<'a, SchemaRollout> {
         async move {
-            let patch = json!({
-                "apiVersion": API_VERSION,
-                "kind": SchemaRollout::kind(&()),
-                "metadata": {
-                    "resourceVersion": rollout.metadata.resource_version,
-                    "uid": rollout.metadata.uid,
-                },
-                "status": status,
-            });
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            self.rollouts()
-                .patch_status(&rollout.name_any(), &params, &Patch::Apply(&patch))
-                .await
-                .map_err(|error| ClusterError::new("apply schema rollout status", error))
+            apply_status(
+                &self.rollouts(),
+                rollout,
+                status,
+                "apply schema rollout status",
+            )
+            .await
         }
         .boxed()
     }
@@ -412,16 +364,48 @@ fn pruned(mut tenant: Tenant) -> Tenant {
     tenant
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crds::GROUP;
+/// Sets the finalizers of an object that has not changed since it was read.
+async fn patch_finalizers<K>(
+    api: &Api<K>,
+    object: &K,
+    finalizers: &[String],
+    what: &'static str,
+) -> Result<K, ClusterError>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let patch = json!({ "metadata": {
+        "resourceVersion": object.meta().resource_version,
+        "uid": object.meta().uid,
+        "finalizers": finalizers,
+    } });
+    let (name, params) = (object.name_any(), PatchParams::default());
+    api.patch(&name, &params, &Patch::Merge(&patch))
+        .await
+        .map_err(|error| ClusterError::new(what, error))
+}
 
-    #[test]
-    fn the_api_version_matches_the_types() {
-        assert_eq!(API_VERSION, Tenant::api_version(&()));
-        assert!(API_VERSION.starts_with(GROUP));
-        assert_eq!(API_VERSION, TenantClass::api_version(&()));
-        assert_eq!(API_VERSION, SchemaRollout::api_version(&()));
-    }
+/// Writes the status of an object that has not changed since it was read.
+async fn apply_status<K>(
+    api: &Api<K>,
+    object: &K,
+    status: &impl Serialize,
+    what: &'static str,
+) -> Result<K, ClusterError>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {
+            "resourceVersion": object.meta().resource_version,
+            "uid": object.meta().uid,
+        },
+        "status": status,
+    });
+    let (name, params) = (object.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+    api.patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+        .map_err(|error| ClusterError::new(what, error))
 }
