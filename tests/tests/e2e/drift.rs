@@ -22,6 +22,7 @@ test_support::tests![
     a_purged_project_is_reported_with_a_hint,
     a_project_that_neon_cannot_read_is_not_treated_as_deleted,
     a_deleted_compute_is_reported_and_used_again_once_it_is_replaced,
+    a_compute_that_is_replaced_at_once_is_used_with_its_new_host,
     a_deleted_database_is_reported_without_a_connection,
     another_default_branch_does_not_move_the_tenant,
     an_edited_connection_in_the_status_is_corrected,
@@ -222,6 +223,33 @@ async fn a_deleted_compute_is_reported_and_used_again_once_it_is_replaced(
     let new = CreateEndpoint::new(compute.branch_id, EndpointType::ReadWrite);
     endpoints.create(new).send().await?;
     scenario.request_reconcile("acme").await?;
+    let tenant = scenario.wait_until_ready("acme").await?;
+    scenario.check_connection(&tenant).await
+}
+
+async fn a_compute_that_is_replaced_at_once_is_used_with_its_new_host(
+    scenario: &Scenario,
+) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let compute = account.endpoint(&id).await?;
+    let client = account.client()?;
+    let endpoints = client.endpoints(&id);
+    endpoints.delete(&compute.id).send().await?;
+    let new = CreateEndpoint::new(compute.branch_id, EndpointType::ReadWrite);
+    let new = endpoints.create(new).send().await?.endpoint;
+    scenario.request_reconcile("acme").await?;
+    let is_moved = |tenant: &Tenant| {
+        let connection = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.connection.as_ref());
+        connection.is_some_and(|connection| connection.host == new.host)
+    };
+    let what = "connected to the new compute";
+    scenario
+        .wait_for("acme", timeouts::CONVERGE, what, is_moved)
+        .await?;
     let tenant = scenario.wait_until_ready("acme").await?;
     scenario.check_connection(&tenant).await
 }
