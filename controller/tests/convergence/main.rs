@@ -17,6 +17,7 @@ mod events;
 mod neon;
 mod process;
 mod regressions;
+mod restores;
 mod simulation;
 mod world;
 
