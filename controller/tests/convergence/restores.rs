@@ -50,7 +50,7 @@ fn a_deleted_project_of_another_tenant_is_not_recovered() {
 }
 
 #[test]
-fn a_deleted_project_is_not_recovered_for_a_tenant_that_is_deleted_meanwhile() {
+fn a_project_is_deleted_again_if_its_tenant_is_deleted_during_the_recovery() {
     let mut recovered_before = 0;
     for calls in 0..MAX_CALLS {
         simulate(async {
@@ -68,7 +68,7 @@ fn a_deleted_project_is_not_recovered_for_a_tenant_that_is_deleted_meanwhile() {
             simulation.converge().await;
             assert!(
                 is_deleted(&simulation, &id),
-                "recovered for a Tenant that was deleted after {calls} calls"
+                "left behind by a Tenant that was deleted after {calls} calls"
             );
         });
     }

@@ -200,23 +200,27 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
         let mut to_client = BytesMut::with_capacity(BUFFER_BYTES);
         let mut backslash_escapes = false;
         loop {
-            let mut ready = false;
-            while !ready && let Some(message) = Message::take(&mut self.from_backend)? {
-                ready = message.kind == READY_FOR_QUERY;
+            let mut ready = BytesMut::new();
+            while ready.is_empty()
+                && let Some(message) = Message::take(&mut self.from_backend)?
+            {
                 backslash_escapes = pooler::backslash_escapes(message.kind, &message.body)
                     .unwrap_or(backslash_escapes);
-                message.with_replacements(replacements).put(&mut to_client);
-            }
-            if ready {
-                to_client.extend_from_slice(&self.from_backend);
+                let target = match message.kind {
+                    READY_FOR_QUERY => &mut ready,
+                    _ => &mut to_client,
+                };
+                message.with_replacements(replacements).put(target);
             }
             if !to_client.is_empty() {
                 self.client.write_all(&to_client).await?;
                 self.client.flush().await?;
                 to_client.clear();
             }
-            if ready {
+            if !ready.is_empty() {
+                ready.extend_from_slice(&self.from_backend);
                 return Ok(Some(SessionStart {
+                    ready,
                     pipelined: self.from_client,
                     backslash_escapes,
                 }));
@@ -291,6 +295,7 @@ mod tests {
         assert_eq!(
             outcome.unwrap(),
             AuthOutcome::Authenticated(SessionStart {
+                ready: BytesMut::from(&ready[..]),
                 pipelined: BytesMut::from(&statement[..]),
                 backslash_escapes: false,
             })

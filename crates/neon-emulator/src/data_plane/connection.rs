@@ -124,8 +124,13 @@ impl DataPlane {
         let mut prepared = prepared;
         drop(prepared.branch_lock.take());
         let result = if is_available {
+            let relayed = async {
+                client.write_all(&start.ready).await?;
+                client.flush().await?;
+                relay_limited(client, &mut backend, monitor, start, &prepared).await
+            };
             tokio::select! {
-                result = relay_limited(client, &mut backend, monitor, start, &prepared) => result,
+                result = relayed => result,
                 () = session.terminated() => reject(client, &ErrorResponse::stopped()).await,
             }
         } else {
