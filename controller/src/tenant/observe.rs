@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crds::{Reason, TenantClass, finalizers};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use neon_client::ids::ProjectId;
 use sha2::{Digest, Sha256};
@@ -128,11 +128,13 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
     }
 }
 
-/// The clock of the API server can be ahead. A listing of this reconciliation is recent enough in any
-/// case.
+/// A time at which the Tenant certainly existed. The API server records whole seconds, and its clock can
+/// be ahead. A listing of this reconciliation is recent enough in any case.
 fn created_at(rec: &Reconciliation<'_>) -> Timestamp {
     let recorded = rec.tenant.metadata.creation_timestamp.as_ref();
-    recorded.map_or(rec.began_at, |time| time.0.min(rec.began_at))
+    recorded.map_or(rec.began_at, |time| {
+        (time.0 + SignedDuration::from_secs(1)).min(rec.began_at)
+    })
 }
 
 /// A class that is being deleted accepts no new finalizer, so it counts as having one.

@@ -23,7 +23,8 @@ use crate::unapplied_settings::SettingsChanges;
 )]
 pub struct ObservedState {
     pub now: Timestamp,
-    /// When the Tenant was created, at the latest when this reconciliation began.
+    /// When the Tenant had been created: at most a second later, and no later than this reconciliation
+    /// began.
     pub created_at: Timestamp,
     /// The status, as last written.
     pub status: TenantStatus,

@@ -90,7 +90,7 @@ async fn a_resized_compute_is_repaired(scenario: &Scenario) -> Result<()> {
     let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
     let endpoint = account.endpoint(&id).await?.id;
     let changes = UpdateEndpoint {
-        autoscaling_limit_max_cu: Some(ComputeUnits::new(8.0)?),
+        autoscaling_limit_max_cu: Some(ComputeUnits::new(2.0)?),
         ..UpdateEndpoint::default()
     };
     account
