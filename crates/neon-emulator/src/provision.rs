@@ -61,7 +61,7 @@ pub(crate) struct BackendCredentials {
 pub(crate) enum RolePassword {
     /// The password, of a role that the API created.
     Known(SecretString),
-    /// What PostgreSQL stores of it, of a role that was created with SQL.
+    /// What PostgreSQL stores of the password of a role that was created with SQL.
     Stored(SecretString),
 }
 

@@ -149,7 +149,7 @@ impl Demo {
         })
     }
 
-    /// Deploys and tests what the demo shows. Prints how to go on, unless `once` is set.
+    /// Deploys and tests what the demo shows. Prints the next steps, unless `once` is set.
     async fn present(&mut self, show: Show, once: bool) -> Result<()> {
         self.deploy_controller().await?;
         let path = self.link_programs().await?;

@@ -85,7 +85,7 @@ function listen() {
   });
   part("pages").addEventListener("scroll", () => requestAnimationFrame(showPageNumber), { passive: true });
   dialog.addEventListener("keydown", (event) => {
-    // A modal dialog closes by itself.
+    // The browser closes modal dialogs itself.
     if (event.key === "Escape" && !dialog.matches(":modal")) dialog.close();
   });
   dialog.addEventListener("close", closed);

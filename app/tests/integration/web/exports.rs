@@ -94,7 +94,7 @@ async fn an_export_contains_the_conversations_that_its_reader_sees_with_their_ra
     give_database(&site, &emulator, &workspace).await;
     let tenant = site.app.pools.get(&workspace).await.expect("a database");
     sqlx::raw_sql(
-        "WITH private AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Of somebody else', gen_random_uuid())),
+        "WITH private AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'Of another member', gen_random_uuid())),
               deleted AS (INSERT INTO threads (id, title, created_by, is_shared, deleted_at)
                           VALUES (gen_random_uuid(), 'Just deleted', gen_random_uuid(), true, now())),
               thread AS (INSERT INTO threads (id, title, created_by, is_shared) VALUES (gen_random_uuid(), 'Rated', gen_random_uuid(), true) RETURNING id),
@@ -112,7 +112,7 @@ async fn an_export_contains_the_conversations_that_its_reader_sees_with_their_ra
         "{rated}"
     );
     assert!(
-        !rated.contains("Of somebody else") && !rated.contains("Just deleted"),
+        !rated.contains("Of another member") && !rated.contains("Just deleted"),
         "{rated}"
     );
     // Before its tenant is migrated, an export has no ratings.
