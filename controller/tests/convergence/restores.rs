@@ -1,9 +1,12 @@
 //! Deleted projects that a Tenant names, as a Tenant does that was restored from a backup.
 
+use std::time::Duration;
+
 use controller::identity::{ProjectMark, TenantKey, TenantUid};
 use crds::{Reason, annotations};
 use kube::ResourceExt as _;
 use neon_client::ids::ProjectId;
+use tokio::time::advance;
 
 use crate::cluster::{NAMESPACE, TENANT};
 use crate::events::{Edit, Event};
@@ -76,4 +79,30 @@ fn a_project_is_deleted_again_if_its_tenant_is_deleted_during_the_recovery() {
         recovered_before > 0,
         "the project is recovered at some time"
     );
+}
+
+#[test]
+fn a_project_that_is_recovered_in_the_second_in_which_its_tenant_is_applied_is_found() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        for event in [Event::Edit(Edit::AdoptExisting), Event::Delete] {
+            simulation.converge().await;
+            simulation.handle(&event).await;
+        }
+        simulation.converge().await;
+        let since = simulation.world.state().now().subsec_nanosecond();
+        let until_next_second = 1_000_000_000 - u64::from(since.unsigned_abs());
+        advance(Duration::from_nanos(until_next_second)).await;
+        for event in [Event::ListingBegins, Event::ListingEnds] {
+            simulation.handle(&event).await;
+        }
+        for project in simulation.world.state().projects.values_mut() {
+            project.deleted = false;
+            // The Tenant that is applied next takes it back.
+            project.made_for = TenantUid::parse(&uid_text(2));
+        }
+        simulation.handle(&Event::Apply).await;
+        simulation.converge().await;
+        assert_eq!(simulation.world.state().listed().len(), 1);
+    });
 }

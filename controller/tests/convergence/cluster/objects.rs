@@ -7,7 +7,7 @@ use crds::{
     DeletionPolicy, FIELD_MANAGER, OnExistingProject, SchemaRollout, Tenant, TenantClass,
     TenantStatus, annotations,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
 use kube::ResourceExt as _;
@@ -28,6 +28,8 @@ impl State {
             return;
         }
         self.uids_made += 1;
+        // The API server records whole seconds.
+        let created_at = Timestamp::from_second(self.now().as_second()).expect("a valid time");
         let tenant = serde_json::from_value(json!({
             "apiVersion": "dbpertenant.dev/v1alpha1",
             "kind": "Tenant",
@@ -36,7 +38,7 @@ impl State {
                 "namespace": NAMESPACE,
                 "uid": uid_text(self.uids_made),
                 "generation": 1,
-                "creationTimestamp": Time(self.now()),
+                "creationTimestamp": Time(created_at),
             },
             "spec": {},
         }))
