@@ -69,10 +69,11 @@ test-e2e: servers ## Run the short end-to-end tests on real servers
 	$(WITH_SERVERS) $(CARGO) test --workspace $(E2E) -- $(TEST)
 
 .PHONY: test-long
-test-long: servers deny ## Run the long end-to-end tests, also on the Free plan, long simulations, the PDF corpus and a 4 GiB archive, and check licenses
+test-long: servers deny ## Run the long end-to-end tests, also on the Free plan and with Neon's latencies, long simulations, the PDF corpus and a 4 GiB archive, and check licenses
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus --test convergence -- --include-ignored $(TEST)
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace --lib -- rollout::tests::simulation
 	$(WITH_SERVERS) EMULATED_PLAN=free $(CARGO) test --workspace $(E2E) -- $(TEST)
+	$(WITH_SERVERS) EMULATED_LATENCY=neon $(CARGO) test --workspace $(E2E) -- $(TEST)
 	$(WITH_SERVERS) $(CARGO) test -p app --lib -- --ignored more_than_4_gib
 
 .PHONY: test-live

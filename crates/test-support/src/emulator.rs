@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use neon_emulator::openapi::Document;
 use neon_emulator::{Builder, Emulator, Latency, Limits, ProxyCaches};
 use tokio::sync::OnceCell;
@@ -35,6 +35,8 @@ pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Names the plan of the emulated account, such as `free`. The default is Scale.
 const PLAN_VARIABLE: &str = "EMULATED_PLAN";
+/// `neon` for latencies as in Neon. By default calls and operations take no time.
+const LATENCY_VARIABLE: &str = "EMULATED_LATENCY";
 
 /// The limits of an account on the plan that the tests run on.
 pub fn plan_limits() -> Result<Limits> {
@@ -46,6 +48,31 @@ pub fn plan_limits() -> Result<Limits> {
         limits.plan = plan.parse().context(PLAN_VARIABLE)?;
     }
     Ok(limits)
+}
+
+/// The latencies of the emulators that the tests run on.
+pub fn latency() -> Result<Latency> {
+    match std::env::var(LATENCY_VARIABLE).as_deref().unwrap_or_default() {
+        "" => Ok(Latency::instant()),
+        "neon" => Ok(Latency::neon()),
+        other => bail!("{LATENCY_VARIABLE} is {other:?}; the only value is \"neon\""),
+    }
+}
+
+/// These latencies on the accelerated clock. Calls take real time, and operations take time on the
+/// emulator's clock.
+fn accelerated(latency: Latency) -> Latency {
+    let factor = CLOCK_STEP.as_millis() / CLOCK_STEP_INTERVAL.as_millis();
+    let factor = u64::try_from(factor).unwrap_or(u64::MAX);
+    Latency {
+        create_timeline_ms: latency.create_timeline_ms.saturating_mul(factor),
+        start_compute_ms: latency.start_compute_ms.saturating_mul(factor),
+        apply_config_ms: latency.apply_config_ms.saturating_mul(factor),
+        suspend_compute_ms: latency.suspend_compute_ms.saturating_mul(factor),
+        first_connection_ms: latency.first_connection_ms.saturating_mul(factor),
+        cold_start_ms: COLD_START_MS,
+        ..latency
+    }
 }
 
 /// When idle computes are suspended.
@@ -76,7 +103,7 @@ impl TestEmulator {
     ) -> Result<Self> {
         let mut proxy_caches = ProxyCaches::none();
         if suspension == ComputeSuspension::Accelerated {
-            latency.cold_start_ms = COLD_START_MS;
+            latency = accelerated(latency);
             limits.compute_wait_ms = COMPUTE_WAIT_MS;
             // Less than a second in real time.
             proxy_caches = ProxyCaches::neon();

@@ -13,12 +13,12 @@ use crds::{Tenant, TenantClass};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use neon_emulator::{Emulator, Latency, Limits, Plan};
+use neon_emulator::{Emulator, Limits, Plan};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::cluster::{FIELD_MANAGER, SYSTEM_NAMESPACE, create_namespace};
-use crate::emulator::{TestEmulator, plan_limits};
+use crate::emulator::{self, TestEmulator, plan_limits};
 pub use crate::objects::{
     condition, is_available, is_current, is_ready, merge, project_id, secret_text, status,
 };
@@ -176,7 +176,7 @@ impl Scenario {
             .control_database(self.namespace.replace('-', "_"))
             .seed(seed);
         let suspension = self.cluster.compute_suspension();
-        let emulator = TestEmulator::start(builder, suspension, Latency::instant(), limits).await?;
+        let emulator = TestEmulator::start(builder, suspension, emulator::latency()?, limits).await?;
         let emulator = Arc::new(emulator);
         self.emulators.lock().push(Arc::clone(&emulator));
         let mut all =

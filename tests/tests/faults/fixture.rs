@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hyper::{Method, Uri};
-use neon_emulator::{Emulator, Latency};
+use neon_emulator::Emulator;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use test_support::cluster::{RELEASE, SYSTEM_NAMESPACE};
@@ -16,7 +16,7 @@ use test_support::crash_injection::database_relay::DatabaseRelay;
 use test_support::crash_injection::http_relay::{
     HttpRelay, Upstream, kubernetes_effect, neon_effect,
 };
-use test_support::emulator::{TestEmulator, plan_limits};
+use test_support::emulator::{self, TestEmulator, plan_limits};
 use test_support::{Cluster, ClusterOptions, command, suite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -119,7 +119,7 @@ impl Lane {
         let emulator = TestEmulator::start(
             builder,
             cluster.compute_suspension(),
-            Latency::instant(),
+            emulator::latency()?,
             plan_limits()?,
         )
         .await?;

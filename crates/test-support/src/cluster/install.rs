@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ClusterOptions, RELEASE, SYSTEM_NAMESPACE};
 use crate::command;
-use crate::emulator::{TestEmulator, plan_limits};
+use crate::emulator::{self, TestEmulator, plan_limits};
 use crate::proxy::Proxy;
 
 /// The proxies in front of the Neon API and the databases.
@@ -27,8 +27,11 @@ pub(super) async fn database(
     let postgres = Postgres::start(folder).await?;
     let builder = Emulator::builder().postgres(postgres.uri());
     let limits = plan_limits()?;
-    let start =
-        |builder| TestEmulator::start(builder, options.compute_suspension, options.latency, limits);
+    let latency = match options.latency {
+        Some(latency) => latency,
+        None => emulator::latency()?,
+    };
+    let start = |builder| TestEmulator::start(builder, options.compute_suspension, latency, limits);
     if !options.proxied {
         return Ok((postgres, start(builder).await?, None));
     }

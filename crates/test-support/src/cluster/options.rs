@@ -17,8 +17,8 @@ pub struct ClusterOptions {
     pub values: Value,
     /// Namespaces that are created before the chart is installed.
     pub namespaces: Vec<String>,
-    /// The emulator's latencies.
-    pub latency: Latency,
+    /// The emulator's latencies, if they differ from those that the tests run on.
+    pub latency: Option<Latency>,
     pub compute_suspension: ComputeSuspension,
     /// Puts a [`Proxy`] in front of the API server, the Neon API and the databases.
     pub proxied: bool,
@@ -27,8 +27,8 @@ pub struct ClusterOptions {
 }
 
 impl Default for ClusterOptions {
-    /// One controller with shorter waits than in production and debug logs, and an emulator without
-    /// latency whose computes are suspended fast.
+    /// One controller with shorter waits than in production and debug logs, and an emulator whose
+    /// computes are suspended fast.
     fn default() -> Self {
         Self {
             settings: [
@@ -45,7 +45,7 @@ impl Default for ClusterOptions {
             .into(),
             values: json!({}),
             namespaces: Vec::new(),
-            latency: Latency::instant(),
+            latency: None,
             compute_suspension: ComputeSuspension::Accelerated,
             proxied: false,
             replicas: 1,
@@ -75,7 +75,7 @@ impl ClusterOptions {
 
     #[must_use]
     pub fn latency(mut self, latency: Latency) -> Self {
-        self.latency = latency;
+        self.latency = Some(latency);
         self
     }
 
