@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::future;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use kube::runtime::reflector::ObjectRef;
 use service_kit::error_chain;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::accounts::{Account, ListingError, Priority};
@@ -25,39 +27,73 @@ const LISTING_RETRY: Duration = Duration::from_secs(30);
 /// Tenants that are checked before the task yields.
 const TENANTS_PER_YIELD: usize = 64;
 
+/// What the schedule of listings knows of an account.
+trait Listed {
+    /// Identifies the account within this process.
+    fn id(&self) -> usize;
+    /// Whether a listing was requested ahead of schedule. Resets the request.
+    fn take_listing_request(&self) -> bool;
+}
+
+impl Listed for Account {
+    fn id(&self) -> usize {
+        self.id()
+    }
+
+    fn take_listing_request(&self) -> bool {
+        self.take_listing_request()
+    }
+}
+
 /// Lists each account when its listing is due.
 pub(crate) async fn list_accounts(ctx: Arc<Context>) {
+    list_when_due(|| ctx.accounts.all(), |account| list(&ctx, account)).await;
+}
+
+/// Calls `list` for each account that is due. It returns the wait until the account's next listing.
+/// Accounts are listed independently, so that one that does not respond does not delay the others.
+async fn list_when_due<A: Listed, F: Future<Output = Duration>>(
+    accounts: impl Fn() -> Vec<Arc<A>>,
+    list: impl Fn(Arc<A>) -> F,
+) {
     let mut due: HashMap<usize, Instant> = HashMap::new();
+    let mut in_progress: HashSet<usize> = HashSet::new();
+    let mut listings = FuturesUnordered::new();
     let mut tick = tokio::time::interval(LISTING_CHECK_INTERVAL);
     loop {
-        tick.tick().await;
-        let accounts = ctx.accounts.all();
-        let known: HashSet<usize> = accounts.iter().map(|account| account.id()).collect();
-        due.retain(|account, _| known.contains(account));
-        let is_due = |account: &Arc<Account>| {
-            let scheduled = due
-                .get(&account.id())
-                .is_none_or(|due| *due <= Instant::now());
-            account.take_listing_request() || scheduled
-        };
-        let listings = accounts
-            .iter()
-            .filter(|account| is_due(account))
-            .map(|account| list(&ctx, account));
-        // Accounts that are due at the same time are listed concurrently.
-        for (account, wait) in future::join_all(listings).await {
-            due.insert(account, Instant::now() + wait);
+        tokio::select! {
+            Some((account, wait)) = listings.next() => {
+                in_progress.remove(&account);
+                due.insert(account, Instant::now() + wait);
+            }
+            _ = tick.tick() => {
+                let accounts = accounts();
+                let known: HashSet<usize> = accounts.iter().map(|account| account.id()).collect();
+                due.retain(|account, _| known.contains(account));
+                for account in accounts {
+                    let id = account.id();
+                    let is_due = || {
+                        let scheduled = due.get(&id).is_none_or(|due| *due <= Instant::now());
+                        account.take_listing_request() || scheduled
+                    };
+                    if !in_progress.contains(&id) && is_due() {
+                        in_progress.insert(id);
+                        let listing = list(account);
+                        listings.push(async move { (id, listing.await) });
+                    }
+                }
+            }
         }
     }
 }
 
-/// Lists one account. Returns its number and the wait until its next listing.
-async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
+/// Lists one account. Returns the wait until its next listing.
+async fn list(ctx: &Arc<Context>, account: Arc<Account>) -> Duration {
     let result = account
         .list_since(ctx.clock.now(), Priority::Background)
         .await;
     let wait = match &result {
-        Ok(()) => ctx.accounts.listing_interval(account),
+        Ok(()) => ctx.accounts.listing_interval(&account),
         Err(error) => {
             warn!(error = %error_chain(error), "failed to list the account's projects");
             LISTING_RETRY
@@ -65,7 +101,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     };
     // An incomplete listing shows changes as well.
     if !matches!(result, Err(ListingError::Neon(_))) {
-        enqueue_tenants_with_work(ctx, Some(account)).await;
+        enqueue_tenants_with_work(ctx, Some(&account)).await;
     }
     account.refresh_plan().await;
     // The status of a class reports whether its account can be listed and which projects are
@@ -73,7 +109,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     for class in ctx.classes.state() {
         ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
     }
-    (account.id(), wait)
+    wait
 }
 
 /// Checks all Tenants at intervals, in case a change was missed.
@@ -130,4 +166,81 @@ fn work_of(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>)
     account
         .is_none_or(is_of_account)
         .then(|| pending_work(&mut rec))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct FakeAccount {
+        id: usize,
+        requested: AtomicBool,
+        started: AtomicUsize,
+    }
+
+    impl FakeAccount {
+        fn started(&self) -> usize {
+            self.started.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Listed for FakeAccount {
+        fn id(&self) -> usize {
+            self.id
+        }
+
+        fn take_listing_request(&self) -> bool {
+            self.requested.swap(false, Ordering::Relaxed)
+        }
+    }
+
+    fn accounts() -> [Arc<FakeAccount>; 2] {
+        [0, 1].map(|id| {
+            Arc::new(FakeAccount {
+                id,
+                ..FakeAccount::default()
+            })
+        })
+    }
+
+    /// Runs the schedule for a time. The listings of account 0 take `duration`, those of account 1 no
+    /// time. Each account is listed at intervals of `wait`.
+    async fn run(all: &[Arc<FakeAccount>], duration: Duration, wait: Duration, time: Duration) {
+        let list = |account: Arc<FakeAccount>| async move {
+            account.started.fetch_add(1, Ordering::Relaxed);
+            if account.id == 0 {
+                tokio::time::sleep(duration).await;
+            }
+            wait
+        };
+        let schedule = list_when_due(|| all.to_vec(), list);
+        let ended = tokio::time::timeout(time, schedule).await;
+        assert!(ended.is_err(), "the schedule ended");
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_does_not_respond_delays_no_other() {
+        let all = accounts();
+        run(&all, HOUR, Duration::from_mins(1), Duration::from_mins(30)).await;
+        assert_eq!(all[0].started(), 1, "one listing of an account at a time");
+        assert!(all[1].started() >= 29, "{} listings", all[1].started());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_during_a_listing_is_served_after_it() {
+        let all = accounts();
+        all[0].requested.store(true, Ordering::Relaxed);
+        let request_later = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            all[0].requested.store(true, Ordering::Relaxed);
+        };
+        let minutes = Duration::from_mins;
+        tokio::join!(run(&all, minutes(1), HOUR, minutes(5)), request_later);
+        assert_eq!((all[0].started(), all[1].started()), (2, 1));
+    }
 }
