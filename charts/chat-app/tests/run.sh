@@ -17,7 +17,7 @@ failures=0
 
 say() { printf '%s\n' "$*"; }
 command -v "$helm" >/dev/null || { say "$helm not found: set HELM to the path of helm"; exit 2; }
-fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+fail() { say "FAILED: $*" >&2; failures=$((failures + 1)); }
 
 "$helm" lint --strict --quiet "$chart" -f "$here/accepted/least.yaml" || fail "helm lint"
 

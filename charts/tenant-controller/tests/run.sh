@@ -18,7 +18,7 @@ failures=0
 
 say() { printf '%s\n' "$*"; }
 command -v "$helm" >/dev/null || { say "$helm not found: set HELM to the path of helm"; exit 2; }
-fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+fail() { say "FAILED: $*" >&2; failures=$((failures + 1)); }
 
 "$helm" lint --strict --quiet "$chart" -f "$here/accepted/defaults.yaml" || fail "helm lint"
 
@@ -113,15 +113,13 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
     can no "$a" "$verb" configmaps
   done
   can yes "$namespace" create leases.coordination.k8s.io
-  for verb in get patch; do
+  for verb in get update patch delete; do
     can yes "$namespace" "$verb" leases.coordination.k8s.io tenant-controller
-    can no "$namespace" "$verb" leases.coordination.k8s.io other
+    can no default "$verb" leases.coordination.k8s.io other
   done
-  can no "$namespace" update leases.coordination.k8s.io tenant-controller
   can yes default list leases.coordination.k8s.io
-  can yes default get namespaces kube-system
-  can no default get namespaces "$a"
-  can no default list namespaces
+  for verb in get list watch; do can yes default "$verb" namespaces; done
+  can no default patch namespaces
   can no "$a" get pods
   can no default get nodes
 }

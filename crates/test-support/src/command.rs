@@ -19,10 +19,10 @@ pub async fn output_with_input(command: Command, input: &str) -> Result<String> 
     success(timeouts::COMMAND, command, input).await
 }
 
-/// Runs a browser test's script and returns its standard output. The error of a failed script
-/// contains its standard error.
-pub async fn browser_script(command: Command) -> Result<String> {
-    success(timeouts::SITE_TEST, command, "").await
+/// Runs a script that is a test of its own, and returns its standard output. The error of a failed
+/// script contains its standard error.
+pub async fn script(timeout: Duration, command: Command) -> Result<String> {
+    success(timeout, command, "").await
 }
 
 /// Runs a command that must fail, and returns its standard error.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use openai_stub::{Fault, Route};
 use serde_json::Value;
 use test_support::shared_site::SharedSite;
-use test_support::{Site, SiteOptions, command, sample_files, suite};
+use test_support::{Site, SiteOptions, command, sample_files, suite, timeouts};
 
 static SITE: SharedSite = SharedSite::serial(|| SiteOptions {
     openid: true,
@@ -42,7 +42,7 @@ async fn run_script(site: &Site, script: &str, variables: &[(&str, String)]) -> 
         )
         .env("SCREENSHOTS", screenshots()?)
         .envs(variables.iter().map(|(name, value)| (*name, value)));
-    let output = command::browser_script(process).await?;
+    let output = command::script(timeouts::SITE_TEST, process).await?;
     let last = output
         .lines()
         .last()

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod api_usage;
+mod charts;
 mod classes;
 mod computes;
 mod data_safety;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         // The slowest tests run first.
         replicas::tests(),
         readme::tests(),
+        charts::tests(),
         data_safety::restarting(),
         safeguards::tests(),
         computes::without_connect_timeout(),
