@@ -240,6 +240,11 @@ fn errors_of_migrations() {
             file: file(),
             only_line_endings: false,
         },
+        MigrationError::Changed {
+            version: 2,
+            file: file(),
+            only_line_endings: true,
+        },
         MigrationError::Missing { version: 2 },
         MigrationError::Ahead {
             version: 5,

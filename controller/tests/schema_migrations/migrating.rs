@@ -33,6 +33,7 @@ async fn an_empty_database_gets_every_migration_once() {
 async fn the_migrations_table_equals_the_one_that_sqlx_writes() {
     let folder = tempfile::tempdir().expect("created a directory");
     for (name, sql) in [
+        ("0_baseline.sql", "CREATE TABLE zero (n int);"),
         ("0001_first_things.sql", "CREATE TABLE a (n int); -- done"),
         (
             "0002_bare.sql",

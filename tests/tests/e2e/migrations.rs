@@ -277,14 +277,26 @@ async fn a_file_in_another_encoding_is_refused_by_name(scenario: &Scenario) -> R
         message.contains("0002_title.sql") && message.contains("UTF-16"),
         "{message}"
     );
+    // No later file was applied without it.
+    let tenant = scenario.tenant("acme").await?;
+    ensure!(applied_versions(scenario, &tenant).await? == "1");
     Ok(())
 }
 
 async fn several_config_maps_are_applied_in_order(scenario: &Scenario) -> Result<()> {
-    let first = scenario.apply_config_map(&[FIRST]).await?;
+    // More than the 1 MiB that a ConfigMap can hold.
+    let padded = |(name, sql): (&'static str, &str)| {
+        let padding = "-- padding\n".repeat(700 * 1024 / 11);
+        (name, format!("{padding}{sql}"))
+    };
+    let [(first_name, first_sql), (second_name, second_sql)] = [FIRST, SECOND].map(padded);
+    let in_second = (second_name, second_sql.as_str());
+    let first = scenario
+        .apply_config_map(&[(first_name, &first_sql)])
+        .await?;
     let second = format!("{first}-2");
     scenario
-        .apply_config_map_named(&second, &[SECOND, THIRD])
+        .apply_config_map_named(&second, &[in_second, THIRD])
         .await?;
     let sources = |names: [&str; 2]| json!({"migrations": {"source": "ConfigMaps", "configMaps": names.map(|name| json!({"name": name}))}});
     let class = scenario.apply_class(sources([&first, &second])).await?;
@@ -297,7 +309,7 @@ async fn several_config_maps_are_applied_in_order(scenario: &Scenario) -> Result
     // A change of the second one reaches the Tenants as well.
     let fourth = ("0004_later.sql", "create table later (id int);");
     scenario
-        .apply_config_map_named(&second, &[SECOND, THIRD, fourth])
+        .apply_config_map_named(&second, &[in_second, THIRD, fourth])
         .await?;
     wait_for_version(scenario, "acme", 4).await?;
     scenario.apply_class(sources([&second, &first])).await?;
