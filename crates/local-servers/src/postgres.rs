@@ -9,6 +9,7 @@ mod cluster;
 mod locate;
 
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +46,7 @@ pub enum PostgresError {
     File {
         action: &'static str,
         path: PathBuf,
-        source: std::io::Error,
+        source: io::Error,
     },
     /// `initdb`, or the version check of `postgres`, failed.
     #[error("{program} failed: {output}")]
@@ -222,6 +223,14 @@ impl Server {
     /// The process ID of the postmaster.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().and_then(Supervised::pid)
+    }
+
+    /// Whether the server is no longer running.
+    pub fn has_exited(&mut self) -> io::Result<bool> {
+        match &mut self.process {
+            Some(process) => Ok(process.exited()?.is_some()),
+            None => Ok(true),
+        }
     }
 
     /// The cluster's data folder (inside [`Builder::data_dir`] or the temporary folder).

@@ -80,11 +80,12 @@ async fn dropping_a_temporary_server_stops_it_and_removes_its_folder() {
 async fn a_server_that_was_killed_can_be_started_again() {
     let folder = world_writable_folder();
     let data = folder.path().join("pg");
-    let first = Server::builder()
+    let mut first = Server::builder()
         .data_dir(&data)
         .start()
         .await
         .expect("starts");
+    assert!(!first.has_exited().expect("a state"));
     let pid = first.pid().expect("a pid");
     assert!(
         std::process::Command::new("kill")
@@ -94,7 +95,7 @@ async fn a_server_that_was_killed_can_be_started_again() {
             .success()
     );
     let deadline = Instant::now() + EXIT_TIMEOUT;
-    while Path::new(&format!("/proc/{pid}")).exists() {
+    while !first.has_exited().expect("a state") {
         assert!(Instant::now() < deadline, "the process is still running");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -218,6 +218,18 @@ impl ControlPlane {
             .collect()
     }
 
+    /// The name of a server that has exited although nothing stopped it.
+    pub fn exited_server(&self) -> Result<Option<String>> {
+        for server in [&self.etcd, &self.apiserver, &self.manager] {
+            if let Some(server) = &mut *server.lock()
+                && server.exited()?.is_some()
+            {
+                return Ok(Some(server.name().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// The last lines of each server's log, for a failure report.
     pub fn log_tails(&self, lines: usize) -> String {
         let tail = |server: &Mutex<Option<Supervised>>| {

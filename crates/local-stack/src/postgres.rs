@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use installer::environment_variable;
 use installer::external::DATABASE_URL;
 use local_servers::postgres::Server;
+use parking_lot::Mutex;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// For the check of the developer's own server.
@@ -20,7 +21,7 @@ const CHECK: &str = "select (select rolsuper from pg_roles where rolname = curre
 /// A running PostgreSQL server. Dropping it stops a server that [`Postgres::start`] started.
 pub struct Postgres {
     uri: String,
-    server: Option<Server>,
+    server: Option<Mutex<Server>>,
 }
 
 impl Postgres {
@@ -45,7 +46,7 @@ impl Postgres {
             .await?;
         Ok(Self {
             uri: server.uri().to_owned(),
-            server: Some(server),
+            server: Some(Mutex::new(server)),
         })
     }
 
@@ -59,10 +60,18 @@ impl Postgres {
         self.server.is_some()
     }
 
+    /// Whether the server that this run started is no longer running.
+    pub fn has_exited(&self) -> Result<bool> {
+        match &self.server {
+            Some(server) => Ok(server.lock().has_exited()?),
+            None => Ok(false),
+        }
+    }
+
     /// Stops the server, unless it is the developer's own.
     pub async fn stop(self) {
         if let Some(server) = self.server {
-            server.stop().await;
+            server.into_inner().stop().await;
         }
     }
 }

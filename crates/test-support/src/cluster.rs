@@ -22,6 +22,7 @@ use neon_emulator::Emulator;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+pub(crate) use self::controllers::EXIT_POLL_INTERVAL;
 pub(crate) use self::install::through_port;
 use self::install::{ParsePort as _, database, install_chart};
 pub use self::options::ClusterOptions;

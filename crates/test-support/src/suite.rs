@@ -111,7 +111,13 @@ where
     Trial::test(short, move || {
         on_runtime(async {
             let guard = shared.acquire().await?;
-            let result = run_to_completion(timeouts::SITE_TEST, test(&guard.site)).await;
+            let test = async {
+                tokio::select! {
+                    result = test(&guard.site) => result,
+                    error = guard.site.unexpected_exit() => Err(error),
+                }
+            };
+            let result = run_to_completion(timeouts::SITE_TEST, test).await;
             if let Err(error) = &result {
                 let logs = guard.site.log_tails(SITE_LOG_LINES).await;
                 let error = format_error(error);
@@ -201,7 +207,7 @@ where
     let test = async {
         tokio::select! {
             result = test(&scenario) => result,
-            error = scenario.cluster().controller_exit() => Err(error),
+            error = scenario.cluster().unexpected_exit() => Err(error),
         }
     };
     let mut result = run_to_completion(timeouts::TEST, test).await;

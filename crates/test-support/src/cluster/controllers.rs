@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use local_stack::controller::{ControllerOptions, ControllerProcess};
 
 use super::{Cluster, RELEASE};
 
-/// How often a test checks that its controllers are running.
-const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a test checks that the processes it depends on are running.
+pub(crate) const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How many lines of the log of an exited controller an error quotes.
 const EXIT_LOG_LINES: usize = 30;
 
@@ -85,21 +85,33 @@ impl Cluster {
         }
     }
 
-    /// Waits until a controller exits that no test stopped. Returns the error to report.
-    pub async fn controller_exit(&self) -> anyhow::Error {
+    /// Waits until a controller or a server exits that no test stopped. Returns the error to report.
+    pub async fn unexpected_exit(&self) -> anyhow::Error {
         loop {
             tokio::time::sleep(EXIT_POLL_INTERVAL).await;
-            for (name, controller) in &mut *self.controllers.lock().await {
-                match controller.has_exited() {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        let log = controller.log_tail(EXIT_LOG_LINES);
-                        return anyhow!("the controller {name} exited during the test:\n{log}");
-                    }
-                    Err(error) => return error,
-                }
+            if let Err(error) = self.check_processes().await {
+                return error;
             }
         }
+    }
+
+    /// Fails if a controller or a server has exited that no test stopped.
+    async fn check_processes(&self) -> Result<()> {
+        for (name, controller) in &mut *self.controllers.lock().await {
+            if controller.has_exited()? {
+                let log = controller.log_tail(EXIT_LOG_LINES);
+                bail!("the controller {name} exited during the test:\n{log}");
+            }
+        }
+        if let Some(server) = self.plane.exited_server()? {
+            let logs = self.plane.log_tails(EXIT_LOG_LINES);
+            bail!("{server} exited during the test:\n{logs}");
+        }
+        ensure!(
+            !self.postgres.has_exited()?,
+            "PostgreSQL exited during the test"
+        );
+        Ok(())
     }
 
     /// Whether the readiness probe of a controller succeeds.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use local_stack::chat_app::{ChatApp, ChatAppOptions, Role};
 
 use super::Site;
+use crate::cluster::EXIT_POLL_INTERVAL;
 
 impl Site {
     /// Starts the process that serves pages, and runs jobs unless there is a worker. Waits until it
@@ -56,6 +57,29 @@ impl Site {
     /// Kills the process that serves pages (SIGKILL).
     pub async fn kill_app(&self) -> Result<()> {
         self.take("app").await?.kill().await
+    }
+
+    /// Waits until a process exits that no test stopped: of the app, or of the cluster. Returns the
+    /// error to report.
+    pub(crate) async fn unexpected_exit(&self) -> anyhow::Error {
+        tokio::select! {
+            error = self.cluster.unexpected_exit() => error,
+            error = self.app_exit() => error,
+        }
+    }
+
+    async fn app_exit(&self) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(EXIT_POLL_INTERVAL).await;
+            for (name, process) in &mut *self.processes.lock().await {
+                match process.has_exited() {
+                    Ok(false) => {}
+                    // The report contains its log.
+                    Ok(true) => return anyhow!("the process {name} exited during the test"),
+                    Err(error) => return error,
+                }
+            }
+        }
     }
 
     /// `/metrics` of the process that serves pages.
