@@ -35,8 +35,13 @@ pub(super) fn check_statements(
 /// The rule that a statement or a part of it violates.
 fn rule(part: &SyntaxNode, statement: &SyntaxNode) -> Option<&'static str> {
     let is_statement = || {
-        let parent = part.parent().map(|parent| parent.kind());
-        matches!(parent, Some(Kind::SOURCE_FILE | Kind::WITH_TABLE))
+        let parent = part.parent();
+        parent.is_some_and(|parent| match parent.kind() {
+            Kind::SOURCE_FILE | Kind::WITH_TABLE => true,
+            // Only with this option does the statement run.
+            Kind::EXPLAIN => has_word(&parent, "analyze") || has_word(&parent, "analyse"),
+            _ => false,
+        })
     };
     let rule = match part.kind() {
         Kind::TRUNCATE if is_statement() => "truncate-table",
@@ -121,13 +126,28 @@ pub(super) fn changes_of_new_tables(root: &SyntaxNode) -> Vec<Range<usize>> {
     changes
 }
 
-fn created_name(table: &ast::CreateTable) -> Option<String> {
-    Some(table.table_name()?.path()?.segment()?.text())
+/// The parts of a table's name. A name with a schema and one without can mean different tables, so they
+/// are not equal.
+type TableName = Vec<String>;
+
+fn created_name(table: &ast::CreateTable) -> Option<TableName> {
+    let path = table.table_name()?.path()?;
+    qualified(path.qualifier(), path.segment()?.text())
 }
 
-fn altered_name(table: &ast::AlterTable) -> Option<String> {
+fn altered_name(table: &ast::AlterTable) -> Option<TableName> {
     let name = table.table_relation_name()?.table_name_ref()?;
-    Some(name.path_ref()?.segment()?.text())
+    let path = name.path_ref()?;
+    qualified(path.qualifier(), path.segment()?.text())
+}
+
+fn qualified(mut qualifier: Option<ast::PathRef>, name: String) -> Option<TableName> {
+    let mut parts = vec![name];
+    while let Some(path) = qualifier {
+        parts.push(path.segment()?.text());
+        qualifier = path.qualifier();
+    }
+    Some(parts)
 }
 
 fn has_condition(part: &SyntaxNode) -> bool {

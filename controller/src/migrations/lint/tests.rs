@@ -53,6 +53,13 @@ fn statements_that_lose_data_are_found() {
         ("delete from a;", &["delete-all-rows"]),
         ("delete from a as x returning id;", &["delete-all-rows"]),
         ("delete from a where id = 1;", &[]),
+        ("explain delete from a;", &[]),
+        ("explain (costs off) delete from a;", &[]),
+        ("explain analyze delete from a;", &["delete-all-rows"]),
+        (
+            "explain (costs off, analyze) delete from a;",
+            &["delete-all-rows"],
+        ),
         (
             "with gone as (delete from a returning id) select 1;",
             &["delete-all-rows"],
@@ -209,6 +216,18 @@ fn statements_are_checked_against_the_transaction_of_their_file() {
 #[test]
 fn tables_that_the_same_file_creates_can_be_changed() {
     check(&[
+        (
+            "create table s.a (b int);\nalter table s.a drop column b;",
+            &[],
+        ),
+        (
+            "create table s.a (b int);\nalter table a drop column b;",
+            &["ban-drop-column"],
+        ),
+        (
+            "create table a (b int);\nalter table t.a drop column b;",
+            &["ban-drop-column"],
+        ),
         (
             "create table a (b int references c);\ncreate index on a (b);\nalter table a add primary key (b);\n\
              alter table only a alter b set not null;",
