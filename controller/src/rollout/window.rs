@@ -2,12 +2,11 @@
 //! system.
 
 use crds::{RolloutWindow, Weekday};
-use jiff::civil::{self, Date, Time};
+use jiff::civil::{self, Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-/// Days after today in which the next opening is searched: a week, and one day more for openings that
-/// have passed today.
+/// Number of days to look ahead for the next opening: a week, and one more if today's opening has passed.
 const MAX_DAYS_AHEAD: i64 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +41,38 @@ fn state(window: &RolloutWindow, now: Timestamp) -> Option<WindowState> {
         } else {
             opens_on.tomorrow().ok()?
         };
-        let opens = instant(opens_on, from, &zone)?;
+        let opens = instant(opens_on.to_datetime(from), &zone)?;
         if opens > now {
             next = Some(WindowState::ClosedUntil(opens));
             break;
         }
-        if now < instant(closes_on, to, &zone)? {
+        if now
+            < closing(
+                opens,
+                opens_on.to_datetime(from),
+                closes_on.to_datetime(to),
+                &zone,
+            )?
+        {
             return Some(WindowState::Open);
         }
     }
     next
 }
 
-/// A time that a change of the clock leaves out is moved behind it.
-fn instant(date: Date, time: Time, zone: &TimeZone) -> Option<Timestamp> {
-    let zoned = date.to_datetime(time).to_zoned(zone.clone()).ok()?;
-    Some(zoned.timestamp())
+/// When a window closes that opens at `opens`. If the opening was moved past the closing, the window is
+/// open for as long as on other days.
+fn closing(opens: Timestamp, from: DateTime, to: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    let closes = instant(to, zone)?;
+    if closes > opens {
+        return Some(closes);
+    }
+    opens.checked_add(to.duration_since(from)).ok()
+}
+
+/// A local time that a DST change skips is moved forward by the length of the gap.
+fn instant(time: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    Some(time.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
 fn time(text: &str) -> Option<Time> {
@@ -149,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn a_window_whose_opening_moves_past_its_closing_opens_for_as_long_as_on_other_days() {
+        // On 29 March 2026, a Sunday, Berlin's clocks go from 02:00 to 03:00.
+        let sunday_night = window(&json!({
+            "timeZone": "Europe/Berlin", "days": ["Sunday"], "from": "02:30", "to": "03:00",
+        }));
+        for (time, expected) in [
+            ("2026-03-29T00:59:59Z", closed_until("2026-03-29T01:30:00Z")),
+            ("2026-03-29T01:29:59Z", closed_until("2026-03-29T01:30:00Z")),
+            ("2026-03-29T01:30:00Z", WindowState::Open),
+            ("2026-03-29T01:59:59Z", WindowState::Open),
+            ("2026-03-29T02:00:00Z", closed_until("2026-04-05T00:30:00Z")),
+        ] {
+            assert_eq!(state_at(&sunday_night, time), expected, "{time}");
+        }
+    }
+
+    #[test]
     fn an_unknown_time_zone_never_opens() {
         let fields = json!({"timeZone": "Europe/Atlantis", "from": "09:00", "to": "17:00"});
         let state = state_at(&window(&fields), "2026-07-01T10:00:00Z");
@@ -161,15 +193,14 @@ mod tests {
         fn a_closed_window_opens_when_it_says(
             second in 0_i64..4_000_000_000,
             day in 0_usize..7,
-            from in 0_u8..24,
-            to in 0_u8..24,
+            from in prop::sample::select(&["00:00", "01:30", "02:00", "02:30", "03:00", "12:00", "23:30"][..]),
+            to in prop::sample::select(&["00:30", "01:00", "02:15", "02:45", "03:30", "18:00"][..]),
             zone in prop::sample::select(&["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns"][..]),
         ) {
-            prop_assume!(from != to);
             let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
             let fields = json!({
                 "timeZone": zone, "days": [days[day]],
-                "from": format!("{from:02}:00"), "to": format!("{to:02}:30"),
+                "from": from, "to": to,
             });
             let window = window(&fields);
             let now = Timestamp::from_second(second).unwrap();
