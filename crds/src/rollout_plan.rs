@@ -65,18 +65,16 @@ pub enum FindingSeverity {
 
 impl FindingCounts {
     /// Counts findings.
-    pub fn of(findings: &[MigrationFinding]) -> Self {
-        let count = |severity| {
-            let with = findings
-                .iter()
-                .filter(|finding| finding.severity == severity);
-            i64::try_from(with.count()).unwrap_or(i64::MAX)
-        };
-        Self {
-            errors: count(FindingSeverity::Error),
-            warnings: count(FindingSeverity::Warning),
-            notes: count(FindingSeverity::Note),
+    pub fn of<'a>(findings: impl IntoIterator<Item = &'a MigrationFinding>) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            match finding.severity {
+                FindingSeverity::Error => counts.errors += 1,
+                FindingSeverity::Warning => counts.warnings += 1,
+                FindingSeverity::Note => counts.notes += 1,
+            }
         }
+        counts
     }
 }
 

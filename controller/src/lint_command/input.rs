@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crds::MigrationFinding;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -47,7 +48,7 @@ pub(super) enum InputError {
 struct Source {
     path: PathBuf,
     /// The text of the YAML file; `None` for a directory.
-    yaml: Option<String>,
+    yaml: Option<Arc<str>>,
     files: Vec<(String, Vec<u8>)>,
 }
 
@@ -67,7 +68,7 @@ impl Sources {
                 });
             } else if metadata.is_file() && metadata.len() <= MAX_YAML_BYTES {
                 let text = fs::read_to_string(path).map_err(unreadable(path))?;
-                sources.extend(config_maps(path, &text)?);
+                sources.extend(config_maps(path, &text.into())?);
             } else {
                 return Err(InputError::NotAFile { path: path.clone() });
             }
@@ -148,7 +149,7 @@ fn invalid(error: MigrationSetError) -> Result<MigrationFinding, MigrationSetErr
     }
 }
 
-fn config_maps(path: &Path, text: &str) -> Result<Vec<Source>, InputError> {
+fn config_maps(path: &Path, text: &Arc<str>) -> Result<Vec<Source>, InputError> {
     let not_yaml = |source| InputError::NotYaml {
         path: path.to_owned(),
         source,
@@ -162,7 +163,7 @@ fn config_maps(path: &Path, text: &str) -> Result<Vec<Source>, InputError> {
         let config_map: ConfigMap = serde_yaml::from_value(value).map_err(not_yaml)?;
         sources.push(Source {
             path: path.to_owned(),
-            yaml: Some(text.to_owned()),
+            yaml: Some(text.clone()),
             files: files_of(config_map),
         });
     }

@@ -42,8 +42,7 @@ pub(super) fn text(findings: &[LocatedFinding], files: usize) -> String {
         );
         let _ = writeln!(text, "{}", without_control_characters(&line));
     }
-    let all: Vec<_> = findings.iter().map(|found| found.finding.clone()).collect();
-    let counts = FindingCounts::of(&all);
+    let counts = FindingCounts::of(findings.iter().map(|found| &found.finding));
     let _ = writeln!(
         text,
         "files: {files}, errors: {}, warnings: {}, notes: {}",
