@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutPlan {
-    /// Number of migrations that the roll-out before this one did not have.
+    /// Number of migrations that the last completed roll-out of the class did not have. If there is none,
+    /// all migrations of the class.
     pub migrations: i64,
     /// Their files, at most 100.
     pub files: Vec<String>,
-    /// What the linter found in these migrations, by severity.
-    pub finding_counts: FindingCounts,
+    /// What the linter found in these migrations, by severity. Absent until the linter has read them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding_counts: Option<FindingCounts>,
     /// The findings, the most severe first, at most 50.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<MigrationFinding>,

@@ -69,10 +69,10 @@ fn name(spec: &SchemaRolloutSpec, rollouts: &[Arc<SchemaRollout>]) -> String {
     }
 }
 
-/// What the roll-out applies to a database that has the migrations of the roll-out before it, and what
-/// the linter finds in it. Blocks.
-pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) -> RolloutPlan {
-    let known = previous.map_or(&[][..], |previous| &previous.spec.target.versions);
+/// What the roll-out applies to a database that has the migrations of the last completed roll-out, and
+/// what the linter finds in it. Blocks.
+pub fn rollout_plan(content: &MigrationSet, completed: Option<&SchemaRollout>) -> RolloutPlan {
+    let known = completed.map_or(&[][..], |completed| &completed.spec.target.versions);
     let new = || {
         let migrations = content.migrations().iter();
         migrations.filter(|migration| !known.contains(&migration.version()))
@@ -89,7 +89,7 @@ pub fn rollout_plan(content: &MigrationSet, previous: Option<&SchemaRollout>) ->
             .map(Migration::file_name)
             .map(str::to_owned)
             .collect(),
-        finding_counts,
+        finding_counts: Some(finding_counts),
         findings,
         omitted_findings: i64::try_from(omitted).unwrap_or(i64::MAX),
     }

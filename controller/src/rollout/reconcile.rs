@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::{RolloutPlan, TenantClass};
+use crds::{RolloutPhase, RolloutPlan, SchemaRollout, TenantClass};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use service_kit::error_chain;
@@ -86,16 +86,63 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
 /// What the current roll-out applies, if its status does not say so yet.
 async fn missing_plan(observed: &ObservedRollouts) -> Option<RolloutPlan> {
     let current = observed.current()?;
-    let is_planned = current
+    let recorded = current
         .status
         .as_ref()
-        .is_some_and(|status| status.plan.is_some());
-    if is_planned || phase(current).is_some_and(crds::RolloutPhase::is_final) {
+        .and_then(|status| status.plan.as_ref());
+    // A plan without counts is from a version without the linter.
+    let is_planned = recorded.is_some_and(|plan| plan.finding_counts.is_some());
+    if is_planned || phase(current).is_some_and(RolloutPhase::is_final) {
         return None;
     }
     let content = observed.content.clone()?;
-    let previous = observed.rollouts.iter().rev().nth(1).cloned();
-    tokio::task::spawn_blocking(move || rollout_plan(&content, previous.as_deref()))
+    let completed = last_completed(&observed.rollouts);
+    tokio::task::spawn_blocking(move || rollout_plan(&content, completed.as_deref()))
         .await
         .ok()
+}
+
+/// The newest roll-out before the current one that was completed. One that was replaced or failed before
+/// its end did not bring its migrations to all Tenants.
+fn last_completed(rollouts: &[Arc<SchemaRollout>]) -> Option<Arc<SchemaRollout>> {
+    let mut earlier = rollouts.iter().rev().skip(1);
+    earlier
+        .find(|rollout| phase(rollout) == Some(RolloutPhase::Completed))
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_plan_compares_with_the_newest_completed_rollout() {
+        let rollouts = |phases: &[&str]| -> Vec<Arc<SchemaRollout>> {
+            let rollout = |(index, phase): (usize, &&str)| {
+                let rollout = json!({
+                    "apiVersion": "dbpertenant.dev/v1alpha1",
+                    "kind": "SchemaRollout",
+                    "metadata": { "name": format!("r{index}") },
+                    "spec": {
+                        "className": "standard", "revision": index,
+                        "target": { "version": 1, "digest": "d", "versions": [1] },
+                    },
+                    "status": { "phase": phase },
+                });
+                Arc::new(serde_json::from_value(rollout).unwrap())
+            };
+            phases.iter().enumerate().map(rollout).collect()
+        };
+        for (phases, expected) in [
+            (&["Completed", "Canary"][..], Some("r0")),
+            (&["Completed", "Superseded", "Canary"], Some("r0")),
+            (&["Completed", "Completed", "Failed", "Canary"], Some("r1")),
+            (&["Superseded", "Canary"], None),
+            (&["Completed"], None),
+        ] {
+            let found = last_completed(&rollouts(phases)).map(|rollout| rollout.name_any());
+            assert_eq!(found.as_deref(), expected, "{phases:?}");
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub struct StatusInput {
     pub is_first: bool,
     /// The failed Tenants to report.
     pub failures: Vec<RolloutFailure>,
-    /// The plan, unless it is recorded.
+    /// The plan to record, unless it is recorded.
     pub plan: Option<RolloutPlan>,
     pub now: Timestamp,
 }
@@ -102,7 +102,9 @@ pub fn build_status(
         now,
     } = input;
     let mut status = recorded_status(rollout);
-    status.plan = status.plan.or(plan);
+    if plan.is_some() {
+        status.plan = plan;
+    }
     let settings = &rollout.spec.rollout;
     let counts = Counts::of(members);
     let recorded = Progress {
@@ -180,17 +182,18 @@ pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRollo
 type State = (RolloutPhase, Reason, String);
 
 fn awaiting_approval(rollout: &SchemaRollout, plan: Option<&RolloutPlan>) -> State {
-    let findings = plan.map(|plan| plan.finding_counts).unwrap_or_default();
-    let found = if findings == FindingCounts::default() {
-        "the linter found nothing".to_owned()
-    } else {
-        format!(
-            "findings of the linter in status.plan.findings: errors {}, warnings {}, notes {}",
-            findings.errors, findings.warnings, findings.notes
-        )
+    let found = match plan.and_then(|plan| plan.finding_counts) {
+        None => String::new(),
+        Some(counts) if counts == FindingCounts::default() => {
+            "; the linter found nothing".to_owned()
+        }
+        Some(counts) => format!(
+            "; findings of the linter in status.plan.findings: errors {}, warnings {}, notes {}",
+            counts.errors, counts.warnings, counts.notes
+        ),
     };
     let message = format!(
-        "waiting for an approval; {found}. To approve: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
+        "waiting for an approval{found}. To approve: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
         rollout.metadata.name.as_deref().unwrap_or_default()
     );
     let phase = RolloutPhase::AwaitingApproval;

@@ -176,7 +176,9 @@ fn a_rollout_that_waits_for_an_approval_tells_what_the_linter_found() {
     };
     let counts = json!({"findingCounts": {"errors": 2, "warnings": 1, "notes": 0}});
     assert!(message(counts).contains("errors 2, warnings 1, notes 0"));
-    assert!(message(json!({})).contains("found nothing"));
+    let none = json!({"findingCounts": {"errors": 0, "warnings": 0, "notes": 0}});
+    assert!(message(none).contains("found nothing"));
+    assert!(!message(json!({})).contains("linter"));
 }
 
 #[test]
@@ -300,6 +302,29 @@ fn failures_before_a_rollout_is_continued_are_tolerated() {
         &recovered,
         &members(&[Updated, Failed, Pending])
     ));
+}
+
+#[test]
+fn a_plan_without_findings_is_replaced() {
+    let mut rollout = rollout(&json!({}));
+    rollout.status = Some(SchemaRolloutStatus {
+        plan: Some(RolloutPlan::default()),
+        ..SchemaRolloutStatus::default()
+    });
+    let plan = RolloutPlan {
+        finding_counts: Some(FindingCounts::default()),
+        ..RolloutPlan::default()
+    };
+    let planned = |plan: Option<RolloutPlan>| {
+        let input = StatusInput {
+            plan,
+            now: at(10),
+            ..StatusInput::default()
+        };
+        build_status(&rollout, &members(&[Pending]), input).plan
+    };
+    assert_eq!(planned(Some(plan.clone())), Some(plan));
+    assert_eq!(planned(None), Some(RolloutPlan::default()));
 }
 
 #[test]
