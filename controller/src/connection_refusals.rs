@@ -1,7 +1,7 @@
 //! Connections that Neon refuses until someone changes a setting, such as after an exhausted quota.
 //!
-//! Neon's proxy repeats a refusal for 30 s, also if its cause is gone. So one more attempt follows each
-//! refusal soon, and only a second one makes the Tenant wait for the slow retry.
+//! Neon's proxy caches a refusal for 30 s, even if its cause has been resolved. The controller therefore
+//! retries once soon after a refusal, and waits for the slow retry only after a second one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::identity::TenantUid;
 
-/// When the proxy has forgotten a refusal, with a margin.
+/// Time after which the proxy's cached refusal has expired, with a margin.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(35);
 
 /// When to try again, for Tenants that were refused once. It holds at most one entry per Tenant.

@@ -1,7 +1,7 @@
 //! Settings that Neon accepted without applying them.
 //!
-//! Each listing shows again that they differ. Sending them after every listing would cost calls and
-//! wake computes, so they are sent again only after a while, or when the changes are different ones.
+//! Every listing shows the difference again. Sending them after every listing would cost calls and wake
+//! computes, so they are sent again only after a while, or when other settings are to be changed.
 
 use std::collections::HashMap;
 

@@ -47,8 +47,8 @@ pub struct RolloutSettings {
     /// In the canary, no Tenant may fail. Defaults to 1 percent.
     #[serde(default = "default_failure_budget")]
     pub failure_budget: TenantShare,
-    /// Seconds after which a Tenant counts as failed if it is neither migrated nor rejected its
-    /// migration, for example because its compute does not start. The controller keeps retrying.
+    /// Seconds after which a Tenant counts as failed if its migration has neither succeeded nor been
+    /// rejected, for example because its compute does not start. The controller keeps retrying.
     /// Defaults to 600.
     #[serde(default = "default_progress_deadline_seconds")]
     #[schemars(with = "validation::DeadlineSeconds")]

@@ -66,7 +66,7 @@ pub fn lint(files: Vec<LintFile>) -> Vec<MigrationFinding> {
         let Some(stop) = stop else { continue };
         let unread = match stop {
             Stop::Panicked => 1,
-            // A thread that does not end keeps a processor busy, so that no further one is started.
+            // A thread that does not finish occupies a core, so no other thread is started.
             Stop::TimedOut | Stop::NoThread(_) => files.len() - next,
         };
         let message = stop.message();
@@ -89,14 +89,15 @@ impl Stop {
     fn message(&self) -> String {
         match self {
             Self::Panicked => {
-                "the linter failed on this file, which is a bug; check the file by hand".to_owned()
+                "the linter failed on this file, which is a bug; review the file yourself"
+                    .to_owned()
             }
             Self::TimedOut => format!(
-                "the linter stopped after {} s without a result; check the file by hand",
+                "the linter stopped after {} s without a result; review the file yourself",
                 FILE_TIMEOUT.as_secs()
             ),
             Self::NoThread(error) => {
-                format!("the linter failed to start a thread ({error}); check the file by hand")
+                format!("the linter failed to start a thread ({error}); review the file yourself")
             }
         }
     }

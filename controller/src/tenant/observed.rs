@@ -23,8 +23,8 @@ use crate::unapplied_settings::SettingsChanges;
 )]
 pub struct ObservedState {
     pub now: Timestamp,
-    /// When the Tenant had been created: at most a second later, and no later than this reconciliation
-    /// began.
+    /// A time by which the Tenant existed: at most a second after its creation, and not after the start of
+    /// this reconciliation.
     pub created_at: Timestamp,
     /// The status, as last written.
     pub status: TenantStatus,

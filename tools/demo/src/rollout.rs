@@ -63,7 +63,7 @@ pub(crate) async fn run(cluster: &Cluster, path: &str) -> Result<()> {
     shell.check(2, TENANTS).await?;
 
     say(
-        "\nA change that fails, which no linter can know: there is no table `authors`. The canary stops it.",
+        "\nA change that fails in a way that no linter can detect: the table `authors` does not exist. The canary stops the roll-out.",
     )?;
     shell.write_migration(BAD.0, BAD.1)?;
     shell.run("tenant-controller lint schema --after 2").await?;

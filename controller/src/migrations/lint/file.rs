@@ -27,7 +27,7 @@ const MAX_SYNTAX_ERRORS: usize = 3;
 pub(super) fn lint_file(file: &LintFile) -> Vec<MigrationFinding> {
     if file.sql.len() > MAX_FILE_BYTES {
         let message = format!(
-            "the file has more than {MAX_FILE_BYTES} bytes, so that the linter did not read it; check it by hand"
+            "the linter does not read files of more than {MAX_FILE_BYTES} bytes; review it yourself"
         );
         return vec![not_analyzed(&file.name, 1, &message)];
     }
@@ -39,7 +39,7 @@ pub(super) fn lint_file(file: &LintFile) -> Vec<MigrationFinding> {
         .iter()
         .map(|range| {
             let message = format!(
-                "the statement may be nested more than {MAX_NESTING} levels, so that the linter did not read it; check it by hand"
+                "the linter skipped this statement because it may be nested more than {MAX_NESTING} levels deep; review it yourself"
             );
             (range.start, NOT_ANALYZED, Some(message))
         })
@@ -126,7 +126,8 @@ fn deep_statements(sql: &str) -> Vec<Range<usize>> {
         let end = offset + usize::try_from(token.len).unwrap_or_default();
         match token.kind {
             TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
-            // Within parentheses, the parser may take it for an error and go on.
+            // Inside parentheses, the parser may report the semicolon as an error and continue with the
+            // same statement.
             TokenKind::Semi if nesting.outer.is_empty() => {
                 let start = start.take().filter(|_| nesting.max > MAX_NESTING);
                 deep.extend(start.map(|start| start..end));

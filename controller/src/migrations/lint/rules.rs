@@ -73,7 +73,7 @@ pub const RULES: &[RuleInfo] = &[
     own(
         "drop-data",
         Error,
-        "This deletes data, or objects that depend on what is dropped. Drop the objects one by one, after no release uses them.",
+        "This deletes data or dependent objects. Drop the objects one at a time, once no release uses them.",
     ),
     own(
         "truncate-table",
@@ -123,7 +123,7 @@ pub const RULES: &[RuleInfo] = &[
     own(
         "drop-object",
         Warning,
-        "Queries of the running application that use it fail. Drop it after no release uses it.",
+        "Queries of the running application that use it fail. Drop it once no release uses it.",
     ),
     squawk(
         "ban-drop-not-null",
