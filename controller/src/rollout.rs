@@ -7,8 +7,7 @@
 //!
 //! 1. [`observe`] gathers the class's migrations, its roll-outs and its Tenants from caches.
 //! 2. [`desired`] builds the roll-out of a new content.
-//! 3. [`waves`] determines how far a roll-out may reach, [`window`] when it may move, and [`status`] what
-//!    it reports.
+//! 3. [`waves`] determines how far a roll-out may reach, and [`status`] what it reports.
 //! 4. [`plan`] chooses the next step.
 //! 5. [`apply`] executes it.
 //!
@@ -23,7 +22,6 @@ pub mod plan;
 pub mod reconcile;
 pub mod status;
 pub mod waves;
-pub mod window;
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,14 @@
 //! later wave nor a newer roll-out takes anything back. A Tenant without a schema gets that of the
 //! newest completed roll-out.
 //!
+//! While a roll-out is paused, and outside its window, a Tenant that it has reached keeps its schema as
+//! well, unless its migration has begun.
+//!
 //! The migrations of a class are cumulative, so the files of an earlier roll-out are usually among
 //! the current ones. Where they are not, because a file was changed or removed, a Tenant that keeps
 //! its schema is left alone, and a new Tenant gets the current migrations: the class has no others.
+
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +23,7 @@ use crds::{NewTenants, RolloutBackup, RolloutPhase, SchemaRollout, SchemaStatus}
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use self::window::{WindowState, window_state};
 use crate::migrations::MigrationSet;
 
 /// Bits of a place that hold the Tenant's number; the others hold its group.
@@ -151,6 +157,21 @@ pub fn is_skipped(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool 
         .any(|skipped| skipped.namespace == namespace && skipped.name == name)
 }
 
+/// Whether the roll-out, which has started, is the one that last began to migrate a Tenant's database.
+pub fn has_begun(begun: Option<&str>, rollout: &SchemaRollout) -> bool {
+    let status = rollout.status.as_ref();
+    let is_started = status.is_some_and(|status| status.started_at.is_some());
+    is_started && begun.is_some() && begun == rollout.metadata.name.as_deref()
+}
+
+/// Whether Tenants whose database has a schema may begin now. After its end, a roll-out no longer waits
+/// for its window.
+pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
+    let is_ended = phase(rollout).is_some_and(RolloutPhase::is_final);
+    let window = rollout.spec.rollout.window.as_ref();
+    is_ended || !rollout.spec.paused && window_state(window, now) == WindowState::Open
+}
+
 /// A Tenant that is to have a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct AssignmentInput<'a> {
@@ -159,6 +180,7 @@ pub struct AssignmentInput<'a> {
     pub place: PlaceInput<'a>,
     /// The recorded schema, if it is that of the Tenant's project.
     pub recorded: Option<&'a SchemaStatus>,
+    pub now: Timestamp,
 }
 
 /// The schema that a Tenant is to have. `rollouts` are those of its class, oldest first.
@@ -173,13 +195,16 @@ pub fn assign(
     // The roll-out of a new content is created within a moment.
     let newest = rollouts.last();
     let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
+    let kept = kept(tenant.recorded);
+    let begun = tenant.recorded.and_then(|schema| schema.rollout.as_deref());
     if let Some(rollout) = current
         && !is_skipped(rollout, tenant.namespace, tenant.name)
         && reach(rollout).is_some_and(|reach| place(tenant.place, rollout) <= reach)
+        && (kept.is_none() || has_begun(begun, rollout) || may_begin(rollout, tenant.now))
     {
         return SchemaTarget::whole(content, Some(rollout));
     }
-    if let Some(kept) = kept(tenant.recorded) {
+    if let Some(kept) = kept {
         return kept;
     }
     if let Some(rollout) = current

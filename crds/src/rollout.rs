@@ -88,9 +88,9 @@ pub struct SchemaRolloutSpec {
     /// The class's settings when the roll-out was created. Immutable.
     #[serde(default)]
     pub rollout: RolloutSettings,
-    /// Pauses the roll-out: no further Tenant is migrated, and those that are being migrated finish.
-    /// The controller sets it if too many Tenants fail. Set it to `false` to continue; failures up to
-    /// then no longer count towards the budget.
+    /// Pauses the roll-out: no further Tenant is migrated, those that are being migrated finish, and
+    /// those that failed are retried. The controller sets it if too many Tenants fail. Set it to
+    /// `false` to continue; failures up to then no longer count towards the budget.
     #[serde(default)]
     pub paused: bool,
     /// Starts a roll-out whose `rollout.approval` is `Manual`.

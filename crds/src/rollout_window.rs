@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::validation;
 
-/// Hours on days of the week in which a roll-out migrates Tenants. Outside of them, the roll-out starts no
-/// further Tenant; Tenants in progress finish.
+/// Hours on days of the week in which a roll-out migrates Tenants. Outside the window, the roll-out
+/// starts no further Tenant. Tenants in progress finish, and Tenants that failed are retried.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("self.from != self.to")

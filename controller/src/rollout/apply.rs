@@ -9,13 +9,14 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::{info, warn};
 
+use super::desired::recorded_status;
 use super::observe::{ObservedRollouts, reached};
 use super::plan::RolloutStep;
 use super::status::MAX_FAILURES;
 use crate::cluster::ClusterError;
 use crate::context::Context;
 use crate::events::ControllerEvent;
-use crate::schema_assignment::reach;
+use crate::schema_assignment::{may_begin, reach};
 
 /// Longest message of a failed Tenant in a roll-out's status, in characters.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -59,8 +60,12 @@ pub async fn apply(
     Ok(())
 }
 
-/// Queues the Tenants that are to have the roll-out's schema and have not begun to migrate.
+/// Queues the Tenants that are to have the roll-out's schema and have not begun to migrate, if Tenants may
+/// begin now.
 pub fn enqueue_reached(ctx: &Context, observed: &ObservedRollouts, rollout: &SchemaRollout) {
+    if !may_begin(rollout, observed.now) {
+        return;
+    }
     let class = observed.class.name_any();
     for tenant in reached(ctx.tenants_of(&class), rollout) {
         ctx.enqueue(ObjectRef::from_obj(&*tenant));
@@ -148,7 +153,7 @@ fn report(ctx: &Context, rollout: &SchemaRollout, reason: Reason, message: &str)
 
 /// Sets the metrics of the class to the state of its newest roll-out.
 pub fn record_metrics(ctx: &Context, rollout: &SchemaRollout) {
-    let status = rollout.status.clone().unwrap_or_default();
+    let status = recorded_status(rollout);
     if status.phase == Some(RolloutPhase::Superseded) {
         return;
     }

@@ -9,7 +9,7 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::cache::{CachedSchema, CachedTenant, ClassRollouts};
 use crate::context::Context;
 use crate::migrations::MigrationSet;
-use crate::schema_assignment::{Place, PlaceInput, is_skipped, phase, place, reach};
+use crate::schema_assignment::{Place, PlaceInput, has_begun, is_skipped, phase, place, reach};
 
 /// Everything that the plan depends on.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ impl ObservedRollouts {
 pub struct Member {
     pub place: Place,
     pub state: MemberState,
+    /// Whether its migration has begun.
+    pub begun: bool,
     pub namespace: Box<str>,
     pub name: Box<str>,
 }
@@ -95,6 +97,7 @@ pub fn members(
             Member {
                 place: place(place_input(schema), rollout),
                 state: state(schema, is_skipped, has_failed, rollout, now),
+                begun: has_begun(schema.rollout.as_deref(), rollout),
                 namespace: namespace.into(),
                 name: name.into(),
             }
@@ -119,7 +122,8 @@ pub fn reached<'a>(
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let name = meta.name.as_deref().unwrap_or_default();
         let is_reached = reach.is_some_and(|reach| place(place_input(schema), rollout) <= reach);
-        is_reached && !is_updated && !has_begun && !is_skipped(rollout, namespace, name)
+        let is_excluded = schema.suspended || is_skipped(rollout, namespace, name);
+        is_reached && !is_updated && !has_begun && !is_excluded
     })
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crds::{RolloutFailure, RolloutPhase, SchemaRollout, SchemaRolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
-use super::desired::desired_rollout;
+use super::desired::{desired_rollout, recorded_status};
 use super::observe::{MemberState, ObservedRollouts};
 use super::status::{StatusInput, build_status, is_over_budget, superseded_status};
-use super::window::{WindowState, window_state};
 use crate::schema_assignment::phase;
+use crate::schema_assignment::window::{WindowState, window_state};
 
 /// Roll-outs of a class that are kept.
 const MAX_ROLLOUTS: usize = 10;
@@ -83,7 +83,8 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     if rollout.status.as_ref() != Some(&status) {
         return RolloutStep::WriteStatus(rollout.clone(), status);
     }
-    // The status already tells why: a failed Tenant that is retried meanwhile shows no failure.
+    // The reason is written to the status first, because a failed Tenant shows no failure while it is
+    // retried.
     if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
         return RolloutStep::Pause(rollout.clone());
     }
@@ -101,7 +102,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
 
 /// A roll-out that has ended changes only if a user edits it.
 fn plan_ended(rollout: &Arc<SchemaRollout>) -> RolloutStep {
-    let status = rollout.status.clone().unwrap_or_default();
+    let status = recorded_status(rollout);
     if status.observed_generation == rollout.metadata.generation {
         return RolloutStep::Wait(None);
     }

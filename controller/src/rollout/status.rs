@@ -13,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::desired::recorded_status;
 use super::observe::{Member, MemberState};
 use super::waves::{Activity, Progress, advance, in_progress, wave_ends};
-use super::window::{WindowState, window_state};
-use crate::schema_assignment::{phase, reach};
+use crate::schema_assignment::window::{WindowState, window_state};
+use crate::schema_assignment::{may_begin, phase, reach};
 
 /// Failed Tenants that the status lists.
 pub const MAX_FAILURES: usize = 10;
@@ -27,6 +27,8 @@ struct Counts {
     pending: usize,
     failed: usize,
     skipped: usize,
+    /// Those of the pending ones whose migration has begun.
+    begun: usize,
 }
 
 impl Counts {
@@ -36,6 +38,9 @@ impl Counts {
             ..Self::default()
         };
         for member in members {
+            if member.state == MemberState::Pending {
+                counts.begun += usize::from(member.begun);
+            }
             match member.state {
                 MemberState::Updated => counts.updated += 1,
                 MemberState::Pending => counts.pending += 1,
@@ -153,7 +158,11 @@ pub fn build_status(
     status.total = number(counts.total);
     status.updated = number(counts.updated);
     status.pending = number(counts.pending);
-    status.in_progress = number(in_progress(members, progress.reach));
+    status.in_progress = number(if may_begin(rollout, now) {
+        in_progress(members, progress.reach)
+    } else {
+        counts.begun
+    });
     status.failed = number(counts.failed);
     status.skipped = number(counts.skipped);
     status.failures = failures;
@@ -230,7 +239,7 @@ fn waiting(rollout: &SchemaRollout, now: Timestamp) -> Option<State> {
         WindowState::ClosedUntil(opens) => (
             Reason::OutsideWindow,
             format!(
-                "outside of the window; continues at {opens:.0}, which is {} in {}",
+                "outside the window; continues at {opens:.0} ({} {})",
                 window.from, window.time_zone
             ),
         ),

@@ -49,6 +49,7 @@ fn schema(set: &MigrationSet) -> SchemaStatus {
 
 const BEFORE: &str = "2025-12-31T00:00:00Z";
 const AFTER: &str = "2026-01-02T00:00:00Z";
+const NOON: &str = "2026-01-02T12:00:00Z";
 
 fn tenant<'a>(
     order: u64,
@@ -64,6 +65,7 @@ fn tenant<'a>(
             labels: None,
         },
         recorded,
+        now: NOON.parse().unwrap(),
     }
 }
 
@@ -142,6 +144,37 @@ fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
     assert_eq!(backup(u64::MAX), None);
     let new_tenant = assign(&new, &rollouts, tenant(LOW, AFTER, None));
     assert_eq!(new_tenant.backup_expiry_seconds, None);
+}
+
+#[test]
+fn a_tenant_begins_only_while_its_rollout_may_migrate_further_ones() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let has_old = schema(&old);
+    let has_begun = SchemaStatus {
+        rollout: Some("r2".to_owned()),
+        ..has_old.clone()
+    };
+    let night = json!({"rollout": {"window": {"from": "22:00", "to": "04:00"}}});
+    let day = json!({"rollout": {"window": {"from": "09:00", "to": "17:00"}}});
+    let status =
+        |phase: &str| json!({"phase": phase, "reach": half()["reach"], "startedAt": AFTER});
+    for (spec, phase, begins) in [
+        (&json!({}), "Progressing", true),
+        (&day, "Progressing", true),
+        (&night, "Waiting", false),
+        (&json!({"paused": true}), "Paused", false),
+        // A Tenant that was suspended until the roll-out had ended.
+        (&night, "Completed", true),
+    ] {
+        let rollouts = [completed(1, &old), rollout(2, &new, spec, &status(phase))];
+        let version = |recorded| assigned(&new, &rollouts, tenant(LOW, BEFORE, recorded)).0;
+        let expected = if begins { 2 } else { 1 };
+        assert_eq!(version(Some(&has_old)), expected, "{spec} {phase}");
+        // One that has begun finishes, and is retried if it failed.
+        assert_eq!(version(Some(&has_begun)), 2, "{spec} {phase}");
+        // A database without a schema does not wait.
+        assert_eq!(version(None), 2, "{spec} {phase}");
+    }
 }
 
 #[test]

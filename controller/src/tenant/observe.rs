@@ -190,6 +190,7 @@ fn assignment_input<'a>(rec: &'a Reconciliation<'_>) -> AssignmentInput<'a> {
             labels: meta.labels.as_ref(),
         },
         recorded: recorded.filter(|schema| schema.project_id.as_deref() == project),
+        now: rec.ctx.clock.now(),
     }
 }
 

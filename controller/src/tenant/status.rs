@@ -38,6 +38,15 @@ impl StatusOutcome {
             Self::InProgress(issue) | Self::Stalled(issue) => Some(issue),
         }
     }
+
+    /// Whether the database can be migrated without a change by a user to anything but its schema.
+    fn allows_migration(&self) -> bool {
+        match self {
+            Self::Ready | Self::InProgress(_) => true,
+            Self::Suspended => false,
+            Self::Stalled(issue) => issue.component == Component::Schema,
+        }
+    }
 }
 
 /// What the status depends on besides the recorded status and the outcome.
@@ -130,13 +139,18 @@ fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
 
 /// Updates the recorded schema when the Tenant is to have another one, including when a file that was
 /// removed is added again. `project` is the Tenant's project.
-pub fn follow_target(schema: &mut SchemaStatus, target: &SchemaTarget, project: Option<&str>) {
+pub fn follow_target(
+    schema: &mut SchemaStatus,
+    target: &SchemaTarget,
+    project: Option<&str>,
+    outcome: &StatusOutcome,
+) {
     if target.is_managed() {
         schema.target = Some(target.version);
         // The roll-out counts the Tenant from now on. A Tenant that already has the schema needs no
         // change of its status.
         let is_reached = project.is_some_and(|project| target.is_reached(Some(schema), project));
-        if !is_reached && target.rollout.is_some() {
+        if !is_reached && target.rollout.is_some() && outcome.allows_migration() {
             schema.rollout.clone_from(&target.rollout);
         }
     } else {

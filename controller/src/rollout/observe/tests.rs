@@ -148,3 +148,15 @@ fn each_tenant_has_a_state() {
     let skip = json!({"skip": [{"namespace": "acme", "name": "one"}]});
     assert_eq!(state_of(json!({}), &skip), Some(MemberState::Skipped));
 }
+
+#[test]
+fn a_suspended_tenant_is_not_queued() {
+    let rollout = {
+        let mut reached = rollout(&json!({}));
+        reached.status.as_mut().unwrap().reach = Some(Place::LAST.to_string());
+        reached
+    };
+    let queued = |changes: Value| reached([tenant(changes)].into_iter(), &rollout).count();
+    assert_eq!(queued(json!({})), 1);
+    assert_eq!(queued(json!({"spec": {"suspend": true}})), 0);
+}

@@ -29,6 +29,7 @@ fn members(states: &[MemberState]) -> Vec<Member> {
     let member = |(index, state): (usize, &MemberState)| Member {
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap(),
         state: *state,
+        begun: false,
         namespace: "acme".into(),
         name: format!("t{index}").into(),
     };
@@ -302,6 +303,23 @@ fn failures_before_a_rollout_is_continued_are_tolerated() {
         &recovered,
         &members(&[Updated, Failed, Pending])
     ));
+}
+
+#[test]
+fn only_tenants_that_have_begun_are_in_progress_while_no_other_may_begin() {
+    let in_progress = |paused: bool| {
+        let settings = json!({"rollout": {"strategy": "AllAtOnce"}});
+        let mut rollout = reconciled(rollout(&settings), &[Pending; 3], 10);
+        rollout.spec.paused = paused;
+        let mut members = members(&[Pending; 3]);
+        members[0].begun = true;
+        let input = StatusInput {
+            now: at(20),
+            ..StatusInput::default()
+        };
+        build_status(&rollout, &members, input).in_progress
+    };
+    assert_eq!((in_progress(false), in_progress(true)), (3, 1));
 }
 
 #[test]

@@ -25,9 +25,9 @@ use crate::migrations::{Migration, MigrationSet};
 use crate::rollout::observe::{MemberState, ObservedRollouts, members, reached};
 use crate::rollout::plan::{RolloutStep, plan};
 use crate::rollout::status::MAX_FAILURES;
-use crate::rollout::window::{WindowState, window_state};
+use crate::schema_assignment::window::{WindowState, window_state};
 use crate::schema_assignment::{
-    AssignmentInput, PlaceInput, SchemaTarget, assign, migrations_of, phase, reach,
+    AssignmentInput, PlaceInput, SchemaTarget, assign, may_begin, migrations_of, phase, reach,
 };
 use crate::tenant::status::{StatusInput, StatusOutcome, build_status, follow_target};
 
@@ -186,6 +186,7 @@ impl Fleet {
                 labels: None,
             },
             recorded: recorded.filter(|schema| schema.project_id.as_deref() == Some(PROJECT)),
+            now: self.now,
         };
         assign(&self.content(), &self.rollouts, input)
     }
@@ -252,7 +253,7 @@ impl Fleet {
         let simulated = self.tenants.get_mut(&number).unwrap();
         let mut status = simulated.tenant.status.clone().unwrap();
         if let Some(schema) = &mut status.schema {
-            follow_target(schema, target, Some(PROJECT));
+            follow_target(schema, target, Some(PROJECT), outcome);
         }
         let is_reached = target.is_reached(status.schema.as_ref(), PROJECT);
         let input = StatusInput {
@@ -335,6 +336,9 @@ impl Fleet {
     }
 
     fn enqueue_reached(&mut self, rollout: &SchemaRollout) {
+        if !may_begin(rollout, self.now) {
+            return;
+        }
         let names: BTreeSet<String> = reached(self.cached(), rollout)
             .map(|tenant| tenant.name_any())
             .collect();

@@ -25,6 +25,7 @@ fn members(states: &str) -> Vec<Member> {
         .map(|(index, letter)| Member {
             place: place(index),
             state: state(letter),
+            begun: false,
             namespace: "acme".into(),
             name: format!("t{index}").into(),
         })

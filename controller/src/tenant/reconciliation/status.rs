@@ -21,7 +21,8 @@ impl Reconciliation<'_> {
         let mut status = self.status.clone();
         if let (Some(schema), Ok(target)) = (&mut status.schema, &observed.schema) {
             let project = self.status.project.as_ref();
-            follow_target(schema, target, project.map(|project| project.id.as_str()));
+            let project = project.map(|project| project.id.as_str());
+            follow_target(schema, target, project, outcome);
         }
         build_status(
             status,

@@ -143,12 +143,22 @@ fn the_recorded_target_follows_the_migrations_of_the_class() {
     };
     let mut schema = complete().schema.expect("a schema");
     for version in [4, 2, 4] {
-        follow_target(&mut schema, &target(version, "digest"), Some(PROJECT));
+        follow_target(
+            &mut schema,
+            &target(version, "digest"),
+            Some(PROJECT),
+            &StatusOutcome::Ready,
+        );
         assert_eq!((schema.version, schema.target), (Some(3), Some(version)));
     }
     // The class no longer applies migrations, so the controller does not know the version.
     let unmanaged = target(0, "");
-    follow_target(&mut schema, &unmanaged, Some(PROJECT));
+    follow_target(
+        &mut schema,
+        &unmanaged,
+        Some(PROJECT),
+        &StatusOutcome::Ready,
+    );
     assert_eq!((schema.version, schema.target), (None, None));
     assert!(unmanaged.is_reached(Some(&schema), PROJECT));
     assert!(!unmanaged.is_reached(Some(&schema), "another"));
@@ -167,9 +177,18 @@ fn the_recorded_rollout_changes_when_it_brings_another_schema() {
     let mut schema = complete().schema.expect("a schema");
     // The Tenant already has the schema, so its status need not be written.
     let current = target(schema.checksum.as_deref().expect("a digest"));
-    follow_target(&mut schema, &current, Some(PROJECT));
+    let migrating = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
+    follow_target(&mut schema, &current, Some(PROJECT), &migrating);
     assert_eq!(schema.rollout, None);
-    follow_target(&mut schema, &target("another"), Some(PROJECT));
+    // The roll-out has not begun to migrate a Tenant that waits for a user.
+    for outcome in [
+        StatusOutcome::Suspended,
+        StatusOutcome::Stalled(issue(Component::Project, Reason::ProjectNotFound)),
+    ] {
+        follow_target(&mut schema, &target("another"), Some(PROJECT), &outcome);
+        assert_eq!(schema.rollout, None, "{outcome:?}");
+    }
+    follow_target(&mut schema, &target("another"), Some(PROJECT), &migrating);
     assert_eq!(schema.rollout.as_deref(), Some("next"));
 }
 
