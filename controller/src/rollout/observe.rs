@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crds::{RolloutPlan, SchemaRollout, TenantClass};
+use crds::{ConditionType, RolloutPlan, SchemaRollout, TenantClass, find_condition};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 
@@ -43,6 +43,9 @@ pub struct Member {
     pub state: MemberState,
     /// Whether its migration has begun.
     pub begun: bool,
+    /// Whether it was not ready when the roll-out was last continued, so that it may be one of the Tenants
+    /// that had failed before.
+    pub maybe_retried: bool,
     pub namespace: Box<str>,
     pub name: Box<str>,
 }
@@ -98,6 +101,7 @@ pub fn members(
                 place: place(place_input(schema), rollout),
                 state: state(schema, is_skipped, has_failed, rollout, now),
                 begun: has_begun(schema.rollout.as_deref(), rollout),
+                maybe_retried: is_maybe_retried(schema, rollout),
                 namespace: namespace.into(),
                 name: name.into(),
             }
@@ -143,6 +147,21 @@ fn has_failed(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
         let mut failures = status.failures.iter();
         failures.any(|failure| failure.namespace == namespace && failure.name == name)
     })
+}
+
+/// Whether a Tenant whose migration has begun was not ready when the roll-out was last continued.
+fn is_maybe_retried(schema: &CachedSchema, rollout: &SchemaRollout) -> bool {
+    let conditions = rollout.status.as_ref().map(|status| &status.conditions[..]);
+    // Present while the roll-out neither is paused nor has ended.
+    let continued = find_condition(conditions.unwrap_or_default(), ConditionType::Reconciling);
+    let is_earlier = |since: Timestamp| {
+        continued.is_none_or(|continued| since <= continued.last_transition_time.0)
+    };
+    has_begun(schema.rollout.as_deref(), rollout)
+        && schema
+            .problem
+            .as_ref()
+            .is_some_and(|problem| is_earlier(problem.since))
 }
 
 fn state(

@@ -29,6 +29,8 @@ struct Counts {
     skipped: usize,
     /// Those of the pending ones whose migration has begun.
     begun: usize,
+    /// Those of the pending ones that may have failed before.
+    maybe_retried: usize,
 }
 
 impl Counts {
@@ -40,6 +42,7 @@ impl Counts {
         for member in members {
             if member.state == MemberState::Pending {
                 counts.begun += usize::from(member.begun);
+                counts.maybe_retried += usize::from(member.maybe_retried);
             }
             match member.state {
                 MemberState::Updated => counts.updated += 1,
@@ -144,11 +147,12 @@ pub fn build_status(
         };
         (progress, state)
     };
+    // A Tenant that is being retried does not show its failure.
+    let may_fail_again = number(counts.failed + counts.maybe_retried);
+    status.tolerated_failures = status.tolerated_failures.min(may_fail_again);
     if rollout.spec.paused {
         // A user who continues the roll-out knows of these failures.
-        status.tolerated_failures = number(counts.failed);
-    } else {
-        status.tolerated_failures = status.tolerated_failures.min(number(counts.failed));
+        status.tolerated_failures = status.tolerated_failures.max(number(counts.failed));
     }
     let waves = wave_ends(settings, members).len();
     status.wave = (!awaits_approval).then(|| number(progress.wave.min(waves - 1)));

@@ -150,6 +150,33 @@ fn each_tenant_has_a_state() {
 }
 
 #[test]
+fn a_tenant_that_was_not_ready_when_the_rollout_was_continued_may_be_retried() {
+    let now = "2026-01-01T00:20:00Z".parse().unwrap();
+    let mut continued = rollout(&json!({}));
+    let mut member = |attempted_by: &str, since: &str, continued_at: Option<&str>| {
+        let mut changes = json!({"status": {"schema": {"rollout": attempted_by}}});
+        changes["status"]["conditions"] = conditions("Migrating", "Migrating", false, since);
+        let reconciling = continued_at.map(|time| {
+            json!([{
+                "type": "Reconciling", "status": "True", "reason": "RollingOut", "message": "",
+                "lastTransitionTime": time,
+            }])
+        });
+        continued.status.as_mut().unwrap().conditions =
+            serde_json::from_value(reconciling.unwrap_or_else(|| json!([]))).unwrap();
+        let found = members([tenant(changes)].into_iter(), &continued, now);
+        (found[0].begun, found[0].maybe_retried)
+    };
+    let (early, late) = ("2026-01-01T00:11:00Z", "2026-01-01T00:13:00Z");
+    let at = Some("2026-01-01T00:12:00Z");
+    assert_eq!(member("r2", early, at), (true, true));
+    assert_eq!(member("r2", late, at), (true, false));
+    assert_eq!(member("r1", early, at), (false, false));
+    // The roll-out is paused.
+    assert_eq!(member("r2", late, None), (true, true));
+}
+
+#[test]
 fn a_suspended_tenant_is_not_queued() {
     let rollout = {
         let mut reached = rollout(&json!({}));

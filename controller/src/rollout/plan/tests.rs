@@ -73,6 +73,7 @@ fn member(index: u64, state: MemberState) -> Member {
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index)).unwrap(),
         state,
         begun: false,
+        maybe_retried: false,
         namespace: "acme".into(),
         name: format!("t{index}").into(),
     }

@@ -30,6 +30,7 @@ fn members(states: &[MemberState]) -> Vec<Member> {
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap(),
         state: *state,
         begun: false,
+        maybe_retried: false,
         namespace: "acme".into(),
         name: format!("t{index}").into(),
     };
@@ -303,6 +304,33 @@ fn failures_before_a_rollout_is_continued_are_tolerated() {
         &recovered,
         &members(&[Updated, Failed, Pending])
     ));
+}
+
+#[test]
+fn tolerated_failures_remain_tolerated_while_the_tenants_are_retried() {
+    let settings = json!({"rollout": {"canary": {"count": 3}}, "paused": true});
+    let mut rollout = reconciled(rollout(&settings), &[Failed, Failed, Pending], 10);
+    let tolerated = |rollout: &SchemaRollout| rollout.status.as_ref().unwrap().tolerated_failures;
+    assert_eq!(tolerated(&rollout), 2);
+    let mut step = |paused: bool, states: &[MemberState], retried: &[usize]| {
+        rollout.spec.paused = paused;
+        let mut members = members(states);
+        for index in retried {
+            members[*index].maybe_retried = true;
+        }
+        let input = StatusInput {
+            now: at(20),
+            ..StatusInput::default()
+        };
+        rollout.status = Some(build_status(&rollout, &members, input));
+        tolerated(&rollout)
+    };
+    let all = [Pending, Pending, Pending];
+    assert_eq!(step(true, &all, &[0, 1]), 2);
+    assert_eq!(step(false, &all, &[0, 1]), 2);
+    assert_eq!(step(false, &[Failed, Failed, Pending], &[]), 2);
+    // One of them has recovered.
+    assert_eq!(step(false, &[Updated, Pending, Pending], &[1]), 1);
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn members(states: &str) -> Vec<Member> {
             place: place(index),
             state: state(letter),
             begun: false,
+            maybe_retried: false,
             namespace: "acme".into(),
             name: format!("t{index}").into(),
         })
