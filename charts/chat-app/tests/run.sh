@@ -64,13 +64,8 @@ while IFS='|' read -r arguments part; do
   fi
 done <"$here/refused.txt"
 
-# Checks one permission of the ServiceAccount with `kubectl auth can-i`.
-can() { # yes|no namespace verb resource [--subresource=x]
-  local want=$1 where=$2 verb=$3 what=("${@:4}") answer
-  answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
-    --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
-  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: got $answer, want $want"
-}
+# shellcheck source=charts/permissions.sh
+source "$chart/../permissions.sh"
 
 permissions() {
   local verb where
@@ -91,6 +86,7 @@ permissions() {
   can no "$namespace" get configmaps
   can no "$tenants" get pods
   can no "$namespace" create pods
+  check_permissions
 }
 
 if [[ -n ${KUBECONFIG:-} ]]; then

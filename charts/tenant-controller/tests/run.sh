@@ -70,17 +70,8 @@ while IFS='|' read -r arguments part; do
   fi
 done <"$here/refused.txt"
 
-# Checks one permission of the ServiceAccount with `kubectl auth can-i`.
-can() { # yes|no namespace verb resource [name | --subresource=x]
-  local want=$1 where=$2 verb=$3 what=("$4") answer
-  case ${5:-} in
-  --*) what+=("$5") ;;
-  ?*) what=("$4/$5") ;;
-  esac
-  answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
-    --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
-  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: got $answer, want $want"
-}
+# shellcheck source=charts/permissions.sh
+source "$chart/../permissions.sh"
 
 permissions() { # yes|no: whether the controller has access to namespaces outside watchNamespaces
   local elsewhere=$1 verb
@@ -122,6 +113,7 @@ permissions() { # yes|no: whether the controller has access to namespaces outsid
   can no default patch namespaces
   can no "$a" get pods
   can no default get nodes
+  check_permissions
 }
 
 if [[ -n ${KUBECONFIG:-} ]]; then

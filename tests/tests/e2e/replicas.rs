@@ -35,6 +35,7 @@ pub(crate) fn tests() -> Vec<Trial> {
             ),
             ClusterOptions::default()
                 .latency(Latency::neon())
+                .real_time_suspension()
                 .setting("shutdown-grace", "20s"),
             a_terminated_controller_finishes_its_steps,
         ),

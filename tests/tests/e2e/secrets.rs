@@ -189,7 +189,13 @@ async fn a_fight_over_the_secret_is_slowed_down_and_reported(scenario: &Scenario
     let params = PatchParams::default();
     // The other client changes the Secret whenever the controller has restored it.
     wait::poll(timeouts::CONVERGE, "the controller to wait", async || {
-        scenario.secrets().patch(SECRET, &params, &edit).await?;
+        let secret = scenario.secrets().get(SECRET).await?;
+        if secret.data.is_some_and(|data| {
+            data.get(keys::PASSWORD)
+                .is_some_and(|value| value.0 != b"theirs")
+        }) {
+            scenario.secrets().patch(SECRET, &params, &edit).await?;
+        }
         let tenant = scenario.tenant("acme").await?;
         let ready = condition(&tenant, ConditionType::Ready);
         Ok(ready
