@@ -212,6 +212,7 @@ async fn verify_project(
     let (Step::Inspect(project)
     | Step::WriteSecret(project)
     | Step::CheckSecret(project)
+    | Step::BackUp(project)
     | Step::Update { project, .. }) = step
     else {
         return Err(error);

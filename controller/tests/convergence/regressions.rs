@@ -41,6 +41,20 @@ fn a_foreign_key_during_a_deletion_that_the_cache_does_not_show_creates_nothing(
 }
 
 #[test]
+fn a_project_that_is_deleted_before_its_backup_is_recovered() {
+    run(&[
+        Event::Calls(9),
+        Event::Calls(2),
+        Event::Calls(9),
+        Event::Edit(Edit::NewMigration),
+        Event::Calls(1),
+        Event::Drift(Drift::ProjectDeleted),
+        Event::Calls(1),
+        Event::Calls(1),
+    ]);
+}
+
+#[test]
 fn a_copy_is_kept_if_the_status_is_lost_while_its_tenant_is_deleted() {
     run(&[
         RECORDS_ACCOUNT,
