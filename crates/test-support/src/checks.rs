@@ -24,8 +24,8 @@ use crate::{Cluster, Site};
 /// How many findings an error lists.
 const MAX_LISTED_FINDINGS: usize = 10;
 /// With at least this many connections, one of them must have met a suspended compute. A single
-/// test may open too few.
-const MIN_CONNECTIONS_FOR_COLD_START: u64 = 20;
+/// test opens too few.
+const MIN_CONNECTIONS_FOR_COLD_START: u64 = 100;
 /// Shorter secrets could occur by chance.
 const MIN_SECRET_BYTES: usize = 8;
 /// Phrases of uploaded files and of questions; see [`crate::sample_files::document_about`].

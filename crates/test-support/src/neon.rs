@@ -94,15 +94,18 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// Resets the password of a database's owner without the controller. Returns the new password.
+    /// Resets the password of a database's owner without the controller. Returns the new password once
+    /// it is valid.
     pub async fn reset_password(&self, id: &ProjectId, owner: &str) -> Result<String> {
         let branch = self.endpoint(id).await?.branch_id;
-        let response = self
-            .client()?
+        let client = self.client()?;
+        let response = client
             .roles(id, &branch)
             .reset_password(&owner.parse()?)
             .send()
             .await?;
+        let operations = response.operations.iter().map(|operation| operation.id);
+        client.operations(id).wait(operations).done().await?;
         let password = response
             .role
             .password
