@@ -100,18 +100,18 @@ await run(async ({ newUser }) => {
 
   // --- Private until it is shared, pinned, deleted and restored ---
   await page.goto(thread);
-  await page.getByText('Only you see this conversation').waitFor();
+  await page.locator('.sharing', { hasText: 'Only you can see' }).waitFor();
   const choose = async (name) => {
     await page.locator('#thread-menu').click();
     await page.getByRole('button', { name }).click();
   };
   await choose('Share with all members');
-  await page.getByText('You share this conversation').waitFor();
+  await page.locator('.sharing', { hasText: 'Shared with all members' }).waitFor();
   await choose('Pin conversation');
   await page.locator('.threads li small .icon').waitFor();
   await ada.shoot('chat-shared');
   await choose('Make private');
-  await page.getByText('Only you see this conversation').waitFor();
+  await page.locator('.sharing', { hasText: 'Only you can see' }).waitFor();
   const remove = async () => {
     await choose('Delete conversation');
     await page.getByRole('alertdialog').getByRole('button', { name: 'Delete conversation' }).click();

@@ -1,5 +1,5 @@
-// Live updates: when they are received, the text of an answer that is being written, and a message while they are
-// interrupted.
+// Live updates: pauses them while the page is hidden, shows the text of an answer as it is written, and says when the
+// connection is lost.
 "use strict";
 
 (() => {

@@ -148,7 +148,7 @@ async fn finish(
     }
 }
 
-/// Saves that the database has no space for the answer, which itself needs hardly any. If even that
+/// Records that the database has no space for the answer. This update needs almost none. If even that
 /// fails, the answer stays pending, and cannot be started until there is space.
 async fn finish_without_text(database: &TenantDatabase, claim: AnswerClaim) {
     if let Err(error) = claim.fail(database, AnswerFailure::DatabaseFull).await {

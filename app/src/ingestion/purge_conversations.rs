@@ -1,4 +1,4 @@
-//! Deletes conversations whose deletion cannot be undone any more.
+//! Permanently deletes a workspace's deleted conversations once they can no longer be restored.
 
 use super::context::IngestContext;
 use crate::ask::threads::{self, PurgeConversations};

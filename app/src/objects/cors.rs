@@ -27,7 +27,7 @@ const UPLOAD_HEADERS: [&str; 4] = [
     "if-none-match",
     "x-amz-checksum-sha256",
 ];
-/// Browsers that are some years old ask whether a page may request a part of a file.
+/// Older browsers send a preflight request for `Range`.
 const RANGE_HEADER: &str = "range";
 /// The response headers from which the viewer learns that it can request parts of a file.
 const EXPOSED_HEADERS: [&str; 3] = ["accept-ranges", "content-length", "content-range"];

@@ -10,11 +10,11 @@ import { PageList } from "./pages.js";
 const WIDE = matchMedia("(min-width: 75rem)");
 const ZOOM_STEP = 1.25;
 const RESIZE_DELAY_MS = 150;
-/** On how many pages after the cited one a passage can continue. */
+/** Number of pages after the cited one on which a passage may continue. */
 const MAX_CONTINUED_PAGES = 4;
 /** The errors of pages that are not needed any more. */
 const CANCELLATIONS = new Set(["PageNotNeeded", "RenderingCancelledException", "AbortException"]);
-/** Each request of a part of a file costs a redirect. In bytes. */
+/** Size of a range request, in bytes. Each one is redirected, so they are large. */
 const PART_BYTES = 1_048_576;
 
 /** The open document: its URL, `pdf` and `pages` when they are loaded, and how to end it. */

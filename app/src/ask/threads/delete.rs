@@ -19,7 +19,7 @@ pub const UNDO_TIME: Duration = Duration::from_secs(10);
 /// How long a deletion can be undone. Longer than the page says, because responses take a while.
 const MAX_UNDO_TIME: Duration = Duration::from_secs(15);
 
-/// Deletes the conversations of a workspace whose deletion cannot be undone any more.
+/// Permanently deletes a workspace's deleted conversations once they can no longer be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeConversations {
     pub workspace: WorkspaceId,
@@ -59,7 +59,7 @@ pub async fn delete(
     match mark_deleted(database, thread, user).await {
         Ok(true) => Ok(Deletion::CanBeUndone),
         Ok(false) => Ok(Deletion::NotFound),
-        // Deleting a conversation is what frees space.
+        // Users delete conversations to free space, so this must work in a full database.
         Err(error) if lacks_migration(&error) || is_full(&error) => {
             let deleted = sqlx::query("DELETE FROM threads WHERE id = $1")
                 .bind(thread.0)

@@ -166,7 +166,7 @@ async fn continue_thread(
         .ok_or(AskError::ThreadNotFound)
 }
 
-/// Limits the conversation to these documents, or to none of them.
+/// Limits the conversation to these documents. An empty list removes the limit.
 async fn set_documents(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,

@@ -29,7 +29,7 @@ pub async fn list(database: &PgPool, reader: UserId) -> Result<Vec<Thread>, sqlx
         .await
 }
 
-/// Like [`list`], those whose title or messages contain the text, in upper or lower case.
+/// Like [`list`], but only conversations whose title or messages contain the text, ignoring case.
 pub async fn search(
     database: &PgPool,
     reader: UserId,

@@ -71,7 +71,8 @@ impl FromRow<'_, PgRow> for Thread {
     }
 }
 
-/// The documents of a conversation. The list counts if it begins with the first document.
+/// The documents of a conversation. The list is ignored unless it begins with `document_id`, because
+/// older versions of the app change only that column.
 pub(in crate::ask) fn scope(
     (first, title): (Option<DocumentId>, Option<String>),
     documents: Option<Json<Vec<ScopeDocument>>>,

@@ -76,7 +76,7 @@ async fn set_shared(
     let found = visible_thread(app, access, &database, thread).await?;
     if found.created_by != access.user.id {
         return Err(not_the_author(
-            "You can\u{2019}t change who sees this conversation",
+            "You can\u{2019}t change who can see this conversation",
             "Ask the person who started it.",
         ));
     }

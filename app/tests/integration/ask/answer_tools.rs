@@ -124,7 +124,7 @@ async fn conversations_work_before_their_tenant_is_migrated() {
     let mut grace = fixture.member("Grace").await;
     let shown = grace.get(&thread).await;
     assert_eq!(shown.status, StatusCode::OK);
-    for missing in ["Only you see", "/share\"", "/pin\""] {
+    for missing in ["Only you can see", "/share\"", "/pin\""] {
         assert!(!reloaded.text.contains(missing), "{missing}");
     }
     for action in ["share", "pin", "unpin"] {

@@ -44,7 +44,7 @@ async fn only_its_author_sees_a_conversation_until_it_is_shared() {
     let (thread, answer) = fixture.ask().await;
     let id = thread.rsplit('/').next().unwrap();
     let own = fixture.ada.get(&thread).await;
-    assert!(own.text.contains("Only you see"), "{}", own.text);
+    assert!(own.text.contains("Only you can see"), "{}", own.text);
     let tried = routes_of_threads();
     assert!(tried.len() >= 12, "{tried:?}");
     for route in &tried {

@@ -42,8 +42,8 @@ pub(super) fn head(form_context: FormContext<'_>, view: &ChatPage, base: &str) -
 fn sharing(sharing: &Sharing) -> Markup {
     html! {
         @match sharing {
-            Sharing::Private => p.hint.sharing { (icons::LOCK) "Only you see this conversation" },
-            Sharing::SharedByReader => p.hint.sharing { (icons::MEMBERS) "You share this conversation with all members" },
+            Sharing::Private => p.hint.sharing { (icons::LOCK) "Only you can see this conversation" },
+            Sharing::SharedByReader => p.hint.sharing { (icons::MEMBERS) "Shared with all members" },
             Sharing::SharedBy(name) => p.hint.sharing { (icons::MEMBERS) span { "Shared by " bdi { (name) } } },
             Sharing::NotRestricted => {},
         }
@@ -65,7 +65,7 @@ fn menu_items(form_context: FormContext<'_>, thread: &ThreadView, base: &str) ->
         "All questions and answers in it will be deleted, for all members. This can\u{2019}t be undone.".to_owned()
     } else {
         format!(
-            "All questions and answers in it will be deleted, for everyone who sees it. You can undo this for {} seconds.",
+            "All questions and answers in it will be deleted, for everyone who can see it. You can undo this for {} seconds.",
             UNDO_TIME.as_secs()
         )
     };

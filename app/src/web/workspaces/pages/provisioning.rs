@@ -19,7 +19,7 @@ pub const EVENT_CHANGED: &str = "provisioning";
 pub const EVENT_ENDED: &str = "ended";
 /// How often browsers without JavaScript reload the page.
 const RELOAD_SECONDS: u32 = 3;
-/// From this time on, the page says that it takes longer than usual.
+/// From this time on, the page says that this is taking longer than usual.
 const SLOW_AFTER: Duration = Duration::from_secs(20);
 /// From this time on, it says whom to ask.
 const VERY_SLOW_AFTER: Duration = Duration::from_mins(2);
@@ -237,7 +237,7 @@ fn delay(view: &ProvisioningView) -> Markup {
     let elapsed = Duration::from_millis(elapsed_ms(view));
     html! {
         div data-show-after=(SLOW_AFTER.as_millis()) hidden[elapsed < SLOW_AFTER] {
-            (parts::callout(Severity::Neutral, "This takes longer than usual.", &html! {
+            (parts::callout(Severity::Neutral, "This is taking longer than usual.", &html! {
                 p {
                     "You don\u{2019}t need to wait here: you can already "
                     a href={ "/w/" (view.workspace) "/documents" } { "upload documents" }
