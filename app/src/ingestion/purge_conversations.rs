@@ -30,11 +30,7 @@ impl JobHandler for PurgeConversations {
             }
             // Deletions were final before the migration.
             Err(error) if lacks_migration(&error) => {}
-            Err(error) => {
-                let tenants = &context.deps().tenants;
-                tenants.report_error(&workspace, &error).await;
-                return Err(JobError::with_backoff(attempt, error));
-            }
+            Err(error) => return Err(context.failed_query(&workspace, attempt, &error).await),
         }
         Ok(())
     }
