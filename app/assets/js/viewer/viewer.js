@@ -149,6 +149,7 @@ async function showSource() {
     const number = Math.min(source.page, shown.pdf.numPages);
     const find = source.passage ? (text) => findPassage(source.passage, text) : null;
     const found = await pages.show(number, find);
+    if (sources[position] !== source) return;
     if (find && !found.ranges.length) say("The passage couldn\u2019t be marked on this page. The page may be an image.");
     else if (found?.rest) {
       for (let next = 1; next <= MAX_CONTINUED_PAGES; next += 1) pages.markAlso(number + next, (text) => findContinuation(found.rest, text));
