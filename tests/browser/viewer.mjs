@@ -42,6 +42,10 @@ await run(async ({ findings, newUser }) => {
   const citation = answer.locator('a.ref').first();
   const sources = answer.locator('[data-source]');
   const cited = await sources.evaluateAll((items) => items.map(({ dataset }) => ({ ...dataset })));
+  // If the viewer cannot be loaded, the file opens in another tab, and the next click tries again.
+  await page.route(/viewer.*\.css/, (route) => route.abort(), { times: 1 });
+  const [tab] = await Promise.all([context.waitForEvent('page'), citation.click()]);
+  await tab.close();
   await citation.click();
   const viewer = page.locator('#viewer');
   const marks = page.locator('.viewer-marks div');
@@ -91,6 +95,11 @@ await run(async ({ findings, newUser }) => {
   await page.keyboard.press('Enter');
   await page.getByText('Match 1 of 1 on page 3').waitFor();
   ensure(/before the winter/.test(await markedText()), `marked: ${await markedText()}`);
+  await context.setOffline(true);
+  await page.fill('#viewer-term', 'original parts');
+  await page.getByRole('button', { name: 'Next match' }).click();
+  await page.getByText('Match 1 of 1 on page 2').waitFor();
+  await context.setOffline(false);
   await page.fill('#viewer-term', 'no such word');
   await page.keyboard.press('Enter');
   await page.getByText('Not found in this document.').waitFor();

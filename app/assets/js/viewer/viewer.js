@@ -34,7 +34,11 @@ const part = (name) => document.getElementById(`viewer-${name}`);
 
 /** Opens the citation of this link. */
 export async function open(link) {
-  prepared ??= loadStyle().then(listen);
+  prepared ??= loadStyle().then(listen).catch((error) => {
+    // The next click tries again.
+    prepared = null;
+    throw error;
+  });
   await prepared;
   opener = link;
   const answer = link.closest(".answer");
@@ -62,7 +66,10 @@ async function loadStyle() {
   document.head.append(style);
   await new Promise((resolve, reject) => {
     style.addEventListener("load", resolve);
-    style.addEventListener("error", reject);
+    style.addEventListener("error", () => {
+      style.remove();
+      reject(new Error("failed to load the viewer's stylesheet"));
+    });
   });
 }
 
