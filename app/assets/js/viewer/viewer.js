@@ -259,7 +259,6 @@ function goTo(text) {
 /** Shows the next or the previous match of the search. */
 async function search(direction) {
   if (!shown?.pages) return;
-  const { pdf, pages } = shown;
   const term = letters([part("term").value]).text;
   if (!term) {
     say("Enter a word to search for.");
@@ -267,6 +266,18 @@ async function search(direction) {
   }
   searching += 1;
   const current = searching;
+  try {
+    await searchPages(term, direction, current);
+  } catch (error) {
+    if (current !== searching) return;
+    say("The search stopped. Try again.");
+    console.warn("failed to search a document", error);
+  }
+}
+
+/** Searches from the last match, or the visible page, until another search begins. */
+async function searchPages(term, direction, current) {
+  const { pdf, pages } = shown;
   const start = match?.page ?? pages.current;
   // The page on which the search starts comes again at the end.
   for (let step = 0; step <= pdf.numPages; step += 1) {
