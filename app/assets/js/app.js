@@ -133,10 +133,11 @@
     callout.append(content);
     document.getElementById("problems").replaceChildren(callout);
   };
-  // Nothing is sent while the browser is offline: a page that cannot be loaded would replace this one.
+  // Nothing is sent while the browser is offline: a page that cannot be loaded would replace this one. The viewer's search
+  // sends nothing.
   const OFFLINE = ["You\u2019re offline", "Nothing was sent, and what you typed is still here. Try again when you\u2019re connected."];
   document.addEventListener("submit", (event) => {
-    if (navigator.onLine || event.target.getAttribute("method") === "dialog") return;
+    if (navigator.onLine || event.target.getAttribute("method") === "dialog" || event.target.closest("#viewer")) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     event.target.closest("dialog")?.close();
