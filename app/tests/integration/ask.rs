@@ -8,5 +8,6 @@ mod page_fixture;
 mod pages;
 mod privacy;
 mod retrieval;
+mod scope;
 mod support;
 mod writers;

@@ -1,5 +1,7 @@
 //! Inserts a question and its pending answer.
 
+use std::collections::HashSet;
+
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -40,9 +42,8 @@ pub async fn ask(
         }
         QuestionTarget::ThreadAbout(thread, documents) => {
             let before = continue_thread(&mut transaction, thread, asked_by).await?;
-            let before = before.documents.iter().map(|scope| &scope.document);
-            // They may have been deleted since.
-            if !before.eq(documents) {
+            // Unchanged documents may have been deleted since.
+            if !is_about(&before, documents) {
                 set_documents(&mut transaction, thread, documents).await?;
             }
             thread
@@ -164,6 +165,12 @@ async fn continue_thread(
         .await
         .map_err(AskError::Database)?
         .ok_or(AskError::ThreadNotFound)
+}
+
+/// Whether the conversation is about these documents, in any order.
+fn is_about(thread: &Thread, documents: &[DocumentId]) -> bool {
+    let scope = thread.documents.iter().map(|scope| scope.document);
+    scope.collect::<HashSet<_>>() == documents.iter().copied().collect()
 }
 
 /// Limits the conversation to these documents. An empty list removes the limit.
