@@ -87,6 +87,9 @@ await run(async ({ newUser }) => {
   await page.locator('#question').press('Enter');
   await page.locator('#conversation-scope', { hasText: 'Searching: eiffel, skytree' }).or(page.locator('#conversation-scope', { hasText: 'Searching: skytree, eiffel' })).waitFor();
   await answers.nth(2).waitFor();
+  const shown = await page.locator('#scope-menu input[name=shown]').inputValue();
+  ensure(shown.split(' ').length === 2, `the menu shows ${shown}`);
+  ensure((await page.locator('#scope-menu input:checked').count()) === 2, 'the menu lost the documents');
 
   // --- What is typed while the browser is offline stays ---
   await ada.context.setOffline(true);

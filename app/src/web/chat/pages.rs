@@ -1,7 +1,8 @@
 //! Conversations about a workspace's documents.
 //!
 //! A question is posted as a form to `/w/{workspace}/chat`, with `question`, `document` for each
-//! document to search, and `thread` to continue a conversation. The answer is then shown as
+//! document to search, and `thread` to continue a conversation. `shown` has the ids of the documents
+//! that were selected when the page was rendered. The answer is then shown as
 //! `Pending` and connects to `/w/{workspace}/chat/{thread}/messages/{message}/events`:
 //! - [`EVENT_STATUS`] carries [`answer_status`];
 //! - [`EVENT_TEXT`] carries what changed in [`answer_text`] since the previous event of this
@@ -177,11 +178,13 @@ pub fn exchange(
     form_context: FormContext<'_>,
     thread: ThreadId,
     scope: &[DocumentChoice],
+    documents: &[DocumentChoice],
     asked: &QuestionView,
     answering: &AnswerView,
 ) -> Markup {
     html! {
         (scope::line(form_context, scope, true))
+        (scope::menu_of_thread(scope, documents, true))
         (question(form_context, asked))
         (answer(form_context, thread, answering))
     }
@@ -216,7 +219,7 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                 textarea #question name="question" dir="auto" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask a question about your documents\u{2026}"
                     aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter data-draft { (view.draft) }
                 div.composer-foot {
-                    (scope::choice(view))
+                    (scope::menu(view))
                     p.hint #composer-hint {
                         @if view.excerpts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
                         @else { "Answers may contain mistakes. Check the cited pages." }

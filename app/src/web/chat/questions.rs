@@ -1,5 +1,7 @@
 //! Questions that users ask.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,13 +24,14 @@ struct QuestionForm {
     question: String,
     /// `None` for a new conversation.
     thread: Option<ThreadId>,
-    /// The documents to search; empty for all. `None` if a conversation stays about the same ones.
+    /// The documents to search; empty for all. `None` keeps the documents of the conversation.
     documents: Option<Vec<DocumentId>>,
+    /// The documents of the conversation when the page was rendered.
+    shown: Option<HashSet<DocumentId>>,
 }
 
 impl QuestionForm {
-    /// Without a field `document`, a conversation stays about the same documents. Each value that is
-    /// not empty adds one.
+    /// Each field `document` whose value is not empty adds one.
     fn from_fields(fields: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut form = Self::default();
         for (name, value) in fields {
@@ -43,17 +46,27 @@ impl QuestionForm {
                         documents.push(value.parse().map_err(|_| document_not_available())?);
                     }
                 }
+                "shown" => {
+                    let shown = value.split_whitespace().map(str::parse);
+                    form.shown = shown.collect::<Result<_, _>>().ok();
+                }
                 _ => {}
             }
         }
         Ok(form)
     }
 
+    /// The selected documents, unless the user has not changed the selection. Another member may have
+    /// done so since.
+    fn changed_documents(&self) -> Option<&[DocumentId]> {
+        let documents = self.documents.as_deref()?;
+        let selected = documents.iter().copied().collect();
+        (self.shown.as_ref() != Some(&selected)).then_some(documents)
+    }
+
     fn target(&self) -> QuestionTarget<'_> {
-        match (self.thread, &self.documents) {
-            (None, documents) => {
-                QuestionTarget::NewThread(documents.as_deref().unwrap_or_default())
-            }
+        match (self.thread, self.changed_documents()) {
+            (None, _) => QuestionTarget::NewThread(self.documents.as_deref().unwrap_or_default()),
             (Some(thread), None) => QuestionTarget::Thread(thread),
             (Some(thread), Some(documents)) => QuestionTarget::ThreadAbout(thread, documents),
         }
@@ -95,10 +108,15 @@ pub(super) async fn ask(
     let asked_by = Some(access.user.display_name.clone());
     let database = database(&app, &access).await?;
     let thread = visible_thread(&app, &access, &database, asked.thread).await?;
+    let documents = match threads::documents(&database).await {
+        Ok(documents) => documents.into_iter().map(views::choice).collect::<Vec<_>>(),
+        Err(error) => return Err(database_problem(&app, &access, error).await),
+    };
     Ok(pages::exchange(
         access.form_context(context.now),
         asked.thread,
         &views::scope(thread.documents),
+        &documents,
         &views::question(&asked.question, asked_by),
         &views::answer(asked.answer, &AnswerContext::default()),
     )

@@ -30,27 +30,47 @@ pub(super) fn line(
     }
 }
 
-/// The documents to choose from, of which none means all. Without the empty field, a form without
-/// selected documents would leave the conversation as it is.
-pub(super) fn choice(view: &ChatPage) -> Markup {
-    let scope = view.thread.as_ref().map(|thread| thread.scope.as_slice());
-    let chosen: Vec<DocumentId> = match scope {
-        Some(scope) => scope.iter().map(|document| document.id).collect(),
-        None => view.chosen.clone(),
-    };
+/// The menu of the documents to search.
+pub(super) fn menu(view: &ChatPage) -> Markup {
+    if let Some(thread) = &view.thread {
+        return menu_of_thread(&thread.scope, &view.documents, false);
+    }
+    let documents: Vec<&DocumentChoice> = view.documents.iter().collect();
+    choices(&documents, &view.chosen, None, false)
+}
+
+/// The menu of a conversation about `scope`. An update replaces the one on the page.
+pub(super) fn menu_of_thread(
+    scope: &[DocumentChoice],
+    documents: &[DocumentChoice],
+    is_update: bool,
+) -> Markup {
     // Deleted, or too old to be listed.
-    let unlisted = scope.unwrap_or_default().iter().filter(|document| {
-        let mut listed = view.documents.iter();
+    let unlisted = scope.iter().filter(|document| {
+        let mut listed = documents.iter();
         listed.all(|listed| listed.id != document.id)
     });
-    let all: Vec<&DocumentChoice> = unlisted.chain(&view.documents).collect();
-    let named: Vec<&str> = all
+    let all: Vec<&DocumentChoice> = unlisted.chain(documents).collect();
+    let selected: Vec<DocumentId> = scope.iter().map(|document| document.id).collect();
+    let ids: Vec<String> = selected.iter().map(ToString::to_string).collect();
+    choices(&all, &selected, Some(&ids.join(" ")), is_update)
+}
+
+/// The checkboxes of the documents; none selected means all. The empty hidden field tells "none
+/// selected" apart from a form without this menu.
+fn choices(
+    documents: &[&DocumentChoice],
+    selected: &[DocumentId],
+    shown: Option<&str>,
+    is_update: bool,
+) -> Markup {
+    let named: Vec<&str> = documents
         .iter()
-        .filter(|document| chosen.contains(&document.id))
+        .filter(|document| selected.contains(&document.id))
         .map(|document| document.title.as_str())
         .collect();
     html! {
-        details.menu.scope data-menu data-scope {
+        details.menu.scope #scope-menu data-menu data-scope hx-swap-oob=[is_update.then_some("true")] {
             summary #scope {
                 (icons::DOCUMENTS)
                 span.visually-hidden { "Documents to search: " }
@@ -65,11 +85,12 @@ pub(super) fn choice(view: &ChatPage) -> Markup {
             div.menu-items {
                 p.hint { "Select the documents to search, or none for all." }
                 input type="hidden" name="document" value="";
+                @if let Some(shown) = shown { input type="hidden" name="shown" value=(shown); }
                 ul {
-                    @for document in all {
+                    @for document in documents {
                         @let id = format!("scope-{}", document.id);
                         li {
-                            input id=(id) type="checkbox" name="document" value=(document.id) checked[chosen.contains(&document.id)];
+                            input id=(id) type="checkbox" name="document" value=(document.id) checked[selected.contains(&document.id)];
                             label for=(id) dir="auto" { (document.title) }
                         }
                     }
