@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::Timestamp;
 use maud::Markup;
@@ -40,11 +42,21 @@ pub(super) async fn events(
     State(app): State<App>,
     access: WorkspaceAccess,
     Path(path): Path<MessagePath>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let database = database(&app, &access).await?;
-    // A 404 keeps the browser from reconnecting.
-    let thread = visible_thread(&app, &access, &database, path.thread).await?;
-    answers::find(&app, &access, &database, &path).await?;
+    let found = async {
+        answers::find(&app, &access, &database, &path).await?;
+        visible_thread(&app, &access, &database, path.thread).await
+    };
+    let thread = match found.await {
+        Ok(thread) => thread,
+        // After an error, htmx would connect again and again.
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+            let end = event(EVENT_DONE, pages::unavailable_answer());
+            return Ok(respond(stream::once(std::future::ready(end))));
+        }
+        Err(problem) => return Err(problem),
+    };
     // The stream may last for minutes. Return the connection to the pool.
     drop(database);
     let updates = app.ask.follow(&access.workspace, path.thread, path.message);
@@ -60,9 +72,15 @@ pub(super) async fn events(
     };
     let events = stream::unfold(state, |mut state| async move {
         let event = state.next().await?;
-        Some((Ok(event), state))
+        Some((event, state))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)))
+    Ok(respond(events))
+}
+
+fn respond(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    Sse::new(events.map(Ok::<_, Infallible>))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL))
+        .into_response()
 }
 
 impl AnswerEvents {

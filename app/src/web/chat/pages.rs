@@ -8,7 +8,7 @@
 //! - [`EVENT_TEXT`] carries what changed in [`answer_text`] since the previous event of this
 //!   stream, as `kept:added`: the number of UTF-16 code units of the HTML that stay, and the HTML
 //!   that follows them. The first event carries the whole text so far;
-//! - [`EVENT_DONE`] carries the final [`answer`] and ends the stream.
+//! - [`EVENT_DONE`] carries the final [`answer`], or [`unavailable_answer`], and ends the stream.
 
 mod answer;
 mod head;
@@ -22,7 +22,7 @@ use maud::{Markup, html};
 
 pub use answer::{
     AnswerState, AnswerView, AuthorView, CitationView, Progress, RatingView, UnreadDocument,
-    answer, answer_status, answer_text, rating_form,
+    answer, answer_status, answer_text, rating_form, unavailable_answer,
 };
 pub use head::Sharing;
 pub use list::{ThreadLink, thread_list};

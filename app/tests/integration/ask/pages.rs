@@ -234,9 +234,10 @@ async fn an_answer_can_be_stopped_and_a_conversation_deleted() {
     assert_eq!(fixture.stub.counts().answers, 0);
     let removed = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
     assert_eq!(removed.status, StatusCode::SEE_OTHER);
-    for url in [thread.clone(), format!("{answer}/events")] {
-        assert_eq!(fixture.ada.get(&url).await.status, StatusCode::NOT_FOUND);
-    }
+    assert_eq!(fixture.ada.get(&thread).await.status, StatusCode::NOT_FOUND);
+    let end = fixture.ada.get(&format!("{answer}/events")).await;
+    assert!(end.text.starts_with("event: done\n"), "{}", end.text);
+    assert!(!end.text.contains(by), "{}", end.text);
     let again = fixture.ada.post(&format!("{thread}/delete"), &[]).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use app::ask::threads::{self, PurgeConversations};
+use app::ids::ThreadId;
 use app::jobs::Job as _;
 use app::web::router::routes;
-use app::web::shared::route::Route;
+use app::web::shared::route::{ResponseKind, Route};
 use axum::http::{Method, StatusCode};
 
 use super::page_fixture::{PageFixture, QUESTION};
@@ -37,6 +38,21 @@ async fn send(browser: &mut Browser, route: &Route, answer: &str) -> Answer {
     }
 }
 
+/// Sends a request to the route for this answer, and asserts that the response is the same as for a
+/// conversation that does not exist.
+async fn assert_not_found(browser: &mut Browser, route: &Route, answer: &str) {
+    let found = send(browser, route, answer).await;
+    if route.policy.response_kind != ResponseKind::EventStream {
+        assert_eq!(found.status, StatusCode::NOT_FOUND, "{route:?}");
+        return;
+    }
+    let thread = answer.split('/').nth(4).expect("a thread");
+    let nowhere = answer.replace(thread, &ThreadId::random().to_string());
+    assert_eq!(found.status, StatusCode::OK, "{}", found.text);
+    assert!(found.text.starts_with("event: done\n"), "{}", found.text);
+    assert_eq!(found.text, send(browser, route, &nowhere).await.text);
+}
+
 #[tokio::test]
 async fn only_its_author_sees_a_conversation_until_it_is_shared() {
     let mut fixture = PageFixture::start(PIECE).await;
@@ -48,8 +64,7 @@ async fn only_its_author_sees_a_conversation_until_it_is_shared() {
     let tried = routes_of_threads();
     assert!(tried.len() >= 12, "{tried:?}");
     for route in &tried {
-        let found = send(&mut grace, route, &answer).await;
-        assert_eq!(found.status, StatusCode::NOT_FOUND, "{route:?}");
+        assert_not_found(&mut grace, route, &answer).await;
     }
     let continued = [("question", "Why?"), ("thread", id)];
     let asked = grace.post(&fixture.chat(), &continued).await;
@@ -90,8 +105,7 @@ async fn only_its_author_sees_a_conversation_until_it_is_shared() {
     let unshared = fixture.ada.post(&unshare, &[]).await;
     assert_eq!(unshared.status, StatusCode::SEE_OTHER, "{}", unshared.text);
     for route in &tried {
-        let found = send(&mut grace, route, &answer).await;
-        assert_eq!(found.status, StatusCode::NOT_FOUND, "{route:?}");
+        assert_not_found(&mut grace, route, &answer).await;
     }
 }
 
@@ -143,8 +157,7 @@ async fn a_deletion_can_be_undone_for_some_seconds_and_is_final_afterwards() {
     );
     for route in routes_of_threads() {
         if !route.path.ends_with("/restore") {
-            let found = send(&mut fixture.ada, &route, &answer).await;
-            assert_eq!(found.status, StatusCode::NOT_FOUND, "{route:?}");
+            assert_not_found(&mut fixture.ada, &route, &answer).await;
         }
     }
     let restore = format!("{thread}/restore");

@@ -198,6 +198,15 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
     }
 }
 
+/// Replaces a pending answer that the reader can no longer see. Sent with [`super::EVENT_DONE`].
+pub fn unavailable_answer() -> Markup {
+    html! {
+        article.message.answer {
+            (parts::callout(Severity::Neutral, "This conversation is no longer available", &html! { p { "It was deleted or made private." } }))
+        }
+    }
+}
+
 fn author(author: &AuthorView) -> Markup {
     html! {
         header.message-head {
