@@ -87,11 +87,7 @@ impl AnswerEvents {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let update = self.updates.next().await?;
-            if !self
-                .access_check
-                .still_allowed(&self.app, &self.access)
-                .await
-            {
+            if !self.is_still_allowed().await {
                 return None;
             }
             match update {
@@ -115,6 +111,22 @@ impl AnswerEvents {
                 AnswerUpdate::Ended(message) => return Some(self.ended(*message).await),
             }
         }
+    }
+
+    /// Checks access to the workspace and to the conversation from time to time.
+    async fn is_still_allowed(&mut self) -> bool {
+        let is_due = self.access_check.is_due();
+        let is_member = self.access_check.still_allowed(&self.app, &self.access);
+        is_member.await && (!is_due || self.sees_thread().await)
+    }
+
+    /// Whether the user sees the conversation. A failed lookup counts as no.
+    async fn sees_thread(&mut self) -> bool {
+        let Ok(database) = self.app.ask.database(&self.access.workspace).await else {
+            return false;
+        };
+        let found = threads::find(&database, self.thread, self.access.user.id).await;
+        matches!(found, Ok(Some(_)))
     }
 
     async fn ended(&mut self, message: Message) -> Event {

@@ -7,10 +7,15 @@ use app::ids::ThreadId;
 use app::jobs::Job as _;
 use app::web::router::routes;
 use app::web::shared::route::{ResponseKind, Route};
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use futures::StreamExt as _;
+use openai_stub::Fault;
+use tokio::time::timeout;
 
 use super::page_fixture::{PageFixture, QUESTION};
 use crate::browser::{Answer, Browser};
+use crate::fixture::TIMEOUT;
 
 /// The delay between two pieces of an answer, so that it is pending when its page opens.
 const PIECE: Duration = Duration::from_millis(150);
@@ -107,6 +112,40 @@ async fn only_its_author_sees_a_conversation_until_it_is_shared() {
     for route in &tried {
         assert_not_found(&mut grace, route, &answer).await;
     }
+}
+
+#[tokio::test]
+async fn making_a_conversation_private_ends_the_streams_of_other_members() {
+    let mut fixture = PageFixture::start(PIECE).await;
+    let mut grace = fixture.member("Grace").await;
+    let text = "The filter must be changed every 500 hours. ".repeat(50);
+    let chat = openai_stub::Route::Chat;
+    fixture.stub.fail_next(chat, Fault::Answer(text));
+    let (thread, answer) = fixture.ask().await;
+    fixture.ada.post(&format!("{thread}/share"), &[]).await;
+    let events = Request::get(format!("{answer}/events")).body(Body::empty());
+    let stream = grace.send(events.unwrap()).await;
+    assert_eq!(stream.status(), StatusCode::OK);
+    let mut stream = stream.into_body().into_data_stream();
+    let mut seen = String::new();
+    let mut read = async |until: Option<&str>| {
+        while until.is_none_or(|part| !seen.contains(part)) {
+            let Some(chunk) = timeout(TIMEOUT, stream.next()).await.expect("in time") else {
+                break;
+            };
+            seen.push_str(&String::from_utf8_lossy(&chunk.expect("a chunk")));
+        }
+        seen.clone()
+    };
+    assert!(read(Some("event: text")).await.contains("event: text"));
+    let unshared = fixture.ada.post(&format!("{thread}/unshare"), &[]).await;
+    assert_eq!(unshared.status, StatusCode::SEE_OTHER, "{}", unshared.text);
+    // The next check is due.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let all = read(None).await;
+    assert!(!all.contains("event: done"), "{all}");
 }
 
 #[tokio::test]

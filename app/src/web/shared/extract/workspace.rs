@@ -68,13 +68,18 @@ impl PeriodicAccessCheck {
         }
     }
 
+    /// Whether the next call of [`Self::still_allowed`] checks access.
+    pub(in crate::web) fn is_due(&self) -> bool {
+        self.checked_at.elapsed() >= Self::CHECK_INTERVAL
+    }
+
     /// Whether access is still allowed. A failed lookup counts as no.
     pub(in crate::web) async fn still_allowed(
         &mut self,
         app: &App,
         access: &WorkspaceAccess,
     ) -> bool {
-        if self.checked_at.elapsed() < Self::CHECK_INTERVAL {
+        if !self.is_due() {
             return true;
         }
         self.checked_at = Instant::now();
