@@ -12,6 +12,7 @@ mod availability;
 mod cache;
 mod cluster;
 pub mod pools;
+mod statement_timeout;
 mod throttle;
 mod view;
 mod watches;
@@ -34,6 +35,7 @@ pub use cluster::{
     RenameOutcome,
 };
 pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase, is_full};
+pub use statement_timeout::{begin_with_timeout, is_statement_timeout};
 pub use view::{
     ConditionSummary, MIN_SCHEMA_VERSION, ProjectRef, ProvisioningTimings, TenantName, TenantView,
     WORKSPACE_LABEL,

@@ -2,16 +2,17 @@
 //! snippet around each match.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::{PgPool, Row as _};
 
 use crate::ids::DocumentId;
+use crate::tenants::begin_with_timeout;
 
 pub const MAX_QUERY_CHARS: usize = 200;
 /// Passages in a result.
 pub const MAX_HITS: usize = 20;
-/// Statement timeout in milliseconds.
-const SEARCH_TIMEOUT_MS: u32 = 5_000;
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Markers around matches. PostgreSQL inserts them and [`parts`] removes them, so the text in
 /// between is never interpreted as markup. They are Unicode noncharacters, which extracted text
 /// does not contain; if a passage contains one, it is dropped.
@@ -73,12 +74,7 @@ pub struct SnippetPart {
 
 /// The best passages, at most [`MAX_HITS`], and whether there are more.
 pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<Hit>, bool)> {
-    let mut transaction = tenant.begin().await?;
-    sqlx::query("SELECT set_config('statement_timeout', $1, true)")
-        .bind(SEARCH_TIMEOUT_MS.to_string())
-        .persistent(false)
-        .execute(&mut *transaction)
-        .await?;
+    let mut transaction = begin_with_timeout(tenant, SEARCH_TIMEOUT).await?;
     // Neighboring chunks overlap, so the same words match in both: keep the best passage of each
     // page.
     let rows = sqlx::query(

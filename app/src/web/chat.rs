@@ -19,7 +19,7 @@ use crate::ask::threads::{self, AnswerNotes};
 use crate::ask::{AskError, MAX_ANSWERS_PER_WORKSPACE, MAX_SCOPE_DOCUMENTS, Message, Thread};
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
-use crate::tenants::TenantDatabase;
+use crate::tenants::{TenantDatabase, is_statement_timeout};
 use crate::web::shared::extract::{Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
@@ -173,6 +173,15 @@ fn document_not_available() -> Problem {
     )
 }
 
+fn search_timed_out() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "search_timeout",
+        "The search took too long",
+        "Your conversations are unchanged. Try again in a moment.",
+    )
+}
+
 /// `what`: what has not been done.
 fn not_migrated(what: &str) -> Problem {
     Problem::new(
@@ -262,6 +271,7 @@ async fn page(
     let (thread, threads, documents) = match read.await {
         Ok(Some(found)) => found,
         Ok(None) => return Err(Problem::not_found()),
+        Err(error) if is_statement_timeout(&error) => return Err(search_timed_out()),
         Err(error) => return Err(database_problem(app, access, error).await),
     };
     let members = members::list(&app.database, &access.workspace.id).await?;

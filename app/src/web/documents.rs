@@ -21,7 +21,7 @@ use crate::documents::{self, Document, PASSAGES_PER_PAGE, SearchQuery, Title};
 use crate::domain::RateLimitClass;
 use crate::ids::DocumentId;
 use crate::objects::Disposition;
-use crate::tenants::Unavailable;
+use crate::tenants::{Unavailable, is_statement_timeout};
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
 use crate::web::shared::pages::{Notice, PageContext, format};
@@ -172,7 +172,7 @@ async fn run_search(
                 error: None,
             })
         }
-        Err(error) if errors::is_statement_timeout(&error) => Ok(no_hits(Some(
+        Err(error) if is_statement_timeout(&error) => Ok(no_hits(Some(
             "The search took too long. Try again, or search for less common words.".to_owned(),
         ))),
         Err(error) => match app.pools.report_error(&access.workspace, &error).await {

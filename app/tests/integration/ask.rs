@@ -4,6 +4,7 @@ mod answer_tools;
 mod answers;
 mod conversations;
 mod full_database;
+mod list;
 mod page_fixture;
 mod pages;
 mod privacy;

@@ -1,17 +1,22 @@
 //! Reads conversations, for pages and for the writers and readers of answers. Only [`list`],
 //! [`search()`] and [`find`] check who sees a conversation.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::row::{IS_VISIBLE, MESSAGE_COLUMNS, THREAD_COLUMNS};
 use super::{Message, Thread};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
+use crate::tenants::begin_with_timeout;
 
 /// The newest are listed.
 pub const MAX_LISTED_THREADS: i64 = 100;
 /// Longer searches are cut off.
 pub const MAX_SEARCH_CHARS: usize = 200;
+/// A search reads the text of all conversations that the user sees.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The newest are shown.
 pub const MAX_SHOWN_MESSAGES: i64 = 200;
 /// The newest are listed.
@@ -30,6 +35,7 @@ pub async fn list(database: &PgPool, reader: UserId) -> Result<Vec<Thread>, sqlx
 }
 
 /// Like [`list`], but only conversations whose title or messages contain the text, ignoring case.
+/// Fails with a statement timeout after [`SEARCH_TIMEOUT`].
 pub async fn search(
     database: &PgPool,
     reader: UserId,
@@ -42,12 +48,16 @@ pub async fn search(
             OR EXISTS (SELECT FROM messages m WHERE m.thread_id = t.id AND strpos(lower(m.text), lower($3)) > 0))
          ORDER BY is_pinned DESC, updated_at DESC, id LIMIT $2"
     );
-    sqlx::query_as(sqlx::AssertSqlSafe(query))
+    let mut transaction = begin_with_timeout(database, SEARCH_TIMEOUT).await?;
+    let found = sqlx::query_as(sqlx::AssertSqlSafe(query))
         .bind(reader.0)
         .bind(MAX_LISTED_THREADS)
         .bind(text)
-        .fetch_all(database)
-        .await
+        .persistent(false)
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.rollback().await?;
+    Ok(found)
 }
 
 /// The conversation, if it exists and the user sees it.

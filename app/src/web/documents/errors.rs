@@ -131,11 +131,6 @@ pub(super) fn database_message(reason: &Unavailable) -> &'static str {
     }
 }
 
-/// Whether the statement timeout ended the query.
-pub(super) fn is_statement_timeout(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"))
-}
-
 fn size(byte_count: u64) -> String {
     if byte_count >= MEGABYTE {
         format!("{} MB", byte_count / MEGABYTE)
