@@ -6,10 +6,10 @@ use std::time::Duration;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::row::{IS_VISIBLE, MESSAGE_COLUMNS, THREAD_COLUMNS};
+use super::row::{IS_VISIBLE, IS_VISIBLE_IF_MIGRATED, MESSAGE_COLUMNS, THREAD_COLUMNS};
 use super::{Message, Thread};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
-use crate::tenants::begin_with_timeout;
+use crate::tenants::{begin_with_timeout, lacks_migration};
 
 /// The newest are listed.
 pub const MAX_LISTED_THREADS: i64 = 100;
@@ -24,14 +24,31 @@ pub const MAX_LISTED_DOCUMENTS: i64 = 200;
 
 /// The newest conversations that the user sees, those that the user pinned first.
 pub async fn list(database: &PgPool, reader: UserId) -> Result<Vec<Thread>, sqlx::Error> {
-    let query = format!(
-        "SELECT {THREAD_COLUMNS} FROM threads t WHERE {IS_VISIBLE} ORDER BY is_pinned DESC, updated_at DESC, id LIMIT $2"
-    );
-    sqlx::query_as(sqlx::AssertSqlSafe(query))
-        .bind(reader.0)
-        .bind(MAX_LISTED_THREADS)
-        .fetch_all(database)
-        .await
+    let fetch = async |query: String| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query));
+        query.bind(reader.0).fetch_all(database).await
+    };
+    // The index finds the newest conversations, but not the pinned ones.
+    let pinned = newest(&format!(
+        "{IS_VISIBLE_IF_MIGRATED} AND t.pinned_by @> ARRAY[$1]"
+    ));
+    let listed = fetch(format!(
+        "SELECT * FROM (({pinned}) UNION ({})) listed
+         ORDER BY is_pinned DESC, updated_at DESC, id LIMIT {MAX_LISTED_THREADS}",
+        newest(IS_VISIBLE_IF_MIGRATED)
+    ));
+    match listed.await {
+        Err(error) if lacks_migration(&error) => fetch(newest(IS_VISIBLE)).await,
+        listed => listed,
+    }
+}
+
+/// Selects the newest conversations that meet the condition.
+fn newest(condition: &str) -> String {
+    format!(
+        "SELECT {THREAD_COLUMNS} FROM threads t WHERE {condition}
+         ORDER BY t.updated_at DESC, t.id LIMIT {MAX_LISTED_THREADS}"
+    )
 }
 
 /// Like [`list`], but only conversations whose title or messages contain the text, ignoring case.

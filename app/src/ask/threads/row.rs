@@ -19,6 +19,11 @@ pub(super) const THREAD_COLUMNS: &str = "t.id, t.title, t.created_by, t.document
 pub const IS_VISIBLE: &str = "(to_jsonb(t) ->> 'deleted_at' IS NULL \
     AND (t.created_by = $1 OR coalesce((to_jsonb(t) ->> 'is_shared')::boolean, true)))";
 
+/// [`IS_VISIBLE`] in tenants that have been migrated. The planner can estimate how many rows it
+/// selects, so it uses the index on `updated_at`.
+pub(super) const IS_VISIBLE_IF_MIGRATED: &str =
+    "(t.deleted_at IS NULL AND (t.created_by = $1 OR t.is_shared))";
+
 /// The columns of a [`Message`], from table `messages` as `m`.
 pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author, m.state, m.text, m.citations, m.model, m.failure, \
     m.created_by, m.created_at";
