@@ -239,6 +239,11 @@ fn htmx_is_configured_to_respect_the_content_security_policy() {
         ] {
             assert_eq!(config[setting], value, "{page}: {setting}");
         }
+        let copied = config["attributesToSettle"].as_array().expect(page);
+        assert!(
+            !copied.iter().any(|name| name == "style"),
+            "{page}: {copied:?}"
+        );
         assert_eq!(
             config["historyCacheSize"], 0,
             "{page}: private pages must not be cached in the browser's storage"

@@ -236,11 +236,12 @@ impl<'a> Layout<'a> {
 const DESCRIPTION: &str =
     "Ask your documents. Every answer links to the pages it\u{2019}s based on.";
 
-/// htmx must not generate styles or scripts, which the Content-Security-Policy forbids, or store
-/// pages, which are private, in the browser. Requests go to this origin only. Error responses are
-/// shown in `#problems`.
+/// htmx must not generate styles or scripts or copy `style` attributes, which the
+/// Content-Security-Policy forbids, or store pages, which are private, in the browser. Requests go
+/// to this origin only. Error responses are shown in `#problems`.
 const HTMX_CONFIG: &str = concat!(
     r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyEnabled":true,"#,
-    r#""historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollBehavior":"auto","timeout":30000,"responseHandling":["#,
+    r#""historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollBehavior":"auto","timeout":30000,"#,
+    r#""attributesToSettle":["class","width","height"],"responseHandling":["#,
     r##"{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"[45]..","swap":true,"error":true,"target":"#problems"}]}"##
 );
