@@ -226,8 +226,7 @@ pub fn assign(
                 version: target.version,
                 digest: target.digest.clone(),
                 rollout: Some(completed.name_any()),
-                // Only a Tenant without a schema gets here.
-                backup_expiry_seconds: None,
+                backup_expiry_seconds: backup_expiry_seconds(completed),
             })
         })
         .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))

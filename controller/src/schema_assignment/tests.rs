@@ -144,6 +144,17 @@ fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
     assert_eq!(backup(u64::MAX), None);
     let new_tenant = assign(&new, &rollouts, tenant(LOW, AFTER, None));
     assert_eq!(new_tenant.backup_expiry_seconds, None);
+    // A Tenant that adopts a project gets the completed schema, and its database has data.
+    let done = json!({"phase": "Completed", "reach": Place::LAST.to_string()});
+    let with_backups = [
+        rollout(1, &old, &spec, &done),
+        rollout(2, &new, &json!({}), &half()),
+    ];
+    let adopting = assign(&new, &with_backups, tenant(LOW, AFTER, None));
+    assert_eq!(
+        (adopting.version, adopting.backup_expiry_seconds),
+        (1, Some(7_200))
+    );
 }
 
 #[test]

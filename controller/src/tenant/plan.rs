@@ -36,6 +36,9 @@ pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_se
 /// deleted. Usually the watch reports the deletion first.
 pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
+/// Shortest time for which a backup has to exist from the start of a migration on.
+const MIN_BACKUP_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
+
 /// A status can get lost, so a status without a project proves nothing until the account has been
 /// listed once. Any listing is recent enough, so all Tenants that wait for the first one share it.
 const LIST_IF_NEVER_LISTED: Step = Step::List {
@@ -316,24 +319,41 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
     let current = target.is_reached(status.schema.as_ref(), &project.id);
     let requested =
         observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
-    if !current && lacks_backup(status, target, &project.id) {
+    if !current && lacks_backup(observed, target, &project.id) {
         return Some(Step::BackUp(id));
     }
     (!current || requested).then_some(Step::Migrate(id))
 }
 
-/// Whether the roll-out requires a backup of the database that does not exist yet. A database without
-/// a schema has nothing to keep.
-fn lacks_backup(status: &TenantStatus, target: &SchemaTarget, project: &str) -> bool {
-    let has_schema = status.schema.as_ref().is_some_and(|schema| {
-        schema.version.is_some() && schema.project_id.as_deref() == Some(project)
-    });
+/// Whether the roll-out requires a backup of the database that does not exist, or expires too soon.
+fn lacks_backup(observed: &ObservedState, target: &SchemaTarget, project: &str) -> bool {
+    let status = &observed.status;
     let is_backed_up = status.backup.as_ref().is_some_and(|backup| {
+        let expires_at = backup.expires_at.as_ref().map(|time| time.0);
         Some(&backup.rollout) == target.rollout.as_ref()
             && backup.project_id == project
             && backup.branch_id.is_some()
+            && outlasts_migration(expires_at, observed.now)
     });
-    target.backup_expiry_seconds.is_some() && has_schema && !is_backed_up
+    target.backup_expiry_seconds.is_some() && may_have_data(status, project) && !is_backed_up
+}
+
+/// Whether a backup exists for long enough to be used if a migration fails that starts now.
+pub(super) fn outlasts_migration(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    expires_at.is_none_or(|expires_at| expires_at.duration_since(now) >= MIN_BACKUP_LIFETIME)
+}
+
+/// Whether the database can contain data: a schema was applied, the Tenant was ready, or the project is
+/// older than the Tenant.
+fn may_have_data(status: &TenantStatus, project: &str) -> bool {
+    let has_schema = status.schema.as_ref().is_some_and(|schema| {
+        schema.version.is_some() && schema.project_id.as_deref() == Some(project)
+    });
+    let timings = status.timings.as_ref();
+    let was_ready = timings.is_some_and(|timings| timings.ready_ms.is_some());
+    let recorded = status.project.as_ref();
+    let is_older = recorded.is_some_and(|project| project.adopted || project.reclaimed);
+    has_schema || was_ready || is_older
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! project without a compute, which Neon deletes when it expires.
 //!
 //! The name of the branch is derived from the roll-out and recorded before the request, so that a
-//! branch whose response was lost is found by its name. If such a request takes effect even later,
-//! there are two branches, and both expire.
+//! branch whose response was lost is found by its name. If such a request takes effect even later, the
+//! second request fails, because Neon rejects a second branch of the same name, and the branch is found.
 
 use crds::{BackupStatus, Reason};
 use jiff::{SignedDuration, Unit};
@@ -15,6 +15,7 @@ use neon_client::model::{Branch, CreateBranch};
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::outlasts_migration;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
@@ -79,15 +80,19 @@ fn branch_name(rollout: &str) -> String {
     format!("before-{}", rollout.get(start..).unwrap_or(rollout))
 }
 
+/// The branch with this name, unless it expires too soon. Until Neon has deleted it then, no other one can
+/// be created.
 async fn find(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
     name: &str,
 ) -> Result<Option<Branch>, ReconcileError> {
-    rec.neon()?.branch_named(id, name).await.map_err(|error| {
+    let found = rec.neon()?.branch_named(id, name).await.map_err(|error| {
         let action = "look up the branch with the backup";
         ReconcileError::neon(Component::Schema, action, error)
-    })
+    })?;
+    let now = rec.ctx.clock.now();
+    Ok(found.filter(|branch| outlasts_migration(branch.expires_at, now)))
 }
 
 async fn create(

@@ -1,6 +1,7 @@
 //! Drift of an up-to-date Tenant, and the step that corrects it.
 
-use crds::{BackupStatus, Reason};
+use crds::{BackupStatus, Reason, TenantStatus, Timings};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon_client::model::Quota;
 
 use super::fixtures::*;
@@ -12,7 +13,7 @@ use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
-use crate::tenant::plan::{Step, plan, settings_changes};
+use crate::tenant::plan::{Step, lacks_backup, plan, settings_changes};
 
 #[test]
 fn an_up_to_date_tenant_needs_no_step() {
@@ -398,7 +399,7 @@ fn an_invalid_recorded_project_id_stalls_instead_of_creating_another_project() {
 }
 
 #[test]
-fn a_database_with_a_schema_is_backed_up_before_a_rollout_that_requires_it() {
+fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
     let before = |recorded: Option<BackupStatus>| {
         let mut observed = up_to_date();
         observed.status.backup = recorded;
@@ -430,10 +431,65 @@ fn a_database_with_a_schema_is_backed_up_before_a_rollout_that_requires_it() {
         let observed = before(recorded.clone());
         assert_eq!(provision(&observed), *expected, "{recorded:?}");
     }
-    let mut new = before(None);
-    new.status.schema = None;
-    assert_eq!(provision(&new), migrate);
     let mut requested = up_to_date();
     requested.reconcile_at = Some("now".to_owned());
     assert_eq!(provision(&requested), migrate);
+}
+
+/// An up-to-date Tenant that a roll-out with backups is to migrate.
+fn before_a_rollout_with_backups() -> ObservedState {
+    let mut observed = up_to_date();
+    observed.schema = Ok(SchemaTarget {
+        rollout: Some("r4".to_owned()),
+        version: 4,
+        digest: "digest-4".to_owned(),
+        backup_expiry_seconds: Some(3_600),
+    });
+    observed
+}
+
+#[test]
+fn a_backup_that_has_expired_or_is_about_to_is_replaced() {
+    let step = |seconds_left: i64| {
+        let mut observed = before_a_rollout_with_backups();
+        observed.status.backup = Some(BackupStatus {
+            rollout: "r4".to_owned(),
+            project_id: OWN.to_owned(),
+            branch_name: "before-r4".to_owned(),
+            branch_id: Some("br-1".to_owned()),
+            expires_at: Some(Time(at(NOW + seconds_left))),
+        });
+        provision(&observed)
+    };
+    assert_eq!(step(3_600), Step::Migrate(id(OWN)));
+    assert_eq!(step(60), Step::BackUp(id(OWN)));
+    assert_eq!(step(-3_600), Step::BackUp(id(OWN)));
+}
+
+#[test]
+fn a_database_without_a_recorded_schema_is_backed_up_if_it_can_have_data() {
+    type Change = fn(&mut TenantStatus);
+    let mut new = before_a_rollout_with_backups();
+    new.status.schema = None;
+    assert_eq!(provision(&new), Step::Migrate(id(OWN)));
+    let changes: [(&str, Change); 3] = [
+        ("was ready", |status| {
+            status.timings = Some(Timings {
+                ready_ms: Some(1_000),
+                ..Timings::default()
+            });
+        }),
+        ("adopted", |status| {
+            status.project.as_mut().unwrap().adopted = true;
+        }),
+        ("reclaimed", |status| {
+            status.project.as_mut().unwrap().reclaimed = true;
+        }),
+    ];
+    for (name, change) in changes {
+        let mut observed = new.clone();
+        change(&mut observed.status);
+        let target = observed.schema.as_ref().unwrap();
+        assert!(lacks_backup(&observed, target, OWN), "{name}");
+    }
 }
