@@ -52,7 +52,10 @@ pub fn plan_limits() -> Result<Limits> {
 
 /// The latencies of the emulators that the tests run on.
 pub fn latency() -> Result<Latency> {
-    match std::env::var(LATENCY_VARIABLE).as_deref().unwrap_or_default() {
+    match std::env::var(LATENCY_VARIABLE)
+        .as_deref()
+        .unwrap_or_default()
+    {
         "" => Ok(Latency::instant()),
         "neon" => Ok(Latency::neon()),
         other => bail!("{LATENCY_VARIABLE} is {other:?}; the only value is \"neon\""),

@@ -176,7 +176,8 @@ impl Scenario {
             .control_database(self.namespace.replace('-', "_"))
             .seed(seed);
         let suspension = self.cluster.compute_suspension();
-        let emulator = TestEmulator::start(builder, suspension, emulator::latency()?, limits).await?;
+        let emulator =
+            TestEmulator::start(builder, suspension, emulator::latency()?, limits).await?;
         let emulator = Arc::new(emulator);
         self.emulators.lock().push(Arc::clone(&emulator));
         let mut all =

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
 use local_stack::http_client::DocumentRow;
-use neon_client::model::{ProjectSettings, Quota, UpdateProject};
 use openai_stub::{Fault, Route};
+use serde_json::json;
 use test_support::scenario::project_id;
 use test_support::{Site, sample_files, timeouts, wait};
 
@@ -116,23 +118,27 @@ async fn ingestion_waits_for_the_tenants_database_and_shows_the_problem(site: &S
     .await
 }
 
-/// Sets the size limit of a workspace's project, in bytes; 0 removes it.
-async fn limit_size(site: &Site, workspace: &str, bytes: u64) -> Result<()> {
+/// Sets the size limit of a workspace's database, in bytes; `None` removes it.
+async fn limit_size(site: &Site, workspace: &str, bytes: Option<u64>) -> Result<()> {
     let tenant = site.tenant(workspace).await?.context("no Tenant")?;
-    let quota = Quota {
-        logical_size_bytes: Some(bytes),
-        ..Quota::default()
-    };
-    let update = UpdateProject {
-        settings: Some(ProjectSettings {
-            quota: Some(quota),
-            ..ProjectSettings::default()
-        }),
-        ..UpdateProject::default()
-    };
+    // Not in Neon, where the controller would remove it.
+    let limit = json!({"spec": {"quota": {"logicalSizeBytes": bytes}}});
+    site.tenants()
+        .patch(
+            &tenant.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(limit),
+        )
+        .await?;
     let client = site.cluster().account().client()?;
     let id = project_id(&tenant)?;
-    client.projects().update(&id, update).send().await?;
+    wait::poll(timeouts::CONVERGE, "the size limit in Neon", async || {
+        let project = client.projects().get(&id).send().await?;
+        let quota = project.settings.and_then(|settings| settings.quota);
+        let current = quota.and_then(|quota| quota.logical_size_bytes);
+        Ok((current.unwrap_or(0) == bytes.unwrap_or(0)).then_some(()))
+    })
+    .await?;
     // Closes the sessions with another limit.
     let moment = Duration::from_secs(1);
     site.cluster().emulator().advance_clock(moment).await?;
@@ -143,7 +149,7 @@ async fn an_upload_into_a_full_database_shows_the_reason_and_is_processed_once_t
     site: &Site,
 ) -> Result<()> {
     let (ada, workspace) = site.sign_up("Full").await?;
-    limit_size(site, &workspace, 1).await?;
+    limit_size(site, &workspace, Some(1)).await?;
     let file = sample_files::document_about("Full", 3);
     let document = ada.upload(&workspace, "file.pdf", &file).await?;
     let row = ada
@@ -153,7 +159,7 @@ async fn an_upload_into_a_full_database_shows_the_reason_and_is_processed_once_t
         .await?;
     ensure!(row.text.contains("database is full"), "{}", row.text);
 
-    limit_size(site, &workspace, 0).await?;
+    limit_size(site, &workspace, None).await?;
     let retry = format!("/w/{workspace}/documents/{document}/retry");
     ada.post(&retry, &[]).await?.expect_success("retry")?;
     ada.wait_until_ready(&workspace, &document, timeouts::INGESTION)

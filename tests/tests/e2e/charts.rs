@@ -1,5 +1,5 @@
 //! The tests of the charts against a real API server: it accepts every object, and each
-//! ServiceAccount has exactly the expected permissions.
+//! service account has exactly the expected permissions.
 
 use std::process::Command;
 
