@@ -8,7 +8,7 @@ use crate::{
     ids::{BranchId, ProjectId},
     model::{
         Branch, BranchEnvelope, BranchOperations, BranchPage, CreateBranch, CreatedBranch,
-        Endpoint, EndpointList, RestoreBranch, UpdateBranch,
+        Endpoint, EndpointList, FinalizeRestore, RestoreBranch, StartedOperations, UpdateBranch,
     },
     pages::{items, pages},
 };
@@ -114,6 +114,24 @@ impl Branches {
         let request =
             self.neon
                 .request_with(Route::RestoreBranch, &self.parameters(branch), &source);
+        Call::new(self.neon.clone(), request, decode)
+    }
+
+    /// Lets a branch that was restored from a snapshot replace the original one, whose name and
+    /// computes it takes over: `POST /projects/{project_id}/branches/{branch_id}/finalize_restore`.
+    /// The computes restart and keep their hosts. Not retried if the outcome of the request is unknown.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "every call takes its request by value"
+    )]
+    pub fn finalize_restore(
+        &self,
+        branch: &BranchId,
+        finalize: FinalizeRestore,
+    ) -> Call<StartedOperations> {
+        let request =
+            self.neon
+                .request_with(Route::FinalizeRestore, &self.parameters(branch), &finalize);
         Call::new(self.neon.clone(), request, decode)
     }
 

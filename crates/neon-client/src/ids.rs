@@ -125,6 +125,10 @@ text_id!(
     EndpointId, "endpoint id", is_id, ID_RULE
 );
 text_id!(
+    /// Id of a snapshot, such as `snap-billowing-night-123456`.
+    SnapshotId, "snapshot id", is_id, ID_RULE
+);
+text_id!(
     /// Id of an organization, such as `org-cool-sea-12345678`. Projects belong to an organization
     /// and are billed to it.
     OrgId, "organization id", is_id, ID_RULE

@@ -41,6 +41,7 @@ mod quota;
 mod retry;
 mod roles;
 mod route;
+mod snapshots;
 mod transport;
 
 pub use account::{Organizations, Regions, Users};
@@ -66,6 +67,7 @@ pub use projects::{
 pub use quota::{AccountQuota, Permit, Priority};
 pub use roles::Roles;
 pub use route::Route;
+pub use snapshots::Snapshots;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -24,6 +24,7 @@ mod response;
 mod role;
 mod secret;
 mod settings;
+mod snapshot;
 mod string_enum;
 
 pub use account::{
@@ -48,8 +49,9 @@ pub use page::{BranchPage, CursorPagination, OperationPage, Pagination, ProjectP
 pub use project::{Project, ProjectOwner};
 pub use request::{
     BranchEndpoint, CreateBranch, CreateDatabase, CreateEndpoint, CreateProject, CreateRole,
-    FirstBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, MAX_PROJECT_NAME_CHARS, NewBranch,
-    RestoreBranch, UpdateBranch, UpdateDatabase, UpdateEndpoint, UpdateProject,
+    CreateSnapshot, FinalizeRestore, FirstBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY,
+    MAX_PROJECT_NAME_CHARS, NewBranch, RestoreBranch, RestoreSnapshot, UpdateBranch,
+    UpdateDatabase, UpdateEndpoint, UpdateProject,
 };
 pub use response::{
     BranchOperations, CreatedBranch, CreatedProject, DatabaseOperations, EndpointOperations,
@@ -60,3 +62,4 @@ pub use settings::{
     AllowedIps, DefaultEndpointSettings, EndpointSettings, MaintenanceWindow, PreloadLibraries,
     ProjectSettings, Quota,
 };
+pub use snapshot::{CreatedSnapshot, RestoredSnapshot, Snapshot, SnapshotList, StartedOperations};

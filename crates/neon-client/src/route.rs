@@ -89,10 +89,18 @@ routes! {
     DeleteBranch = "delete_branch", DELETE "/projects/{project_id}/branches/{branch_id}";
     /// Resets a branch to the state of another branch or to an earlier state of its own.
     RestoreBranch = "restore_branch", POST "/projects/{project_id}/branches/{branch_id}/restore";
+    /// Lets a branch that was restored from a snapshot replace the original one.
+    FinalizeRestore = "finalize_restore", POST "/projects/{project_id}/branches/{branch_id}/finalize_restore";
     /// Makes a branch the default branch of its project.
     SetDefaultBranch = "set_default_branch", POST "/projects/{project_id}/branches/{branch_id}/set_as_default";
     /// Lists the computes of a branch.
     ListBranchEndpoints = "list_branch_endpoints", GET "/projects/{project_id}/branches/{branch_id}/endpoints";
+    /// Creates a snapshot of a branch. Not idempotent, because names are not unique.
+    CreateSnapshot = "create_snapshot", POST "/projects/{project_id}/branches/{branch_id}/snapshot";
+    /// Lists the snapshots of a project.
+    ListSnapshots = "list_snapshots", GET "/projects/{project_id}/snapshots";
+    /// Restores a snapshot to a new branch.
+    RestoreSnapshot = "restore_snapshot", POST "/projects/{project_id}/snapshots/{snapshot_id}/restore";
     /// Creates a database.
     CreateDatabase = "create_database", POST "/projects/{project_id}/branches/{branch_id}/databases";
     /// Lists the databases of a branch.
@@ -150,7 +158,10 @@ impl Route {
                 | Self::RestartEndpoint
                 | Self::CreateBranch
                 | Self::RestoreBranch
+                | Self::FinalizeRestore
                 | Self::SetDefaultBranch
+                | Self::CreateSnapshot
+                | Self::RestoreSnapshot
                 | Self::CreateDatabase
                 | Self::CreateRole
                 | Self::ResetRolePassword
@@ -191,7 +202,7 @@ mod tests {
     }
 
     /// Source files that define the calls.
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 9] = [
         include_str!("account.rs"),
         include_str!("branches.rs"),
         include_str!("consumption.rs"),
@@ -200,6 +211,7 @@ mod tests {
         include_str!("operations.rs"),
         include_str!("projects.rs"),
         include_str!("roles.rs"),
+        include_str!("snapshots.rs"),
     ];
 
     #[test]

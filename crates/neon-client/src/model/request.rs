@@ -9,6 +9,7 @@ mod database;
 mod endpoint;
 mod project;
 mod role;
+mod snapshot;
 
 pub use branch::{
     BranchEndpoint, CreateBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch,
@@ -18,6 +19,7 @@ pub use database::{CreateDatabase, UpdateDatabase};
 pub use endpoint::{CreateEndpoint, UpdateEndpoint};
 pub use project::{CreateProject, FirstBranch, MAX_PROJECT_NAME_CHARS, UpdateProject};
 pub use role::CreateRole;
+pub use snapshot::{CreateSnapshot, FinalizeRestore, RestoreSnapshot};
 
 /// Declares a setter for each optional field.
 macro_rules! setters {

@@ -8,8 +8,9 @@ use neon_client::{
     ids::{BranchId, DatabaseName, EndpointId, OrgId, ProjectId, RoleName},
     model::{
         BranchEndpoint, ComputeUnits, CreateBranch, CreateDatabase, CreateEndpoint, CreateProject,
-        CreateRole, EndpointType, Granularity, Metric, RestoreBranch, UpdateBranch, UpdateDatabase,
-        UpdateEndpoint, UpdateProject,
+        CreateRole, CreateSnapshot, EndpointType, FinalizeRestore, Granularity, Metric,
+        RestoreBranch, RestoreSnapshot, UpdateBranch, UpdateDatabase, UpdateEndpoint,
+        UpdateProject,
     },
 };
 use serde_json::{Value, json};
@@ -47,6 +48,7 @@ fn path_of(route: Route) -> String {
         ("{role_name}", "neondb_owner"),
         ("{database_name}", "neondb"),
         ("{operation_id}", OPERATION),
+        ("{snapshot_id}", "snap-a-1"),
         ("{org_id}", "org-cool-sea-1"),
     ];
     let path = filled
@@ -72,6 +74,7 @@ async fn every_route_uses_its_method_and_path() {
         projects(&neon).await,
         operations_and_computes(&neon).await,
         branches(&neon).await,
+        snapshots(&neon).await,
         databases_and_roles(&neon).await,
         account(&neon).await,
     ]
@@ -136,8 +139,31 @@ async fn branches(neon: &Neon) -> Vec<Route> {
         route_of!(branches.update(&branch, UpdateBranch::default()).send()),
         route_of!(branches.delete(&branch).send()),
         route_of!(branches.restore(&branch, source).send()),
+        route_of!(
+            branches
+                .finalize_restore(&branch, FinalizeRestore::default())
+                .send()
+        ),
         route_of!(branches.set_as_default(&branch).send()),
         route_of!(branches.endpoints(&branch).send()),
+    ]
+}
+
+async fn snapshots(neon: &Neon) -> Vec<Route> {
+    let snapshots = neon.snapshots(&project_id());
+    let snapshot = "snap-a-1".parse().unwrap();
+    vec![
+        route_of!(
+            snapshots
+                .create(&branch(), CreateSnapshot::default())
+                .send()
+        ),
+        route_of!(snapshots.list().send()),
+        route_of!(
+            snapshots
+                .restore(&snapshot, RestoreSnapshot::default())
+                .send()
+        ),
     ]
 }
 
@@ -197,6 +223,34 @@ fn consumption() -> ConsumptionQuery {
     )
     .metric(Metric::ExtraBranchesMonth)
     .metric(Metric::ComputeUnitSeconds)
+}
+
+#[tokio::test]
+async fn a_snapshot_is_created_with_query_parameters_and_restored_with_a_body() {
+    let server = Server::replying([Reply::error(404, "", ""), Reply::error(404, "", "")]).await;
+    let neon = server.builder().build().unwrap();
+    let snapshots = neon.snapshots(&project_id());
+    let at: jiff::Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+    let new = CreateSnapshot::default().name("before 1").expires_at(at);
+    let _ = snapshots.create(&branch(), new).send().await;
+    let restore = RestoreSnapshot::default()
+        .name("restored")
+        .target_branch_id(branch());
+    let snapshot = "snap-a-1".parse().unwrap();
+    let _ = snapshots.restore(&snapshot, restore).send().await;
+    let requests = server.received();
+    assert!(
+        requests[0]
+            .target
+            .ends_with("/snapshot?name=before+1&expires_at=2026-02-03T04%3A05%3A06Z"),
+        "{}",
+        requests[0].target
+    );
+    let body: Value = serde_json::from_str(&requests[1].body).unwrap();
+    assert_eq!(
+        body,
+        json!({"name": "restored", "target_branch_id": "br-a-1"})
+    );
 }
 
 #[tokio::test]

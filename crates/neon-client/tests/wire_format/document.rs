@@ -139,6 +139,10 @@ fn deserialize_for(route: Route, response: Value) -> Result<(), serde_json::Erro
         | Route::DeleteBranch
         | Route::RestoreBranch
         | Route::SetDefaultBranch => deserialize::<model::BranchOperations>(response),
+        Route::FinalizeRestore => deserialize::<model::StartedOperations>(response),
+        Route::CreateSnapshot => deserialize::<model::CreatedSnapshot>(response),
+        Route::ListSnapshots => deserialize::<model::SnapshotList>(response),
+        Route::RestoreSnapshot => deserialize::<model::RestoredSnapshot>(response),
         Route::ListDatabases => deserialize::<model::DatabaseList>(response),
         Route::GetDatabase => deserialize::<model::DatabaseEnvelope>(response),
         Route::CreateDatabase | Route::UpdateDatabase | Route::DeleteDatabase => {

@@ -101,6 +101,22 @@ pub(crate) fn project_page() -> Value {
     json!({"projects": [project(), project()], "?unavailable_project_ids": ["lost-sea-3"], "?pagination": {"cursor": "c"}})
 }
 
+fn snapshot() -> Value {
+    json!({"id": "snap-a-1", "name": "before", "?source_branch_id": "br-a-1", "created_at": AT, "?expires_at": AT, "?manual": true})
+}
+
+pub(crate) fn created_snapshot() -> Value {
+    json!({"snapshot": snapshot(), "?operations": [operation()]})
+}
+
+pub(crate) fn snapshot_list() -> Value {
+    json!({"snapshots": [snapshot()]})
+}
+
+pub(crate) fn restored_snapshot() -> Value {
+    json!({"branch": branch(), "?endpoints": [endpoint()], "?operations": [operation()]})
+}
+
 pub(crate) fn branch_page() -> Value {
     json!({"branches": [branch()], "?pagination": {"?next": "n", "?sort_by": "name", "?sort_order": "asc"}})
 }

@@ -170,6 +170,9 @@ tolerant! {
     a_page_of_projects_tolerates_unknown_data: model::ProjectPage = project_page;
     a_branch_tolerates_unknown_data: model::Branch = branch;
     a_created_branch_tolerates_unknown_data: model::CreatedBranch = created_branch;
+    a_created_snapshot_tolerates_unknown_data: model::CreatedSnapshot = created_snapshot;
+    a_list_of_snapshots_tolerates_unknown_data: model::SnapshotList = snapshot_list;
+    a_restored_snapshot_tolerates_unknown_data: model::RestoredSnapshot = restored_snapshot;
     a_page_of_branches_tolerates_unknown_data: model::BranchPage = branch_page;
     a_compute_tolerates_unknown_data: model::Endpoint = endpoint;
     an_operation_tolerates_unknown_data: model::Operation = operation;

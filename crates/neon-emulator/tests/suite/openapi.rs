@@ -129,7 +129,7 @@ async fn every_implemented_operation_succeeds_and_matches_the_openapi_document()
     assert_eq!(called, implemented, "every operation was called");
 }
 
-/// The operations for snapshots, which the client does not support.
+/// The operations for snapshots. The client does not support all of them.
 async fn snapshots(world: &TestEmulator, id: &ProjectId, main: &BranchId) {
     let project = format!("/projects/{id}");
     let call = async |method: Method, path: String, body: Option<serde_json::Value>| {
