@@ -13,9 +13,10 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, Branch, ConnectionUri, CreateBranch, CreateProject, CreatedBranch, CreatedProject,
-    CurrentUser, Endpoint, EndpointOperations, Operation, Organization, Project, ProjectPage,
-    RecoveredProject, RoleOperations, UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, Branch, ConnectionUri, CreateBranch, CreateProject, CreateSnapshot, CreatedBranch,
+    CreatedProject, CreatedSnapshot, CurrentUser, Endpoint, EndpointOperations, Operation,
+    Organization, Project, ProjectPage, RecoveredProject, RoleOperations, Snapshot, UpdateEndpoint,
+    UpdateProject, UpdatedProject,
 };
 use neon_client::{AccountQuota, BuildError, Error, Neon, NotAfter, Permit, Priority, Route};
 use secrecy::SecretString;
@@ -106,6 +107,16 @@ pub trait NeonApi: Send + Sync {
     fn branch_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Branch>>;
 
     fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch>;
+
+    /// A snapshot of a project with this name.
+    fn snapshot_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Snapshot>>;
+
+    fn create_snapshot(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: CreateSnapshot,
+    ) -> NeonCall<CreatedSnapshot>;
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation>;
 
@@ -264,6 +275,24 @@ impl NeonApi for Neon {
 
     fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch> {
         self.branches(id).create(body).send().boxed()
+    }
+
+    fn snapshot_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Snapshot>> {
+        let (snapshots, name) = (self.snapshots(id).list(), name.to_owned());
+        async move {
+            let mut found = snapshots.send().await?.into_iter();
+            Ok(found.find(|snapshot| snapshot.name == name))
+        }
+        .boxed()
+    }
+
+    fn create_snapshot(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: CreateSnapshot,
+    ) -> NeonCall<CreatedSnapshot> {
+        self.snapshots(id).create(branch, body).send().boxed()
     }
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation> {

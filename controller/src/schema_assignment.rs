@@ -38,8 +38,22 @@ pub struct SchemaTarget {
     pub digest: String,
     /// The roll-out that assigns the schema; `None` if the Tenant keeps the one that it has.
     pub rollout: Option<String>,
-    /// Seconds after which the backup expires that the roll-out requires before the migration.
-    pub backup_expiry_seconds: Option<i64>,
+    /// The backup that the roll-out requires before the migration.
+    pub backup: Option<RequiredBackup>,
+}
+
+/// A backup that a roll-out requires before it migrates a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequiredBackup {
+    pub kind: BackupKind,
+    /// Seconds after which Neon deletes it.
+    pub expiry_seconds: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupKind {
+    Branch,
+    Snapshot,
 }
 
 impl SchemaTarget {
@@ -64,15 +78,22 @@ impl SchemaTarget {
             version: content.target_version(),
             digest: content.digest().to_owned(),
             rollout: rollout.map(kube::ResourceExt::name_any),
-            backup_expiry_seconds: rollout.and_then(backup_expiry_seconds),
+            backup: rollout.and_then(required_backup),
         }
     }
 }
 
-/// Seconds until a backup of the roll-out expires; `None` if it makes none.
-fn backup_expiry_seconds(rollout: &SchemaRollout) -> Option<i64> {
+fn required_backup(rollout: &SchemaRollout) -> Option<RequiredBackup> {
     let settings = &rollout.spec.rollout;
-    (settings.backup == RolloutBackup::Branch).then_some(settings.backup_expiry_seconds)
+    let kind = match settings.backup {
+        RolloutBackup::None => return None,
+        RolloutBackup::Branch => BackupKind::Branch,
+        RolloutBackup::Snapshot => BackupKind::Snapshot,
+    };
+    Some(RequiredBackup {
+        kind,
+        expiry_seconds: settings.backup_expiry_seconds,
+    })
 }
 
 /// The place of a Tenant in the order of a roll-out: the canary's Tenants if they are selected by
@@ -226,7 +247,7 @@ pub fn assign(
                 version: target.version,
                 digest: target.digest.clone(),
                 rollout: Some(completed.name_any()),
-                backup_expiry_seconds: backup_expiry_seconds(completed),
+                backup: required_backup(completed),
             })
         })
         .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))
@@ -240,7 +261,7 @@ fn kept(recorded: Option<&SchemaStatus>) -> Option<SchemaTarget> {
             version,
             digest: digest.clone(),
             rollout: None,
-            backup_expiry_seconds: None,
+            backup: None,
         }),
         (None, None, None) => Some(SchemaTarget::default()),
         _ => None,

@@ -240,7 +240,8 @@ reasons! {
     /// The current wave of a roll-out has been migrated. The next one starts after
     /// `soakSeconds`.
     Soaking,
-    /// A branch of the project is being created as a backup, before a roll-out migrates the database.
+    /// A branch or a snapshot of the project is being created as a backup, before a roll-out migrates
+    /// the database.
     BackingUp,
     /// A roll-out continues when its window (`rollout.window`) opens.
     OutsideWindow,

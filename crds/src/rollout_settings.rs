@@ -63,7 +63,8 @@ pub struct RolloutSettings {
     pub new_tenants: NewTenants,
     /// Backup of a Tenant's database before a roll-out migrates it. `Branch` creates a branch of the
     /// Neon project. It has no compute, and Neon charges only the storage of what changes afterwards.
-    /// The Tenant's `status.backup` names it. Defaults to `None`.
+    /// `Snapshot` creates a snapshot, of which a project can have one on Neon's Free plan and ten on
+    /// paid plans. The Tenant's `status.backup` names the backup. Defaults to `None`.
     #[serde(default)]
     pub backup: RolloutBackup,
     /// Seconds after which Neon deletes a backup. Defaults to 604,800, which is a week.
@@ -156,6 +157,8 @@ pub enum RolloutBackup {
     None,
     /// A branch of the project.
     Branch,
+    /// A snapshot of the project's branch.
+    Snapshot,
 }
 
 /// The first Tenants of a roll-out.

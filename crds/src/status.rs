@@ -104,7 +104,7 @@ pub struct ProjectStatus {
     pub checked_at: Option<String>,
 }
 
-/// A branch with the database as it was before a roll-out.
+/// A branch or a snapshot with the database as it was before a roll-out.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
@@ -112,12 +112,15 @@ pub struct BackupStatus {
     pub rollout: String,
     /// Id of the project.
     pub project_id: String,
-    /// Name of the branch in Neon.
-    pub branch_name: String,
-    /// Id of the branch. Absent until Neon has confirmed it.
+    /// Name of the branch or the snapshot in Neon.
+    pub name: String,
+    /// Id of the branch, if the backup is one. Absent until Neon has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_id: Option<String>,
-    /// Time at which Neon deletes the branch.
+    /// Id of the snapshot, if the backup is one. Absent until Neon has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<String>,
+    /// Time at which Neon deletes the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }

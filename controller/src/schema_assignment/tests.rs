@@ -137,13 +137,15 @@ fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
     let spec = json!({"rollout": {"backup": "Branch", "backupExpirySeconds": 7_200}});
     let rollouts = [completed(1, &old), rollout(2, &new, &spec, &half())];
     let has_old = schema(&old);
-    let backup = |order| {
-        assign(&new, &rollouts, tenant(order, BEFORE, Some(&has_old))).backup_expiry_seconds
+    let backup = |order| assign(&new, &rollouts, tenant(order, BEFORE, Some(&has_old))).backup;
+    let expected = RequiredBackup {
+        kind: BackupKind::Branch,
+        expiry_seconds: 7_200,
     };
-    assert_eq!(backup(LOW), Some(7_200));
+    assert_eq!(backup(LOW), Some(expected));
     assert_eq!(backup(u64::MAX), None);
     let new_tenant = assign(&new, &rollouts, tenant(LOW, AFTER, None));
-    assert_eq!(new_tenant.backup_expiry_seconds, None);
+    assert_eq!(new_tenant.backup, None);
     // A Tenant that adopts a project gets the completed schema, and its database has data.
     let done = json!({"phase": "Completed", "reach": Place::LAST.to_string()});
     let with_backups = [
@@ -151,10 +153,7 @@ fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
         rollout(2, &new, &json!({}), &half()),
     ];
     let adopting = assign(&new, &with_backups, tenant(LOW, AFTER, None));
-    assert_eq!(
-        (adopting.version, adopting.backup_expiry_seconds),
-        (1, Some(7_200))
-    );
+    assert_eq!((adopting.version, adopting.backup), (1, Some(expected)));
 }
 
 #[test]

@@ -332,10 +332,10 @@ fn lacks_backup(observed: &ObservedState, target: &SchemaTarget, project: &str) 
         let expires_at = backup.expires_at.as_ref().map(|time| time.0);
         Some(&backup.rollout) == target.rollout.as_ref()
             && backup.project_id == project
-            && backup.branch_id.is_some()
+            && (backup.branch_id.is_some() || backup.snapshot_id.is_some())
             && outlasts_migration(expires_at, observed.now)
     });
-    target.backup_expiry_seconds.is_some() && may_have_data(status, project) && !is_backed_up
+    target.backup.is_some() && may_have_data(status, project) && !is_backed_up
 }
 
 /// Whether a backup exists for long enough to be used if a migration fails that starts now.

@@ -15,10 +15,11 @@ use neon_client::ids::{
     BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
 };
 use neon_client::model::{
-    AuthDetails, AuthMethod, Branch, ConnectionUri, CreateBranch, CreateProject, CreatedBranch,
-    CreatedProject, CurrentUser, DefaultEndpointSettings, Endpoint, EndpointOperations, Operation,
-    Organization, Project, ProjectPage, ProjectSettings, RecoveredProject, Role, RoleOperations,
-    UpdateEndpoint, UpdateProject, UpdatedProject,
+    AuthDetails, AuthMethod, Branch, ConnectionUri, CreateBranch, CreateProject, CreateSnapshot,
+    CreatedBranch, CreatedProject, CreatedSnapshot, CurrentUser, DefaultEndpointSettings, Endpoint,
+    EndpointOperations, Operation, Organization, Project, ProjectPage, ProjectSettings,
+    RecoveredProject, Role, RoleOperations, Snapshot, UpdateEndpoint, UpdateProject,
+    UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -505,6 +506,37 @@ impl NeonApi for SimulatedNeon {
             };
             project.branches.push((branch.clone(), project.schema));
             Ok(parsed(json!({ "branch": branch })))
+        })
+    }
+
+    fn snapshot_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Snapshot>> {
+        let (id, name) = (id.clone(), name.to_owned());
+        self.read(Route::ListSnapshots, move |state| {
+            let mut snapshots = state.existing(&id)?.snapshots.iter();
+            let found = snapshots.find(|(snapshot, _)| snapshot.name == name);
+            Ok(found.map(|(snapshot, _)| snapshot.clone()))
+        })
+    }
+
+    fn create_snapshot(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: CreateSnapshot,
+    ) -> NeonCall<CreatedSnapshot> {
+        let (id, branch) = (id.clone(), branch.clone());
+        self.write(Route::CreateSnapshot, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let snapshot = Snapshot {
+                expires_at: body.expires_at,
+                ..parsed(json!({
+                    "id": format!("snap-{id}-{}", project.snapshots.len() + 1),
+                    "name": body.name, "source_branch_id": branch, "created_at": now,
+                }))
+            };
+            project.snapshots.push((snapshot.clone(), project.schema));
+            Ok(parsed(json!({ "snapshot": snapshot })))
         })
     }
 

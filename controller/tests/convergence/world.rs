@@ -16,7 +16,7 @@ use crds::{SchemaRollout, Tenant, TenantClass};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use neon_client::ids::{OrgId, ProjectId};
-use neon_client::model::{Branch, Endpoint, Project};
+use neon_client::model::{Branch, Endpoint, Project, Snapshot};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -56,6 +56,8 @@ pub(crate) struct SimulatedProject {
     pub(crate) schema: Option<i64>,
     /// Branches besides the default one, with the version at which each was created.
     pub(crate) branches: Vec<(Branch, Option<i64>)>,
+    /// Snapshots, with the version at which each was created.
+    pub(crate) snapshots: Vec<(Snapshot, Option<i64>)>,
     /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
     /// Whether Neon cannot recover the deleted project any more.

@@ -32,6 +32,7 @@ pub(crate) enum Operation {
     Adopt,
     Migrate,
     MigrateWithBackup,
+    MigrateWithSnapshot,
     Update,
     RestoreSecret,
     Delete,
@@ -53,6 +54,7 @@ impl Operation {
             Self::Adopt => "adopt",
             Self::Migrate => "migrate",
             Self::MigrateWithBackup => "migrate-with-backup",
+            Self::MigrateWithSnapshot => "migrate-with-snapshot",
             Self::Update => "update",
             Self::RestoreSecret => "restore-secret",
             Self::Delete => "delete",
@@ -83,12 +85,12 @@ impl Operation {
                 run.change_class(allowed).await?;
                 before.adopted = Some(made.project.id);
             }
-            Self::Migrate | Self::MigrateWithBackup => {
+            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => {
                 let files = run.scenario.apply_config_map(&[FIRST]).await?;
-                let backup = if self == Self::MigrateWithBackup {
-                    "Branch"
-                } else {
-                    "None"
+                let backup = match self {
+                    Self::MigrateWithBackup => "Branch",
+                    Self::MigrateWithSnapshot => "Snapshot",
+                    _ => "None",
                 };
                 run.change_class(json!({
                     "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
@@ -145,7 +147,7 @@ impl Operation {
                 let adopt = json!({"projectId": before.adopted, "resetPassword": true});
                 run.apply(json!({"adopt": adopt})).await.map(drop)
             }
-            Self::Migrate | Self::MigrateWithBackup => run
+            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => run
                 .scenario
                 .apply_config_map(&[FIRST, SECOND])
                 .await
@@ -174,7 +176,7 @@ impl Operation {
                 .wait_for(TENANT, timeout, "Ready", is_ready)
                 .await
                 .map(drop),
-            Self::Migrate | Self::MigrateWithBackup => {
+            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => {
                 let migrated = |tenant: &crds::Tenant| {
                     let schema = tenant
                         .status

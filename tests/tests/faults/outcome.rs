@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use crds::{Tenant, TenantStatus};
 use kube::ResourceExt;
-use neon_client::model::Branch;
+use neon_client::model::{Branch, Snapshot};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
 use test_support::neon::Account;
@@ -57,6 +57,7 @@ async fn current(run: &Run) -> Result<Outcome> {
     let project = account.projects().get(&id).send().await?;
     let computes = account.endpoints(&id).list().send().await?;
     let branches = account.branches(&id).list().all().await?;
+    let snapshots = account.snapshots(&id).list().send().await?;
     let projects = run
         .projects_of(&tenant.uid().context("the Tenant has no UID")?)
         .await?;
@@ -101,7 +102,11 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
         ("branches", json!(branches.len())),
-        ("backup expires", json!(backup_expires(status, &branches))),
+        ("snapshots", json!(snapshots.len())),
+        (
+            "backup expires",
+            json!(backup_expires(status, &branches, &snapshots)),
+        ),
         (
             "computes",
             computes
@@ -119,12 +124,25 @@ async fn current(run: &Run) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether the branch that the status names as the backup expires. `None` without a backup.
-fn backup_expires(status: &TenantStatus, branches: &[Branch]) -> Option<bool> {
-    let id = status.backup.as_ref()?.branch_id.as_deref();
-    let mut branches = branches.iter();
-    let branch = branches.find(|branch| Some(branch.id.as_str()) == id);
-    Some(branch.is_some_and(|branch| branch.expires_at.is_some()))
+/// Whether the branch or the snapshot that the status names as the backup expires. `None` without a
+/// backup.
+fn backup_expires(
+    status: &TenantStatus,
+    branches: &[Branch],
+    snapshots: &[Snapshot],
+) -> Option<bool> {
+    let backup = status.backup.as_ref()?;
+    let branch = branches
+        .iter()
+        .find(|branch| Some(branch.id.as_str()) == backup.branch_id.as_deref());
+    let snapshot = snapshots
+        .iter()
+        .find(|snapshot| Some(snapshot.id.as_str()) == backup.snapshot_id.as_deref());
+    let expires_at = match (branch, snapshot) {
+        (Some(branch), _) => branch.expires_at,
+        (None, snapshot) => snapshot.and_then(|snapshot| snapshot.expires_at),
+    };
+    Some(expires_at.is_some())
 }
 
 /// Waits until the run has an outcome.

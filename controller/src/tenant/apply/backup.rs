@@ -1,27 +1,38 @@
 //! Creates the backup of a database that a roll-out requires before its migration: a branch of the
-//! project without a compute, which Neon deletes when it expires.
+//! project without a compute, or a snapshot. Neon deletes both when they expire.
 //!
-//! The name of the branch is derived from the roll-out and recorded before the request, so that a
-//! branch whose response was lost is found by its name. If such a request takes effect even later, the
-//! second request fails, because Neon rejects a second branch of the same name, and the branch is found.
+//! The name of the backup is derived from the roll-out and recorded before the request, so that a
+//! backup whose response was lost is found by its name. If such a request takes effect even later, Neon
+//! rejects the second request for a branch of the same name, and there are two snapshots, which both
+//! expire.
 
 use crds::{BackupStatus, Reason};
-use jiff::{SignedDuration, Unit};
+use jiff::{SignedDuration, Timestamp, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use neon_client::ErrorKind;
-use neon_client::ids::ProjectId;
-use neon_client::model::{Branch, CreateBranch};
+use neon_client::ids::{BranchId, ProjectId};
+use neon_client::model::{Branch, CreateBranch, CreateSnapshot, Snapshot};
+use neon_client::{Error, ErrorKind};
 
+use super::compute::{no_read_write_compute, read_write_compute, record_compute};
 use crate::error::ReconcileError;
 use crate::issue::{Component, Issue};
+use crate::schema_assignment::BackupKind;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::outlasts_migration;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
-/// Longest part of a branch's name that comes from its roll-out, in bytes. A roll-out's name ends with
+/// Longest part of a backup's name that comes from its roll-out, in bytes. A roll-out's name ends with
 /// what distinguishes it from others.
 const MAX_ROLLOUT_BYTES: usize = 200;
+
+/// A backup in Neon.
+#[derive(Debug, Default)]
+struct Backup {
+    branch_id: Option<String>,
+    snapshot_id: Option<String>,
+    expires_at: Option<Timestamp>,
+}
 
 /// Creates the backup, or finds the one that an earlier request created, and records it.
 pub(super) async fn back_up(
@@ -30,116 +41,229 @@ pub(super) async fn back_up(
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
     let target = observed.schema.as_ref().ok();
-    let required = target.and_then(|target| {
-        let expiry = SignedDuration::from_secs(target.backup_expiry_seconds?);
-        Some((target.rollout.clone()?, expiry))
-    });
-    let Some((rollout, expiry)) = required else {
+    let required = target.and_then(|target| Some((target.rollout.clone()?, target.backup?)));
+    let Some((rollout, required)) = required else {
         return Err(ReconcileError::transient(
             Component::Schema,
             Reason::Migrating,
             "the roll-out no longer requires a backup",
         ));
     };
-    let branch_name = branch_name(&rollout);
+    let name = backup_name(&rollout);
     let requested = BackupStatus {
         rollout,
         project_id: id.to_string(),
-        branch_name: branch_name.clone(),
+        name: name.clone(),
         branch_id: None,
+        snapshot_id: None,
         expires_at: None,
     };
-    let mut branch = None;
+    let mut backup = None;
     if rec.status.backup.as_ref() == Some(&requested) {
-        branch = find(rec, id, &branch_name).await?;
+        backup = find_usable(rec, id, required.kind, &name).await?;
     } else {
         rec.status.backup = Some(requested.clone());
-        rec.save_status(observed, &StatusOutcome::InProgress(progress()))
+        rec.save_status(observed, &StatusOutcome::InProgress(progress(required.kind)))
             .await?;
     }
-    let branch = match branch {
-        Some(branch) => branch,
-        None => create(rec, id, &branch_name, expiry).await?,
+    let backup = match backup {
+        Some(backup) => backup,
+        None => {
+            let expires_at =
+                rec.ctx.clock.now() + SignedDuration::from_secs(required.expiry_seconds);
+            // Neon's resolution.
+            let expires_at = expires_at.round(Unit::Second).ok();
+            create(rec, id, required.kind, &name, expires_at).await?
+        }
     };
     rec.status.backup = Some(BackupStatus {
-        branch_id: Some(branch.id.to_string()),
-        expires_at: branch.expires_at.map(Time),
+        branch_id: backup.branch_id,
+        snapshot_id: backup.snapshot_id,
+        expires_at: backup.expires_at.map(Time),
         ..requested
     });
     Ok(())
 }
 
 /// What the conditions report meanwhile.
-fn progress() -> Issue {
-    let message = "creating a branch of the project as a backup";
+fn progress(kind: BackupKind) -> Issue {
+    let message = match kind {
+        BackupKind::Branch => "creating a branch of the project as a backup",
+        BackupKind::Snapshot => "creating a snapshot of the project's branch as a backup",
+    };
     Issue::new(Component::Schema, Reason::BackingUp, message)
 }
 
-fn branch_name(rollout: &str) -> String {
+fn backup_name(rollout: &str) -> String {
     let start = rollout.len().saturating_sub(MAX_ROLLOUT_BYTES);
     format!("before-{}", rollout.get(start..).unwrap_or(rollout))
 }
 
-/// The branch with this name, unless it expires too soon. Until Neon has deleted it then, no other one can
-/// be created.
+/// The backup with this name, unless it expires too soon. Until Neon has deleted such a branch, no other
+/// one of its name can be created.
+async fn find_usable(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    kind: BackupKind,
+    name: &str,
+) -> Result<Option<Backup>, ReconcileError> {
+    let now = rec.ctx.clock.now();
+    let found = find(rec, id, kind, name).await?;
+    Ok(found.filter(|backup| outlasts_migration(backup.expires_at, now)))
+}
+
 async fn find(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
+    kind: BackupKind,
     name: &str,
-) -> Result<Option<Branch>, ReconcileError> {
-    let found = rec.neon()?.branch_named(id, name).await.map_err(|error| {
-        let action = "look up the branch with the backup";
-        ReconcileError::neon(Component::Schema, action, error)
-    })?;
-    let now = rec.ctx.clock.now();
-    Ok(found.filter(|branch| outlasts_migration(branch.expires_at, now)))
+) -> Result<Option<Backup>, ReconcileError> {
+    let neon = rec.neon()?;
+    let found = match kind {
+        BackupKind::Branch => {
+            let found = neon.branch_named(id, name).await;
+            found.map(|branch| branch.map(Backup::from))
+        }
+        BackupKind::Snapshot => {
+            let found = neon.snapshot_named(id, name).await;
+            found.map(|snapshot| snapshot.map(Backup::from))
+        }
+    };
+    found.map_err(|error| ReconcileError::neon(Component::Schema, "look up the backup", error))
 }
 
 async fn create(
-    rec: &Reconciliation<'_>,
+    rec: &mut Reconciliation<'_>,
     id: &ProjectId,
+    kind: BackupKind,
     name: &str,
-    expiry: SignedDuration,
-) -> Result<Branch, ReconcileError> {
-    let expires_at = rec.ctx.clock.now() + expiry;
-    let mut body = CreateBranch::named(name);
-    // Neon's resolution.
-    body.branch.expires_at = expires_at.round(Unit::Second).ok();
-    let project = rec.status.project.as_ref();
-    body.branch.parent_id = project
-        .and_then(|project| project.branch_id.as_deref())
-        .and_then(|branch| branch.parse().ok());
-    let error = match rec.neon()?.create_branch(id, body).await {
-        Ok(created) => return Ok(created.branch),
+    expires_at: Option<Timestamp>,
+) -> Result<Backup, ReconcileError> {
+    let branch = branch_in_use(rec, id).await?;
+    let neon = rec.neon()?;
+    let created = match kind {
+        BackupKind::Branch => {
+            let mut body = CreateBranch::named(name).parent_id(branch);
+            body.branch.expires_at = expires_at;
+            let created = neon.create_branch(id, body).await;
+            created.map(|created| Backup::from(created.branch))
+        }
+        BackupKind::Snapshot => {
+            let body = CreateSnapshot {
+                name: Some(name.to_owned()),
+                expires_at,
+            };
+            let created = neon.create_snapshot(id, &branch, body).await;
+            created.map(|created| Backup::from(created.snapshot))
+        }
+    };
+    let error = match created {
+        Ok(backup) => return Ok(backup),
         Err(error) => error,
     };
-    // The record of an earlier request can get lost with the status.
-    if error.kind() == ErrorKind::Conflict
-        && let Some(branch) = find(rec, id, name).await?
+    // The record of an earlier request can get lost with the status, and such a request can take
+    // effect late.
+    if matches!(
+        error.kind(),
+        ErrorKind::Conflict | ErrorKind::LimitExceeded | ErrorKind::PlanLimit
+    ) && let Some(backup) = find_usable(rec, id, kind, name).await?
     {
-        return Ok(branch);
+        return Ok(backup);
     }
-    let action = match error.kind() {
-        ErrorKind::LimitExceeded => {
-            "create a branch as a backup; delete branches of the project in Neon, upgrade the account's plan, or skip the Tenant"
-        }
-        _ => "create a branch as a backup",
+    Err(creation_error(kind, error))
+}
+
+/// The branch that the Tenant's compute is on. A restore in Neon moves the compute to another branch.
+async fn branch_in_use(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<BranchId, ReconcileError> {
+    let compute = read_write_compute(rec, id, "read the project's compute").await?;
+    let Some(compute) = compute else {
+        return Err(no_read_write_compute(rec, Component::Schema, id));
     };
-    Err(ReconcileError::neon(Component::Schema, action, error))
+    record_compute(rec, &compute);
+    Ok(compute.branch_id)
+}
+
+fn creation_error(kind: BackupKind, error: Error) -> ReconcileError {
+    let at_limit = matches!(
+        error.kind(),
+        ErrorKind::LimitExceeded | ErrorKind::PlanLimit
+    );
+    match kind {
+        BackupKind::Snapshot if at_limit => ReconcileError::permanent(
+            Component::Schema,
+            Reason::PlanLimit,
+            "failed to create a snapshot as a backup: the account's plan allows no further snapshot of the project (Neon's \
+             Free plan allows one, paid plans ten); delete a snapshot of the project in Neon, wait until one expires, use \
+             backup: Branch in the class, upgrade the plan, or skip the Tenant",
+        )
+        .with_source(error),
+        BackupKind::Snapshot => {
+            ReconcileError::neon(Component::Schema, "create a snapshot as a backup", error)
+        }
+        BackupKind::Branch if at_limit => ReconcileError::neon(
+            Component::Schema,
+            "create a branch as a backup; delete branches of the project in Neon, upgrade the account's plan, or skip the Tenant",
+            error,
+        ),
+        BackupKind::Branch => {
+            ReconcileError::neon(Component::Schema, "create a branch as a backup", error)
+        }
+    }
+}
+
+impl From<Branch> for Backup {
+    fn from(branch: Branch) -> Self {
+        Self {
+            branch_id: Some(branch.id.to_string()),
+            expires_at: branch.expires_at,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Snapshot> for Backup {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot_id: Some(snapshot.id.to_string()),
+            expires_at: snapshot.expires_at,
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use neon_client::Route;
+
     use super::*;
 
     #[test]
-    fn branches_of_different_rollouts_have_different_names_of_limited_length() {
+    fn backups_of_different_rollouts_have_different_names_of_limited_length() {
         assert_eq!(
-            branch_name("default-7-3f2a91c0"),
+            backup_name("default-7-3f2a91c0"),
             "before-default-7-3f2a91c0"
         );
-        let long = |end: &str| branch_name(&format!("{}-{end}", "c".repeat(240)));
+        let long = |end: &str| backup_name(&format!("{}-{end}", "c".repeat(240)));
         assert_ne!(long("7-3f2a91c0"), long("8-b81d04e7"));
         assert!(long("7-3f2a91c0").len() < 256);
+    }
+
+    #[test]
+    fn a_refused_backup_names_the_limit() {
+        let reason = |kind, route| {
+            let error = Error::new(route, ErrorKind::LimitExceeded);
+            creation_error(kind, error).issue.reason
+        };
+        assert_eq!(
+            reason(BackupKind::Snapshot, Route::CreateSnapshot),
+            Reason::PlanLimit
+        );
+        assert_eq!(
+            reason(BackupKind::Branch, Route::CreateBranch),
+            Reason::AccountLimit
+        );
     }
 }

@@ -72,6 +72,7 @@ impl SimulatedProject {
             password,
             schema: None,
             branches: Vec::new(),
+            snapshots: Vec::new(),
             deleted: false,
             purged: false,
         }

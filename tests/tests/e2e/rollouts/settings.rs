@@ -1,6 +1,6 @@
 //! Settings of roll-outs: backups and windows.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use crds::{Reason, RolloutPhase, Tenant, TenantClass, keys};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -8,15 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use neon_client::ids::BranchId;
-use neon_client::model::{CreateEndpoint, EndpointType};
-use neon_emulator::Limits;
+use neon_client::model::{CreateEndpoint, EndpointType, RestoreSnapshot};
+use neon_emulator::{Limits, Plan};
 use serde_json::json;
 use test_support::scenario::{is_available, project_id, status};
 use test_support::suite::{Trial, test};
 use test_support::{Scenario, psql, timeouts, wait};
 
 use super::{
-    FIRST, SECOND, apply_class, apply_tenants, check_versions, rollout_status, rollouts,
+    FIRST, SECOND, THIRD, apply_class, apply_tenants, check_versions, rollout_status, rollouts,
     wait_for_phase,
 };
 
@@ -28,14 +28,17 @@ pub(super) fn tests() -> Vec<Trial> {
     }
     vec![
         named!(each_database_is_backed_up_before_its_migration),
+        named!(a_snapshot_of_each_database_is_taken_before_its_migration),
+        named!(a_second_snapshot_on_the_free_plan_pauses_the_rollout),
         named!(a_backup_beyond_the_limit_of_branches_pauses_the_rollout),
         named!(a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings),
     ]
 }
 
+/// The emulator's clock may be days ahead. Branches expire within 30 days.
+const EXPIRY_SECONDS: i64 = 25 * 24 * 3_600;
+
 async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
-    // The emulator's clock may be days ahead. Branches expire within 30 days.
-    const EXPIRY_SECONDS: i64 = 25 * 24 * 3_600;
     scenario.apply_config_map(&[FIRST]).await?;
     let settings =
         json!({"soakSeconds": 0, "backup": "Branch", "backupExpirySeconds": EXPIRY_SECONDS});
@@ -69,6 +72,68 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
         let version = backed_up_version(scenario, &tenant, &branch.id).await?;
         ensure!(version == "1", "the backup has version {version}");
     }
+    Ok(())
+}
+
+async fn a_snapshot_of_each_database_is_taken_before_its_migration(
+    scenario: &Scenario,
+) -> Result<()> {
+    scenario.apply_config_map(&[FIRST]).await?;
+    let settings =
+        json!({"soakSeconds": 0, "backup": "Snapshot", "backupExpirySeconds": EXPIRY_SECONDS});
+    let class = apply_class(scenario, settings).await?;
+    let names = apply_tenants(scenario, &class, 2).await?;
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
+    check_versions(scenario, &names, &[2; 2]).await?;
+    for name in &names {
+        let tenant = scenario.tenant(name).await?;
+        let backup = status(&tenant).and_then(|status| status.backup.clone());
+        let backup = backup.context("no backup")?;
+        ensure!(backup.rollout == completed.name_any(), "{backup:?}");
+        let account = scenario.cluster().account().client()?;
+        let snapshots = account.snapshots(&project_id(&tenant)?);
+        let listed = snapshots.list().send().await?;
+        let [snapshot] = listed.as_slice() else {
+            bail!("not one snapshot: {listed:?}");
+        };
+        ensure!(
+            backup.snapshot_id.as_deref() == Some(snapshot.id.as_str())
+                && backup.name == snapshot.name
+                && snapshot.expires_at.is_some()
+                && backup.expires_at == snapshot.expires_at.map(Time),
+            "{backup:?}, {snapshot:?}"
+        );
+        let restore = RestoreSnapshot::default().name("preview");
+        let preview = snapshots.restore(&snapshot.id, restore).send().await?;
+        let version = backed_up_version(scenario, &tenant, &preview.branch.id).await?;
+        ensure!(version == "1", "the snapshot has version {version}");
+    }
+    Ok(())
+}
+
+async fn a_second_snapshot_on_the_free_plan_pauses_the_rollout(scenario: &Scenario) -> Result<()> {
+    let files = scenario.apply_config_map(&[FIRST]).await?;
+    let spec = json!({
+        "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
+        "rollout": {"soakSeconds": 0, "backup": "Snapshot", "backupExpirySeconds": EXPIRY_SECONDS},
+    });
+    let limits = Limits {
+        plan: Plan::Free,
+        ..Limits::default()
+    };
+    let (class, _emulator) = scenario.apply_class_with_limits(spec, 0, limits).await?;
+    let names = apply_tenants(scenario, &class, 1).await?;
+    scenario.apply_config_map(&[FIRST, SECOND]).await?;
+    wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
+    check_versions(scenario, &names, &[2]).await?;
+    scenario.apply_config_map(&[FIRST, SECOND, THIRD]).await?;
+    let paused = wait_for_phase(scenario, &class, 3, RolloutPhase::Paused).await?;
+    let failures = rollout_status(&paused).failures;
+    let failure = failures.first().context("no failure is reported")?;
+    ensure!(failure.reason == Reason::PlanLimit.as_str(), "{failure:?}");
+    let tenant = scenario.tenant(&names[0]).await?;
+    ensure!(is_available(&tenant), "{:?}", tenant.status);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::issue::Issue;
-use crate::schema_assignment::SchemaTarget;
+use crate::schema_assignment::{BackupKind, RequiredBackup, SchemaTarget};
 use crate::tenant::desired::ComputeSettings;
 use crate::tenant::drift::compute_defaults;
 use crate::tenant::intent::Intent;
@@ -250,7 +250,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
-                        backup_expiry_seconds: None,
+                        backup: None,
                         version: 4,
                         digest: "digest-4".to_owned(),
                     });
@@ -262,7 +262,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
-                        backup_expiry_seconds: None,
+                        backup: None,
                         version: 3,
                         digest: "changed".to_owned(),
                     });
@@ -274,7 +274,7 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
                         rollout: None,
-                        backup_expiry_seconds: None,
+                        backup: None,
                         version: 2,
                         digest: "digest-2".to_owned(),
                     });
@@ -407,7 +407,10 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
             rollout: Some("r4".to_owned()),
             version: 4,
             digest: "digest-4".to_owned(),
-            backup_expiry_seconds: Some(3_600),
+            backup: Some(RequiredBackup {
+                kind: BackupKind::Branch,
+                expiry_seconds: 3_600,
+            }),
         });
         observed
     };
@@ -415,9 +418,16 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
         Some(BackupStatus {
             rollout: rollout.to_owned(),
             project_id: project.to_owned(),
-            branch_name: format!("before-{rollout}"),
+            name: format!("before-{rollout}"),
             branch_id: branch.map(str::to_owned),
+            snapshot_id: None,
             expires_at: None,
+        })
+    };
+    let snapshot = |id: &str| {
+        backup("r4", OWN, None).map(|backup| BackupStatus {
+            snapshot_id: Some(id.to_owned()),
+            ..backup
         })
     };
     let (first, migrate) = (Step::BackUp(id(OWN)), Step::Migrate(id(OWN)));
@@ -427,6 +437,7 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
         (backup("r3", OWN, Some("br-1")), &first),
         (backup("r4", DUPLICATE, Some("br-1")), &first),
         (backup("r4", OWN, Some("br-1")), &migrate),
+        (snapshot("snap-1"), &migrate),
     ] {
         let observed = before(recorded.clone());
         assert_eq!(provision(&observed), *expected, "{recorded:?}");
@@ -443,7 +454,10 @@ fn before_a_rollout_with_backups() -> ObservedState {
         rollout: Some("r4".to_owned()),
         version: 4,
         digest: "digest-4".to_owned(),
-        backup_expiry_seconds: Some(3_600),
+        backup: Some(RequiredBackup {
+            kind: BackupKind::Branch,
+            expiry_seconds: 3_600,
+        }),
     });
     observed
 }
@@ -455,8 +469,9 @@ fn a_backup_that_has_expired_or_is_about_to_is_replaced() {
         observed.status.backup = Some(BackupStatus {
             rollout: "r4".to_owned(),
             project_id: OWN.to_owned(),
-            branch_name: "before-r4".to_owned(),
+            name: "before-r4".to_owned(),
             branch_id: Some("br-1".to_owned()),
+            snapshot_id: None,
             expires_at: Some(Time(at(NOW + seconds_left))),
         });
         provision(&observed)

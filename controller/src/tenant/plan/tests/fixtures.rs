@@ -217,7 +217,7 @@ pub(super) fn up_to_date() -> ObservedState {
         ca_digest: None,
         schema: Ok(SchemaTarget {
             rollout: None,
-            backup_expiry_seconds: None,
+            backup: None,
             version: 3,
             digest: "digest-3".to_owned(),
         }),

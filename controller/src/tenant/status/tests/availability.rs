@@ -137,7 +137,7 @@ fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
 fn the_recorded_target_follows_the_migrations_of_the_class() {
     let target = |version, digest: &str| SchemaTarget {
         rollout: None,
-        backup_expiry_seconds: None,
+        backup: None,
         version,
         digest: digest.to_owned(),
     };
@@ -172,7 +172,7 @@ fn the_recorded_rollout_changes_when_it_brings_another_schema() {
         version: 3,
         digest: digest.to_owned(),
         rollout: Some("next".to_owned()),
-        backup_expiry_seconds: None,
+        backup: None,
     };
     let mut schema = complete().schema.expect("a schema");
     // The Tenant already has the schema, so its status need not be written.
