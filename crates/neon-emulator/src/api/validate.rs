@@ -334,6 +334,16 @@ pub(super) fn expiration(
     Ok(())
 }
 
+/// A branch that expires cannot have children.
+pub(super) fn parent(row: &BranchRow) -> Result<(), ApiError> {
+    if row.expires_at_us.is_some() {
+        return Err(ApiError::invalid(
+            "a branch that expires cannot have children",
+        ));
+    }
+    Ok(())
+}
+
 fn length(field: &str, text: &str, max_chars: usize) -> Result<(), ApiError> {
     if (1..=max_chars).contains(&text.chars().count()) {
         Ok(())

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use neon_client::ErrorKind;
-use neon_client::model::{CreateBranch, CreateRole, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch};
+use neon_client::model::{
+    CreateBranch, CreateRole, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch, UpdateBranch,
+};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -282,6 +284,31 @@ async fn a_branch_expires_within_30_days() {
     let branches = neon.branches(&created.project.id);
     let error = branches.create(request).send().await.expect_err("rejected");
     assert!(error.message().contains("30 days"), "{error}");
+}
+
+#[tokio::test]
+async fn a_branch_that_expires_has_no_children() {
+    let world = TestEmulator::start().await;
+    let neon = client(&world);
+    let created = world.create("one").await;
+    let hour = std::time::Duration::from_hours(1);
+    let mut request = CreateBranch::named("short");
+    request.branch = request.branch.expires_at(world.emulator.now() + hour);
+    let branches = neon.branches(&created.project.id);
+    let short = branches.create(request).send().await.expect("creates");
+    let short = short.branch.id;
+    let child = CreateBranch::named("child").parent_id(short.clone());
+    let refused = branches.create(child).send().await;
+    assert_eq!(refused.expect_err("rejected").kind(), ErrorKind::Invalid);
+    // The restored branch becomes a child of its source.
+    let restore = RestoreBranch::from_head(short.clone()).preserve_under_name("old");
+    let main = &created.branch.id;
+    let refused = branches.restore(main, restore.clone()).send().await;
+    assert_eq!(refused.expect_err("rejected").kind(), ErrorKind::Invalid);
+    let kept = UpdateBranch::default().expires_at(None);
+    branches.update(&short, kept).send().await.expect("updates");
+    let restored = branches.restore(main, restore).send().await;
+    restored.expect("restores");
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ pub(in crate::api) async fn create(
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
     let parent_row = find_active(&rows, &parent)?;
+    validate::parent(parent_row)?;
     ensure_name_available(&rows, &name, &branch_id)?;
     if requested.protected == Some(true) {
         Api::check_protected_branches(api.plan(project_row.org_id.as_deref()), &rows)?;
