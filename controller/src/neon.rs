@@ -10,13 +10,14 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use neon_client::ids::{
-    BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
+    BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName, SnapshotId,
 };
 use neon_client::model::{
-    AuthDetails, Branch, ConnectionUri, CreateBranch, CreateProject, CreateSnapshot, CreatedBranch,
-    CreatedProject, CreatedSnapshot, CurrentUser, Endpoint, EndpointOperations, Operation,
-    Organization, Project, ProjectPage, RecoveredProject, RoleOperations, Snapshot, UpdateEndpoint,
-    UpdateProject, UpdatedProject,
+    AuthDetails, Branch, BranchOperations, ConnectionUri, CreateBranch, CreateProject,
+    CreateSnapshot, CreatedBranch, CreatedProject, CreatedSnapshot, CurrentUser, Endpoint,
+    EndpointOperations, FinalizeRestore, Operation, Organization, Project, ProjectPage,
+    RecoveredProject, RestoreBranch, RestoreSnapshot, RestoredSnapshot, RoleOperations, Snapshot,
+    StartedOperations, UpdateBranch, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{AccountQuota, BuildError, Error, Neon, NotAfter, Permit, Priority, Route};
 use secrecy::SecretString;
@@ -108,6 +109,29 @@ pub trait NeonApi: Send + Sync {
 
     fn create_branch(&self, id: &ProjectId, body: CreateBranch) -> NeonCall<CreatedBranch>;
 
+    fn update_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        changes: UpdateBranch,
+    ) -> NeonCall<BranchOperations>;
+
+    /// Restores a branch to the state of another one.
+    fn restore_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: RestoreBranch,
+    ) -> NeonCall<BranchOperations>;
+
+    /// Lets a branch that was restored from a snapshot replace the original one.
+    fn finalize_restore(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: FinalizeRestore,
+    ) -> NeonCall<StartedOperations>;
+
     /// A snapshot of a project with this name.
     fn snapshot_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Snapshot>>;
 
@@ -117,6 +141,14 @@ pub trait NeonApi: Send + Sync {
         branch: &BranchId,
         body: CreateSnapshot,
     ) -> NeonCall<CreatedSnapshot>;
+
+    /// Restores a snapshot to a new branch.
+    fn restore_snapshot(
+        &self,
+        id: &ProjectId,
+        snapshot: &SnapshotId,
+        body: RestoreSnapshot,
+    ) -> NeonCall<RestoredSnapshot>;
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation>;
 
@@ -277,6 +309,36 @@ impl NeonApi for Neon {
         self.branches(id).create(body).send().boxed()
     }
 
+    fn update_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        changes: UpdateBranch,
+    ) -> NeonCall<BranchOperations> {
+        self.branches(id).update(branch, changes).send().boxed()
+    }
+
+    fn restore_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: RestoreBranch,
+    ) -> NeonCall<BranchOperations> {
+        self.branches(id).restore(branch, body).send().boxed()
+    }
+
+    fn finalize_restore(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: FinalizeRestore,
+    ) -> NeonCall<StartedOperations> {
+        self.branches(id)
+            .finalize_restore(branch, body)
+            .send()
+            .boxed()
+    }
+
     fn snapshot_named(&self, id: &ProjectId, name: &str) -> NeonCall<Option<Snapshot>> {
         let (snapshots, name) = (self.snapshots(id).list(), name.to_owned());
         async move {
@@ -293,6 +355,15 @@ impl NeonApi for Neon {
         body: CreateSnapshot,
     ) -> NeonCall<CreatedSnapshot> {
         self.snapshots(id).create(branch, body).send().boxed()
+    }
+
+    fn restore_snapshot(
+        &self,
+        id: &ProjectId,
+        snapshot: &SnapshotId,
+        body: RestoreSnapshot,
+    ) -> NeonCall<RestoredSnapshot> {
+        self.snapshots(id).restore(snapshot, body).send().boxed()
     }
 
     fn operation(&self, id: &ProjectId, operation: OperationId) -> NeonCall<Operation> {

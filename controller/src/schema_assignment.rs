@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crds::{NewTenants, RolloutBackup, RolloutPhase, SchemaRollout, SchemaStatus};
+use crds::{NewTenants, OnFailure, RolloutBackup, RolloutPhase, SchemaRollout, SchemaStatus};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -48,6 +48,8 @@ pub struct RequiredBackup {
     pub kind: BackupKind,
     /// Seconds after which Neon deletes it.
     pub expiry_seconds: i64,
+    /// Whether the database is restored from it if the migration fails for good.
+    pub restore_on_failure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +95,7 @@ fn required_backup(rollout: &SchemaRollout) -> Option<RequiredBackup> {
     Some(RequiredBackup {
         kind,
         expiry_seconds: settings.backup_expiry_seconds,
+        restore_on_failure: settings.on_failure == OnFailure::RestoreAndPause,
     })
 }
 

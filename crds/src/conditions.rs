@@ -243,6 +243,11 @@ reasons! {
     /// A branch or a snapshot of the project is being created as a backup, before a roll-out migrates
     /// the database.
     BackingUp,
+    /// A database is being restored from its backup, because its migration failed and the roll-out has
+    /// `onFailure: RestoreAndPause`.
+    Restoring,
+    /// A database was restored from its backup, because its migration failed.
+    DatabaseRestored,
     /// A roll-out continues when its window (`rollout.window`) opens.
     OutsideWindow,
     /// The time zone of a roll-out's window is unknown.

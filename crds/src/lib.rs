@@ -40,7 +40,8 @@ pub use rollout::{
 };
 pub use rollout_plan::{FindingCounts, FindingSeverity, MigrationFinding, RolloutPlan};
 pub use rollout_settings::{
-    Approval, Canary, NewTenants, RolloutBackup, RolloutSettings, RolloutStrategy, TenantShare,
+    Approval, Canary, NewTenants, OnFailure, RolloutBackup, RolloutSettings, RolloutStrategy,
+    TenantShare,
 };
 pub use rollout_window::{RolloutWindow, Weekday};
 pub use secret::{
@@ -51,5 +52,5 @@ pub use spec::{
 };
 pub use status::{
     BackupStatus, Binding, Connection, CreationIntent, Effective, LostCreation, Phase,
-    ProjectStatus, SchemaStatus, TenantStatus, Timings,
+    ProjectStatus, RestoreStatus, SchemaStatus, TenantStatus, Timings,
 };

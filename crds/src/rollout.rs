@@ -55,6 +55,12 @@ use crate::validation;
         priority = 1
     ),
     printcolumn(
+        name = "RolledBack",
+        type_ = "integer",
+        json_path = ".status.rolledBack",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].message",
@@ -167,6 +173,9 @@ pub struct SchemaRolloutStatus {
     /// Tenants whose migration failed, or that were not migrated within
     /// `progressDeadlineSeconds`. The controller keeps retrying.
     pub failed: i64,
+    /// Of the Tenants without the new schema, those whose database was restored from its backup after
+    /// their migration had failed. The controller does not retry them.
+    pub rolled_back: i64,
     /// Tenants that cannot be migrated now: they are in `spec.skip`, suspended, or stalled for
     /// another reason than their schema.
     pub skipped: i64,

@@ -19,6 +19,12 @@ use crate::validation;
 
 /// How new migrations reach the Tenants of a class.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("self.onFailure != 'RestoreAndPause' || self.backup != 'None'")
+        .message("onFailure RestoreAndPause requires a backup: set backup to Branch or Snapshot"),
+    validation = Rule::new("self.onFailure != 'RestoreAndPause' || self.strategy == 'Waves'")
+        .message("onFailure RestoreAndPause requires the strategy Waves, because AllAtOnce does not pause")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSettings {
     /// `Waves` migrates a canary first and then one wave after the other. `AllAtOnce` migrates all
@@ -71,6 +77,12 @@ pub struct RolloutSettings {
     #[serde(default = "default_backup_expiry_seconds")]
     #[schemars(with = "validation::BackupExpirySeconds")]
     pub backup_expiry_seconds: i64,
+    /// What happens when a migration fails for good. `Pause` pauses the roll-out if too many Tenants
+    /// failed. `RestoreAndPause`, which requires a backup, also restores the database of each Tenant
+    /// that had applied some of the new migrations. What was written since the backup is then only in
+    /// a branch that `status.backup.restore` names. Defaults to `Pause`.
+    #[serde(default)]
+    pub on_failure: OnFailure,
     /// When Tenants are migrated. Defaults to any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<RolloutWindow>,
@@ -90,6 +102,7 @@ impl Default for RolloutSettings {
             new_tenants: NewTenants::default(),
             backup: RolloutBackup::default(),
             backup_expiry_seconds: default_backup_expiry_seconds(),
+            on_failure: OnFailure::default(),
             window: None,
         }
     }
@@ -159,6 +172,16 @@ pub enum RolloutBackup {
     Branch,
     /// A snapshot of the project's branch.
     Snapshot,
+}
+
+/// What happens when a migration fails for good.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum OnFailure {
+    /// The roll-out pauses if too many Tenants failed.
+    #[default]
+    Pause,
+    /// The same, and the databases of the failed Tenants are restored from their backups.
+    RestoreAndPause,
 }
 
 /// The first Tenants of a roll-out.

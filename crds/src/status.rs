@@ -120,9 +120,53 @@ pub struct BackupStatus {
     /// Id of the snapshot, if the backup is one. Absent until Neon has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
-    /// Time at which Neon deletes the backup.
+    /// Time at which Neon deletes the backup. Absent if Neon keeps it, because the database was restored
+    /// from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// Number of the backup for this roll-out, starting at 1. Before a further attempt to migrate the
+    /// database, a backup is replaced if the database was restored from it, or if it expires soon.
+    #[serde(default = "first_attempt")]
+    pub attempt: i32,
+    /// Version of the last applied migration in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<i64>,
+    /// Digest of the applied migrations in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_checksum: Option<String>,
+    /// The restore of the database from this backup, after a migration failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
+}
+
+fn first_attempt() -> i32 {
+    1
+}
+
+impl BackupStatus {
+    /// The id of the branch or the snapshot, once Neon has confirmed it.
+    pub fn id(&self) -> Option<&str> {
+        self.branch_id.as_deref().or(self.snapshot_id.as_deref())
+    }
+}
+
+/// A restore of a database from its backup, recorded before the request is sent. The Tenant is not
+/// migrated again for the same roll-out unless a user requests it.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreStatus {
+    /// Time at which the migration failed.
+    pub requested_at: Time,
+    /// Name of the branch that keeps the database as it was before the restore, with everything that
+    /// was written since the backup.
+    pub failed_branch_name: String,
+    /// Reason of the failure, as in the condition `Ready`.
+    pub reason: String,
+    /// Message of the failure.
+    pub message: String,
+    /// Time at which the database was restored. Absent while that is in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Time>,
 }
 
 /// Record of a request to create a project, written before the request is sent. It means that the

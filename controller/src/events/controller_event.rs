@@ -57,6 +57,13 @@ pub enum ControllerEvent<'a> {
         /// The applied versions, in ascending order; not empty.
         applied: &'a [i64],
     },
+    /// The database was restored after its migration failed.
+    DatabaseRestored {
+        /// Name of the backup.
+        backup: &'a str,
+        /// Name of the branch that keeps the database as it was before.
+        failed_branch: &'a str,
+    },
     /// The duplicate that the annotation names was deleted.
     NamedDuplicateDeleted {
         project: &'a ProjectId,
@@ -109,6 +116,7 @@ impl ControllerEvent<'_> {
             | Self::SecretContested { .. }
             | Self::ProjectOrphaned { .. }
             | Self::InvalidAnnotation { .. }
+            | Self::DatabaseRestored { .. }
             | Self::TenantStalled(_)
             | Self::OrphanedProjects(_)
             | Self::DeletionsHeld { .. }
@@ -139,6 +147,7 @@ impl ControllerEvent<'_> {
             Self::SecretRenamed { .. } => Reason::SecretRenamed,
             Self::SecretContested { .. } => Reason::SecretContested,
             Self::Migrated { .. } => Reason::Migrated,
+            Self::DatabaseRestored { .. } => Reason::DatabaseRestored,
             Self::NamedDuplicateDeleted { .. } | Self::UnusedDuplicateDeleted { .. } => {
                 Reason::DuplicateProjectDeleted
             }
@@ -207,6 +216,13 @@ impl ControllerEvent<'_> {
                     )
                 }
             },
+            Self::DatabaseRestored {
+                backup,
+                failed_branch,
+            } => format!(
+                "restored the database from backup {backup}, because its migration failed; what was written since then is in \
+                 branch {failed_branch} of the project"
+            ),
             Self::NamedDuplicateDeleted { project } => format!(
                 "deleted duplicate project {project}, which the annotation {} names; {RECOVERY_HINT}",
                 annotations::DELETE_DUPLICATE

@@ -46,6 +46,8 @@ pub struct Member {
     /// Whether it was not ready when the roll-out was last continued, so that it may be one of the Tenants
     /// that had failed before.
     pub maybe_retried: bool,
+    /// Whether its database was restored after its migration for this roll-out had failed.
+    pub rolled_back: bool,
     pub namespace: Box<str>,
     pub name: Box<str>,
 }
@@ -102,6 +104,7 @@ pub fn members(
                 state: state(schema, is_skipped, has_failed, rollout, now),
                 begun: has_begun(schema.rollout.as_deref(), rollout),
                 maybe_retried: is_maybe_retried(schema, rollout),
+                rolled_back: schema.rolled_back.as_deref() == rollout.metadata.name.as_deref(),
                 namespace: namespace.into(),
                 name: name.into(),
             }

@@ -31,6 +31,7 @@ struct Counts {
     begun: usize,
     /// Those of the pending ones that may have failed before.
     maybe_retried: usize,
+    rolled_back: usize,
 }
 
 impl Counts {
@@ -44,6 +45,8 @@ impl Counts {
                 counts.begun += usize::from(member.begun);
                 counts.maybe_retried += usize::from(member.maybe_retried);
             }
+            let is_rolled_back = member.rolled_back && member.state != MemberState::Updated;
+            counts.rolled_back += usize::from(is_rolled_back);
             match member.state {
                 MemberState::Updated => counts.updated += 1,
                 MemberState::Pending => counts.pending += 1,
@@ -133,7 +136,7 @@ pub fn build_status(
     let (progress, state) = if awaits_approval {
         (recorded, awaiting_approval(rollout, status.plan.as_ref()))
     } else if rollout.spec.paused || over_budget {
-        (recorded, paused(rollout, over_budget))
+        (recorded, paused(rollout, over_budget, &counts))
     } else if let Some(waiting) = waiting(rollout, now).filter(|_| counts.pending > 0) {
         (recorded, waiting)
     } else {
@@ -169,6 +172,7 @@ pub fn build_status(
     });
     status.failed = number(counts.failed);
     status.skipped = number(counts.skipped);
+    status.rolled_back = number(counts.rolled_back);
     status.failures = failures;
     let has_begun = !awaits_approval && state.0 != RolloutPhase::Waiting;
     if has_begun && status.started_at.is_none() {
@@ -213,7 +217,7 @@ fn awaiting_approval(rollout: &SchemaRollout, plan: Option<&RolloutPlan>) -> Sta
     (phase, Reason::AwaitingApproval, message)
 }
 
-fn paused(rollout: &SchemaRollout, over_budget: bool) -> State {
+fn paused(rollout: &SchemaRollout, over_budget: bool, counts: &Counts) -> State {
     let name = rollout.metadata.name.as_deref().unwrap_or_default();
     let resume = format!(
         "kubectl patch sro {name} --type=merge --patch '{{\"spec\":{{\"paused\":false}}}}'"
@@ -225,8 +229,12 @@ fn paused(rollout: &SchemaRollout, over_budget: bool) -> State {
                 && condition.reason == Reason::FailureBudgetExceeded.as_str()
         });
     if over_budget || paused_by_failures {
+        let restored = match counts.rolled_back {
+            0 => String::new(),
+            count => format!(" ({count} restored from their backups)"),
+        };
         let message = format!(
-            "paused because too many Tenants failed: correct the migrations, which starts a new roll-out, or add the Tenants in \
+            "paused because too many Tenants failed{restored}: correct the migrations, which starts a new roll-out, or add the Tenants in \
              status.failures to spec.skip, and continue with: {resume}"
         );
         return (RolloutPhase::Paused, Reason::FailureBudgetExceeded, message);

@@ -141,6 +141,7 @@ fn only_a_tenant_that_the_rollout_reaches_is_backed_up_for_it() {
     let expected = RequiredBackup {
         kind: BackupKind::Branch,
         expiry_seconds: 7_200,
+        restore_on_failure: false,
     };
     assert_eq!(backup(LOW), Some(expected));
     assert_eq!(backup(u64::MAX), None);

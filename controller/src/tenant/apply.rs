@@ -16,6 +16,7 @@ mod migration;
 mod operations;
 mod project;
 mod recover;
+mod restore;
 mod secret;
 
 use crds::Reason;
@@ -63,6 +64,7 @@ pub async fn apply(
         Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
         Step::CheckSecret(project) => secret::check_secret(rec, project).await,
         Step::BackUp(project) => backup::back_up(rec, observed, project).await,
+        Step::Restore(project) => restore::restore(rec, observed, project).await,
         Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
         Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
@@ -106,6 +108,7 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::WriteSecret(_) => "write_secret",
         Step::CheckSecret(_) => "check_secret",
         Step::BackUp(_) => "back_up",
+        Step::Restore(_) => "restore",
         Step::Migrate(_) => "migrate",
         Step::DeleteProject(_) => "delete_project",
         Step::Suspended => "suspended",
@@ -130,6 +133,7 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::WriteSecret(_)
         | Step::CheckSecret(_)
         | Step::BackUp(_)
+        | Step::Restore(_)
         | Step::DeleteProject(_) => true,
         Step::AddClassFinalizer
         | Step::AddFinalizer

@@ -9,6 +9,7 @@ mod credentials;
 mod deletion;
 mod duplicates;
 mod existing;
+mod restore;
 mod settings;
 
 use crds::{Reason, TenantStatus};
@@ -26,6 +27,7 @@ use credentials::plan_credentials;
 use deletion::plan_deletion;
 use duplicates::{choose_project, plan_duplicates};
 use existing::plan_existing;
+use restore::plan_restore;
 pub use settings::settings_changes;
 use settings::{has_pending_change, plan_listed_settings, plan_update};
 
@@ -107,6 +109,8 @@ pub enum Step {
     CheckSecret(ProjectId),
     /// Create the backup that the roll-out requires.
     BackUp(ProjectId),
+    /// Restore the database from its backup, because a migration failed.
+    Restore(ProjectId),
     /// Connect to the database and apply the missing migrations.
     Migrate(ProjectId),
     DeleteProject(ProjectId),
@@ -312,27 +316,36 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
     let status = &observed.status;
     let project = status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
+    if let Some(step) = plan_restore(observed, &id) {
+        return Some(step);
+    }
     let target = match &observed.schema {
         Err(issue) => return Some(wait_or_stall(issue)),
         Ok(target) => target,
     };
     let current = target.is_reached(status.schema.as_ref(), &project.id);
-    let requested =
-        observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
+    let requested = is_requested(observed);
     if !current && lacks_backup(observed, target, &project.id) {
         return Some(Step::BackUp(id));
     }
     (!current || requested).then_some(Step::Migrate(id))
 }
 
-/// Whether the roll-out requires a backup of the database that does not exist, or expires too soon.
+/// Whether a user requests a migration.
+fn is_requested(observed: &ObservedState) -> bool {
+    observed.reconcile_at.is_some() && observed.reconcile_at != observed.status.last_reconcile_at
+}
+
+/// Whether the roll-out requires a backup of the database that does not exist, or expires too soon, or
+/// from which the database was restored.
 fn lacks_backup(observed: &ObservedState, target: &SchemaTarget, project: &str) -> bool {
     let status = &observed.status;
     let is_backed_up = status.backup.as_ref().is_some_and(|backup| {
         let expires_at = backup.expires_at.as_ref().map(|time| time.0);
         Some(&backup.rollout) == target.rollout.as_ref()
             && backup.project_id == project
-            && (backup.branch_id.is_some() || backup.snapshot_id.is_some())
+            && backup.id().is_some()
+            && backup.restore.is_none()
             && outlasts_migration(expires_at, observed.now)
     });
     target.backup.is_some() && may_have_data(status, project) && !is_backed_up

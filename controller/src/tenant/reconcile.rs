@@ -213,6 +213,7 @@ async fn verify_project(
     | Step::WriteSecret(project)
     | Step::CheckSecret(project)
     | Step::BackUp(project)
+    | Step::Restore(project)
     | Step::Update { project, .. }) = step
     else {
         return Err(error);

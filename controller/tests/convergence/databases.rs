@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use controller::migrations::{
     ConnectedDatabase, DatabaseConnectError, DatabaseTarget, MigrationError, MigrationFailure,
-    MigrationReport, MigrationSet, Migrator, ServerError,
+    MigrationReport, MigrationSet, Migrator, ServerError, StatementError,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -16,6 +16,8 @@ use crate::world::{Outcome, World};
 
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
+/// `SQLSTATE` of a table that does not exist.
+const UNDEFINED_TABLE: &str = "42P01";
 /// `SQLSTATE` with which Neon's proxy passes on most errors.
 const INTERNAL_ERROR: &str = "XX000";
 
@@ -84,8 +86,11 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
                     })
                 }
                 Err(error) => Err(MigrationFailure {
+                    version: match error {
+                        MigrationError::Statement(_) => self.version(),
+                        _ => None,
+                    },
                     error,
-                    version: None,
                     applied,
                 }),
             }
@@ -112,6 +117,7 @@ impl SimulatedDatabase<'_> {
             {
                 let mut state = self.world.state();
                 let now = state.now();
+                let is_broken = state.broken_migration == Some(migration.version());
                 let Some(project) = state.live(&id) else {
                     return Err(unreachable(target, disconnected()));
                 };
@@ -135,6 +141,9 @@ impl SimulatedDatabase<'_> {
                 if project.schema >= Some(migration.version()) {
                     continue;
                 }
+                if is_broken {
+                    return Err(failed_statement(migration.file_name()));
+                }
                 project.schema = Some(migration.version());
                 applied.push(migration.version());
             }
@@ -151,6 +160,18 @@ fn unreachable(target: &DatabaseTarget, source: DatabaseConnectError) -> Migrati
         waited: Duration::ZERO,
         source: Box::new(source),
     }
+}
+
+fn failed_statement(file: &str) -> MigrationError {
+    MigrationError::Statement(Box::new(StatementError {
+        file: file.to_owned(),
+        line: Some(1),
+        server: ServerError {
+            code: UNDEFINED_TABLE.to_owned(),
+            message: Some("relation does not exist".to_owned()),
+            hint: None,
+        },
+    }))
 }
 
 fn interrupted() -> MigrationError {

@@ -18,6 +18,7 @@ mod neon;
 mod process;
 mod regressions;
 mod restores;
+mod rollbacks;
 mod simulation;
 mod world;
 

@@ -12,14 +12,15 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use neon_client::ids::{
-    BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName,
+    BranchId, DatabaseName, EndpointId, OperationId, OrgId, ProjectId, RoleName, SnapshotId,
 };
 use neon_client::model::{
-    AuthDetails, AuthMethod, Branch, ConnectionUri, CreateBranch, CreateProject, CreateSnapshot,
-    CreatedBranch, CreatedProject, CreatedSnapshot, CurrentUser, DefaultEndpointSettings, Endpoint,
-    EndpointOperations, Operation, Organization, Project, ProjectPage, ProjectSettings,
-    RecoveredProject, Role, RoleOperations, Snapshot, UpdateEndpoint, UpdateProject,
-    UpdatedProject,
+    AuthDetails, AuthMethod, Branch, BranchOperations, ConnectionUri, CreateBranch, CreateProject,
+    CreateSnapshot, CreatedBranch, CreatedProject, CreatedSnapshot, CurrentUser,
+    DefaultEndpointSettings, Endpoint, EndpointOperations, FinalizeRestore, Operation,
+    Organization, Project, ProjectPage, ProjectSettings, RecoveredProject, RestoreBranch,
+    RestoreSnapshot, RestoredSnapshot, Role, RoleOperations, Snapshot, StartedOperations,
+    UpdateBranch, UpdateEndpoint, UpdateProject, UpdatedProject,
 };
 use neon_client::{BuildError, Error, ErrorKind, NotAfter, Permit, Route};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -489,23 +490,73 @@ impl NeonApi for SimulatedNeon {
             let now = state.now();
             let project = state.existing(&id)?;
             let name = body.branch.name.expect("a name");
-            if project
-                .branches
-                .iter()
-                .any(|(branch, _)| branch.name == name)
-            {
-                return Err(ErrorKind::Conflict);
-            }
+            project.check_branch_name(&name)?;
             let branch = Branch {
                 expires_at: body.branch.expires_at,
-                ..parsed(json!({
-                    "id": format!("br-{id}-{}", project.branches.len() + 1),
-                    "project_id": id, "name": name, "current_state": "init",
-                    "created_at": now, "updated_at": now,
-                }))
+                ..project.new_branch(&name, now)
             };
             project.branches.push((branch.clone(), project.schema));
             Ok(parsed(json!({ "branch": branch })))
+        })
+    }
+
+    fn update_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        changes: UpdateBranch,
+    ) -> NeonCall<BranchOperations> {
+        let (id, branch) = (id.clone(), branch.clone());
+        self.write(Route::UpdateBranch, move |state| {
+            let (found, _) = state.existing(&id)?.branch(&branch)?;
+            found.expires_at = changes.expires_at.unwrap_or(found.expires_at);
+            Ok(parsed(json!({ "branch": found })))
+        })
+    }
+
+    fn restore_branch(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: RestoreBranch,
+    ) -> NeonCall<BranchOperations> {
+        let (id, branch) = (id.clone(), branch.clone());
+        self.write(Route::RestoreBranch, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let name = body.preserve_under_name.expect("a name");
+            project.check_branch_name(&name)?;
+            let (source, version) = project.branch(&body.source_branch_id)?;
+            if source.expires_at.is_some() {
+                return Err(ErrorKind::Invalid);
+            }
+            let version = *version;
+            assert_eq!(
+                branch, project.endpoint.branch_id,
+                "restores another branch"
+            );
+            let restored = project.new_branch("main", now);
+            project.replace_branch(restored.id.clone(), version, &name, now);
+            Ok(parsed(json!({ "branch": restored })))
+        })
+    }
+
+    fn finalize_restore(
+        &self,
+        id: &ProjectId,
+        branch: &BranchId,
+        body: FinalizeRestore,
+    ) -> NeonCall<StartedOperations> {
+        let (id, branch) = (id.clone(), branch.clone());
+        self.write(Route::FinalizeRestore, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let name = body.name.expect("a name");
+            project.check_branch_name(&name)?;
+            let version = project.branch(&branch)?.1;
+            project.branches.retain(|(other, _)| other.id != branch);
+            project.replace_branch(branch, version, &name, now);
+            Ok(StartedOperations::default())
         })
     }
 
@@ -537,6 +588,29 @@ impl NeonApi for SimulatedNeon {
             };
             project.snapshots.push((snapshot.clone(), project.schema));
             Ok(parsed(json!({ "snapshot": snapshot })))
+        })
+    }
+
+    fn restore_snapshot(
+        &self,
+        id: &ProjectId,
+        snapshot: &SnapshotId,
+        body: RestoreSnapshot,
+    ) -> NeonCall<RestoredSnapshot> {
+        let (id, snapshot) = (id.clone(), snapshot.clone());
+        self.write(Route::RestoreSnapshot, move |state| {
+            let now = state.now();
+            let project = state.existing(&id)?;
+            let name = body.name.expect("a name");
+            project.check_branch_name(&name)?;
+            let mut snapshots = project.snapshots.iter();
+            let found = snapshots.find(|(other, _)| other.id == snapshot);
+            let version = found.ok_or(ErrorKind::NotFound)?.1;
+            let target = body.target_branch_id;
+            assert_eq!(target.as_ref(), Some(&project.endpoint.branch_id));
+            let restored = project.new_branch(&name, now);
+            project.branches.push((restored.clone(), version));
+            Ok(parsed(json!({ "branch": restored })))
         })
     }
 

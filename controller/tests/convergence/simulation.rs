@@ -8,8 +8,8 @@ use controller::identity::{TenantUid, marked_tenant};
 use controller::telemetry::ReconcileOutcome;
 use controller::tenant::desired::{TenantName, resolve_desired};
 use crds::{
-    Compute, ConnectionSecret, DeletionPolicy, Quota, Reason, TenantStatus, annotations,
-    finalizers, keys,
+    Compute, ConnectionSecret, DeletionPolicy, Quota, Reason, RolloutSettings, TenantStatus,
+    annotations, finalizers, keys,
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -41,7 +41,17 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     pub(crate) fn new() -> Self {
+        Self::of(World::new())
+    }
+
+    /// A simulation whose class has these settings of roll-outs.
+    pub(crate) fn with_rollout(settings: RolloutSettings) -> Self {
         let world = World::new();
+        world.state().class.spec.rollout = settings;
+        Self::of(world)
+    }
+
+    fn of(world: World) -> Self {
         Self {
             process: Process::start(&world),
             world,
@@ -499,6 +509,8 @@ impl Simulation {
                     "project": project.project, "endpoint": project.endpoint,
                     "password": project.password, "schema": project.schema,
                     "branches": project.branches.iter().map(|(branch, kept)| json!([branch.name, kept])).collect::<Vec<_>>(),
+                    "snapshots": project.snapshots.iter().map(|(snapshot, kept)| json!([snapshot.name, kept])).collect::<Vec<_>>(),
+                    "restores": project.restores,
                 })
             })
             .collect();
@@ -537,7 +549,7 @@ fn assert_secret(
 
 /// Removes the values that depend on when something happened.
 fn remove_volatile(value: &mut Value) {
-    const VOLATILE: [&str; 14] = [
+    const VOLATILE: [&str; 16] = [
         "appliedAt",
         "checkedAt",
         "compute_last_active_at",
@@ -547,7 +559,9 @@ fn remove_volatile(value: &mut Value) {
         "expiresAt",
         "lastTransitionTime",
         "lostCreations",
+        "requestedAt",
         "resourceVersion",
+        "restoredAt",
         // A Tenant that is migrated before the first roll-out exists has none.
         "rollout",
         "timings",

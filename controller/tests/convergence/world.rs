@@ -58,6 +58,10 @@ pub(crate) struct SimulatedProject {
     pub(crate) branches: Vec<(Branch, Option<i64>)>,
     /// Snapshots, with the version at which each was created.
     pub(crate) snapshots: Vec<(Snapshot, Option<i64>)>,
+    /// Number of branches that were created, including deleted ones.
+    pub(crate) branches_made: u32,
+    /// How often the database was restored.
+    pub(crate) restores: u32,
     /// Whether it is deleted; a deleted project can be recovered.
     pub(crate) deleted: bool,
     /// Whether Neon cannot recover the deleted project any more.
@@ -98,6 +102,8 @@ pub(crate) struct State {
     pub(crate) retained: BTreeSet<ProjectId>,
     /// Version of the newest migration.
     pub(crate) schema: i64,
+    /// Version of a migration that fails in every database.
+    pub(crate) broken_migration: Option<i64>,
     /// Outcomes of the next calls to Neon and to databases; afterwards, all calls are answered.
     pub(crate) neon_outcomes: VecDeque<Outcome>,
     /// Outcomes of the next creation requests.
@@ -184,6 +190,7 @@ impl World {
             watch_events: VecDeque::new(),
             retained: BTreeSet::new(),
             schema: 3,
+            broken_migration: None,
             neon_outcomes: VecDeque::new(),
             creation_outcomes: VecDeque::new(),
             cluster_outcomes: VecDeque::new(),

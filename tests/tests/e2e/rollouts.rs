@@ -1,5 +1,6 @@
 //! Schema roll-outs: a canary, then waves; failures that pause a roll-out, and the ways on.
 
+mod restores;
 mod settings;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         named!(tenants_that_have_the_schema_are_not_opened_by_a_first_rollout),
     ];
     tests.extend(settings::tests());
+    tests.extend(restores::tests());
     tests
 }
 

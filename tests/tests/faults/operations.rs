@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use neon_client::ids::ProjectId;
 use neon_client::model::CreateProject;
 use neon_emulator::faults::{Effect, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::neon::Account;
 use test_support::scenario::{condition, is_ready};
 use test_support::{timeouts, wait};
@@ -26,6 +26,12 @@ const SECOND: (&str, &str) = (
     "create table tags (name text primary key);\nalter table notes add column tag text references tags;",
 );
 
+/// Fails after [`SECOND`] was applied.
+const THIRD_BROKEN: (&str, &str) = (
+    "0003_authors.sql",
+    "alter table notes add column author bigint references authors;",
+);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Create,
@@ -33,6 +39,8 @@ pub(crate) enum Operation {
     Migrate,
     MigrateWithBackup,
     MigrateWithSnapshot,
+    RestoreBranch,
+    RestoreSnapshot,
     Update,
     RestoreSecret,
     Delete,
@@ -55,6 +63,8 @@ impl Operation {
             Self::Migrate => "migrate",
             Self::MigrateWithBackup => "migrate-with-backup",
             Self::MigrateWithSnapshot => "migrate-with-snapshot",
+            Self::RestoreBranch => "restore-branch",
+            Self::RestoreSnapshot => "restore-snapshot",
             Self::Update => "update",
             Self::RestoreSecret => "restore-secret",
             Self::Delete => "delete",
@@ -85,16 +95,15 @@ impl Operation {
                 run.change_class(allowed).await?;
                 before.adopted = Some(made.project.id);
             }
-            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => {
+            Self::Migrate
+            | Self::MigrateWithBackup
+            | Self::MigrateWithSnapshot
+            | Self::RestoreBranch
+            | Self::RestoreSnapshot => {
                 let files = run.scenario.apply_config_map(&[FIRST]).await?;
-                let backup = match self {
-                    Self::MigrateWithBackup => "Branch",
-                    Self::MigrateWithSnapshot => "Snapshot",
-                    _ => "None",
-                };
                 run.change_class(json!({
                     "migrations": {"source": "ConfigMap", "configMap": {"name": files}},
-                    "rollout": {"backup": backup},
+                    "rollout": self.rollout(),
                 }))
                 .await?;
                 run.apply(json!({})).await?;
@@ -140,6 +149,17 @@ impl Operation {
         Ok(before)
     }
 
+    /// Settings of roll-outs.
+    fn rollout(self) -> Value {
+        match self {
+            Self::MigrateWithBackup => json!({"backup": "Branch"}),
+            Self::MigrateWithSnapshot => json!({"backup": "Snapshot"}),
+            Self::RestoreBranch => json!({"backup": "Branch", "onFailure": "RestoreAndPause"}),
+            Self::RestoreSnapshot => json!({"backup": "Snapshot", "onFailure": "RestoreAndPause"}),
+            _ => json!({}),
+        }
+    }
+
     pub(crate) async fn start(self, run: &Run, before: &Prepared) -> Result<()> {
         match self {
             Self::Create => run.apply(json!({})).await.map(drop),
@@ -150,6 +170,11 @@ impl Operation {
             Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => run
                 .scenario
                 .apply_config_map(&[FIRST, SECOND])
+                .await
+                .map(drop),
+            Self::RestoreBranch | Self::RestoreSnapshot => run
+                .scenario
+                .apply_config_map(&[FIRST, SECOND, THIRD_BROKEN])
                 .await
                 .map(drop),
             Self::Update => {
@@ -186,6 +211,20 @@ impl Operation {
                 };
                 run.scenario
                     .wait_for(TENANT, timeout, "migrated", migrated)
+                    .await
+                    .map(drop)
+            }
+            Self::RestoreBranch | Self::RestoreSnapshot => {
+                let restored = |tenant: &crds::Tenant| {
+                    let status = tenant.status.as_ref();
+                    let backup = status.and_then(|status| status.backup.as_ref());
+                    let restore = backup.and_then(|backup| backup.restore.as_ref());
+                    let stalled = condition(tenant, ConditionType::Stalled);
+                    restore.is_some_and(|restore| restore.restored_at.is_some())
+                        && stalled.is_some_and(|stalled| stalled.status == "True")
+                };
+                run.scenario
+                    .wait_for(TENANT, timeout, "restored", restored)
                     .await
                     .map(drop)
             }

@@ -101,12 +101,10 @@ async fn current(run: &Run) -> Result<Outcome> {
         ("projects with the UID", json!(projects.len())),
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
-        ("branches", json!(branches.len())),
+        ("branches", json!(names_and_expiry(&branches))),
+        ("branch in use", json!(branch_in_use(status, &branches))),
         ("snapshots", json!(snapshots.len())),
-        (
-            "backup expires",
-            json!(backup_expires(status, &branches, &snapshots)),
-        ),
+        ("backup", json!(expires(status, &branches, &snapshots))),
         (
             "computes",
             computes
@@ -124,13 +122,37 @@ async fn current(run: &Run) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// The names of the branches, in order, and whether each expires. The name of a roll-out is left out,
+/// because it contains that of the run's class.
+fn names_and_expiry(branches: &[Branch]) -> Vec<(&str, bool)> {
+    let prefixes = ["before-", "failed-", "restored-"];
+    let generic = |branch: &Branch| {
+        prefixes
+            .into_iter()
+            .find(|one| branch.name.starts_with(one))
+    };
+    let mut all: Vec<_> = branches
+        .iter()
+        .map(|branch| {
+            let name = generic(branch).unwrap_or(&branch.name);
+            (name, branch.expires_at.is_some())
+        })
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+/// Name of the branch that the status records for the compute.
+fn branch_in_use(status: &TenantStatus, branches: &[Branch]) -> Option<String> {
+    let recorded = status.project.as_ref()?.branch_id.as_deref();
+    let mut branches = branches.iter();
+    let branch = branches.find(|branch| Some(branch.id.as_str()) == recorded)?;
+    Some(branch.name.clone())
+}
+
 /// Whether the branch or the snapshot that the status names as the backup expires. `None` without a
 /// backup.
-fn backup_expires(
-    status: &TenantStatus,
-    branches: &[Branch],
-    snapshots: &[Snapshot],
-) -> Option<bool> {
+fn expires(status: &TenantStatus, branches: &[Branch], snapshots: &[Snapshot]) -> Option<bool> {
     let backup = status.backup.as_ref()?;
     let branch = branches
         .iter()

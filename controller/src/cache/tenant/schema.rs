@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{ConditionType, Tenant, find_condition};
+use crds::{BackupStatus, ConditionType, Tenant, find_condition};
 use jiff::Timestamp;
 
 use crate::identity::TenantUid;
@@ -24,6 +24,8 @@ pub struct CachedSchema {
     /// The roll-out for which the database was or is being migrated.
     pub rollout: Option<Box<str>>,
     pub problem: Option<SchemaProblem>,
+    /// The roll-out after whose failure the database was last restored.
+    pub rolled_back: Option<Box<str>>,
 }
 
 /// Why a Tenant is not ready.
@@ -65,8 +67,17 @@ impl CachedSchema {
                 .and_then(|schema| schema.rollout.as_deref())
                 .map(Into::into),
             problem: problem(tenant),
+            rolled_back: status
+                .and_then(|status| rolled_back(status.backup.as_ref()?))
+                .map(Into::into),
         }
     }
+}
+
+/// The roll-out of a backup from which the database was restored.
+fn rolled_back(backup: &BackupStatus) -> Option<&str> {
+    backup.restore.as_ref()?.restored_at.as_ref()?;
+    Some(&backup.rollout)
 }
 
 fn problem(tenant: &Tenant) -> Option<SchemaProblem> {

@@ -42,6 +42,10 @@ fn with_samples(kind: EventKind, mut show: impl FnMut(ControllerEvent<'_>)) {
                 show(ControllerEvent::Migrated { applied });
             }
         }
+        EventKind::DatabaseRestored => show(ControllerEvent::DatabaseRestored {
+            backup: "before-default-7-3f2a91c0",
+            failed_branch: "failed-default-7-3f2a91c0",
+        }),
         EventKind::NamedDuplicateDeleted => {
             show(ControllerEvent::NamedDuplicateDeleted { project });
         }

@@ -187,3 +187,28 @@ fn a_suspended_tenant_is_not_queued() {
     assert_eq!(queued(json!({})), 1);
     assert_eq!(queued(json!({"spec": {"suspend": true}})), 0);
 }
+
+#[test]
+fn a_tenant_is_rolled_back_once_its_database_is_restored_for_this_rollout() {
+    let backup = |rollout: &str, restored_at: Option<&str>| {
+        json!({"status": {"backup": {
+            "rollout": rollout, "projectId": "p", "name": "before",
+            "restore": {
+                "requestedAt": "2026-01-01T00:01:00Z", "failedBranchName": "failed",
+                "reason": "MigrationFailed", "message": "", "restoredAt": restored_at,
+            },
+        }}})
+    };
+    let restored_at = Some("2026-01-01T00:02:00Z");
+    for (changes, expected) in [
+        (json!({}), false),
+        (backup("r2", None), false),
+        (backup("r2", restored_at), true),
+        (backup("r1", restored_at), false),
+    ] {
+        let now = "2026-01-01T00:20:00Z".parse().unwrap();
+        let tenants = [tenant(changes.clone())].into_iter();
+        let members = members(tenants, &rollout(&json!({})), now);
+        assert_eq!(members[0].rolled_back, expected, "{changes}");
+    }
+}

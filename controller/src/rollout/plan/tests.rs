@@ -74,6 +74,7 @@ fn member(index: u64, state: MemberState) -> Member {
         state,
         begun: false,
         maybe_retried: false,
+        rolled_back: false,
         namespace: "acme".into(),
         name: format!("t{index}").into(),
     }

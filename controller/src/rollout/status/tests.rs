@@ -31,6 +31,7 @@ fn members(states: &[MemberState]) -> Vec<Member> {
         state: *state,
         begun: false,
         maybe_retried: false,
+        rolled_back: false,
         namespace: "acme".into(),
         name: format!("t{index}").into(),
     };
@@ -475,4 +476,23 @@ fn the_states_for_the_tests_of_gitops_tools_are_up_to_date() {
     }
     let committed = std::fs::read_to_string(&path).unwrap();
     assert!(committed == text, "{} is stale", path.display());
+}
+
+#[test]
+fn restored_tenants_are_counted_until_they_have_the_new_schema() {
+    let mut rollout = rollout(&json!({}));
+    let tenant_states = [Updated, Failed, Failed, Skipped];
+    let mut members = members(&tenant_states);
+    for index in [0, 1, 3] {
+        members[index].rolled_back = true;
+    }
+    let input = StatusInput {
+        failures: failures(&tenant_states),
+        now: at(10),
+        ..StatusInput::default()
+    };
+    rollout.status = Some(build_status(&rollout, &members, input));
+    let status = rollout.status.as_ref().unwrap();
+    assert_eq!((status.failed, status.rolled_back), (2, 2));
+    assert_eq!(summary(&rollout).0, RolloutPhase::Paused);
 }

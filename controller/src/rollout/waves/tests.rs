@@ -27,6 +27,7 @@ fn members(states: &str) -> Vec<Member> {
             state: state(letter),
             begun: false,
             maybe_retried: false,
+            rolled_back: false,
             namespace: "acme".into(),
             name: format!("t{index}").into(),
         })

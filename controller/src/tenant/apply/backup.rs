@@ -25,6 +25,8 @@ use crate::tenant::status::StatusOutcome;
 /// Longest part of a backup's name that comes from its roll-out, in bytes. A roll-out's name ends with
 /// what distinguishes it from others.
 const MAX_ROLLOUT_BYTES: usize = 200;
+/// Start of the names of backups.
+pub(super) const NAME_PREFIX: &str = "before-";
 
 /// A backup in Neon.
 #[derive(Debug, Default)]
@@ -49,7 +51,9 @@ pub(super) async fn back_up(
             "the roll-out no longer requires a backup",
         ));
     };
-    let name = backup_name(&rollout);
+    let attempt = attempt(rec.status.backup.as_ref(), &rollout, id);
+    let name = backup_name(&rollout, attempt);
+    let schema = rec.status.schema.as_ref();
     let requested = BackupStatus {
         rollout,
         project_id: id.to_string(),
@@ -57,24 +61,29 @@ pub(super) async fn back_up(
         branch_id: None,
         snapshot_id: None,
         expires_at: None,
+        attempt,
+        schema_version: schema.and_then(|schema| schema.version),
+        schema_checksum: schema.and_then(|schema| schema.checksum.clone()),
+        restore: None,
     };
     let mut backup = None;
     if rec.status.backup.as_ref() == Some(&requested) {
         backup = find_usable(rec, id, required.kind, &name).await?;
     } else {
         rec.status.backup = Some(requested.clone());
-        rec.save_status(observed, &StatusOutcome::InProgress(progress(required.kind)))
-            .await?;
+        rec.save_status(
+            observed,
+            &StatusOutcome::InProgress(progress(required.kind)),
+        )
+        .await?;
     }
-    let backup = match backup {
-        Some(backup) => backup,
-        None => {
-            let expires_at =
-                rec.ctx.clock.now() + SignedDuration::from_secs(required.expiry_seconds);
-            // Neon's resolution.
-            let expires_at = expires_at.round(Unit::Second).ok();
-            create(rec, id, required.kind, &name, expires_at).await?
-        }
+    let backup = if let Some(backup) = backup {
+        backup
+    } else {
+        let expires_at = rec.ctx.clock.now() + SignedDuration::from_secs(required.expiry_seconds);
+        // Neon's resolution.
+        let expires_at = expires_at.round(Unit::Second).ok();
+        create(rec, id, required.kind, &name, expires_at).await?
     };
     rec.status.backup = Some(BackupStatus {
         branch_id: backup.branch_id,
@@ -94,9 +103,40 @@ fn progress(kind: BackupKind) -> Issue {
     Issue::new(Component::Schema, Reason::BackingUp, message)
 }
 
-fn backup_name(rollout: &str) -> String {
+/// Number of the next backup for the roll-out. A backup that Neon has confirmed is replaced because it
+/// expires, or because the database was restored from it.
+fn attempt(recorded: Option<&BackupStatus>, rollout: &str, id: &ProjectId) -> i32 {
+    let recorded =
+        recorded.filter(|backup| backup.rollout == rollout && backup.project_id == id.as_str());
+    recorded.map_or(1, |backup| {
+        let is_replaced = backup.id().is_some();
+        backup.attempt.saturating_add(i32::from(is_replaced))
+    })
+}
+
+fn backup_name(rollout: &str, attempt: i32) -> String {
     let start = rollout.len().saturating_sub(MAX_ROLLOUT_BYTES);
-    format!("before-{}", rollout.get(start..).unwrap_or(rollout))
+    let rollout = rollout.get(start..).unwrap_or(rollout);
+    if attempt == 1 {
+        format!("{NAME_PREFIX}{rollout}")
+    } else {
+        format!("{NAME_PREFIX}{rollout}-{attempt}")
+    }
+}
+
+/// Whether Neon has the backup no longer.
+pub(super) async fn is_missing(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    backup: &BackupStatus,
+) -> Result<bool, ReconcileError> {
+    let kind = if backup.branch_id.is_some() {
+        BackupKind::Branch
+    } else {
+        BackupKind::Snapshot
+    };
+    let found = find(rec, id, kind, &backup.name).await?;
+    Ok(found.is_none())
 }
 
 /// The backup with this name, unless it expires too soon. Until Neon has deleted such a branch, no other
@@ -174,7 +214,7 @@ async fn create(
 }
 
 /// The branch that the Tenant's compute is on. A restore in Neon moves the compute to another branch.
-async fn branch_in_use(
+pub(super) async fn branch_in_use(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
 ) -> Result<BranchId, ReconcileError> {
@@ -243,10 +283,14 @@ mod tests {
     #[test]
     fn backups_of_different_rollouts_have_different_names_of_limited_length() {
         assert_eq!(
-            backup_name("default-7-3f2a91c0"),
+            backup_name("default-7-3f2a91c0", 1),
             "before-default-7-3f2a91c0"
         );
-        let long = |end: &str| backup_name(&format!("{}-{end}", "c".repeat(240)));
+        assert_eq!(
+            backup_name("default-7-3f2a91c0", 2),
+            "before-default-7-3f2a91c0-2"
+        );
+        let long = |end: &str| backup_name(&format!("{}-{end}", "c".repeat(240)), 1);
         assert_ne!(long("7-3f2a91c0"), long("8-b81d04e7"));
         assert!(long("7-3f2a91c0").len() < 256);
     }

@@ -9,6 +9,7 @@ use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 
 use super::operations::failed_operation;
+use super::restore::request_restore;
 use super::secret::owner_password;
 use crate::error::{ReconcileError, Retry};
 use crate::events::ControllerEvent;
@@ -77,6 +78,9 @@ pub(super) async fn migrate_database(
                 }
                 error => {
                     let error = migration_error(rec, id, error).await;
+                    if request_restore(rec, observed, &failure, &error) {
+                        return Ok(());
+                    }
                     Err(if time_limit {
                         let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, elapsed);
                         retry_later(rec, error, wait)

@@ -11,3 +11,4 @@ mod edits;
 mod fixtures;
 mod properties;
 mod restores;
+mod rollbacks;

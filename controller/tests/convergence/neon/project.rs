@@ -2,9 +2,11 @@
 
 use controller::identity::marked_tenant;
 use jiff::Timestamp;
-use neon_client::ids::{DatabaseName, ProjectId, RoleName};
+use neon_client::ErrorKind;
+use neon_client::ids::{BranchId, DatabaseName, ProjectId, RoleName};
 use neon_client::model::{
-    ComputeUnits, ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, Project,
+    Branch, ComputeUnits, ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject,
+    Project,
 };
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -73,9 +75,58 @@ impl SimulatedProject {
             schema: None,
             branches: Vec::new(),
             snapshots: Vec::new(),
+            branches_made: 0,
+            restores: 0,
             deleted: false,
             purged: false,
         }
+    }
+
+    /// A branch without a compute. Its id differs from those of all earlier branches.
+    pub(super) fn new_branch(&mut self, name: &str, now: Timestamp) -> Branch {
+        self.branches_made += 1;
+        let id = &self.project.id;
+        parsed(json!({
+            "id": format!("br-{id}-{}", self.branches_made),
+            "project_id": id, "name": name, "current_state": "init",
+            "created_at": now, "updated_at": now,
+        }))
+    }
+
+    pub(super) fn branch(
+        &mut self,
+        id: &BranchId,
+    ) -> Result<&mut (Branch, Option<i64>), ErrorKind> {
+        let mut branches = self.branches.iter_mut();
+        branches
+            .find(|(branch, _)| branch.id == *id)
+            .ok_or(ErrorKind::NotFound)
+    }
+
+    pub(super) fn check_branch_name(&self, name: &str) -> Result<(), ErrorKind> {
+        let is_taken = self.branches.iter().any(|(branch, _)| branch.name == name);
+        if is_taken {
+            return Err(ErrorKind::Conflict);
+        }
+        Ok(())
+    }
+
+    /// Moves the compute to a branch with this version. The former branch keeps its version under
+    /// another name.
+    pub(super) fn replace_branch(
+        &mut self,
+        branch: BranchId,
+        version: Option<i64>,
+        former_name: &str,
+        now: Timestamp,
+    ) {
+        let former = Branch {
+            id: std::mem::replace(&mut self.endpoint.branch_id, branch),
+            ..self.new_branch(former_name, now)
+        };
+        self.branches.push((former, self.schema));
+        self.schema = version;
+        self.restores += 1;
     }
 
     /// Records that the database was used.

@@ -344,6 +344,14 @@ pub(super) fn parent(row: &BranchRow) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A branch that is restored from another one becomes a child of it.
+pub(super) fn restore_source(source: &BranchRow, restored: &BranchRow) -> Result<(), ApiError> {
+    if source.id == restored.id {
+        return Ok(());
+    }
+    parent(source)
+}
+
 fn length(field: &str, text: &str, max_chars: usize) -> Result<(), ApiError> {
     if (1..=max_chars).contains(&text.chars().count()) {
         Ok(())

@@ -410,6 +410,7 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
             backup: Some(RequiredBackup {
                 kind: BackupKind::Branch,
                 expiry_seconds: 3_600,
+                restore_on_failure: false,
             }),
         });
         observed
@@ -422,6 +423,10 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
             branch_id: branch.map(str::to_owned),
             snapshot_id: None,
             expires_at: None,
+            attempt: 1,
+            schema_version: Some(3),
+            schema_checksum: Some("digest-3".to_owned()),
+            restore: None,
         })
     };
     let snapshot = |id: &str| {
@@ -457,6 +462,7 @@ fn before_a_rollout_with_backups() -> ObservedState {
         backup: Some(RequiredBackup {
             kind: BackupKind::Branch,
             expiry_seconds: 3_600,
+            restore_on_failure: false,
         }),
     });
     observed
@@ -473,6 +479,10 @@ fn a_backup_that_has_expired_or_is_about_to_is_replaced() {
             branch_id: Some("br-1".to_owned()),
             snapshot_id: None,
             expires_at: Some(Time(at(NOW + seconds_left))),
+            attempt: 1,
+            schema_version: Some(3),
+            schema_checksum: Some("digest-3".to_owned()),
+            restore: None,
         });
         provision(&observed)
     };

@@ -64,10 +64,7 @@ pub(in crate::api) async fn restore(
     let rows = Store::lock_branches(&mut tx, &project).await?;
     let source_row = find_active(&rows, &source)?;
     let mut row = find_active(&rows, &branch)?.clone();
-    if !restores_itself {
-        // Neon makes the restored branch a child of the source.
-        validate::parent(source_row)?;
-    }
+    validate::restore_source(source_row, &row)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
     let timestamp = request.source_timestamp.map(Timestamp::as_microsecond);
     ensure_restorable(
