@@ -142,17 +142,17 @@ async fn apply_with_data(
 
 /// Checks that a Tenant has this project with the row, its annotation and its Secret.
 async fn check_data(scenario: &Scenario, name: &str, row: &str, id: &ProjectId) -> Result<()> {
-    let tenant = scenario
-        .wait_for(
-            name,
-            timeouts::CONVERGE,
-            "Ready with its project",
-            |tenant| {
-                test_support::scenario::is_ready(tenant)
-                    && project_id(tenant).is_ok_and(|found| found == *id)
-            },
-        )
-        .await?;
+    let has_project = |tenant: &Tenant| {
+        test_support::scenario::is_ready(tenant)
+            && project_id(tenant).is_ok_and(|found| found == *id)
+    };
+    let ready = scenario.wait_for(
+        name,
+        timeouts::CONVERGE,
+        "Ready with its project",
+        has_project,
+    );
+    let tenant = Box::pin(ready).await?;
     let found = scenario
         .psql(&tenant, keys::URI, "select name from kept")
         .await?;
