@@ -291,6 +291,7 @@ mod tests {
                 Violation::MessageTooLarge(0xffff_ffff),
             ),
             (b"G\0\0\0\x04", Violation::Copy),
+            (b"x\0\0\0\x04", Violation::UnknownMessage),
         ] {
             let (received, violation) = filter(sent, &WireState::default()).await;
             assert_eq!((received.len(), violation), (0, Some(expected)), "{sent:?}");

@@ -166,6 +166,10 @@ fn a_secret_with_a_key_that_another_client_changed_is_not_intact() {
         let mut edited = with_certificates();
         edited.managed_fields = Some(vec![ours(&rest), entry("kubectl-edit", "Update", &[key])]);
         assert!(!is_intact(edited), "{key} edited");
+        // So does a forced server-side apply of another value.
+        let mut forced = with_certificates();
+        forced.managed_fields = Some(vec![ours(&rest), entry("gitops", "Apply", &[key])]);
+        assert!(!is_intact(forced), "{key} applied");
     }
 }
 
@@ -263,7 +267,11 @@ fn a_secret_without_an_owner_that_was_written_for_the_tenant_is_restored() {
         of(|meta| meta.annotations = None),
         ObservedSecret::Restored { project: None }
     );
-    let other: [fn(&mut ObjectMeta); 3] = [
+    let other: [fn(&mut ObjectMeta); 4] = [
+        |meta| {
+            meta.owner_references = written().owner_references;
+            meta.owner_references.as_mut().unwrap()[0].kind = "Deployment".to_owned();
+        },
         |meta| {
             _ = meta
                 .labels
