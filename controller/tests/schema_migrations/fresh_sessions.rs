@@ -111,6 +111,13 @@ async fn settings_of_the_role_and_of_the_database_do_not_change_a_file() {
          CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'rows ' $$",
     )
     .await;
+    // A role that may not create tables.
+    execute(
+        &mut root,
+        &format!("CREATE ROLE {role}_group; GRANT {role}_group TO {role}"),
+    )
+    .await;
+    let other_role = format!("role = '{role}_group'");
     for settings in [
         "standard_conforming_strings = off",
         "client_encoding = 'LATIN1'",
@@ -124,6 +131,7 @@ async fn settings_of_the_role_and_of_the_database_do_not_change_a_file() {
         "bytea_output = 'escape'",
         "row_security = off",
         "tenant_controller.applied = 'rows '",
+        &other_role,
     ] {
         execute(&mut root, &format!("ALTER ROLE {role} SET {settings}")).await;
         execute(&mut root, &format!("ALTER DATABASE {name} SET {settings}")).await;

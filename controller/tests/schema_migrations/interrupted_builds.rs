@@ -108,8 +108,11 @@ async fn an_index_that_was_built_but_not_recorded_is_recorded() {
     let later = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (email)";
     let database = migrate_without_record(FIRST.1, later).await;
     assert_eq!(database.column(INDEXES).await, ["t_email true"]);
+    let id = "SELECT 't_email'::regclass::oid::text";
+    let built = database.column(id).await;
     assert_eq!(migrate_ok(&database, &set_of(FIRST.1, later)).await, [2]);
     assert_eq!(database.column(INDEXES).await, ["t_email true"]);
+    assert_eq!(database.column(id).await, built, "not built again");
 }
 
 const PARTITIONED: &str = "CREATE TABLE t (id int) PARTITION BY RANGE (id);\n\
@@ -217,4 +220,38 @@ async fn an_index_of_somebody_else_is_not_taken_for_the_files() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_invalid_index_of_somebody_else_is_kept() {
+    let database = TestDatabase::create().await;
+    let first = MigrationSet::from_files([FIRST]).expect("a set");
+    migrate_ok(&database, &first).await;
+    database.run("CREATE INDEX t_id_idx ON t (id)").await;
+    execute(
+        &mut database.connect_as_root().await,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_id_idx'::regclass",
+    )
+    .await;
+    let later = "-- no-transaction\nCREATE INDEX CONCURRENTLY ON t (email)";
+    assert_eq!(migrate_ok(&database, &set_of(FIRST.1, later)).await, [2]);
+    assert_eq!(
+        database.column(INDEXES).await,
+        ["t_email_idx true", "t_id_idx false"]
+    );
+}
+
+#[tokio::test]
+async fn a_statement_that_failed_can_be_replaced_by_a_file_in_a_transaction() {
+    let failing = "-- no-transaction\nCREATE INDEX CONCURRENTLY ON t (missing)";
+    let database = TestDatabase::create().await;
+    migrate(&database.target, &set_of(FIRST.1, failing), &limits())
+        .await
+        .expect_err("the column does not exist");
+    let corrected = "CREATE INDEX ON t (email)";
+    assert_eq!(
+        migrate_ok(&database, &set_of(FIRST.1, corrected)).await,
+        [2]
+    );
+    assert_eq!(database.column(INDEXES).await, ["t_email_idx true"]);
 }
