@@ -194,7 +194,10 @@ async fn create(
                 expires_at,
             };
             let created = neon.create_snapshot(id, &branch, body).await;
-            created.map(|created| Backup::from(created.snapshot))
+            created.map(|created| Backup {
+                expires_at: created.snapshot.expires_at.or(expires_at),
+                ..Backup::from(created.snapshot)
+            })
         }
     };
     let error = match created {

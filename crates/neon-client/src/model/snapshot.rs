@@ -1,7 +1,7 @@
 //! Snapshots.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Branch, Endpoint, Operation, nulls};
 use crate::ids::{BranchId, SnapshotId};
@@ -16,14 +16,22 @@ pub struct Snapshot {
     /// Branch of which the snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_branch_id: Option<BranchId>,
-    /// Creation time.
-    pub created_at: Timestamp,
-    /// Time at which Neon deletes the snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Time at which Neon deletes the snapshot. The API does not document the format of this field, so
+    /// any other text than a time in RFC 3339 is `None`.
+    #[serde(
+        default,
+        deserialize_with = "time_or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_at: Option<Timestamp>,
     /// Whether a user created it, and not a schedule.
     #[serde(default)]
     pub manual: bool,
+}
+
+fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// Snapshots of a project.

@@ -102,7 +102,7 @@ pub(crate) fn project_page() -> Value {
 }
 
 fn snapshot() -> Value {
-    json!({"id": "snap-a-1", "name": "before", "?source_branch_id": "br-a-1", "created_at": AT, "?expires_at": AT, "?manual": true})
+    json!({"id": "snap-a-1", "name": "before", "?source_branch_id": "br-a-1", "?expires_at": AT, "?manual": true})
 }
 
 pub(crate) fn created_snapshot() -> Value {
