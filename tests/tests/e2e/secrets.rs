@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{ConditionType, Reason, keys};
+use crds::{ConditionType, Reason, SECRET_TYPE, keys};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -91,7 +91,8 @@ async fn a_changed_key_is_restored(scenario: &Scenario) -> Result<()> {
 
 async fn a_secret_of_another_owner_is_never_changed(scenario: &Scenario) -> Result<()> {
     let theirs: Secret = serde_json::from_value(json!({
-        "metadata": {"name": SECRET, "labels": {"team": "billing"}}, "stringData": {"password": "theirs"},
+        "metadata": {"name": SECRET, "labels": {"team": "billing"}}, "type": SECRET_TYPE,
+        "stringData": {"password": "theirs"},
     }))?;
     let theirs = scenario
         .secrets()
