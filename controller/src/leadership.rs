@@ -40,7 +40,7 @@ use crate::health::Health;
 use clock::{Clock as _, SystemClock};
 use error_log::ErrorLogThrottle;
 use leader_elector::LeaderElector;
-use other_installation::{KubeOtherLeases, ensure_alone};
+use other_installation::{KubeOtherLeases, find_running};
 use renewal::Leadership;
 use store::KubeLeaseStore;
 
@@ -118,8 +118,8 @@ async fn confirm_alone(
     let mut errors = ErrorLogThrottle::default();
     let confirm = async {
         loop {
-            match ensure_alone(others, &clock, controller_name).await {
-                Ok(alone) => return alone,
+            match find_running(others, &clock, controller_name).await {
+                Ok(other) => return other,
                 Err(error) => errors.log(
                     "failed to read the leases of other installations",
                     &error,
@@ -130,7 +130,8 @@ async fn confirm_alone(
         }
     };
     match stop.run_until_cancelled(confirm).await {
-        Some(alone) => alone.map(|()| true),
+        Some(Some(other)) => Err(other),
+        Some(None) => Ok(true),
         None => Ok(false),
     }
 }

@@ -53,17 +53,17 @@ pub(super) trait OtherLeases: Clone + Send + Sync + 'static {
     fn held(&self) -> impl Future<Output = Result<Vec<HeldLease>, StoreError>> + Send;
 }
 
-/// Fails if another installation renews its Lease. Waits for that as long as the Leases of other
+/// Another installation that renews its Lease. Waits for that as long as the Leases of other
 /// installations last, and returns immediately if there are none.
-pub(super) async fn ensure_alone(
+pub(super) async fn find_running(
     leases: &impl OtherLeases,
     clock: &impl Clock,
     controller_name: &str,
-) -> Result<Result<(), OtherInstallation>, StoreError> {
+) -> Result<Option<OtherInstallation>, StoreError> {
     let first = leases.held().await?;
     let longest = first.iter().map(|lease| lease.duration).max();
     let Some(longest) = longest else {
-        return Ok(Ok(()));
+        return Ok(None);
     };
     let until = clock.now() + longest.min(MAX_LEASE_DURATION);
     while clock.now() < until {
@@ -71,7 +71,7 @@ pub(super) async fn ensure_alone(
         let now = leases.held().await?;
         let renewed = now.into_iter().find(|lease| !first.contains(lease));
         if let Some(lease) = renewed {
-            return Ok(Err(OtherInstallation {
+            return Ok(Some(OtherInstallation {
                 controller_name: controller_name.to_owned(),
                 namespace: lease.namespace,
                 lease: lease.name,
@@ -79,7 +79,7 @@ pub(super) async fn ensure_alone(
             }));
         }
     }
-    Ok(Ok(()))
+    Ok(None)
 }
 
 #[derive(Clone, Debug)]
