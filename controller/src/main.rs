@@ -22,11 +22,6 @@ use service_kit::{kubernetes, process};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// With ten thousand Tenants, the controller needs less memory and processor time than with glibc's
-/// allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const EXIT_LEASE_LOST: i32 = 3;
 /// How long aborted steps may take to end.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
