@@ -1,7 +1,7 @@
 //! Settings of roll-outs: backups and windows.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use crds::{Reason, RolloutPhase, Tenant, TenantClass, keys};
+use crds::{BackupStatus, Reason, RolloutPhase, Tenant, TenantClass, keys};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -38,13 +38,16 @@ pub(super) fn tests() -> Vec<Trial> {
 /// The emulator's clock may be days ahead. Branches expire within 30 days.
 const EXPIRY_SECONDS: i64 = 25 * 24 * 3_600;
 
-async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
+/// Creates two Tenants, which need no backup, and completes a roll-out with backups of this kind.
+/// Returns the Tenants with the backups in their statuses.
+async fn roll_out_with_backups(
+    scenario: &Scenario,
+    kind: &str,
+) -> Result<Vec<(Tenant, BackupStatus)>> {
     scenario.apply_config_map(&[FIRST]).await?;
-    let settings =
-        json!({"soakSeconds": 0, "backup": "Branch", "backupExpirySeconds": EXPIRY_SECONDS});
+    let settings = json!({"soakSeconds": 0, "backup": kind, "backupExpirySeconds": EXPIRY_SECONDS});
     let class = apply_class(scenario, settings).await?;
     let names = apply_tenants(scenario, &class, 2).await?;
-    let account = scenario.cluster().account();
     for name in &names {
         let tenant = scenario.tenant(name).await?;
         let backup = status(&tenant).and_then(|status| status.backup.clone());
@@ -53,11 +56,20 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
     scenario.apply_config_map(&[FIRST, SECOND]).await?;
     let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
     check_versions(scenario, &names, &[2; 2]).await?;
+    let mut backups = Vec::new();
     for name in &names {
         let tenant = scenario.tenant(name).await?;
         let backup = status(&tenant).and_then(|status| status.backup.clone());
         let backup = backup.context("no backup")?;
         ensure!(backup.rollout == completed.name_any(), "{backup:?}");
+        backups.push((tenant, backup));
+    }
+    Ok(backups)
+}
+
+async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
+    let account = scenario.cluster().account();
+    for (tenant, backup) in roll_out_with_backups(scenario, "Branch").await? {
         let project = project_id(&tenant)?;
         let branches = account.client()?.branches(&project).list().all().await?;
         let branch = branches
@@ -78,19 +90,7 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
 async fn a_snapshot_of_each_database_is_taken_before_its_migration(
     scenario: &Scenario,
 ) -> Result<()> {
-    scenario.apply_config_map(&[FIRST]).await?;
-    let settings =
-        json!({"soakSeconds": 0, "backup": "Snapshot", "backupExpirySeconds": EXPIRY_SECONDS});
-    let class = apply_class(scenario, settings).await?;
-    let names = apply_tenants(scenario, &class, 2).await?;
-    scenario.apply_config_map(&[FIRST, SECOND]).await?;
-    let completed = wait_for_phase(scenario, &class, 2, RolloutPhase::Completed).await?;
-    check_versions(scenario, &names, &[2; 2]).await?;
-    for name in &names {
-        let tenant = scenario.tenant(name).await?;
-        let backup = status(&tenant).and_then(|status| status.backup.clone());
-        let backup = backup.context("no backup")?;
-        ensure!(backup.rollout == completed.name_any(), "{backup:?}");
+    for (tenant, backup) in roll_out_with_backups(scenario, "Snapshot").await? {
         let account = scenario.cluster().account().client()?;
         let snapshots = account.snapshots(&project_id(&tenant)?);
         let listed = snapshots.list().send().await?;

@@ -401,18 +401,8 @@ fn an_invalid_recorded_project_id_stalls_instead_of_creating_another_project() {
 #[test]
 fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
     let before = |recorded: Option<BackupStatus>| {
-        let mut observed = up_to_date();
+        let mut observed = before_a_rollout_with_backups();
         observed.status.backup = recorded;
-        observed.schema = Ok(SchemaTarget {
-            rollout: Some("r4".to_owned()),
-            version: 4,
-            digest: "digest-4".to_owned(),
-            backup: Some(RequiredBackup {
-                kind: BackupKind::Branch,
-                expiry_seconds: 3_600,
-                restore_on_failure: false,
-            }),
-        });
         observed
     };
     let backup = |rollout: &str, project: &str, branch: Option<&str>| {
