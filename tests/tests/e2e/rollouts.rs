@@ -72,7 +72,7 @@ async fn apply_class(scenario: &Scenario, rollout: Value) -> Result<String> {
         .await
 }
 
-/// Applies Tenants of the class, which get the first migration.
+/// Applies Tenants of the class, which get the first migration. Waits for the first roll-out as well.
 async fn apply_tenants(scenario: &Scenario, class: &str, count: usize) -> Result<Vec<String>> {
     let names: Vec<String> = (1..=count).map(|number| format!("t{number}")).collect();
     for name in &names {
@@ -81,6 +81,12 @@ async fn apply_tenants(scenario: &Scenario, class: &str, count: usize) -> Result
     for name in &names {
         wait_for_version(scenario, name, 1).await?;
     }
+    // A later change of the migrations would otherwise become the first roll-out.
+    wait::poll(timeouts::CONVERGE, "the first roll-out", async || {
+        let all = rollouts_of(scenario, class).await?;
+        Ok((!all.is_empty()).then_some(()))
+    })
+    .await?;
     Ok(names)
 }
 
