@@ -23,7 +23,7 @@ use crate::api::admin::{self, ProjectSummary, summaries};
 use crate::api::projects::create::{SeededProject, seed};
 use crate::api::{Api, ApiError};
 use crate::api_key::ApiKey;
-use crate::clock::timestamp;
+use crate::clock::{billing_period, timestamp};
 use crate::faults::Faults;
 use crate::hosts::connectable;
 use crate::openapi::Conformance;
@@ -203,6 +203,21 @@ impl Emulator {
     /// is not available.
     pub async fn advance_clock(&self, by: Duration) -> Result<(), EmulatorError> {
         Ok(admin::advance(&self.api, by).await?)
+    }
+
+    /// Advances the clock to the start of the next month (UTC), when usage starts again at zero, and
+    /// processes everything that becomes due.
+    ///
+    /// A test of usage or quotas that does not call this first fails at the end of a month.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulator::advance_clock`].
+    pub async fn advance_to_next_month(&self) -> Result<(), EmulatorError> {
+        let now = self.now();
+        let (_, next) = billing_period(now);
+        self.advance_clock(now.duration_until(next).unsigned_abs())
+            .await
     }
 
     /// The current time of the emulator's clock.

@@ -162,6 +162,7 @@ async fn an_exceeded_quota_is_reported_with_a_hint_and_resolved_by_a_higher_one(
     scenario: &Scenario,
 ) -> Result<()> {
     let (class, emulator) = scenario.apply_class_with_emulator(json!({})).await?;
+    emulator.advance_to_next_month().await?;
     let spec = |seconds: u64| json!({"className": class, "quota": {"activeTimeSeconds": seconds}});
     let tenant = scenario
         .apply_and_wait("acme", json!({"className": class}))

@@ -91,6 +91,13 @@ impl TestEmulator {
         }
     }
 
+    /// Advances the clock to the start of the next month. Called first, it keeps all usage of a test
+    /// in one month.
+    pub(crate) async fn next_month(&self) {
+        let advanced = self.emulator.advance_to_next_month().await;
+        advanced.expect("the clock advances");
+    }
+
     /// Stops the emulator and starts another one with the same state.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;

@@ -134,6 +134,7 @@ async fn only_allowed_addresses_can_connect() {
 #[tokio::test]
 async fn an_exhausted_quota_suspends_the_compute_until_the_quota_or_the_month_changes() {
     let world = TestEmulator::start().await;
+    world.next_month().await;
     let quota = |seconds| ProjectSettings {
         quota: Some(Quota {
             active_time_seconds: Some(seconds),
@@ -194,17 +195,14 @@ async fn an_exhausted_quota_suspends_the_compute_until_the_quota_or_the_month_ch
         .await
         .expect("updates");
     assert_eq!(connection_error(&uri(&created)).await.0, "XX000");
-    world
-        .emulator
-        .advance_clock(32 * 24 * HOUR)
-        .await
-        .expect("turns");
+    world.next_month().await;
     connect(&uri(&created)).await.expect("a new month");
 }
 
 #[tokio::test]
 async fn transferred_bytes_are_counted_and_limited_by_the_quota() {
     let world = TestEmulator::start().await;
+    world.next_month().await;
     let settings = ProjectSettings {
         quota: Some(Quota {
             data_transfer_bytes: Some(100_000),

@@ -74,6 +74,7 @@ async fn a_new_project_is_locked_by_its_operations_and_accepts_connections_later
 #[tokio::test]
 async fn the_use_of_a_compute_moves_the_times_of_its_project_and_counts_as_usage() {
     let world = TestEmulator::start().await;
+    world.next_month().await;
     let created = world.create("one").await;
     let path = format!("/projects/{}", created.project.id);
     let advance = async |by| {
