@@ -8,21 +8,26 @@
 //!
 //! The name of a project that the controller creates contains a mark, which identifies its Tenant.
 
+mod entry;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use neon_client::ids::ProjectId;
-use neon_client::model::{AllowedIps, DefaultEndpointSettings, Project, Quota};
+use neon_client::model::Project;
+use smallvec::SmallVec;
+
+use entry::{ListingEntry, RecentSettings};
+pub use entry::{ObservedProject, is_unused};
 
 use crate::identity::{InstallationId, ProjectMark, TenantKey, TenantUid};
-
-/// Maximum storage of a project that contains only Postgres' own catalogs.
-const MAX_UNUSED_STORAGE_BYTES: i64 = 64 << 20;
 
 /// Projects that are remembered after they disappeared from the listing. Beyond that, a deletion is
 /// confirmed by Neon's list of recoverable projects.
 const MAX_DEPARTED: usize = 100_000;
+
+/// Ids of projects; nearly always one.
+type Ids = SmallVec<[ProjectId; 1]>;
 
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -34,8 +39,8 @@ pub struct Snapshot {
     complete: bool,
     pages: usize,
     projects: HashMap<ProjectId, ListingEntry>,
-    by_mark: HashMap<TenantUid, Vec<ProjectId>>,
-    by_key: HashMap<TenantKey, Vec<ProjectId>>,
+    by_mark: HashMap<TenantUid, Ids>,
+    by_key: HashMap<TenantKey, Ids>,
     unavailable: HashSet<ProjectId>,
     /// Projects that an earlier listing showed and the last one does not.
     departed: HashSet<ProjectId>,
@@ -66,34 +71,6 @@ pub struct ObservedListing {
     pub own_confirmed: bool,
 }
 
-/// A project as a listing shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ObservedProject {
-    pub id: ProjectId,
-    pub name: String,
-    pub created_at: Timestamp,
-    /// Changes with every change of the project, and with the activity of its computes.
-    pub updated_at: String,
-    /// `None` if the listing does not show the project's settings.
-    pub quota: Option<Quota>,
-    /// Allowed addresses in canonical form; `None` if the listing does not show the settings.
-    pub allowed_ips: Option<BTreeSet<String>>,
-    pub history_retention_seconds: Option<u32>,
-    /// Sizes and suspend timeout of new computes; `None` if the listing does not show them.
-    pub compute_defaults: Option<DefaultEndpointSettings>,
-    /// Whether Neon's usage figures prove that the project was never used.
-    pub unused: bool,
-}
-
-#[derive(Clone, Debug)]
-struct ListingEntry {
-    project: Arc<ObservedProject>,
-    /// Whether the last listing shows the project, rather than an earlier one or a local write.
-    listed: bool,
-    /// The mark in the project's name, if it is of this installation.
-    mark: Option<ProjectMark>,
-}
-
 #[derive(Clone, Debug)]
 enum LocalWrite {
     Written(ListingEntry),
@@ -107,6 +84,7 @@ pub struct ListingBuilder {
     finished_at: Timestamp,
     pages: usize,
     projects: HashMap<ProjectId, ListingEntry>,
+    settings: RecentSettings,
     unavailable: HashSet<ProjectId>,
 }
 
@@ -117,6 +95,7 @@ impl ListingBuilder {
             finished_at: now,
             pages: 0,
             projects: HashMap::new(),
+            settings: RecentSettings::default(),
             unavailable: HashSet::new(),
         }
     }
@@ -139,10 +118,8 @@ impl ListingBuilder {
             .iter()
             .filter(|project| project.deleted_at.is_none())
         {
-            let entry = ListingEntry {
-                listed: true,
-                ..entry(project, installation)
-            };
+            let mut entry = ListingEntry::new(project, installation, &mut self.settings);
+            entry.listed = true;
             self.projects.insert(project.id.clone(), entry);
         }
     }
@@ -151,8 +128,8 @@ impl ListingBuilder {
     pub fn resolve(&mut self, project: &Project, installation: &InstallationId) {
         self.unavailable.remove(&project.id);
         if project.deleted_at.is_none() {
-            self.projects
-                .insert(project.id.clone(), entry(project, installation));
+            let entry = ListingEntry::new(project, installation, &mut self.settings);
+            self.projects.insert(project.id.clone(), entry);
         }
     }
 
@@ -160,50 +137,6 @@ impl ListingBuilder {
     pub fn resolve_absent(&mut self, id: &ProjectId) {
         self.unavailable.remove(id);
     }
-}
-
-fn entry(project: &Project, installation: &InstallationId) -> ListingEntry {
-    ListingEntry {
-        project: Arc::new(observed_project(project)),
-        listed: false,
-        mark: ProjectMark::parse(&project.name).filter(|mark| mark.installation == *installation),
-    }
-}
-
-fn observed_project(project: &Project) -> ObservedProject {
-    let settings = project.settings.as_ref();
-    ObservedProject {
-        id: project.id.clone(),
-        name: project.name.clone(),
-        created_at: project.created_at,
-        updated_at: project.updated_at.to_string(),
-        quota: settings.map(|settings| settings.quota.unwrap_or_default()),
-        allowed_ips: settings.map(|settings| {
-            settings
-                .allowed_ips
-                .as_ref()
-                .map_or_else(BTreeSet::new, AllowedIps::canonical)
-        }),
-        history_retention_seconds: project.history_retention_seconds,
-        compute_defaults: project.default_endpoint_settings.as_ref().map(|defaults| {
-            DefaultEndpointSettings {
-                pg_settings: None,
-                pgbouncer_settings: None,
-                ..defaults.clone()
-            }
-        }),
-        unused: is_unused(project),
-    }
-}
-
-/// Whether the usage figures of a project prove that it was never used. Missing figures prove
-/// nothing.
-pub fn is_unused(project: &Project) -> bool {
-    project.compute_last_active_at.is_none()
-        && project.active_time.or(project.active_time_seconds) == Some(0)
-        && project
-            .synthetic_storage_size
-            .is_some_and(|bytes| bytes <= MAX_UNUSED_STORAGE_BYTES)
 }
 
 impl Snapshot {
@@ -230,13 +163,11 @@ impl Snapshot {
         let unresolved = self.unresolved(&listing);
         for id in &listing.unavailable {
             if let Some(known) = self.projects.get(id) {
-                listing
-                    .projects
-                    .entry(id.clone())
-                    .or_insert_with(|| ListingEntry {
-                        listed: false,
-                        ..known.clone()
-                    });
+                listing.projects.entry(id.clone()).or_insert_with(|| {
+                    let mut entry = known.clone();
+                    entry.listed = false;
+                    entry
+                });
             }
         }
         if unresolved.is_empty() {
@@ -279,14 +210,14 @@ impl Snapshot {
         installation: &InstallationId,
         now: Timestamp,
     ) {
-        let entry = entry(project, installation);
+        let entry = ListingEntry::new(project, installation, &mut RecentSettings::default());
         self.local_writes.insert(
             project.id.clone(),
             (now, LocalWrite::Written(entry.clone())),
         );
         // The write may have changed the mark.
         let before = self.projects.insert(project.id.clone(), entry);
-        if let Some(mark) = before.and_then(|entry| entry.mark) {
+        if let Some(mark) = before.and_then(|entry| entry.mark()) {
             self.remove_from_index(&project.id, &mark);
         }
         self.add_to_index(&project.id);
@@ -298,7 +229,7 @@ impl Snapshot {
             .insert(id.clone(), (now, LocalWrite::Deleted));
         self.departed.insert(id.clone());
         if let Some(entry) = self.projects.remove(id)
-            && let Some(mark) = entry.mark
+            && let Some(mark) = entry.mark()
         {
             self.remove_from_index(id, &mark);
         }
@@ -308,15 +239,12 @@ impl Snapshot {
         self.by_mark.clear();
         self.by_key.clear();
         for (id, entry) in &self.projects {
-            if let Some(mark) = &entry.mark {
+            if let Some(mark) = entry.mark() {
                 self.by_mark
                     .entry(mark.tenant)
                     .or_default()
                     .push(id.clone());
-                self.by_key
-                    .entry(mark.key.clone())
-                    .or_default()
-                    .push(id.clone());
+                self.by_key.entry(mark.key).or_default().push(id.clone());
             }
         }
     }
@@ -331,12 +259,12 @@ impl Snapshot {
     }
 
     fn add_to_index(&mut self, id: &ProjectId) {
-        let Some(mark) = self.projects.get(id).and_then(|entry| entry.mark.as_ref()) else {
+        let Some(mark) = self.projects.get(id).and_then(ListingEntry::mark) else {
             return;
         };
         for ids in [
             self.by_mark.entry(mark.tenant).or_default(),
-            self.by_key.entry(mark.key.clone()).or_default(),
+            self.by_key.entry(mark.key).or_default(),
         ] {
             if !ids.contains(id) {
                 ids.push(id.clone());
@@ -352,11 +280,7 @@ impl Snapshot {
         key: &TenantKey,
         project: Option<&ProjectId>,
     ) -> ObservedListing {
-        let observed = |id: &ProjectId| {
-            self.projects
-                .get(id)
-                .map(|entry| ObservedProject::clone(&entry.project))
-        };
+        let observed = |id: &ProjectId| self.projects.get(id).map(|entry| entry.observed(id));
         ObservedListing {
             as_of: self.as_of,
             done_at: self.done_at,
@@ -373,14 +297,9 @@ impl Snapshot {
                 .get(key)
                 .into_iter()
                 .flatten()
-                .filter_map(|id| self.projects.get(id))
-                .filter(|entry| {
-                    entry
-                        .mark
-                        .as_ref()
-                        .is_some_and(|mark| mark.tenant != tenant)
-                })
-                .map(|entry| ObservedProject::clone(&entry.project))
+                .filter_map(|id| Some((id, self.projects.get(id)?)))
+                .filter(|(_, entry)| entry.mark().is_some_and(|mark| mark.tenant != tenant))
+                .map(|(id, entry)| entry.observed(id))
                 .collect(),
             unavailable: project.is_some_and(|id| self.unavailable.contains(id)),
             own_confirmed: self.complete

@@ -2,6 +2,7 @@
 
 mod partial_listings;
 
+use neon_client::model::Quota;
 use proptest::prelude::*;
 use serde_json::json;
 
