@@ -12,6 +12,7 @@ mod status_edits;
 mod tenant;
 mod write_through;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 pub use rollouts::{ClassRollouts, RolloutCache};
@@ -43,4 +44,13 @@ impl NamespacedName {
             name: object.meta().name.as_deref().unwrap_or_default().into(),
         }
     }
+}
+
+/// The resource version as a number, which orders the versions of one object; 0 if it is not a
+/// number.
+fn version_of(meta: &ObjectMeta) -> u64 {
+    meta.resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }

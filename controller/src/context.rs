@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crds::{Tenant, TenantClass};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -147,7 +147,7 @@ impl Context {
     ) -> impl Iterator<Item = DeletionRequest> + 'a {
         self.tenants_of(class).filter_map(|tenant| {
             Some(DeletionRequest {
-                tenant: TenantUid::parse(tenant.meta().uid.as_deref()?)?,
+                tenant: tenant.uid()?,
                 requested_at: tenant.deletion_requested_at()?,
             })
         })
@@ -157,13 +157,14 @@ impl Context {
     pub fn tenant(&self, tenant: &CachedTenant) -> Option<Arc<CachedTenant>> {
         let key = ObjectRef::from_obj(tenant);
         let cached = self.scope_of(&key)?.tenants.get(&key)?;
-        (cached.meta().uid == tenant.meta().uid).then_some(cached)
+        (cached.uid() == tenant.uid()).then_some(cached)
     }
 
     /// Waits until a watch shows that the Tenant is being deleted, or no longer shows it.
     pub async fn deletion_of(&self, tenant: &Tenant) {
         let namespace = tenant.namespace().unwrap_or_default();
         let key = ObjectRef::<CachedTenant>::new(&tenant.name_any()).within(&namespace);
+        let uid = tenant.metadata.uid.as_deref().and_then(TenantUid::parse);
         loop {
             // Created first, so that a change after the check is not missed.
             let requested = self.deletion_requested.notified();
@@ -171,7 +172,7 @@ impl Context {
                 .scope_of(&key)
                 .and_then(|scope| scope.tenants.get(&key));
             let is_current = cached.is_some_and(|cached| {
-                cached.meta().uid == tenant.metadata.uid && cached.deletion_requested_at().is_none()
+                cached.uid() == uid && cached.deletion_requested_at().is_none()
             });
             if !is_current {
                 return;

@@ -8,6 +8,8 @@ use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
 
+use super::version_of;
+
 /// The roll-outs of a class, oldest first.
 pub type ClassRollouts = Vec<Arc<SchemaRollout>>;
 
@@ -101,7 +103,9 @@ impl State {
     fn insert(&mut self, rollout: SchemaRollout) {
         let name = rollout.name_any();
         if let Some(known) = self.by_name.get(&name) {
-            if known.uid() == rollout.uid() && version_of(known) > version_of(&rollout) {
+            if known.uid() == rollout.uid()
+                && version_of(&known.metadata) > version_of(&rollout.metadata)
+            {
                 return;
             }
             self.remove(&name);
@@ -127,14 +131,6 @@ impl State {
             }
         }
     }
-}
-
-/// The resource version as a number, which orders the versions of one object.
-fn version_of(rollout: &SchemaRollout) -> u64 {
-    rollout
-        .resource_version()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
 }
 
 #[cfg(test)]

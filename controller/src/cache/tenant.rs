@@ -16,6 +16,7 @@ pub use schema::{CachedSchema, SchemaProblem};
 
 use super::compressed::Compressed;
 use super::status_edits::{discard_edits, is_own, is_status};
+use super::version_of;
 use crate::identity::{ProjectMark, TenantUid};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -23,7 +24,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// A Tenant in the cache.
 #[derive(Clone, Debug)]
 pub struct CachedTenant {
+    /// Only the namespace and the name. The caches and queues of kube-runtime copy the UID and the
+    /// resource version into each of their references.
     metadata: ObjectMeta,
+    uid: Option<TenantUid>,
+    version: u64,
     class_name: Box<str>,
     adopted_project: Option<Box<str>>,
     recorded_project: Option<Box<str>>,
@@ -45,7 +50,12 @@ impl CachedTenant {
 
     /// `None` if the API server assigned no valid UID.
     pub fn uid(&self) -> Option<TenantUid> {
-        TenantUid::parse(self.metadata.uid.as_deref()?)
+        self.uid
+    }
+
+    /// The resource version as a number.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     pub fn class_name(&self) -> &str {
@@ -159,6 +169,8 @@ impl TryFrom<Tenant> for CachedTenant {
             .and_then(|status| status.project.as_ref());
         let annotated = tenant.metadata.annotations.as_ref();
         Ok(Self {
+            uid,
+            version: version_of(&tenant.metadata),
             status_edited,
             schema: CachedSchema::of(&tenant),
             json: Compressed::new(&serde_json::to_vec(&tenant)?),
@@ -184,8 +196,6 @@ impl TryFrom<Tenant> for CachedTenant {
             metadata: ObjectMeta {
                 name: tenant.metadata.name,
                 namespace: tenant.metadata.namespace,
-                uid: tenant.metadata.uid,
-                resource_version: tenant.metadata.resource_version,
                 ..ObjectMeta::default()
             },
         })

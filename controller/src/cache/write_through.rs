@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use crds::Tenant;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use parking_lot::Mutex;
 
 use super::tenant::CachedTenant;
+use super::version_of;
 use crate::identity::TenantUid;
 
 /// The Tenants that the controller wrote, as the API server returned them, until the watch delivers
@@ -42,13 +41,13 @@ impl WriteThroughCache {
 
     /// Removes the own write if the watch has delivered this version or a newer one.
     pub fn evict_observed(&self, tenant: &CachedTenant) {
-        let Some(uid) = tenant.meta().uid.as_deref().and_then(TenantUid::parse) else {
+        let Some(uid) = tenant.uid() else {
             return;
         };
         let mut writes = self.0.lock();
         if writes
             .get(&uid)
-            .is_some_and(|own| version_of(&own.metadata) <= version_of(tenant.meta()))
+            .is_some_and(|own| version_of(&own.metadata) <= tenant.version())
         {
             writes.remove(&uid);
         }
@@ -57,15 +56,6 @@ impl WriteThroughCache {
     pub fn remove(&self, uid: TenantUid) {
         self.0.lock().remove(&uid);
     }
-}
-
-/// The resource version as a number, which orders the versions of one object; 0 if it is not a
-/// number.
-fn version_of(meta: &ObjectMeta) -> u64 {
-    meta.resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -142,3 +142,31 @@ pub fn is_unused(project: &Project) -> bool {
             .synthetic_storage_size
             .is_some_and(|bytes| bytes <= MAX_UNUSED_STORAGE_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(retention: u32) -> ListedSettings {
+        ListedSettings {
+            quota: None,
+            allowed_ips: None,
+            history_retention_seconds: Some(retention),
+            compute_defaults: None,
+        }
+    }
+
+    #[test]
+    fn equal_settings_are_shared_and_only_the_recent_ones_are_kept() {
+        let mut recent = RecentSettings::default();
+        let first = recent.share(settings(0));
+        assert!(Arc::ptr_eq(&first, &recent.share(settings(0))));
+        for retention in 1..100 {
+            recent.share(settings(retention));
+        }
+        assert_eq!(recent.0.len(), RecentSettings::CAPACITY);
+        let again = recent.share(settings(0));
+        assert!(!Arc::ptr_eq(&first, &again));
+        assert_eq!(first, again);
+    }
+}
