@@ -138,7 +138,7 @@ pub struct Http {
     /// clients could set it themselves
     #[arg(long, value_enum, default_value = "x-forwarded-for")]
     pub forwarded_header: ForwardedHeader,
-    /// Timeout of a request, except for event streams, from 1s to 5m
+    /// Timeout for a request, except for event streams, from 1s to 5m
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = common::duration(SECOND..=5 * MINUTE))]
     pub request_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! Compact caches of Tenants, Secrets and roll-outs: ten thousand Tenants and their Secrets take a few
+//! Compact caches of Tenants, Secrets and rollouts: ten thousand Tenants and their Secrets take a few
 //! megabytes.
 //!
 //! A Tenant is cached as compressed JSON, without the fields that no reconciliation reads, and is

@@ -185,19 +185,19 @@ pub trait ClusterApi: Send + Sync {
         status: &'a TenantClassStatus,
     ) -> ClusterCall<'a, TenantClass>;
 
-    /// Creates a roll-out. Fails if one of its name exists.
+    /// Creates a rollout. Fails if one of its name exists.
     fn create_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout>;
 
-    /// Sets `spec.paused` of a roll-out, if its resource version has not changed.
+    /// Sets `spec.paused` of a rollout, if its resource version has not changed.
     fn pause_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, SchemaRollout>;
 
-    /// Writes a roll-out's status, if its resource version has not changed.
+    /// Writes a rollout's status, if its resource version has not changed.
     fn write_rollout_status<'a>(
         &'a self,
         rollout: &'a SchemaRollout,
         status: &'a SchemaRolloutStatus,
     ) -> ClusterCall<'a, SchemaRollout>;
 
-    /// Deletes a roll-out, if its resource version has not changed.
+    /// Deletes a rollout, if its resource version has not changed.
     fn delete_rollout<'a>(&'a self, rollout: &'a SchemaRollout) -> ClusterCall<'a, ()>;
 }

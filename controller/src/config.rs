@@ -77,7 +77,7 @@ pub struct Kube {
     /// their Tenants. The same for all replicas of an installation
     #[arg(long, value_name = "NAME", default_value = crds::DEFAULT_CONTROLLER_NAME, value_parser = controller_name)]
     pub controller_name: String,
-    /// Timeout of a call to the Kubernetes API, from 1s to 2m
+    /// Timeout for a call to the Kubernetes API, from 1s to 2m
     #[arg(id = "kube-call-timeout", long = "kube-call-timeout", value_name = "DURATION", default_value = "15s", value_parser = values::duration(SECOND..=2 * MINUTE))]
     pub call_timeout: Duration,
 }
@@ -89,7 +89,7 @@ pub struct Neon {
     /// limit if the account has other users
     #[arg(long = "neon-rate-limit", value_name = "CALLS", default_value = "700", value_parser = values::count(1_000_000))]
     pub rate_limit: NonZeroU32,
-    /// Timeout of a call to the Neon API, including its retries, from 1s to 5m
+    /// Timeout for a call to the Neon API, including its retries, from 1s to 5m
     #[arg(id = "neon-call-timeout", long = "neon-call-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(SECOND..=5 * MINUTE))]
     pub call_timeout: Duration,
     /// How long a project can still appear after the response to its creation was lost, from 100ms to
@@ -101,8 +101,8 @@ pub struct Neon {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub drift_check_interval: Duration,
     /// Maximum number of calls per hour that drift detection makes for one account. A call returns 400
-    /// projects, so accounts with many projects are listed less often. Calls that the listings leave
-    /// read single computes, which a listing does not show
+    /// projects, so accounts with many projects are listed less often. The remaining
+    /// calls read individual computes, which a listing does not show
     #[arg(long, value_name = "CALLS", default_value = "50", value_parser = values::count(100_000))]
     pub drift_check_calls_per_hour: NonZeroU32,
 }
@@ -117,7 +117,7 @@ pub struct Migrations {
     /// most a quarter of `concurrency`. A Tenant whose compute is starting does not count
     #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
-    /// Timeout of connecting to a tenant's database, from 100ms to 5m. A suspended compute must start
+    /// Timeout for connecting to a tenant's database, from 100ms to 5m. A suspended compute must start
     /// within this time
     #[arg(long = "migration-connect-timeout", value_name = "DURATION", default_value = "90s", value_parser = values::duration(100 * MS..=5 * MINUTE))]
     pub connect_timeout: Duration,
@@ -125,7 +125,7 @@ pub struct Migrations {
     /// a waiting statement
     #[arg(long = "migration-lock-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=10 * MINUTE))]
     pub lock_timeout: Duration,
-    /// Timeout of a statement of a migration, from 100ms to 24h
+    /// Timeout for each statement of a migration, from 100ms to 24h
     #[arg(long = "migration-statement-timeout", value_name = "DURATION", default_value = "10m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub statement_timeout: Duration,
 }

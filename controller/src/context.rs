@@ -84,7 +84,7 @@ pub struct Context {
     pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
     /// Notified when a watch shows that a Tenant is being deleted.
     pub deletion_requested: Notify,
-    /// Classes whose roll-outs are to be reconciled.
+    /// Classes whose rollouts are to be reconciled.
     pub rollout_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
 }
 

@@ -24,7 +24,7 @@ const MAX_NOTE_BYTES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
-/// The events that wait for being published.
+/// Events that are waiting to be published.
 pub type EventQueue = mpsc::Receiver<(Event, ObjectReference)>;
 
 impl Events {

@@ -77,7 +77,7 @@ impl TenantUid {
         Uuid::try_parse(text).ok().map(Self)
     }
 
-    /// A number that is as good as random and always the same for a Tenant. Roll-outs order the
+    /// A number that is as good as random and always the same for a Tenant. Rollouts order the
     /// Tenants by it.
     pub fn hash_order(self) -> u64 {
         let digest = Sha256::digest(self.0.as_bytes());

@@ -1,8 +1,8 @@
-//! Whose turn it is to have its compute and its database read from Neon.
+//! Selects the Tenants whose compute and database are read from Neon next.
 //!
 //! Listings show neither, and a project's time of change moves whenever its compute is used. So the
-//! controller reads the Tenants in turn, within the calls that the listings leave of the budget for
-//! drift detection. Tenants whose project may have changed come first.
+//! controller reads the Tenants in turn, with the calls of the budget for drift detection that the
+//! listings do not use. Tenants whose project may have changed come first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ pub struct Candidate {
 }
 
 impl Inspections {
-    /// Makes it the turn of at most `count` further candidates. Returns what they came with.
+    /// Selects at most `count` further candidates for inspection. Returns the value paired with each.
     pub fn choose<T>(
         &self,
         candidates: impl IntoIterator<Item = (Candidate, T)>,

@@ -26,7 +26,7 @@ pub mod context;
 pub mod accounts;
 pub mod migration_sources;
 
-// Which schema a Tenant is to have.
+// The target schema of a Tenant.
 pub mod schema_assignment;
 
 // Errors of reconciliations.

@@ -1,8 +1,8 @@
 //! The command `tenant-controller lint`: checks migrations before they are released, for example in
 //! CI. It needs no cluster.
 //!
-//! Exit codes: 0 without findings, 1 with findings of the severity of `--fail-on` or more, 2 if the
-//! migrations cannot be read.
+//! Exit codes: 0 without findings, 1 with findings at or above the severity set with `--fail-on`, 2 if
+//! the migrations cannot be read.
 #![expect(
     clippy::doc_markdown,
     reason = "the doc comments of arguments are help texts for the terminal"
@@ -28,7 +28,7 @@ const EXIT_FINDINGS: u8 = 1;
 const EXIT_BAD_INPUT: u8 = 2;
 
 /// Finds statements in migrations that lose data, break or block queries of the running application, or
-/// fail. To silence a finding, write `-- squawk-ignore RULE` in the line above it
+/// fail. To silence a finding, write `-- squawk-ignore RULE` on the line above it
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "tenant-controller lint",

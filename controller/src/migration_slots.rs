@@ -1,7 +1,7 @@
 //! Limits how many databases are migrated concurrently, so that no tenant keeps others waiting.
 //!
 //! A tenant can make its migrations slow, for example with a trigger that sleeps. Therefore new
-//! Tenants, roll-outs, and Tenants whose last migration ran into a time limit have slots of their
+//! Tenants, rollouts, and Tenants whose last migration ran into a time limit have slots of their
 //! own ([`Lane`]); in each lane, a class has a slot that others cannot take, and can take only a part
 //! of the shared ones; and a Tenant that ran into a time limit waits longer after each further one.
 //!
@@ -23,8 +23,8 @@ use crate::identity::TenantUid;
 /// How long a reconciliation that is connected to a database waits for a slot. Afterwards it ends, so
 /// that another Tenant of its class can be admitted.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// After a time limit, the next attempt comes no sooner than this many times as long as the Tenant
-/// was being migrated, so that it is migrated for at most a third of the time.
+/// After a migration has exceeded a time limit, the Tenant waits at least this many times as long as
+/// the migration ran. A Tenant is therefore being migrated for at most a third of the time.
 const WAIT_FACTOR: u32 = 2;
 /// First and longest wait after a time limit.
 const MIN_WAIT_AFTER_LIMIT: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ pub enum Lane {
     /// Tenants whose database has not been migrated yet. Their users are waiting.
     New,
     /// Tenants whose database gets newer migrations.
-    RollOut,
+    Rollout,
     /// Tenants whose last migration ran into a time limit.
     Slow,
 }
@@ -48,14 +48,14 @@ pub struct MigrationSlots {
     slow: Backoffs,
 }
 
-/// Largest numbers of databases; each is at least 1.
+/// Maximum numbers of databases; each is at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limits {
-    /// With a slot of the lane for new Tenants, or of the lane for roll-outs.
+    /// Databases with a slot in the lane for new Tenants, and as many in the lane for rollouts.
     lane: usize,
-    /// Admitted, of Tenants whose database has been migrated before.
+    /// Admitted databases that have been migrated before.
     existing: usize,
-    /// Admitted.
+    /// All admitted databases.
     all: usize,
 }
 
@@ -89,7 +89,7 @@ pub struct Slot<'a> {
 }
 
 impl MigrationSlots {
-    /// `capacity` limits the slots of each of the lanes for new Tenants and for roll-outs.
+    /// `capacity` limits the slots of each of the lanes for new Tenants and for rollouts.
     /// `concurrency` is the number of Tenants that are reconciled concurrently.
     pub fn new(capacity: usize, concurrency: usize) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl MigrationSlots {
     pub fn lane(&self, tenant: TenantUid, is_new: bool) -> Lane {
         match (self.slow.failures(&tenant), is_new) {
             (0, true) => Lane::New,
-            (0, false) => Lane::RollOut,
+            (0, false) => Lane::Rollout,
             _ => Lane::Slow,
         }
     }
@@ -137,7 +137,7 @@ impl MigrationSlots {
     /// Slots of a lane that any class can take.
     fn shared(&self, lane: Lane) -> usize {
         match lane {
-            Lane::New | Lane::RollOut => self.limits.lane - 1,
+            Lane::New | Lane::Rollout => self.limits.lane - 1,
             Lane::Slow => self.limits.lane / 4,
         }
     }

@@ -1,7 +1,8 @@
-//! How long a password that Neon reveals has been refused.
+//! Tracks how long a password that Neon reveals has been refused.
 //!
-//! Neon's proxy refuses a password also if it does not know the endpoint or the role yet, and repeats
-//! that for minutes. So a refusal says nothing about the password until it has lasted longer.
+//! Neon's proxy also refuses a password if it does not know the endpoint or the role yet, and repeats
+//! that for minutes. A refusal says nothing about the password until refusals have continued for longer
+//! than the proxy's cache keeps them.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use crate::identity::TenantUid;
 
 /// How long a refusal may come from the proxy's cache, which keeps it for 4 minutes.
 const CACHED_FOR: SignedDuration = SignedDuration::from_mins(5);
-/// Without a refusal for this long, the next one is a new one.
+/// If no refusal occurs for this long, the next one starts a new series.
 const QUIET_PERIOD: SignedDuration = SignedDuration::from_mins(15);
 /// Maximum number of Tenants with a refusal. Beyond that, those that were quiet are forgotten.
 const MAX_TRACKED: usize = 10_000;

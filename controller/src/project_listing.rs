@@ -122,7 +122,7 @@ pub(crate) async fn resync(ctx: Arc<Context>) {
 
 /// Queues the Tenants of an account, or of all, whose reconciliation would do anything. Most have
 /// nothing to do, and planning is cheaper than a reconciliation. Queues as well the Tenants of the
-/// account whose turn it is to have their compute read.
+/// account whose computes are read next.
 async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
     let inspections = account.map_or(0, |account| ctx.accounts.take_inspections(account));

@@ -59,7 +59,7 @@ const MAX_CONCURRENT_UPDATES: usize = 8;
 const MAX_CONCURRENT_CLASSES: u16 = 4;
 /// Changes of a class's Tenants within this time trigger one reconciliation of the class.
 const CLASS_INTERVAL: Duration = Duration::from_secs(1);
-/// Changes of a class's Tenants within this time trigger one reconciliation of its roll-outs.
+/// Changes of a class's Tenants within this time trigger one reconciliation of its rollouts.
 const ROLLOUT_INTERVAL: Duration = Duration::from_millis(250);
 /// Wait between attempts to read what the start requires.
 const STARTUP_RETRY: Duration = Duration::from_secs(2);
@@ -94,13 +94,13 @@ pub enum RunError {
 ///
 /// A reconciliation of a Tenant relies on the caches, so the classes with their keys and
 /// migrations, and the Secrets, are loaded before the first one starts.
-pub async fn run(parts: Dependencies) -> Result<(), RunError> {
-    let (health, stop) = (parts.health.clone(), parts.stop.clone());
-    let grace = parts.config.process.shutdown_grace;
-    let client = parts.client.clone();
+pub async fn run(dependencies: Dependencies) -> Result<(), RunError> {
+    let (health, stop) = (dependencies.health.clone(), dependencies.stop.clone());
+    let grace = dependencies.config.process.shutdown_grace;
+    let client = dependencies.client.clone();
     let (class_store, class_writer) = reflector::store::<TenantClass>();
     let (namespaces, namespace_writer) = reflector::store();
-    let (ctx, writers) = context(parts, class_store, namespaces).await?;
+    let (ctx, writers) = context(dependencies, class_store, namespaces).await?;
     count_phases(&ctx);
     let tracker = TaskTracker::new();
     let spawn = |task: BoxFuture<'static, ()>| {
@@ -130,7 +130,7 @@ pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     spawn(watch.boxed());
     stop.run_until_cancelled(synced.cancelled()).await;
     spawn(class_source_watch(ctx.clone(), client.clone(), health.clone()).boxed());
-    // The roll-outs determine the schemas that Tenants are to have.
+    // The rollouts determine the target schemas of Tenants.
     let synced = CancellationToken::new();
     let watch = rollout_watch(ctx.clone(), client.clone(), health.clone(), synced.clone());
     spawn(watch.boxed());
@@ -206,7 +206,7 @@ async fn finish(loops: Vec<JoinHandle<()>>, stop: &CancellationToken, grace: Dur
 
 /// The context, and the writers of its Tenant stores.
 async fn context(
-    parts: Dependencies,
+    dependencies: Dependencies,
     classes: Store<TenantClass>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
 ) -> Result<(Arc<Context>, Vec<Writer<CachedTenant>>), RunError> {
@@ -217,7 +217,7 @@ async fn context(
         guard,
         stop,
         ..
-    } = parts;
+    } = dependencies;
     let cluster = KubeCluster::new(client.clone(), &config.kube.namespace);
     let clock = WallClock::system();
     let built_in = default_migrations(&config).map_err(RunError::Migrations)?;
@@ -326,7 +326,7 @@ fn class_loop(
     tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 
-/// Reconciles the roll-outs of the classes that are queued.
+/// Reconciles the rollouts of the classes that are queued.
 fn rollout_loop(ctx: &Arc<Context>, stop: &CancellationToken) -> JoinHandle<()> {
     let config = LoopConfig::default().concurrency(MAX_CONCURRENT_CLASSES);
     let queue = ctx.rollout_queue.clone();

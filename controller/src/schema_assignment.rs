@@ -1,15 +1,15 @@
-//! The schema that a Tenant is to have: `(migrations of the class, its roll-outs, Tenant) -> schema`.
+//! The target schema of a Tenant: `(migrations of the class, its rollouts, Tenant) -> schema`.
 //! Pure.
 //!
-//! The newest roll-out of the class decides. A Tenant that it has reached is to have its schema. A
+//! The newest rollout of the class decides. A Tenant that it has reached gets its schema. A
 //! Tenant that it has not reached keeps the schema that it has, whatever that is, so that neither a
-//! later wave nor a newer roll-out takes anything back. A Tenant without a schema gets that of the
-//! newest completed roll-out.
+//! later wave nor a newer rollout takes anything back. A Tenant without a schema gets that of the
+//! newest completed rollout.
 //!
-//! While a roll-out is paused, and outside its window, a Tenant that it has reached keeps its schema as
+//! While a rollout is paused, and outside its window, a Tenant that it has reached keeps its schema as
 //! well, unless its migration has begun.
 //!
-//! The migrations of a class are cumulative, so the files of an earlier roll-out are usually among
+//! The migrations of a class are cumulative, so the files of an earlier rollout are usually among
 //! the current ones. Where they are not, because a file was changed or removed, a Tenant that keeps
 //! its schema is left alone, and a new Tenant gets the current migrations: the class has no others.
 
@@ -36,13 +36,13 @@ pub struct SchemaTarget {
     pub version: i64,
     /// Digest of all migrations; empty if the class applies no migrations.
     pub digest: String,
-    /// The roll-out that assigns the schema; `None` if the Tenant keeps the one that it has.
+    /// The rollout that assigns the schema; `None` if the Tenant keeps the one that it has.
     pub rollout: Option<String>,
-    /// The backup that the roll-out requires before the migration.
+    /// The backup that the rollout requires before the migration.
     pub backup: Option<RequiredBackup>,
 }
 
-/// A backup that a roll-out requires before it migrates a database.
+/// A backup that a rollout requires before it migrates a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequiredBackup {
     pub kind: BackupKind,
@@ -99,8 +99,8 @@ fn required_backup(rollout: &SchemaRollout) -> Option<RequiredBackup> {
     })
 }
 
-/// The place of a Tenant in the order of a roll-out: the canary's Tenants if they are selected by
-/// labels, then the others, and last those that were created after the roll-out.
+/// The place of a Tenant in the order of a rollout: the canary's Tenants if they are selected by
+/// labels, then the others, and last those that were created after the rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(u64);
 
@@ -112,7 +112,7 @@ impl Place {
         Self(((group as u64) << ORDER_BITS) | (order >> (u64::BITS - ORDER_BITS)))
     }
 
-    /// Parses `status.reach` of a roll-out.
+    /// Parses `status.reach` of a rollout.
     pub fn parse(text: &str) -> Option<Self> {
         u64::from_str_radix(text, 16).ok().map(Self)
     }
@@ -144,11 +144,11 @@ pub struct PlaceInput<'a> {
     pub labels: Option<&'a BTreeMap<String, String>>,
 }
 
-/// The place of a Tenant in the order of a roll-out.
+/// The place of a Tenant in the order of a rollout.
 pub fn place(tenant: PlaceInput<'_>, rollout: &SchemaRollout) -> Place {
     let canary = &rollout.spec.rollout.canary;
     let created_at = rollout.metadata.creation_timestamp.as_ref();
-    // The API server records whole seconds. In the second of the roll-out, a Tenant counts as later, so
+    // The API server records whole seconds. In the second of the rollout, a Tenant counts as later, so
     // that no new Tenant is among the first.
     let is_later = tenant
         .created_at
@@ -165,7 +165,7 @@ pub fn place(tenant: PlaceInput<'_>, rollout: &SchemaRollout) -> Place {
     Place::new(group, tenant.order)
 }
 
-/// How far a roll-out has come. `None` if no Tenant is to be migrated yet.
+/// How far a rollout has come. `None` if no Tenant is to be migrated yet.
 pub fn reach(rollout: &SchemaRollout) -> Option<Place> {
     Place::parse(rollout.status.as_ref()?.reach.as_deref()?)
 }
@@ -174,21 +174,21 @@ pub fn phase(rollout: &SchemaRollout) -> Option<RolloutPhase> {
     rollout.status.as_ref().and_then(|status| status.phase)
 }
 
-/// Whether users exclude the Tenant from the roll-out.
+/// Whether users exclude the Tenant from the rollout.
 pub fn is_skipped(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
     let skip = &rollout.spec.skip;
     skip.iter()
         .any(|skipped| skipped.namespace == namespace && skipped.name == name)
 }
 
-/// Whether the roll-out, which has started, is the one that last began to migrate a Tenant's database.
+/// Whether the rollout, which has started, is the one that last began to migrate a Tenant's database.
 pub fn has_begun(begun: Option<&str>, rollout: &SchemaRollout) -> bool {
     let status = rollout.status.as_ref();
     let is_started = status.is_some_and(|status| status.started_at.is_some());
     is_started && begun.is_some() && begun == rollout.metadata.name.as_deref()
 }
 
-/// Whether Tenants whose database has a schema may begin now. After its end, a roll-out no longer waits
+/// Whether Tenants whose database has a schema may begin now. After its end, a rollout no longer waits
 /// for its window.
 pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
     let is_ended = phase(rollout).is_some_and(RolloutPhase::is_final);
@@ -196,7 +196,7 @@ pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
     is_ended || !rollout.spec.paused && window_state(window, now) == WindowState::Open
 }
 
-/// A Tenant that is to have a schema.
+/// A Tenant whose target schema is determined.
 #[derive(Clone, Copy, Debug)]
 pub struct AssignmentInput<'a> {
     pub namespace: &'a str,
@@ -207,7 +207,7 @@ pub struct AssignmentInput<'a> {
     pub now: Timestamp,
 }
 
-/// The schema that a Tenant is to have. `rollouts` are those of its class, oldest first.
+/// The target schema of a Tenant. `rollouts` are those of its class, oldest first.
 pub fn assign(
     content: &MigrationSet,
     rollouts: &[Arc<SchemaRollout>],
@@ -216,7 +216,7 @@ pub fn assign(
     if content.is_empty() {
         return SchemaTarget::default();
     }
-    // The roll-out of a new content is created within a moment.
+    // The rollout of changed migrations is created within a moment.
     let newest = rollouts.last();
     let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
     let kept = kept(tenant.recorded);

@@ -105,8 +105,8 @@ pub(crate) fn class_watch(
         .applied_objects()
 }
 
-/// Keeps the cache of roll-outs up to date, and queues the classes whose roll-outs changed. Queues the
-/// Tenants of a class if a user edited one of its roll-outs, which changes who is skipped.
+/// Keeps the cache of rollouts up to date, and queues the classes whose rollouts changed. Queues the
+/// Tenants of a class if a user edited one of its rollouts, which changes who is skipped.
 pub(crate) async fn rollout_watch(
     ctx: Arc<Context>,
     client: Client,

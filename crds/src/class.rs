@@ -110,9 +110,9 @@ pub struct TenantClassSpec {
     /// Source of the SQL migrations that are applied to every tenant database.
     #[serde(default)]
     pub migrations: Migrations,
-    /// How new migrations reach the Tenants: first a canary, then waves. Each new content of the
-    /// migrations becomes a SchemaRollout with a copy of these settings, so a change here applies to
-    /// the next one.
+    /// How new migrations reach the Tenants: first a canary, then waves. Whenever the
+    /// migrations change, the controller creates a SchemaRollout with a copy of these settings, so a
+    /// change here applies to the next one.
     #[serde(default)]
     pub rollout: RolloutSettings,
 }
@@ -436,7 +436,7 @@ pub enum MigrationsSource {
     /// A ConfigMap in the controller's namespace with one key per file, such as
     /// `0001_documents.sql`.
     ConfigMap,
-    /// Several such objects, in order.
+    /// Several ConfigMaps in the controller's namespace, in order.
     ConfigMaps,
     /// No migrations: the controller does not change the schema, and a Tenant is ready when its
     /// database accepts connections.
@@ -487,8 +487,9 @@ pub struct TenantClassStatus {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MassDeletionStatus {
-    /// Time since which deletions wait for a confirmation: an annotation
-    /// `dbpertenant.dev/confirm-deletions` with this value. Absent if they do not wait.
+    /// Time since which deletions have been waiting for confirmation. To confirm them, set the
+    /// annotation `dbpertenant.dev/confirm-deletions` of the class to this value. Absent if no
+    /// deletions are waiting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_since: Option<Time>,
     /// Time of the last confirmation. Deletions requested by then are executed.

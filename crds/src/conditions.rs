@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Condition types of a Tenant, a TenantClass and a SchemaRollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
-    /// The latest spec is in effect, and the database has the schema that the class's roll-out has
+    /// The latest spec is in effect, and the database has the schema that the class's rollout has
     /// reached for the Tenant.
     Ready,
     /// The controller is working on the Tenant or will retry without intervention. As [kstatus]
@@ -33,7 +33,7 @@ pub enum ConditionType {
     Available,
     /// The Neon project exists and matches the spec.
     ProjectReady,
-    /// The database has the schema that the class's roll-out has reached for the Tenant.
+    /// The database has the schema that the class's rollout has reached for the Tenant.
     SchemaReady,
     /// The connection Secret contains the credentials of the project.
     CredentialsReady,
@@ -149,7 +149,7 @@ reasons! {
     ComputeMissing,
     /// The database does not exist in the project.
     DatabaseMissing,
-    /// The database rejects the owner's password, also after a reset.
+    /// The database rejects the owner's password, even after a reset.
     PasswordRejected,
     /// Neon does not reveal the password of an adopted project, and `adopt.resetPassword` is not
     /// set.
@@ -231,33 +231,33 @@ reasons! {
     ProjectRecovered,
     /// The value or the name of an annotation on the Tenant is not one that the controller accepts.
     InvalidAnnotation,
-    /// A roll-out of new migrations has started.
+    /// A rollout of new migrations has started.
     RolloutStarted,
-    /// A roll-out waits until a user sets `spec.approved` of the SchemaRollout to true.
+    /// A rollout waits until a user sets `spec.approved` of the SchemaRollout to true.
     AwaitingApproval,
-    /// A roll-out is migrating the Tenants of its current wave.
+    /// A rollout is migrating the Tenants of its current wave.
     RollingOut,
-    /// The current wave of a roll-out has been migrated. The next one starts after
+    /// The current wave of a rollout has been migrated. The next one starts after
     /// `soakSeconds`.
     Soaking,
-    /// A branch or a snapshot of the project is being created as a backup, before a roll-out migrates
+    /// A branch or a snapshot of the project is being created as a backup, before a rollout migrates
     /// the database.
     BackingUp,
-    /// A database is being restored from its backup, because its migration failed and the roll-out has
+    /// A database is being restored from its backup, because its migration failed and the rollout has
     /// `onFailure: RestoreAndPause`.
     Restoring,
     /// A database was restored from its backup, because its migration failed.
     DatabaseRestored,
-    /// A roll-out continues when its window (`rollout.window`) opens.
+    /// A rollout continues when its window (`rollout.window`) opens.
     OutsideWindow,
-    /// The time zone of a roll-out's window is unknown.
+    /// The time zone of a rollout's window is unknown.
     UnknownTimeZone,
     /// `spec.paused` of the SchemaRollout is true.
     RolloutPaused,
-    /// More Tenants failed than the failure budget of the roll-out allows, or a Tenant of the canary
-    /// failed. The controller has paused the roll-out.
+    /// More Tenants failed than the failure budget of the rollout allows, or a Tenant of the canary
+    /// failed. The controller has paused the rollout.
     FailureBudgetExceeded,
-    /// A newer roll-out has replaced this one.
+    /// A newer rollout has replaced this one.
     RolloutSuperseded,
     /// All Tenants have been migrated, or were skipped or failed within the budget.
     RolloutCompleted,

@@ -30,7 +30,7 @@ use crate::validation;
     category = "dbpertenant",
     status = "SchemaRolloutStatus",
     derive = "PartialEq",
-    doc = "A SchemaRollout brings one content of a TenantClass's migrations to the class's Tenants: a canary first, then waves. The controller creates one for each new content.",
+    doc = "A SchemaRollout applies one revision of a TenantClass's migrations to the class's Tenants: first to a canary, then in waves. The controller creates one whenever the migrations change.",
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className"),
     printcolumn(
         name = "Version",
@@ -78,28 +78,28 @@ use crate::validation;
     validation = Rule::new("self.target.version == oldSelf.target.version && self.target.digest == oldSelf.target.digest")
         .message("target is immutable; to roll out other migrations, change the migrations of the class"),
     validation = Rule::new("self.rollout == oldSelf.rollout")
-        .message("rollout is a copy of the class's settings and immutable; change spec.rollout of the class for the next roll-out")
+        .message("rollout is a copy of the class's settings and immutable; change spec.rollout of the class for the next rollout")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaRolloutSpec {
     /// Name of the TenantClass. Immutable.
     #[schemars(with = "validation::ObjectName")]
     pub class_name: String,
-    /// Number of the roll-out within its class. The one with the highest number determines the schema
+    /// Number of the rollout within its class. The one with the highest number determines the schema
     /// of the class's Tenants. Immutable.
     #[schemars(with = "validation::PositiveCount")]
     pub revision: i64,
-    /// Schema that the roll-out brings to the Tenants. Immutable.
+    /// Schema that the rollout brings to the Tenants. Immutable.
     pub target: RolloutTarget,
-    /// The class's settings when the roll-out was created. Immutable.
+    /// The class's settings when the rollout was created. Immutable.
     #[serde(default)]
     pub rollout: RolloutSettings,
-    /// Pauses the roll-out: no further Tenant is migrated, those that are being migrated finish, and
+    /// Pauses the rollout: no further Tenant is migrated, those that are being migrated finish, and
     /// those that failed are retried. The controller sets it if too many Tenants fail. Set it to
     /// `false` to continue; failures up to then no longer count towards the budget.
     #[serde(default)]
     pub paused: bool,
-    /// Starts a roll-out whose `rollout.approval` is `Manual`.
+    /// Starts a rollout whose `rollout.approval` is `Manual`.
     #[serde(default)]
     pub approved: bool,
     /// Tenants that keep their schema until they are removed from this list.
@@ -117,7 +117,7 @@ pub struct RolloutTarget {
     /// Digest of all migrations, as in `status.schema.checksum` of a Tenant.
     #[schemars(with = "validation::SchemaDigest")]
     pub digest: String,
-    /// Versions of all migrations. New Tenants get these during a later roll-out.
+    /// Versions of all migrations. New Tenants get these during a later rollout.
     #[serde(default)]
     #[schemars(with = "validation::SchemaVersions")]
     pub versions: Vec<i64>,
@@ -142,8 +142,8 @@ pub struct SchemaRolloutStatus {
     /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Conditions of the roll-out. `Ready` is `True` once it is completed or superseded.
-    /// `Reconciling` and `Stalled` follow kstatus; a roll-out that waits for a user is `Stalled`.
+    /// Conditions of the rollout. `Ready` is `True` once it is completed or superseded.
+    /// `Reconciling` and `Stalled` follow kstatus; a rollout that waits for a user is `Stalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Summary of the conditions for display. Programs should evaluate the conditions instead.
@@ -155,14 +155,14 @@ pub struct SchemaRolloutStatus {
     /// Number of waves, including the canary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waves: Option<i64>,
-    /// How far the roll-out has come in the order of the Tenants: Tenants whose place is not behind
-    /// this one are to have the new schema. Absent before the first Tenant.
+    /// Position that the rollout has reached in the fixed order of the Tenants. Tenants up to this
+    /// position should have the new schema. Absent until the rollout reaches the first Tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reach: Option<String>,
     /// Time at which the next wave starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soak_until: Option<Time>,
-    /// Number of Tenants whose database has been migrated before.
+    /// Number of Tenants in the rollout: those whose database already had a schema.
     pub total: i64,
     /// Tenants with the new schema.
     pub updated: i64,
@@ -177,18 +177,18 @@ pub struct SchemaRolloutStatus {
     /// their migration had failed. The controller does not retry them.
     pub rolled_back: i64,
     /// Tenants that cannot be migrated now: they are in `spec.skip`, suspended, or stalled for
-    /// another reason than their schema.
+    /// a reason other than their schema.
     pub skipped: i64,
-    /// Failed Tenants that do not count towards the budget, because a user continued the roll-out
+    /// Failed Tenants that do not count towards the budget, because a user continued the rollout
     /// after they had failed.
     pub tolerated_failures: i64,
-    /// Time at which the roll-out was started.
+    /// Time at which the rollout was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// Time at which the roll-out was completed or superseded.
+    /// Time at which the rollout was completed or superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What the roll-out applies.
+    /// What the rollout applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<RolloutPlan>,
     /// Failed Tenants, at most 10.
@@ -196,10 +196,10 @@ pub struct SchemaRolloutStatus {
     pub failures: Vec<RolloutFailure>,
 }
 
-/// Summary of the state of a roll-out.
+/// Summary of the state of a rollout.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum RolloutPhase {
-    /// The roll-out waits until a user sets `spec.approved`.
+    /// The rollout waits until a user sets `spec.approved`.
     AwaitingApproval,
     /// The first Tenants are being migrated.
     Canary,
@@ -207,20 +207,20 @@ pub enum RolloutPhase {
     Progressing,
     /// The current wave has been migrated, and the next one has not started yet.
     Soaking,
-    /// The roll-out waits until its window opens.
+    /// The rollout waits until its window opens.
     Waiting,
     /// `spec.paused` is true.
     Paused,
     /// All Tenants have been migrated, or were skipped or failed within the budget.
     Completed,
-    /// A newer roll-out has replaced this one.
+    /// A newer rollout has replaced this one.
     Superseded,
     /// With the strategy `AllAtOnce`: more Tenants failed than the budget allows.
     Failed,
 }
 
 impl RolloutPhase {
-    /// Whether the roll-out has ended.
+    /// Whether the rollout has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Superseded)
     }

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a roll-out applies.
+/// What a rollout applies.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutPlan {
-    /// Number of migrations that the last completed roll-out of the class did not have. If there is none,
+    /// Number of migrations that the last completed rollout of the class did not have. If there is none,
     /// all migrations of the class.
     pub migrations: i64,
     /// Their files, at most 100.
@@ -43,7 +43,7 @@ pub struct MigrationFinding {
     pub file: String,
     /// Line, starting at 1.
     pub line: i64,
-    /// Name of the rule. The comment `-- squawk-ignore <rule>` in the line above or in the same line
+    /// Name of the rule. The comment `-- squawk-ignore <rule>` on the line above or on the same line
     /// silences it.
     pub rule: String,
     /// How severe the finding is.

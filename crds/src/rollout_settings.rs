@@ -31,8 +31,8 @@ pub struct RolloutSettings {
     /// Tenants as soon as possible, and failures do not stop it. Defaults to `Waves`.
     #[serde(default)]
     pub strategy: RolloutStrategy,
-    /// The first Tenants. If one of them fails, the roll-out pauses. Defaults to one Tenant. Tenants
-    /// are ordered by a hash of their UID, so each roll-out has the same canary unless `selector`
+    /// The first Tenants. If one of them fails, the rollout pauses. Defaults to one Tenant. Tenants
+    /// are ordered by a hash of their UID, so each rollout has the same canary unless `selector`
     /// chooses it.
     #[serde(default)]
     pub canary: Canary,
@@ -49,7 +49,7 @@ pub struct RolloutSettings {
     #[serde(default = "default_max_concurrent")]
     #[schemars(with = "validation::PositiveCount")]
     pub max_concurrent: i64,
-    /// How many Tenants may fail before the roll-out pauses. A percentage allows at least one Tenant.
+    /// How many Tenants may fail before the rollout pauses. A percentage allows at least one Tenant.
     /// In the canary, no Tenant may fail. Defaults to 1 percent.
     #[serde(default = "default_failure_budget")]
     pub failure_budget: TenantShare,
@@ -63,11 +63,11 @@ pub struct RolloutSettings {
     /// `Automatic`.
     #[serde(default)]
     pub approval: Approval,
-    /// Schema of new Tenants during a roll-out: that of the newest completed roll-out (`Completed`,
+    /// Schema of new Tenants during a rollout: that of the newest completed rollout (`Completed`,
     /// the default), or that of the running one once it is approved (`Latest`).
     #[serde(default)]
     pub new_tenants: NewTenants,
-    /// Backup of a Tenant's database before a roll-out migrates it. `Branch` creates a branch of the
+    /// Backup of a Tenant's database before a rollout migrates it. `Branch` creates a branch of the
     /// Neon project. It has no compute, and Neon charges only the storage of what changes afterwards.
     /// `Snapshot` creates a snapshot, of which a project can have one on Neon's Free plan and ten on
     /// paid plans. The Tenant's `status.backup` names the backup. Defaults to `None`.
@@ -77,7 +77,7 @@ pub struct RolloutSettings {
     #[serde(default = "default_backup_expiry_seconds")]
     #[schemars(with = "validation::BackupExpirySeconds")]
     pub backup_expiry_seconds: i64,
-    /// What happens when a migration fails for good. `Pause` pauses the roll-out if too many Tenants
+    /// What happens when a migration fails for good. `Pause` pauses the rollout if too many Tenants
     /// failed. `RestoreAndPause`, which requires a backup, also restores the database of each Tenant
     /// that had applied some of the new migrations. What was written since the backup is then only in
     /// a branch that `status.backup.restore` names. Defaults to `Pause`.
@@ -142,7 +142,7 @@ pub enum RolloutStrategy {
     AllAtOnce,
 }
 
-/// Who starts a roll-out.
+/// Who starts a rollout.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Approval {
     /// The controller.
@@ -152,13 +152,13 @@ pub enum Approval {
     Manual,
 }
 
-/// Schema of new Tenants during a roll-out.
+/// Schema of new Tenants during a rollout.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum NewTenants {
-    /// That of the newest completed roll-out.
+    /// That of the newest completed rollout.
     #[default]
     Completed,
-    /// That of the running roll-out.
+    /// That of the running rollout.
     Latest,
 }
 
@@ -177,14 +177,14 @@ pub enum RolloutBackup {
 /// What happens when a migration fails for good.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum OnFailure {
-    /// The roll-out pauses if too many Tenants failed.
+    /// The rollout pauses if too many Tenants failed.
     #[default]
     Pause,
     /// The same, and the databases of the failed Tenants are restored from their backups.
     RestoreAndPause,
 }
 
-/// The first Tenants of a roll-out.
+/// The first Tenants of a rollout.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("[has(self.count), has(self.percent), has(self.selector)].filter(set, set).size() == 1")

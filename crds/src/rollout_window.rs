@@ -1,4 +1,4 @@
-//! When a roll-out may migrate Tenants.
+//! When a rollout may migrate Tenants.
 
 #![expect(
     unreachable_pub,
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::validation;
 
-/// Hours on days of the week in which a roll-out migrates Tenants. Outside the window, the roll-out
+/// Hours on days of the week in which a rollout migrates Tenants. Outside the window, the rollout
 /// starts no further Tenant. Tenants in progress finish, and Tenants that failed are retried.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[x_kube(

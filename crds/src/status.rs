@@ -45,7 +45,7 @@ pub struct TenantStatus {
     /// Schema version of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
-    /// Backup of the database from before the last roll-out that has `rollout.backup`.
+    /// Backup of the database from before the last rollout that has `rollout.backup`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
     /// Time that provisioning took until the Tenant first became `Ready`.
@@ -104,7 +104,7 @@ pub struct ProjectStatus {
     pub checked_at: Option<String>,
 }
 
-/// A branch or a snapshot with the database as it was before a roll-out.
+/// A branch or a snapshot with the database as it was before a rollout.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
@@ -124,7 +124,7 @@ pub struct BackupStatus {
     /// from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// Number of the backup for this roll-out, starting at 1. Before a further attempt to migrate the
+    /// Number of the backup for this rollout, starting at 1. Before a further attempt to migrate the
     /// database, a backup is replaced if the database was restored from it, or if it expires soon.
     #[serde(default = "first_attempt")]
     pub attempt: i32,
@@ -151,7 +151,7 @@ impl BackupStatus {
 }
 
 /// A restore of a database from its backup, recorded before the request is sent. The Tenant is not
-/// migrated again for the same roll-out unless a user requests it.
+/// migrated again for the same rollout unless a user requests it.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreStatus {
@@ -285,8 +285,7 @@ pub struct SchemaStatus {
     /// Version of the last applied migration. Absent if none is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Version that the database is to have: the one that the class's roll-out has reached for this
-    /// Tenant. Absent if the class applies no migrations.
+    /// Target version of the schema: the one that the class's rollout has reached for this Tenant. Absent if the class applies no migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<i64>,
     /// Digest of the applied migrations.

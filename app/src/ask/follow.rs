@@ -17,8 +17,8 @@ use crate::domain::Workspace;
 use crate::ids::{MessageId, ThreadId};
 use crate::tenants::{TenantDatabase, Unavailable};
 
-/// An update waits for this much new text, because each one costs about as much in addition. The
-/// first one does not wait.
+/// Minimum amount of new text for an update, because sending an update adds an overhead of about
+/// this size. The first update is sent immediately.
 const MIN_UPDATE_BYTES: usize = 48;
 /// Less new text than [`MIN_UPDATE_BYTES`] is sent after this time.
 const MAX_UPDATE_INTERVAL: Duration = Duration::from_millis(500);

@@ -58,7 +58,7 @@ pub struct TenantPools {
     /// connections
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = common::duration(SECOND..=HOUR))]
     pub tenant_pool_idle_timeout: Duration,
-    /// Timeout of opening a database, from 100ms to 5m. A suspended compute must start within this time
+    /// Timeout for opening a database, from 100ms to 5m. A suspended compute must start within this time
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = common::duration(100 * MS..=5 * MINUTE))]
     pub tenant_connect_timeout: Duration,
     /// How long a request waits for a pool while all are in use, from 0s to 1m

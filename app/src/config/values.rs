@@ -14,7 +14,7 @@ use url::Url;
 const MAX_WORD_BYTES: usize = 200;
 /// Longest secret, in bytes.
 const MAX_SECRET_BYTES: usize = 4096;
-/// Most options that users can choose from.
+/// Maximum number of options that users can choose from.
 const MAX_OPTIONS: usize = 50;
 
 /// A class or a region that users can choose.

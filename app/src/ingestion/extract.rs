@@ -32,8 +32,8 @@ pub(super) async fn fetch(
     }
 }
 
-/// Most chunks of a document, four times those of the longest manuals. Each takes 1 to 2 KB of memory
-/// and a request to the embedding model.
+/// Maximum number of chunks per document, four times as many as the longest manuals have. Each takes
+/// 1 to 2 KB of memory and a request to the embedding model.
 const MAX_CHUNKS: usize = 50_000;
 
 /// A document whose pages have been extracted and are being cut into chunks.

@@ -1,12 +1,12 @@
 //! Chooses the embedding model that workspaces are migrated to while processes with different
-//! models are running: during a roll-out, or permanently by misconfiguration.
+//! models are running: during a rollout, or permanently by misconfiguration.
 //!
 //! Every process that runs jobs records its configured model at startup and then every minute. **Of
 //! the models with a heartbeat within [`HEARTBEAT_TIMEOUT`], the one that appeared last is the
 //! target.** Workspaces are migrated only to the target, by processes configured with it; other
 //! processes keep ingesting documents and answering questions, but re-embed nothing. A model that
 //! is absent for less than [`FORGET_AFTER`] keeps its rank, so restarting a process with an older
-//! model changes nothing. When no process has the newer model any more (a roll-back), the older
+//! model changes nothing. When no process has the newer model any more (a rollback), the older
 //! model becomes the target again. Each change of configuration therefore migrates a workspace
 //! once.
 //!

@@ -20,10 +20,11 @@ use crate::jobs::{Attempt, Job, JobError, JobHandler};
 use crate::tenants::Unavailable;
 use crate::workspaces;
 
-/// Chunks of a workspace from which an index is faster than an exact search.
+/// Number of chunks in a workspace from which an index is faster than an exact search.
 pub const MIN_INDEXED_CHUNKS: i64 = 5_000;
 const NAME_PREFIX: &str = "chunk_embeddings_hnsw_";
-/// For building the index, in milliseconds. 50,000 vectors take about a minute on a small compute.
+/// Timeout for building the index, in milliseconds. 50,000 vectors take about a minute on a small
+/// compute.
 const STATEMENT_TIMEOUT_MS: u32 = 600_000;
 /// How long to wait for writes of ingestion to end, in milliseconds. New ones wait behind this.
 const LOCK_TIMEOUT_MS: u32 = 10_000;

@@ -94,7 +94,7 @@ impl ObjectStore {
     }
 
     /// Ensures that pages of this origin (`https://host[:port]`) may upload to every bucket and read
-    /// from it, given presigned URLs. Keeps all other rules, also those of other apps.
+    /// from it, given presigned URLs. Keeps all other rules, including those of other apps.
     pub async fn allow_pages_of(
         &self,
         origin: &str,
@@ -167,7 +167,7 @@ fn rule_id(origin: &str) -> String {
     id.chars().take(MAX_RULE_ID_CHARS).collect()
 }
 
-/// Whether this app, also an earlier version of it, added the rule.
+/// Whether this app, or an earlier version of it, added the rule.
 fn is_own(rule: &CorsRule, origin: &str) -> bool {
     let is_legacy =
         rule.id() == Some(LEGACY_RULE_ID) && rule.allowed_origins() == [origin.to_owned()];

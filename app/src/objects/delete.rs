@@ -1,4 +1,4 @@
-//! Deletes files with all their versions, also in versioned buckets.
+//! Deletes files with all their versions, including in versioned buckets.
 
 use std::collections::BTreeSet;
 

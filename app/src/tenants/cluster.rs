@@ -19,7 +19,7 @@ use crate::domain::Workspace;
 /// Field manager of the app's server-side applies, and the `app.kubernetes.io/managed-by` label of
 /// its Tenants.
 pub const FIELD_MANAGER: &str = "chat-app";
-/// Timeout of one API call.
+/// Timeout for one API call.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]

@@ -38,7 +38,7 @@ use permits::ExportPermit;
 /// Maximum number of concurrent exports per process, each for a different user. An export needs a
 /// few blocks of memory and a tenant pool.
 pub const MAX_CONCURRENT_EXPORTS: usize = 16;
-/// Timeout of an export, so that a slow client does not hold its permit forever.
+/// Timeout for an export, so that a slow client does not hold its permit forever.
 pub const EXPORT_TIMEOUT: Duration = Duration::from_hours(1);
 /// How often a running export checks that its reader still has access.
 const ACCESS_CHECK_INTERVAL: Duration = Duration::from_secs(2);

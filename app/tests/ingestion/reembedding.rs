@@ -119,7 +119,7 @@ async fn the_newest_model_in_use_is_the_target() {
     heartbeat(database, "new").await.unwrap();
     heartbeat(database, "old").await.unwrap();
     assert_eq!(current_target(&world).await, "new");
-    // After a roll-back, no process has the newer model.
+    // After a rollback, no process has the newer model.
     age_heartbeats(&world, "11 minutes").await;
     heartbeat(database, "old").await.unwrap();
     assert_eq!(current_target(&world).await, "old");

@@ -1,6 +1,7 @@
 //! The web layer: sessions, CSRF, rate limits, access to every route, OpenID sign-in.
 
 mod databases;
+mod deletions;
 mod events;
 mod exports;
 mod forgery;
@@ -11,7 +12,6 @@ mod matrix;
 mod migrations;
 mod oidc;
 mod problems;
-mod removals;
 mod sessions;
 mod sign_up;
 mod site;

@@ -1,5 +1,5 @@
-//! The calls that drift detection makes per hour: listings, and reads of single computes with what
-//! they leave. Pure.
+//! The calls that drift detection makes per hour: listings, and reads of individual computes with
+//! the remaining calls. Pure.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(super) fn listing_interval(pages: usize, settings: &config::Neon) -> Duratio
     settings.drift_check_interval.max(interval)
 }
 
-/// What is left of the calls per hour. It is measured in the time after which that many calls may be
-/// made.
+/// Unused part of the hourly budget of calls, expressed as a duration: the time in which the budget
+/// allows that many calls.
 #[derive(Debug, Default)]
 pub(super) struct InspectionCredit {
     credit: Duration,

@@ -16,7 +16,7 @@ pub enum ListingError {
          to a Tenant without a recorded project"
     )]
     Incomplete { count: usize, example: ProjectId },
-    /// A listed project belongs to another organization than the API key.
+    /// A listed project belongs to a different organization from the API key.
     #[error("{}", .0.message)]
     Misplaced(Issue),
     #[error("the API key changed during a call")]

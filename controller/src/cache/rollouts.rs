@@ -10,10 +10,10 @@ use parking_lot::RwLock;
 
 use super::version_of;
 
-/// The roll-outs of a class, oldest first.
+/// The rollouts of a class, oldest first.
 pub type ClassRollouts = Vec<Arc<SchemaRollout>>;
 
-/// All roll-outs, as the watch or the controller's own writes last showed them.
+/// All rollouts, as the watch or the controller's own writes last showed them.
 #[derive(Debug, Default)]
 pub struct RolloutCache(RwLock<State>);
 
@@ -35,13 +35,13 @@ impl RolloutCache {
             .unwrap_or_default()
     }
 
-    /// The newest roll-out of a class, which determines the schema of the class's Tenants.
+    /// The newest rollout of a class, which determines the schema of the class's Tenants.
     pub fn newest(&self, class: &str) -> Option<Arc<SchemaRollout>> {
         let state = self.0.read();
         Some(state.by_class.get(class)?.last_key_value()?.1.clone())
     }
 
-    /// Whether the newest roll-out of a class has not ended.
+    /// Whether the newest rollout of a class has not ended.
     pub fn is_active(&self, class: &str) -> bool {
         self.newest(class).is_some_and(|newest| {
             let phase = newest.status.as_ref().and_then(|status| status.phase);
@@ -49,7 +49,7 @@ impl RolloutCache {
         })
     }
 
-    /// Whether the spec of a roll-out is the known one.
+    /// Whether the spec of a rollout is the known one.
     pub fn has_generation_of(&self, rollout: &SchemaRollout) -> bool {
         let state = self.0.read();
         let known = state.by_name.get(&rollout.name_any());
@@ -92,7 +92,7 @@ impl RolloutCache {
         self.0.write().insert(rollout);
     }
 
-    /// Forgets a roll-out that the controller deleted.
+    /// Forgets a rollout that the controller deleted.
     pub fn remove(&self, name: &str) {
         self.0.write().remove(name);
     }

@@ -82,12 +82,12 @@ impl CachedTenant {
         self.spec_hash
     }
 
-    /// Whether another client than the controller wrote a field of the status.
+    /// Whether a client other than the controller wrote a field of the status.
     pub fn is_status_edited(&self) -> bool {
         self.status_edited
     }
 
-    /// What a roll-out needs to know about the Tenant.
+    /// What a rollout needs to know about the Tenant.
     pub fn schema(&self) -> &CachedSchema {
         &self.schema
     }

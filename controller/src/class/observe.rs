@@ -24,7 +24,7 @@ pub struct ObservedClass {
     pub account: Option<ObservedAccount>,
     /// Whether deletions of its Tenants wait for a confirmation.
     pub mass_deletion: Option<MassDeletionStatus>,
-    /// Name of its newest roll-out.
+    /// Name of its newest rollout.
     pub rollout: Option<String>,
     /// Number of its Tenants whose deletion has not completed.
     pub pending_deletions: usize,

@@ -1,6 +1,6 @@
 use super::*;
 
-const ALL: [Lane; 3] = [Lane::RollOut, Lane::Slow, Lane::New];
+const ALL: [Lane; 3] = [Lane::Rollout, Lane::Slow, Lane::New];
 
 fn uid() -> TenantUid {
     TenantUid::parse("7d9f5b0e-0a43-4f6c-9a3e-0c6f1a2b3c4d").expect("a UID")
@@ -35,7 +35,7 @@ async fn roll_outs_leave_the_slots_of_new_tenants_free() {
     let slots = MigrationSlots::new(16, 256);
     let admitted: Vec<_> = ["a", "b", "c"]
         .iter()
-        .flat_map(|class| admit(&slots, class, Lane::RollOut, 20))
+        .flat_map(|class| admit(&slots, class, Lane::Rollout, 20))
         .collect();
     let taken: Vec<_> = admitted.iter().filter_map(Admission::try_acquire).collect();
     assert_eq!(taken.len(), 15 + 3);
@@ -47,9 +47,9 @@ async fn roll_outs_leave_the_slots_of_new_tenants_free() {
 #[tokio::test]
 async fn a_class_cannot_take_the_slots_of_another() {
     let slots = MigrationSlots::new(16, 256);
-    let first = admit(&slots, "a", Lane::RollOut, 20);
-    let second = admit(&slots, "b", Lane::RollOut, 20);
-    let third = admit(&slots, "c", Lane::RollOut, 1);
+    let first = admit(&slots, "a", Lane::Rollout, 20);
+    let second = admit(&slots, "b", Lane::Rollout, 20);
+    let third = admit(&slots, "c", Lane::Rollout, 1);
     let slots_of_first = take_all(&first);
     assert_eq!(slots_of_first.len(), 13);
     let slots_of_second = take_all(&second);
@@ -104,9 +104,9 @@ async fn migrations_leave_reconciliations_for_other_work() {
 #[tokio::test]
 async fn the_databases_of_one_class_leave_admissions_for_others() {
     let slots = MigrationSlots::new(16, 64);
-    let existing = admit_all(&slots, "a", Lane::RollOut);
+    let existing = admit_all(&slots, "a", Lane::Rollout);
     assert_eq!(existing.len(), 24);
-    assert!(slots.admit("b", Lane::RollOut).is_some());
+    assert!(slots.admit("b", Lane::Rollout).is_some());
     assert_eq!(admit_all(&slots, "a", Lane::New).len(), 42 - 24);
     assert!(slots.admit("b", Lane::New).is_some());
 }
@@ -145,5 +145,5 @@ async fn a_tenant_that_ran_into_a_time_limit_waits_longer_each_time_and_shares_f
     assert_eq!(take_all(&admit(&slots, "a", Lane::Slow, 10)).len(), 4);
     slots.forget(uid());
     assert_eq!(slots.lane(uid(), true), Lane::New);
-    assert_eq!(slots.lane(uid(), false), Lane::RollOut);
+    assert_eq!(slots.lane(uid(), false), Lane::Rollout);
 }

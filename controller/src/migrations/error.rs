@@ -90,8 +90,8 @@ pub enum MigrationError {
     /// A statement of a migration failed. If the file runs in a transaction, it was rolled back.
     #[error(transparent)]
     Statement(Box<StatementError>),
-    /// A statement that runs outside a transaction was started before, and fails as it does if it took
-    /// effect then.
+    /// A statement that runs outside a transaction failed with an error that it also reports if an
+    /// earlier, interrupted run had already applied it.
     #[error(
         "{statement}. An earlier run was interrupted: if it took effect, record that with UPDATE \
          public._sqlx_migrations SET success = true WHERE version = {version}"

@@ -64,7 +64,8 @@ pub(super) async fn execute_without_transaction(
         match leftovers::prepare(session, migration, is_repeated).await? {
             Preparation::AlreadyDone => return Ok(()),
             Preparation::Run => record_start(control, migration).await?,
-            // The statement fails, and must not be taken for its own work afterwards.
+            // The statement will fail. Its start is not recorded, so that the next run does not mistake the
+            // conflicting object for the result of this one.
             Preparation::Fails => {}
         }
         let settings = session_sql::file_settings(session.limits()).join("; ");
@@ -77,7 +78,7 @@ pub(super) async fn execute_without_transaction(
         result.map_err(|(completed, error)| {
             let error = prefix.locate_error(session, migration, completed, error);
             if is_repeated {
-                with_way_out(error, migration)
+                with_recovery_hint(error, migration)
             } else {
                 error
             }
@@ -94,9 +95,9 @@ pub(super) async fn execute_without_transaction(
     control.query(text, &operation).await.map(drop)
 }
 
-/// Adds to the error of a statement that was started before how to record that it took effect then,
-/// if the error can have that cause.
-fn with_way_out(error: MigrationError, migration: &Migration) -> MigrationError {
+/// If an earlier, interrupted run may have caused this error by applying the statement, adds
+/// instructions for recording the statement as applied.
+fn with_recovery_hint(error: MigrationError, migration: &Migration) -> MigrationError {
     match error {
         MigrationError::Statement(statement) if statement.server.names_existence() => {
             MigrationError::Repeated {

@@ -1,4 +1,4 @@
-//! Executes a step of a roll-out.
+//! Executes a step of a rollout.
 
 use crds::{
     ConditionType, Reason, RolloutFailure, RolloutPhase, SchemaRollout, SchemaRolloutStatus,
@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::events::ControllerEvent;
 use crate::schema_assignment::{may_begin, reach};
 
-/// Longest message of a failed Tenant in a roll-out's status, in characters.
+/// Longest message of a failed Tenant in a rollout's status, in characters.
 const MAX_MESSAGE_CHARS: usize = 500;
 
 pub async fn apply(
@@ -33,7 +33,7 @@ pub async fn apply(
                 class.name = %rollout.spec.class_name,
                 rollout.name = %created.name_any(),
                 schema.version = created.spec.target.version,
-                "created a schema roll-out"
+                "created a schema rollout"
             );
             report(ctx, &created, Reason::RolloutStarted, &started(&created));
             ctx.rollouts.record_write(created);
@@ -60,7 +60,7 @@ pub async fn apply(
     Ok(())
 }
 
-/// Queues the Tenants that are to have the roll-out's schema and have not begun to migrate, if Tenants may
+/// Queues the Tenants that the rollout has reached and that have not begun to migrate, if Tenants may
 /// begin now.
 pub fn enqueue_reached(ctx: &Context, observed: &ObservedRollouts, rollout: &SchemaRollout) {
     if !may_begin(rollout, observed.now) {
@@ -138,20 +138,20 @@ fn report(ctx: &Context, rollout: &SchemaRollout, reason: Reason, message: &str)
             rollout.name = %name,
             %reason,
             note = message,
-            "schema roll-out changed"
+            "schema rollout changed"
         ),
         EventType::Warning => warn!(
             class.name = %class,
             rollout.name = %name,
             %reason,
             note = message,
-            "schema roll-out needs attention"
+            "schema rollout needs attention"
         ),
     }
     ctx.events.publish(rollout.object_ref(&()), &event);
 }
 
-/// Sets the metrics of the class to the state of its newest roll-out.
+/// Sets the metrics of the class to the state of its newest rollout.
 pub fn record_metrics(ctx: &Context, rollout: &SchemaRollout) {
     let status = recorded_status(rollout);
     if status.phase == Some(RolloutPhase::Superseded) {

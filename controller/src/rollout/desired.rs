@@ -1,4 +1,4 @@
-//! Builds the roll-out of a new content of a class's migrations, and its plan.
+//! Builds the rollout of a class's changed migrations, and its plan.
 
 use crds::{
     FindingCounts, RolloutPlan, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use crate::migrations::{LintFile, Migration, MigrationSet, lint};
 
-/// Characters of the digest in a roll-out's name.
+/// Characters of the digest in a rollout's name.
 const NAME_DIGEST_CHARS: usize = 8;
-/// Longest part of a roll-out's name that comes from its class; a name has at most 253 characters.
+/// Longest part of a rollout's name that comes from its class; a name has at most 253 characters.
 const MAX_CLASS_CHARS: usize = 190;
 /// Files that the plan lists.
 const MAX_PLANNED_FILES: usize = 100;
 /// Findings of the linter that the plan lists.
 const MAX_PLANNED_FINDINGS: usize = 50;
 
-/// The roll-out to create for this content. `rollouts` are those of the class, oldest first.
+/// The rollout to create for this content. `rollouts` are those of the class, oldest first.
 pub fn desired_rollout(
     class: &TenantClass,
     content: &MigrationSet,
@@ -69,7 +69,7 @@ fn name(spec: &SchemaRolloutSpec, rollouts: &[Arc<SchemaRollout>]) -> String {
     }
 }
 
-/// What the roll-out applies to a database that has the migrations of the last completed roll-out, and
+/// What the rollout applies to a database that has the migrations of the last completed rollout, and
 /// what the linter finds in it. Blocks.
 pub fn rollout_plan(content: &MigrationSet, completed: Option<&SchemaRollout>) -> RolloutPlan {
     let known = completed.map_or(&[][..], |completed| &completed.spec.target.versions);
@@ -95,7 +95,7 @@ pub fn rollout_plan(content: &MigrationSet, completed: Option<&SchemaRollout>) -
     }
 }
 
-/// The status of a roll-out that has none, from the API server's default.
+/// The status of a rollout that has none, from the API server's default.
 pub fn recorded_status(rollout: &SchemaRollout) -> SchemaRolloutStatus {
     rollout.status.clone().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Gathers the observed state of a class's roll-outs from the caches.
+//! Gathers the observed state of a class's rollouts from the caches.
 
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ pub struct ObservedRollouts {
     pub content: Option<MigrationSet>,
     /// Oldest first.
     pub rollouts: ClassRollouts,
-    /// The Tenants of the class as the newest roll-out sees them, in its order. Empty if it has
+    /// The Tenants of the class as the newest rollout sees them, in its order. Empty if it has
     /// ended.
     pub members: Vec<Member>,
-    /// What the current roll-out applies, unless its status says so.
+    /// What the current rollout applies, unless its status says so.
     pub plan: Option<RolloutPlan>,
 }
 
 impl ObservedRollouts {
-    /// The newest roll-out, if it is the one of the class's migrations.
+    /// The newest rollout, if it is the one of the class's migrations.
     pub fn current(&self) -> Option<&Arc<SchemaRollout>> {
         let content = self.content.as_ref()?;
         let newest = self.rollouts.last()?;
@@ -43,10 +43,10 @@ pub struct Member {
     pub state: MemberState,
     /// Whether its migration has begun.
     pub begun: bool,
-    /// Whether it was not ready when the roll-out was last continued, so that it may be one of the Tenants
+    /// Whether it was not ready when the rollout was last continued, so that it may be one of the Tenants
     /// that had failed before.
     pub maybe_retried: bool,
-    /// Whether its database was restored after its migration for this roll-out had failed.
+    /// Whether its database was restored after its migration for this rollout had failed.
     pub rolled_back: bool,
     pub namespace: Box<str>,
     pub name: Box<str>,
@@ -83,7 +83,7 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
     }
 }
 
-/// The members among the Tenants of a class, in the order of the roll-out.
+/// The members among the Tenants of a class, in the order of the rollout.
 pub fn members(
     tenants: impl Iterator<Item = Arc<CachedTenant>>,
     rollout: &SchemaRollout,
@@ -116,7 +116,7 @@ pub fn members(
     members
 }
 
-/// The Tenants that are to have the roll-out's schema and have not begun to migrate.
+/// The Tenants that the rollout has reached and that have not begun to migrate.
 pub fn reached<'a>(
     tenants: impl Iterator<Item = Arc<CachedTenant>> + 'a,
     rollout: &'a SchemaRollout,
@@ -143,7 +143,7 @@ fn place_input(schema: &CachedSchema) -> PlaceInput<'_> {
     }
 }
 
-/// Whether the roll-out reports the Tenant as failed.
+/// Whether the rollout reports the Tenant as failed.
 fn has_failed(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
     let status = rollout.status.as_ref();
     status.is_some_and(|status| {
@@ -152,10 +152,10 @@ fn has_failed(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a Tenant whose migration has begun was not ready when the roll-out was last continued.
+/// Whether a Tenant whose migration has begun was not ready when the rollout was last continued.
 fn is_maybe_retried(schema: &CachedSchema, rollout: &SchemaRollout) -> bool {
     let conditions = rollout.status.as_ref().map(|status| &status.conditions[..]);
-    // Present while the roll-out neither is paused nor has ended.
+    // Present while the rollout neither is paused nor has ended.
     let continued = find_condition(conditions.unwrap_or_default(), ConditionType::Reconciling);
     let is_earlier = |since: Timestamp| {
         continued.is_none_or(|continued| since <= continued.last_transition_time.0)
@@ -196,7 +196,7 @@ fn state(
     }
 }
 
-/// Whether a Tenant that the roll-out has begun to migrate has not been ready for too long.
+/// Whether a Tenant that the rollout has begun to migrate has not been ready for too long.
 fn is_overdue(since: Timestamp, rollout: &SchemaRollout, now: Timestamp) -> bool {
     let started_at = rollout
         .status

@@ -1,4 +1,4 @@
-//! Chooses the next step for the roll-outs of a class. Pure.
+//! Chooses the next step for the rollouts of a class. Pure.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::status::{StatusInput, build_status, is_over_budget, superseded_status
 use crate::schema_assignment::phase;
 use crate::schema_assignment::window::{WindowState, window_state};
 
-/// Roll-outs of a class that are kept.
+/// Rollouts of a class that are kept.
 const MAX_ROLLOUTS: usize = 10;
-/// How often a roll-out with Tenants in progress is evaluated if nothing changes: time may have made a
+/// How often a rollout with Tenants in progress is evaluated if nothing changes: time may have made a
 /// Tenant overdue.
 const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
@@ -23,12 +23,12 @@ const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
     reason = "there is one per running reconciliation"
 )]
 pub enum RolloutStep {
-    /// Create the roll-out of the class's current migrations.
+    /// Create the rollout of the class's current migrations.
     Create(SchemaRollout),
     /// Set `spec.paused`, because too many Tenants failed.
     Pause(Arc<SchemaRollout>),
     WriteStatus(Arc<SchemaRollout>, SchemaRolloutStatus),
-    /// Delete a roll-out that ended long ago.
+    /// Delete a rollout that ended long ago.
     Delete(Arc<SchemaRollout>),
     /// Nothing to do, until something changes or at this time.
     Wait(Option<Timestamp>),
@@ -43,7 +43,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     let Some(content) = &observed.content else {
         return RolloutStep::Wait(None);
     };
-    // A class that is being deleted accepts no new roll-out: it would keep the class from going.
+    // A class that is being deleted accepts no new rollout, which would block its deletion.
     let is_deleting = observed.class.metadata.deletion_timestamp.is_some();
     let current = observed.current();
     if current.is_none() && !content.is_empty() && !is_deleting {
@@ -100,7 +100,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     RolloutStep::Wait(continues.into_iter().chain(in_progress).min())
 }
 
-/// A roll-out that has ended changes only if a user edits it.
+/// A rollout that has ended changes only if a user edits it.
 fn plan_ended(rollout: &Arc<SchemaRollout>) -> RolloutStep {
     let status = recorded_status(rollout);
     if status.observed_generation == rollout.metadata.generation {
@@ -113,7 +113,7 @@ fn plan_ended(rollout: &Arc<SchemaRollout>) -> RolloutStep {
     RolloutStep::WriteStatus(rollout.clone(), status)
 }
 
-/// The oldest roll-out that is not kept. The newest one and the newest completed one determine the
+/// The oldest rollout that is not kept. The newest one and the newest completed one determine the
 /// schemas of Tenants.
 fn outdated(rollouts: &[Arc<SchemaRollout>]) -> Option<Arc<SchemaRollout>> {
     if rollouts.len() <= MAX_ROLLOUTS {

@@ -1,4 +1,4 @@
-//! The reconciliation of the roll-outs of a class: observe, plan and apply, until the plan has no
+//! The reconciliation of the rollouts of a class: observe, plan and apply, until the plan has no
 //! further step for now.
 
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ const MAX_STEPS: usize = 24;
 /// Wait after a conflict with another writer, or after [`MAX_STEPS`].
 const CONFLICT_RETRY: Duration = Duration::from_millis(500);
 
-/// Reconciles the roll-outs of one class. Errors are logged; the returned action says when to retry.
+/// Reconciles the rollouts of one class. Errors are logged; the returned action says when to retry.
 pub async fn reconcile(class: Arc<TenantClass>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     match run(&class, &ctx).await {
         Ok(retry_after) => Ok(retry_after.map_or_else(Action::await_change, Action::requeue)),
@@ -33,14 +33,14 @@ pub async fn reconcile(class: Arc<TenantClass>, ctx: Arc<Context>) -> Result<Act
             | ClusterError::NotFound { what }
             | ClusterError::Exists { what },
         ) => {
-            debug!(class.name = %class.name_any(), what, "the roll-outs changed meanwhile");
+            debug!(class.name = %class.name_any(), what, "the rollouts changed meanwhile");
             Ok(Action::requeue(CONFLICT_RETRY))
         }
         Err(error) => {
             warn!(
                 class.name = %class.name_any(),
                 error = %error_chain(&error),
-                "failed to reconcile the schema roll-outs of the class"
+                "failed to reconcile the schema rollouts of the class"
             );
             Ok(Action::requeue(ctx.config.reconcile.backoff_max))
         }
@@ -50,7 +50,7 @@ pub async fn reconcile(class: Arc<TenantClass>, ctx: Arc<Context>) -> Result<Act
 /// Returns the wait before the next reconciliation; `None` if a change triggers it.
 async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>, ClusterError> {
     // Incomplete caches would show fewer Tenants than there are. Migrations of an outdated class would
-    // become a roll-out of their own.
+    // become a rollout of their own.
     if !ctx.serves(class)
         || !ctx.caches_synced.is_cancelled()
         || !ctx.migration_sources.is_current(class)
@@ -83,7 +83,7 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
     Ok(Some(CONFLICT_RETRY))
 }
 
-/// What the current roll-out applies, if its status does not say so yet.
+/// What the current rollout applies, if its status does not say so yet.
 async fn missing_plan(observed: &ObservedRollouts) -> Option<RolloutPlan> {
     let current = observed.current()?;
     let recorded = current
@@ -102,7 +102,7 @@ async fn missing_plan(observed: &ObservedRollouts) -> Option<RolloutPlan> {
         .ok()
 }
 
-/// The newest roll-out before the current one that was completed. One that was replaced or failed before
+/// The newest rollout before the current one that was completed. One that was replaced or failed before
 /// its end did not bring its migrations to all Tenants.
 fn last_completed(rollouts: &[Arc<SchemaRollout>]) -> Option<Arc<SchemaRollout>> {
     let mut earlier = rollouts.iter().rev().skip(1);

@@ -1,6 +1,6 @@
-//! Builds the status of a roll-out: `(roll-out, Tenants) -> status`. Pure.
+//! Builds the status of a rollout: `(rollout, Tenants) -> status`. Pure.
 //!
-//! Conditions follow kstatus. A roll-out that has ended is `Ready`; one that waits for a user is
+//! Conditions follow kstatus. A rollout that has ended is `Ready`; one that waits for a user is
 //! `Stalled`.
 
 use crds::{
@@ -58,7 +58,7 @@ impl Counts {
     }
 }
 
-/// Whether too many Tenants failed, so that the roll-out has to pause.
+/// Whether too many Tenants failed, so that the rollout has to pause.
 pub fn is_over_budget(rollout: &SchemaRollout, members: &[Member]) -> bool {
     let settings = &rollout.spec.rollout;
     if settings.strategy == RolloutStrategy::AllAtOnce {
@@ -88,10 +88,10 @@ fn budget(rollout: &SchemaRollout, members: &[Member]) -> usize {
     }
 }
 
-/// What the status of a roll-out depends on besides the Tenants.
+/// What the status of a rollout depends on besides the Tenants.
 #[derive(Debug, Default)]
 pub struct StatusInput {
-    /// Whether the class has no earlier roll-out.
+    /// Whether the class has no earlier rollout.
     pub is_first: bool,
     /// The failed Tenants to report.
     pub failures: Vec<RolloutFailure>,
@@ -100,7 +100,7 @@ pub struct StatusInput {
     pub now: Timestamp,
 }
 
-/// The status to write while a roll-out is the newest of its class.
+/// The status to write while a rollout is the newest of its class.
 pub fn build_status(
     rollout: &SchemaRollout,
     members: &[Member],
@@ -127,7 +127,7 @@ pub fn build_status(
         soak_until: status.soak_until.as_ref().map(|time| time.0),
     };
     let over_budget = is_over_budget(rollout, members);
-    // The first roll-out of a class that brings nothing to anybody needs no approval.
+    // The first rollout of a class needs no approval if no Tenant has to be migrated.
     let nothing_to_approve = is_first && counts.pending == 0;
     let awaits_approval = settings.approval == Approval::Manual
         && !rollout.spec.approved
@@ -154,7 +154,7 @@ pub fn build_status(
     let may_fail_again = number(counts.failed + counts.maybe_retried);
     status.tolerated_failures = status.tolerated_failures.min(may_fail_again);
     if rollout.spec.paused {
-        // A user who continues the roll-out knows of these failures.
+        // A user who continues the rollout knows of these failures.
         status.tolerated_failures = status.tolerated_failures.max(number(counts.failed));
     }
     let waves = wave_ends(settings, members).len();
@@ -181,13 +181,13 @@ pub fn build_status(
     finish(rollout, status, state, now)
 }
 
-/// The status of a roll-out that a newer one has replaced.
+/// The status of a rollout that a newer one has replaced.
 pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRolloutStatus {
     let mut status = recorded_status(rollout);
     status.soak_until = None;
     status.in_progress = 0;
     let message =
-        "a newer roll-out of the class, or a class without migrations, has replaced this one";
+        "a newer rollout of the class, or a class without migrations, has replaced this one";
     let state = (
         RolloutPhase::Superseded,
         Reason::RolloutSuperseded,
@@ -234,7 +234,7 @@ fn paused(rollout: &SchemaRollout, over_budget: bool, counts: &Counts) -> State 
             count => format!(" ({count} restored from their backups)"),
         };
         let message = format!(
-            "paused because too many Tenants failed{restored}: correct the migrations, which starts a new roll-out, or add the Tenants in \
+            "paused because too many Tenants failed{restored}: correct the migrations, which starts a new rollout, or add the Tenants in \
              status.failures to spec.skip, and continue with: {resume}"
         );
         return (RolloutPhase::Paused, Reason::FailureBudgetExceeded, message);
@@ -243,7 +243,7 @@ fn paused(rollout: &SchemaRollout, over_budget: bool, counts: &Counts) -> State 
     (RolloutPhase::Paused, Reason::RolloutPaused, message)
 }
 
-/// The state of a roll-out whose window is not open.
+/// The state of a rollout whose window is not open.
 fn waiting(rollout: &SchemaRollout, now: Timestamp) -> Option<State> {
     let window = rollout.spec.rollout.window.as_ref()?;
     let (reason, message) = match window_state(Some(window), now) {
@@ -269,7 +269,7 @@ fn waiting(rollout: &SchemaRollout, now: Timestamp) -> Option<State> {
 
 fn failed(counts: &Counts) -> State {
     let message = format!(
-        "{} of {} Tenants failed: correct the migrations, which starts a new roll-out",
+        "{} of {} Tenants failed: correct the migrations, which starts a new rollout",
         counts.failed, counts.total
     );
     (RolloutPhase::Failed, Reason::RolloutFailed, message)

@@ -1,3 +1,3 @@
-//! Tests of roll-outs as a whole.
+//! Tests of rollouts as a whole.
 
 mod simulation;

@@ -1,7 +1,7 @@
-//! How far a roll-out may reach. Pure.
+//! How far a rollout may reach. Pure.
 //!
 //! The Tenants are in a fixed order. A wave is a prefix of it; the first one is the canary, the last
-//! one is everybody. The reach is the place of the last Tenant that is to have the new schema. It
+//! one is everybody. The reach is the place of the last Tenant that should have the new schema. It
 //! moves only while fewer Tenants than `maxConcurrent` are in progress, never beyond the current
 //! wave, and never back.
 
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::observe::{Member, MemberState};
 use crate::schema_assignment::Place;
 
-/// How far a roll-out has come.
+/// How far a rollout has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Number of the current wave; 0 is the canary.
@@ -21,7 +21,7 @@ pub struct Progress {
     pub soak_until: Option<Timestamp>,
 }
 
-/// What a roll-out does.
+/// What a rollout does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
     Migrating,
@@ -51,7 +51,7 @@ pub fn wave_ends(settings: &RolloutSettings, members: &[Member]) -> Vec<usize> {
     ends
 }
 
-/// Moves a roll-out on as far as it may go now.
+/// Moves a rollout on as far as it may go now.
 pub fn advance(
     settings: &RolloutSettings,
     members: &[Member],
@@ -125,7 +125,7 @@ fn release(settings: &RolloutSettings, members: &[Member], progress: &mut Progre
     }
 }
 
-/// The number of Tenants that are to have the new schema and do not have it yet.
+/// The number of Tenants that should have the new schema and do not have it yet.
 pub fn in_progress(members: &[Member], reach: Option<Place>) -> usize {
     members
         .iter()

@@ -69,7 +69,7 @@ fn tenant<'a>(
     }
 }
 
-/// The version and the roll-out of the schema that a Tenant is to have.
+/// The version and the rollout of a Tenant's target schema.
 fn assigned(
     content: &MigrationSet,
     rollouts: &[Arc<SchemaRollout>],
@@ -95,7 +95,7 @@ fn a_tenant_keeps_its_schema_until_the_rollout_reaches_it() {
     let of = |order| assigned(&new, &rollouts, tenant(order, BEFORE, Some(&has_old)));
     assert_eq!(of(LOW), (2, Some("r2".to_owned())));
     assert_eq!(of(HIGH), (1, None));
-    // Before the roll-out exists, and before it starts.
+    // Before the rollout exists, and before it starts.
     let has_low = tenant(LOW, BEFORE, Some(&has_old));
     assert_eq!(assigned(&new, &rollouts[..1], has_low), (1, None));
     let unstarted = [
@@ -174,7 +174,7 @@ fn a_tenant_begins_only_while_its_rollout_may_migrate_further_ones() {
         (&day, "Progressing", true),
         (&night, "Waiting", false),
         (&json!({"paused": true}), "Paused", false),
-        // A Tenant that was suspended until the roll-out had ended.
+        // A Tenant that was suspended until the rollout had ended.
         (&night, "Completed", true),
     ] {
         let rollouts = [completed(1, &old), rollout(2, &new, spec, &status(phase))];
@@ -193,7 +193,7 @@ fn a_new_tenant_gets_the_newest_completed_schema() {
     let (old, new) = (content(&[A]), content(&[A, B]));
     let running = rollout(2, &new, &json!({}), &half());
     let rollouts = [completed(1, &old), running];
-    // Created after the roll-out, so that it is behind all existing Tenants.
+    // Created after the rollout, so that it is behind all existing Tenants.
     let input = tenant(LOW, AFTER, None);
     assert_eq!(assigned(&new, &rollouts, input), (1, Some("r1".to_owned())));
     let set = migrations_of(&assign(&new, &rollouts, input), &new, &rollouts).unwrap();

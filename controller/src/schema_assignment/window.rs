@@ -1,4 +1,4 @@
-//! When the window of a roll-out is open. Pure, except that time zones come from the database of the
+//! When the window of a rollout is open. Pure, except that time zones come from the database of the
 //! system.
 
 use crds::{RolloutWindow, Weekday};
@@ -17,7 +17,7 @@ pub enum WindowState {
     Unreadable,
 }
 
-/// Whether a roll-out may migrate further Tenants now.
+/// Whether a rollout may migrate further Tenants now.
 pub fn window_state(window: Option<&RolloutWindow>, now: Timestamp) -> WindowState {
     match window {
         None => WindowState::Open,

@@ -36,7 +36,7 @@ const LONG_BUCKETS_S: [f64; 11] = [
     0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0,
 ];
 
-/// States of Tenants in a roll-out.
+/// States of Tenants in a rollout.
 const ROLLOUT_STATES: [&str; 4] = ["updated", "pending", "failed", "skipped"];
 
 /// All metrics of the process.
@@ -169,12 +169,12 @@ impl Metrics {
         );
         own.register(
             "rollout_tenants",
-            "Tenants of the newest schema roll-out of a class, by state",
+            "Tenants of the newest schema rollout of a class, by state",
             self.rollout_tenants.clone(),
         );
         own.register(
             "rollout_paused",
-            "1 if the newest schema roll-out of a class is paused, otherwise 0",
+            "1 if the newest schema rollout of a class is paused, otherwise 0",
             self.rollout_paused.clone(),
         );
         own.register(
@@ -304,7 +304,7 @@ impl Metrics {
             .set(count);
     }
 
-    /// Sets the numbers of Tenants in the newest roll-out of a class: updated, pending, failed and
+    /// Sets the numbers of Tenants in the newest rollout of a class: updated, pending, failed and
     /// skipped.
     pub fn set_rollout_tenants(&self, class: &str, counts: [i64; ROLLOUT_STATES.len()]) {
         for (state, count) in ROLLOUT_STATES.into_iter().zip(counts) {

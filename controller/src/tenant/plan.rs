@@ -107,7 +107,7 @@ pub enum Step {
     WriteSecret(ProjectId),
     /// Compare the content of the Secret, which changed since the controller last wrote it.
     CheckSecret(ProjectId),
-    /// Create the backup that the roll-out requires.
+    /// Create the backup that the rollout requires.
     BackUp(ProjectId),
     /// Restore the database from its backup, because a migration failed.
     Restore(ProjectId),
@@ -336,8 +336,8 @@ fn is_requested(observed: &ObservedState) -> bool {
     observed.reconcile_at.is_some() && observed.reconcile_at != observed.status.last_reconcile_at
 }
 
-/// Whether the roll-out requires a backup of the database that does not exist, or expires too soon, or
-/// from which the database was restored.
+/// Whether the rollout requires a backup and no usable one exists: there is none, it expires too soon,
+/// or the database has already been restored from it.
 fn lacks_backup(observed: &ObservedState, target: &SchemaTarget, project: &str) -> bool {
     let status = &observed.status;
     let is_backed_up = status.backup.as_ref().is_some_and(|backup| {
@@ -351,7 +351,7 @@ fn lacks_backup(observed: &ObservedState, target: &SchemaTarget, project: &str) 
     target.backup.is_some() && may_have_data(status, project) && !is_backed_up
 }
 
-/// Whether a backup exists for long enough to be used if a migration fails that starts now.
+/// Whether a backup exists for long enough to be used if a migration that starts now fails.
 pub(super) fn outlasts_migration(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
     expires_at.is_none_or(|expires_at| expires_at.duration_since(now) >= MIN_BACKUP_LIFETIME)
 }

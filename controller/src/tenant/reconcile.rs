@@ -262,7 +262,7 @@ async fn check_account(
     Ok(())
 }
 
-/// The outcome that a step reports which ends the reconciliation; `None` for other steps.
+/// The outcome to report if the step ends the reconciliation; `None` for other steps.
 fn terminal_outcome(step: &Step) -> Option<StatusOutcome> {
     match step {
         Step::UpToDate => Some(StatusOutcome::Ready),

@@ -58,7 +58,7 @@ pub struct StatusInput {
     pub deleting: bool,
     /// Whether the Secret holds credentials of the project.
     pub credentials: bool,
-    /// Whether the database has the schema that it is to have.
+    /// Whether the database has the target schema.
     pub schema: bool,
     pub now: Timestamp,
 }
@@ -137,7 +137,7 @@ fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
     find_condition(&status.conditions, kind).is_some_and(|condition| condition.status != "Unknown")
 }
 
-/// Updates the recorded schema when the Tenant is to have another one, including when a file that was
+/// Updates the recorded schema when the Tenant has another target schema, including when a file that was
 /// removed is added again. `project` is the Tenant's project.
 pub fn follow_target(
     schema: &mut SchemaStatus,
@@ -147,7 +147,7 @@ pub fn follow_target(
 ) {
     if target.is_managed() {
         schema.target = Some(target.version);
-        // The roll-out counts the Tenant from now on. A Tenant that already has the schema needs no
+        // The rollout counts the Tenant from now on. A Tenant that already has the schema needs no
         // change of its status.
         let is_reached = project.is_some_and(|project| target.is_reached(Some(schema), project));
         if !is_reached && target.rollout.is_some() && outcome.allows_migration() {
@@ -298,7 +298,7 @@ fn components(
                 {
                     "the class applies no migrations"
                 } else {
-                    "the database has the schema that it is to have"
+                    "the database has the target schema"
                 },
             ),
         ),

@@ -252,7 +252,7 @@ impl Process {
         }
     }
 
-    /// A reconciliation of the Tenant, then of its class and of the class's roll-outs.
+    /// A reconciliation of the Tenant, then of its class and of the class's rollouts.
     fn start_reconciliation(&self) -> BoxFuture<'static, Option<Completion>> {
         self.world.state().password_reset = false;
         let key = ObjectRef::new(TENANT).within(NAMESPACE);

@@ -1,4 +1,4 @@
-//! Migrations that fail for good after the first of two files, in a class whose roll-outs restore the
+//! Migrations that fail for good after the first of two files, in a class whose rollouts restore the
 //! databases.
 
 use crds::{OnFailure, Reason, RolloutBackup, RolloutSettings, TenantStatus, annotations};
@@ -10,9 +10,9 @@ use crate::simulation::Simulation;
 use crate::world::{Outcome, SimulatedProject};
 
 const BACKUPS: [RolloutBackup; 2] = [RolloutBackup::Branch, RolloutBackup::Snapshot];
-/// The version before the roll-out.
+/// The version before the rollout.
 const BEFORE: i64 = 3;
-/// More calls to Neon and to the database than a roll-out to one Tenant makes.
+/// More calls to Neon and to the database than a rollout to one Tenant makes.
 const MAX_CALLS: usize = 20;
 
 /// A Tenant whose class gets migrations up to `newest`, of which `broken` fails.

@@ -44,7 +44,7 @@ impl Simulation {
         Self::of(World::new())
     }
 
-    /// A simulation whose class has these settings of roll-outs.
+    /// A simulation whose class has these settings of rollouts.
     pub(crate) fn with_rollout(settings: RolloutSettings) -> Self {
         let world = World::new();
         world.state().class.spec.rollout = settings;
@@ -562,7 +562,7 @@ fn remove_volatile(value: &mut Value) {
         "requestedAt",
         "resourceVersion",
         "restoredAt",
-        // A Tenant that is migrated before the first roll-out exists has none.
+        // A Tenant that is migrated before the first rollout exists has none.
         "rollout",
         "timings",
         "uid",

@@ -95,7 +95,7 @@ pub(crate) struct State {
     /// When garbage collection deletes the Secrets of a deleted Tenant.
     pub(crate) garbage_collection: Option<Timestamp>,
     pub(crate) class: TenantClass,
-    /// The roll-outs of the class, by name.
+    /// The rollouts of the class, by name.
     pub(crate) rollouts: BTreeMap<String, SchemaRollout>,
     pub(crate) watch_events: VecDeque<WatchEvent>,
     /// Projects that outlived their Tenant, by its deletion policy.

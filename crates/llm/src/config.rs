@@ -48,7 +48,7 @@ pub struct Quota {
     pub concurrency: usize,
     /// Maximum number of attempts per request.
     pub attempts: u32,
-    /// Timeout of an attempt. For an answer, it applies to the first piece and to each pause
+    /// Timeout for an attempt. For an answer, it applies to the first piece and to each pause
     /// between pieces.
     pub attempt_limit: Duration,
     /// Maximum wait before the second attempt. It doubles with each attempt; the actual wait is

@@ -76,9 +76,10 @@ impl Default for Latency {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyCaches {
-    /// That an endpoint or a role does not exist. Connections fail with SQLSTATE 28P01.
+    /// For the response that an endpoint or a role does not exist. Meanwhile, connections fail with
+    /// SQLSTATE 28P01.
     pub unknown_ms: u64,
-    /// That a connection is not possible: a disabled endpoint or an exhausted quota.
+    /// For the response that a connection is not possible: a disabled endpoint or an exhausted quota.
     pub error_ms: u64,
 }
 

@@ -32,10 +32,11 @@ pub struct Sources<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// What the name of every variable starts with, such as `TENANT_CONTROLLER_`.
     pub env_prefix: &'a str,
-    /// Values for settings that no source has, by name: what the machine or the cluster knows.
+    /// Values for settings that no source has, by name, such as the host name or the Pod's
+    /// namespace.
     pub fallbacks: BTreeMap<&'a str, String>,
-    /// The names of optional settings that must have a value because of the values of others, which
-    /// it gets by name.
+    /// Returns the names of the optional settings that the values of other settings make required. Its
+    /// argument looks up the value of a setting by name.
     pub required: RequiredSettings,
 }
 

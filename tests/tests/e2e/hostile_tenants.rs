@@ -38,7 +38,7 @@ const SECOND: (&str, &str) = (
      alter table notes alter column words type tsquery using to_tsquery(words);\n",
 );
 
-/// What the owner of a database runs, and how the roll-out ends there.
+/// What the owner of a database runs, and how the rollout ends there.
 const HOSTILE: &[(&str, &str, Reason)] = &[
     (
         "checksum",

@@ -1,4 +1,4 @@
-//! Schema roll-outs: a canary, then waves; failures that pause a roll-out, and the ways on.
+//! Schema rollouts: a canary, then waves; failures that pause a rollout, and the ways on.
 
 mod restores;
 mod settings;
@@ -72,7 +72,7 @@ async fn apply_class(scenario: &Scenario, rollout: Value) -> Result<String> {
         .await
 }
 
-/// Applies Tenants of the class, which get the first migration. Waits for the first roll-out as well.
+/// Applies Tenants of the class, which get the first migration. Waits for the first rollout as well.
 async fn apply_tenants(scenario: &Scenario, class: &str, count: usize) -> Result<Vec<String>> {
     let names: Vec<String> = (1..=count).map(|number| format!("t{number}")).collect();
     for name in &names {
@@ -81,8 +81,8 @@ async fn apply_tenants(scenario: &Scenario, class: &str, count: usize) -> Result
     for name in &names {
         wait_for_version(scenario, name, 1).await?;
     }
-    // A later change of the migrations would otherwise become the first roll-out.
-    wait::poll(timeouts::CONVERGE, "the first roll-out", async || {
+    // A later change of the migrations would otherwise become the first rollout.
+    wait::poll(timeouts::CONVERGE, "the first rollout", async || {
         let all = rollouts_of(scenario, class).await?;
         Ok((!all.is_empty()).then_some(()))
     })
@@ -126,7 +126,7 @@ fn rollouts(scenario: &Scenario) -> Api<SchemaRollout> {
     Api::all(scenario.cluster().client())
 }
 
-/// The roll-outs of a class, oldest first.
+/// The rollouts of a class, oldest first.
 async fn rollouts_of(scenario: &Scenario, class: &str) -> Result<Vec<SchemaRollout>> {
     let mut all = rollouts(scenario).list(&ListParams::default()).await?.items;
     all.retain(|rollout| rollout.spec.class_name == class);
@@ -138,24 +138,24 @@ fn rollout_status(rollout: &SchemaRollout) -> SchemaRolloutStatus {
     rollout.status.clone().unwrap_or_default()
 }
 
-/// Waits until the newest roll-out of a class has this number and this phase.
+/// Waits until the newest rollout of a class has this number and this phase.
 async fn wait_for_phase(
     scenario: &Scenario,
     class: &str,
     number: usize,
     phase: RolloutPhase,
 ) -> Result<SchemaRollout> {
-    let what = format!("roll-out {number} of {class} to be {phase:?}");
+    let what = format!("rollout {number} of {class} to be {phase:?}");
     wait::poll(timeouts::CONVERGE, &what, async || {
         let all = rollouts_of(scenario, class).await?;
-        let newest = all.last().context("no roll-out")?;
+        let newest = all.last().context("no rollout")?;
         let found = rollout_status(newest).phase;
         // The controller reports why it pauses before it sets `spec.paused`.
         let is_complete = phase != RolloutPhase::Paused || newest.spec.paused;
         let is_current = rollout_status(newest).observed_generation == newest.metadata.generation;
         ensure!(
             all.len() == number && found == Some(phase) && is_current && is_complete,
-            "{} roll-outs, the newest is {found:?}: {:?}",
+            "{} rollouts, the newest is {found:?}: {:?}",
             all.len(),
             newest.status
         );
@@ -216,7 +216,7 @@ async fn the_canary_is_first_and_each_wave_waits_for_the_one_before(
     let after = rollouts_of(scenario, &class).await?;
     ensure!(
         after.last().and_then(kube::ResourceExt::resource_version) == completed.resource_version(),
-        "a roll-out that has ended was written"
+        "a rollout that has ended was written"
     );
     let columns = scenario
         .kubectl(&["get", "sro", &completed.name_any()])
@@ -336,7 +336,7 @@ async fn a_newer_rollout_starts_from_where_each_tenant_is(scenario: &Scenario) -
     let soaking = wait_for_phase(scenario, &class, 2, RolloutPhase::Soaking).await?;
     let state = rollout_status(&soaking);
     ensure!((state.updated, state.pending) == (1, 2), "{state:?}");
-    // The running roll-out keeps its copy of the settings.
+    // The running rollout keeps its copy of the settings.
     apply_class(scenario, json!({"soakSeconds": 0})).await?;
     scenario.apply_config_map(&[FIRST, SECOND, THIRD]).await?;
     wait_for_phase(scenario, &class, 3, RolloutPhase::Completed).await?;
@@ -344,7 +344,7 @@ async fn a_newer_rollout_starts_from_where_each_tenant_is(scenario: &Scenario) -
     let all = rollouts_of(scenario, &class).await?;
     ensure!(
         all[1].spec.rollout.soak_seconds == FOREVER_SECONDS,
-        "the settings of a running roll-out changed"
+        "the settings of a running rollout changed"
     );
     let phase = rollout_status(&all[1]).phase;
     ensure!(phase == Some(RolloutPhase::Superseded), "{phase:?}");
@@ -357,7 +357,7 @@ async fn a_newer_rollout_starts_from_where_each_tenant_is(scenario: &Scenario) -
     Ok(())
 }
 
-/// An installation without roll-outs is upgraded: its Tenants already have the schema.
+/// An installation without rollouts is upgraded: its Tenants already have the schema.
 async fn tenants_that_have_the_schema_are_not_opened_by_a_first_rollout(
     scenario: &Scenario,
 ) -> Result<()> {
@@ -375,10 +375,10 @@ async fn tenants_that_have_the_schema_are_not_opened_by_a_first_rollout(
     rollouts(scenario)
         .delete(&first.name_any(), &DeleteParams::default())
         .await?;
-    let what = "the roll-out to be created again";
+    let what = "the rollout to be created again";
     wait::poll(timeouts::CONVERGE, what, async || {
         let all = rollouts_of(scenario, &class).await?;
-        let again = all.last().context("no roll-out")?;
+        let again = all.last().context("no rollout")?;
         let is_completed = rollout_status(again).phase == Some(RolloutPhase::Completed);
         Ok((again.uid() != first.uid() && is_completed).then_some(()))
     })
@@ -411,25 +411,25 @@ async fn a_rollout_continues_where_it_was_after_the_controller_was_killed(
     let cluster = scenario.cluster();
     cluster.kill_controller("one").await?;
     let before = rollouts_of(scenario, &class).await?;
-    let before = before.last().context("no roll-out")?;
+    let before = before.last().context("no rollout")?;
     cluster.start_controller("one").await?;
-    let what = "the roll-out to be completed";
+    let what = "the rollout to be completed";
     let end = wait::poll(
         timeouts::TAKEOVER + Duration::from_mins(1),
         what,
         async || {
             let all = rollouts_of(scenario, &class).await?;
-            let newest = all.last().context("no roll-out")?;
+            let newest = all.last().context("no rollout")?;
             let state = rollout_status(newest);
             Ok((state.phase == Some(RolloutPhase::Completed)).then_some((all.len(), state)))
         },
     )
     .await?;
-    ensure!(end.0 == 2, "{} roll-outs", end.0);
+    ensure!(end.0 == 2, "{} rollouts", end.0);
     let started = |status: &SchemaRolloutStatus| status.started_at.clone();
     ensure!(
         started(&end.1) == started(&rollout_status(&soaking)) && end.1.updated == 4,
-        "the roll-out started again: {:?} after {:?}",
+        "the rollout started again: {:?} after {:?}",
         end.1,
         before.status
     );

@@ -149,7 +149,7 @@ impl Operation {
         Ok(before)
     }
 
-    /// Settings of roll-outs.
+    /// Settings of rollouts.
     fn rollout(self) -> Value {
         match self {
             Self::MigrateWithBackup => json!({"backup": "Branch"}),

@@ -122,7 +122,7 @@ async fn current(run: &Run) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The names of the branches, in order, and whether each expires. The name of a roll-out is left out,
+/// The names of the branches, in order, and whether each expires. The name of a rollout is left out,
 /// because it contains that of the run's class.
 fn names_and_expiry(branches: &[Branch]) -> Vec<(&str, bool)> {
     let prefixes = ["before-", "failed-", "restored-"];

@@ -1,5 +1,5 @@
 //! The demo: three Tenants on this machine, from an empty cluster to psql, and the chat app; and schema
-//! roll-outs to 30 Tenants.
+//! rollouts to 30 Tenants.
 
 mod app;
 mod cluster;

@@ -1,7 +1,7 @@
-//! Schema roll-outs to 30 Tenants: a good change, one that fails in the canary, and its correction.
+//! Schema rollouts to 30 Tenants: a good change, one that fails in the canary, and its correction.
 //!
 //! Everything happens through commands in the run's folder, which the terminal shows, so that they can
-//! be repeated. The demo fails if a roll-out does not end as it should.
+//! be repeated. The demo fails if a rollout does not end as it should.
 
 use std::fs;
 use std::process::Command;
@@ -19,7 +19,7 @@ use crate::command::output;
 use crate::output::say;
 
 const TENANTS: usize = 30;
-/// Until all Tenants are ready, and until a roll-out ends. Both take seconds on an idle machine.
+/// Until all Tenants are ready, and until a rollout ends. Both take seconds on an idle machine.
 const TIMEOUT: Duration = Duration::from_mins(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const FIRST: (&str, &str) = (
@@ -42,7 +42,7 @@ const APPLY_SCHEMA: &str = "kubectl -n tenant-system create configmap notes-sche
                             | kubectl apply --server-side -f -";
 const SHOW_SCHEMAS: &str = r#"kubectl -n tenants get tn -o jsonpath='{range .items[*]}schema {.status.schema.version}, ready: {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' | sort | uniq -c"#;
 
-/// Shows three roll-outs. `path` is a PATH with the programs.
+/// Shows three rollouts. `path` is a PATH with the programs.
 pub(crate) async fn run(cluster: &Cluster, path: &str) -> Result<()> {
     let shell = Shell {
         cluster,
@@ -63,7 +63,7 @@ pub(crate) async fn run(cluster: &Cluster, path: &str) -> Result<()> {
     shell.check(2, TENANTS).await?;
 
     say(
-        "\nA change that fails in a way that no linter can detect: the table `authors` does not exist. The canary stops the roll-out.",
+        "\nA change that fails in a way that no linter can detect: the table `authors` does not exist. The canary stops the rollout.",
     )?;
     shell.write_migration(BAD.0, BAD.1)?;
     shell.run("tenant-controller lint schema --after 2").await?;
@@ -78,7 +78,9 @@ pub(crate) async fn run(cluster: &Cluster, path: &str) -> Result<()> {
     shell.run(SHOW_SCHEMAS).await?;
     shell.check(2, TENANTS - 1).await?;
 
-    say("\nThe correction: the new content is a new roll-out, which replaces the paused one.")?;
+    say(
+        "\nThe correction: the changed migrations are a new rollout, which replaces the paused one.",
+    )?;
     shell.write_migration(BAD.0, &format!("{CREATE_AUTHORS}{}", BAD.1))?;
     shell.run(APPLY_SCHEMA).await?;
     shell.watch(Some(&paused), RolloutPhase::Completed).await?;
@@ -178,7 +180,7 @@ impl Shell<'_> {
             .max_by_key(|rollout| rollout.spec.revision))
     }
 
-    /// Shows the progress of the next roll-out until it has this phase.
+    /// Shows the progress of the next rollout until it has this phase.
     async fn watch(
         &self,
         before: Option<&SchemaRollout>,
@@ -191,7 +193,7 @@ impl Shell<'_> {
         let started = Instant::now();
         let last = before.map_or(0, |rollout| rollout.spec.revision);
         let mut shown = String::new();
-        self.wait("the roll-out to end", async || {
+        self.wait("the rollout to end", async || {
             let Some(newest) = self.newest().await? else {
                 return Ok(None);
             };
@@ -224,7 +226,7 @@ impl Shell<'_> {
                 Some(found) if found == phase => Ok(Some(newest)),
                 Some(RolloutPhase::Paused | RolloutPhase::Completed) => {
                     bail!(
-                        "the roll-out ended as {:?}, instead of {phase:?}",
+                        "the rollout ended as {:?}, instead of {phase:?}",
                         status.phase
                     )
                 }
@@ -254,7 +256,7 @@ impl Shell<'_> {
     }
 }
 
-/// A line of the table of roll-outs.
+/// A line of the table of rollouts.
 fn row([name, phase, wave, updated, total, failed, time]: [&str; 7]) -> String {
     format!("{name:<22} {phase:<12} {wave:<5} {updated:<8} {total:<6} {failed:<7} {time}")
 }

@@ -3,7 +3,7 @@
 //! emulated, with realistic latencies.
 //!
 //! The demo tests itself: psql opens each Tenant's database with its Secret and, with `--once`, a
-//! client uses the chat app. The demo of roll-outs checks how each of them ends. When the demo ends, it stops everything and removes its files.
+//! client uses the chat app. The demo of rollouts checks how each of them ends. When the demo ends, it stops everything and removes its files.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -52,7 +52,7 @@ const LOG_TAIL_LINES: usize = 25;
 pub(crate) enum Show {
     /// Three Tenants and the chat app.
     App,
-    /// Schema roll-outs.
+    /// Schema rollouts.
     Rollouts,
 }
 

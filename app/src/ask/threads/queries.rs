@@ -11,15 +11,15 @@ use super::{Message, Thread};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 use crate::tenants::{begin_with_timeout, lacks_migration};
 
-/// The newest are listed.
+/// Maximum number of listed conversations; older ones are omitted.
 pub const MAX_LISTED_THREADS: i64 = 100;
-/// Longer searches are cut off.
+/// Longer search terms are truncated.
 pub const MAX_SEARCH_CHARS: usize = 200;
-/// A search reads the text of all conversations that the user sees.
+/// Limits a search, which reads the text of all conversations that the user sees.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The newest are shown.
+/// Maximum number of shown messages; older ones are omitted.
 pub const MAX_SHOWN_MESSAGES: i64 = 200;
-/// The newest are listed.
+/// Maximum number of listed documents; older ones are omitted.
 pub const MAX_LISTED_DOCUMENTS: i64 = 200;
 
 /// The newest conversations that the user sees, those that the user pinned first.

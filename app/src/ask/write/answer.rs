@@ -57,7 +57,7 @@ pub(super) async fn answer(
         return Ok(AnswerOutcome::NotFound);
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let Some(answerer) = service.models.chat_model() else {
+    let Some(model) = service.models.chat_model() else {
         excerpt_passages(&question.search, &found, writer);
         return Ok(AnswerOutcome::Complete);
     };
@@ -72,7 +72,7 @@ pub(super) async fn answer(
         |passage| title(&found, passage),
     );
     Ok(
-        match ask_model(service, answerer, prompt, &found, writer).await {
+        match ask_model(service, model, prompt, &found, writer).await {
             Ok(end) => end,
             Err(error) => {
                 warn!(
@@ -89,12 +89,12 @@ pub(super) async fn answer(
 /// Lets the chat model answer.
 async fn ask_model(
     service: &Inner,
-    answerer: &ChatModel,
+    model: &ChatModel,
     prompt: Prompt,
     found: &Retrieved,
     writer: &AnswerWriter,
 ) -> Result<AnswerOutcome, ModelError> {
-    let mut stream = answerer
+    let mut stream = model
         .answer(
             &conversation::messages(prompt),
             service.max_answer_tokens.get(),
@@ -126,7 +126,7 @@ async fn ask_model(
                     service.metrics.answers.tokens(prompt.into(), answer.into());
                 }
                 info!(
-                    model.name = answerer.name(),
+                    model.name = model.name(),
                     answer.finish = ?finish,
                     answer.tokens = usage.map(|usage| usage.answer_tokens),
                     prompt.tokens = usage.map(|usage| usage.prompt_tokens),

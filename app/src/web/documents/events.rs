@@ -66,7 +66,7 @@ pub(super) async fn events(
 }
 
 impl ListEvents {
-    /// The next event. `None` ends the stream, also after an error: the browser reconnects.
+    /// The next event. `None` ends the stream, including after an error: the browser reconnects.
     async fn next(&mut self) -> Option<Event> {
         if std::mem::take(&mut self.is_first) {
             return self.list().await.ok();

@@ -75,8 +75,8 @@ async fn create(
         region: non_empty(&form.region),
         is_personal: false,
     };
-    let offer = WorkspaceLimits::from(&*app.config);
-    match create::create(&app.database, &offer, session.user.id, &new_workspace).await {
+    let limits = WorkspaceLimits::from(&*app.config);
+    match create::create(&app.database, &limits, session.user.id, &new_workspace).await {
         Ok(workspace) => {
             let applied =
                 reconcile::ensure_tenant(&app.database, &app.tenants, &workspace.id).await;

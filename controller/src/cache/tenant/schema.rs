@@ -1,4 +1,4 @@
-//! What roll-outs read of a Tenant: its place among the Tenants, its schema, and whether it has a
+//! What rollouts read of a Tenant: its place among the Tenants, its schema, and whether it has a
 //! problem.
 
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ pub struct CachedSchema {
     pub is_known: bool,
     /// Digest of the migrations of the Tenant's database.
     pub checksum: Option<Box<str>>,
-    /// The roll-out for which the database was or is being migrated.
+    /// The rollout for which the database was or is being migrated.
     pub rollout: Option<Box<str>>,
     pub problem: Option<SchemaProblem>,
-    /// The roll-out after whose failure the database was last restored.
+    /// The rollout after whose failure the database was last restored.
     pub rolled_back: Option<Box<str>>,
 }
 
@@ -74,7 +74,7 @@ impl CachedSchema {
     }
 }
 
-/// The roll-out of a backup from which the database was restored.
+/// The rollout of a backup from which the database was restored.
 fn rolled_back(backup: &BackupStatus) -> Option<&str> {
     backup.restore.as_ref()?.restored_at.as_ref()?;
     Some(&backup.rollout)

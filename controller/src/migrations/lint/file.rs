@@ -27,7 +27,7 @@ const MAX_SYNTAX_ERRORS: usize = 3;
 pub(super) fn lint_file(file: &LintFile) -> Vec<MigrationFinding> {
     if file.sql.len() > MAX_FILE_BYTES {
         let message = format!(
-            "the linter does not read files of more than {MAX_FILE_BYTES} bytes; review it yourself"
+            "the linter does not read files larger than {MAX_FILE_BYTES} bytes; review this file yourself"
         );
         return vec![not_analyzed(&file.name, 1, &message)];
     }

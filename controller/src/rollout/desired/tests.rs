@@ -7,7 +7,7 @@ fn set(files: &[(&str, &str)]) -> MigrationSet {
     MigrationSet::from_files(files.iter().copied()).unwrap()
 }
 
-/// A roll-out of these versions.
+/// A rollout of these versions.
 fn rollout(versions: &[i64]) -> SchemaRollout {
     serde_json::from_value(json!({
         "apiVersion": "dbpertenant.dev/v1alpha1",

@@ -59,7 +59,7 @@ fn conditions(reason: &str, schema_reason: &str, stalled: bool, since: &str) -> 
     ])
 }
 
-/// The state of a Tenant with these changes, 20 minutes after the start of the roll-out.
+/// The state of a Tenant with these changes, 20 minutes after the start of the rollout.
 fn state_of(changes: Value, spec: &Value) -> Option<MemberState> {
     let now = "2026-01-01T00:20:00Z".parse().unwrap();
     let members = members([tenant(changes)].into_iter(), &rollout(spec), now);
@@ -94,7 +94,7 @@ fn each_tenant_has_a_state() {
             begun(conditions("MigrationFailed", "MigrationFailed", true, now)),
             Some(MemberState::Failed),
         ),
-        // The migration of an earlier roll-out failed.
+        // The migration of an earlier rollout failed.
         (
             json!({"status": {"schema": {"rollout": "r1"},
                 "conditions": conditions("MigrationFailed", "MigrationFailed", true, now)}}),
@@ -108,7 +108,7 @@ fn each_tenant_has_a_state() {
             begun(conditions("Migrating", "Migrating", false, now)),
             Some(MemberState::Pending),
         ),
-        // Not ready since before the roll-out, which started 20 minutes ago.
+        // Not ready since before the rollout, which started 20 minutes ago.
         (
             begun(conditions(
                 "DatabaseUnreachable",
@@ -172,7 +172,7 @@ fn a_tenant_that_was_not_ready_when_the_rollout_was_continued_may_be_retried() {
     assert_eq!(member("r2", early, at), (true, true));
     assert_eq!(member("r2", late, at), (true, false));
     assert_eq!(member("r1", early, at), (false, false));
-    // The roll-out is paused.
+    // The rollout is paused.
     assert_eq!(member("r2", late, None), (true, true));
 }
 

@@ -43,7 +43,7 @@ fn observed(content: Option<MigrationSet>, rollouts: Vec<Arc<SchemaRollout>>) ->
 fn rollout(revision: i64, versions: i64, phase: Option<RolloutPhase>) -> Arc<SchemaRollout> {
     let before = observed(Some(content(versions)), Vec::new());
     let RolloutStep::Create(mut rollout) = plan(&before, &|_| Vec::new()) else {
-        panic!("no roll-out");
+        panic!("no rollout");
     };
     rollout.spec.revision = revision;
     rollout.metadata.name = Some(format!("standard-r{revision}"));
@@ -80,7 +80,7 @@ fn member(index: u64, state: MemberState) -> Member {
     }
 }
 
-/// The name of the roll-out and the phase that the step writes.
+/// The name of the rollout and the phase that the step writes.
 fn written(step: RolloutStep) -> (String, RolloutPhase) {
     match step {
         RolloutStep::WriteStatus(rollout, status) => (rollout.name_any(), status.phase.unwrap()),
@@ -94,7 +94,7 @@ const COMPLETED: Option<RolloutPhase> = Some(RolloutPhase::Completed);
 fn a_new_content_becomes_a_rollout_with_a_copy_of_the_settings() {
     let old = rollout(4, 1, COMPLETED);
     let RolloutStep::Create(created) = next(&observed(Some(content(2)), vec![old])) else {
-        panic!("no roll-out");
+        panic!("no rollout");
     };
     let digest = content(2).digest().to_owned();
     let short = &digest["sha256:".len()..][..8];
@@ -111,12 +111,12 @@ fn a_new_content_becomes_a_rollout_with_a_copy_of_the_settings() {
 fn a_content_that_comes_back_gets_a_rollout_of_another_name() {
     let first = next(&observed(Some(content(1)), Vec::new()));
     let RolloutStep::Create(first) = first else {
-        panic!("no roll-out");
+        panic!("no rollout");
     };
     let name = first.name_any();
     let history = vec![Arc::new(first), rollout(2, 2, None)];
     let RolloutStep::Create(again) = next(&observed(Some(content(1)), history)) else {
-        panic!("no roll-out");
+        panic!("no rollout");
     };
     assert_eq!(again.name_any(), format!("{name}-r3"));
 }

@@ -38,7 +38,7 @@ fn members(states: &[MemberState]) -> Vec<Member> {
     states.iter().enumerate().map(member).collect()
 }
 
-/// The roll-out after a reconciliation.
+/// The rollout after a reconciliation.
 fn reconciled(mut rollout: SchemaRollout, states: &[MemberState], second: i64) -> SchemaRollout {
     let input = StatusInput {
         failures: failures(states),
@@ -408,7 +408,7 @@ fn a_rollout_that_changes_nothing_keeps_its_status() {
     }
 }
 
-/// Roll-outs in every kind of state, for the tests of GitOps tools.
+/// Rollouts in every kind of state, for the tests of GitOps tools.
 fn states() -> Vec<Value> {
     let new = rollout(&json!({}));
     let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
@@ -417,7 +417,7 @@ fn states() -> Vec<Value> {
     superseded.status = Some(superseded_status(&new, at(100)));
     let mut edited = reconciled(new.clone(), &[Updated], 100);
     edited.metadata.generation = Some(2);
-    let state = |name: &str, kstatus: &str, argocd: &str, object: &SchemaRollout| json!({ "name": format!("roll-out: {name}"), "kstatus": kstatus, "argocd": argocd, "object": object });
+    let state = |name: &str, kstatus: &str, argocd: &str, object: &SchemaRollout| json!({ "name": format!("rollout: {name}"), "kstatus": kstatus, "argocd": argocd, "object": object });
     vec![
         state(
             "in its canary",

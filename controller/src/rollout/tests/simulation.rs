@@ -1,8 +1,8 @@
-//! A simulation of roll-outs over a fleet: the shipped decisions about objects, with random orders of
+//! A simulation of rollouts over a fleet: the shipped decisions about objects, with random orders of
 //! reconciliations, stale caches, crashes, failing databases and edits by users.
 //!
 //! Whatever happens: Tenants are migrated in the order of the waves, no more at a time than allowed,
-//! a failing roll-out stops within its budget, and once nothing else happens every Tenant has the
+//! a failing rollout stops within its budget, and once nothing else happens every Tenant has the
 //! schema of the class.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ const EPOCH: Timestamp = Timestamp::constant(1_780_272_000, 0);
 enum Event {
     /// One of the queued Tenants starts or ends its migration.
     Tenant(usize),
-    /// The roll-outs of the class are reconciled.
+    /// The rollouts of the class are reconciled.
     Rollouts,
     /// The watch delivers a Tenant.
     Deliver(usize),
@@ -277,7 +277,7 @@ impl Fleet {
             .map(|simulated| simulated.cached.clone())
     }
 
-    /// One step of the roll-outs.
+    /// One step of the rollouts.
     fn step_rollouts(&mut self) -> Progress {
         let active = self
             .newest()
@@ -357,7 +357,7 @@ impl Fleet {
         *stored.unwrap() = Arc::new(rollout);
     }
 
-    /// A user edits the newest roll-out.
+    /// A user edits the newest rollout.
     fn edit(&mut self, edit: impl FnOnce(&mut SchemaRollout)) {
         let Some(newest) = self.newest() else { return };
         let mut edited = (**newest).clone();
@@ -472,7 +472,7 @@ impl Fleet {
         );
     }
 
-    /// A roll-out with pending Tenants moves only within its window.
+    /// A rollout with pending Tenants moves only within its window.
     fn check_window(&self, before: &SchemaRollout, after: &SchemaRollout) {
         let pending = after.status.as_ref().map_or(0, |status| status.pending);
         if pending > 0 && reach(before) != reach(after) {
@@ -481,7 +481,7 @@ impl Fleet {
         }
     }
 
-    /// A roll-out that no user continued has no more failures than its budget and the Tenants that
+    /// A rollout that no user continued has no more failures than its budget and the Tenants that
     /// were in progress allow.
     fn check_budget(&self) {
         let Some(newest) = self.newest() else { return };
@@ -508,7 +508,7 @@ impl Fleet {
                 if self.tenants.contains_key(&number) {
                     self.deliver(number);
                 }
-                // The roll-outs are reconciled while Tenants are.
+                // The rollouts are reconciled while Tenants are.
                 if number.is_multiple_of(if self.tenants.len() > 100 { 50 } else { 5 }) {
                     self.step_rollouts();
                 }
@@ -531,7 +531,7 @@ impl Fleet {
         );
     }
 
-    /// Continues a paused roll-out and replaces broken files by good ones, as users would.
+    /// Continues a paused rollout and replaces broken files by good ones, as users would.
     fn repair(&mut self) {
         self.broken.clear();
         self.edit(|rollout| {
@@ -543,7 +543,7 @@ impl Fleet {
     }
 
     fn check_complete(&self) {
-        let newest = self.newest().expect("a roll-out");
+        let newest = self.newest().expect("a rollout");
         assert_eq!(
             phase(newest),
             Some(RolloutPhase::Completed),
@@ -559,7 +559,7 @@ impl Fleet {
         }
         assert!(
             self.rollouts.len() <= 10,
-            "{} roll-outs",
+            "{} rollouts",
             self.rollouts.len()
         );
         let active = self

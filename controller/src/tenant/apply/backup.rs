@@ -1,7 +1,7 @@
-//! Creates the backup of a database that a roll-out requires before its migration: a branch of the
+//! Creates the backup of a database that a rollout requires before its migration: a branch of the
 //! project without a compute, or a snapshot. Neon deletes both when they expire.
 //!
-//! The name of the backup is derived from the roll-out and recorded before the request, so that a
+//! The name of the backup is derived from the rollout and recorded before the request, so that a
 //! backup whose response was lost is found by its name. If such a request takes effect even later, Neon
 //! rejects the second request for a branch of the same name, and there are two snapshots, which both
 //! expire.
@@ -22,7 +22,7 @@ use crate::tenant::plan::outlasts_migration;
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
-/// Longest part of a backup's name that comes from its roll-out, in bytes. A roll-out's name ends with
+/// Longest part of a backup's name that comes from its rollout, in bytes. A rollout's name ends with
 /// what distinguishes it from others.
 const MAX_ROLLOUT_BYTES: usize = 200;
 /// Start of the names of backups.
@@ -48,7 +48,7 @@ pub(super) async fn back_up(
         return Err(ReconcileError::transient(
             Component::Schema,
             Reason::Migrating,
-            "the roll-out no longer requires a backup",
+            "the rollout no longer requires a backup",
         ));
     };
     let attempt = attempt(rec.status.backup.as_ref(), &rollout, id);
@@ -103,7 +103,7 @@ fn progress(kind: BackupKind) -> Issue {
     Issue::new(Component::Schema, Reason::BackingUp, message)
 }
 
-/// Number of the next backup for the roll-out. A backup that Neon has confirmed is replaced because it
+/// Number of the next backup for the rollout. A backup that Neon has confirmed is replaced because it
 /// expires, or because the database was restored from it.
 fn attempt(recorded: Option<&BackupStatus>, rollout: &str, id: &ProjectId) -> i32 {
     let recorded =

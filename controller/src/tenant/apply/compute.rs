@@ -38,7 +38,7 @@ pub(super) async fn read_write_compute(
 }
 
 /// The compute that the status records, with its branch. The Secret, the status and the database that
-/// is migrated are all of this branch, also after another branch became the default.
+/// is migrated are all of this branch, even after another branch has become the default.
 pub(super) fn recorded_compute(rec: &Reconciliation<'_>) -> Option<(BranchId, EndpointId)> {
     let project = rec.status.project.as_ref()?;
     let branch = project.branch_id.as_ref()?.parse().ok()?;

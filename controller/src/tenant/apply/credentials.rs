@@ -66,8 +66,8 @@ fn wait_for_proxy(rec: &Reconciliation<'_>, id: &ProjectId) -> Result<(), Reconc
         Component::Schema,
         Reason::DatabaseUnreachable,
         format!(
-            "the database of project {id} refuses the password that Neon reveals; Neon does so for some minutes after a \
-             change, so the controller tries again until {until:.0} before it resets the password"
+            "the database of project {id} rejects the password that Neon reveals; Neon's proxy can reject a valid password \
+             for some minutes after a change, so the controller retries until {until:.0} before it resets the password"
         ),
     );
     Err(error.with_retry(Retry::After(REFUSAL_RETRY)))

@@ -26,7 +26,7 @@ use crate::tenant::status::millis_between;
 /// Wait before the next attempt to be admitted or to get a slot.
 const SLOT_RETRY: Duration = Duration::from_secs(3);
 
-/// Applies the missing migrations of the schema that the Tenant is to have. If the class no longer has
+/// Applies the missing migrations of the Tenant's target schema. If the class no longer has
 /// them, only connects. If the database rejects the password, records that for the next plan.
 pub(super) async fn migrate_database(
     rec: &mut Reconciliation<'_>,
@@ -265,7 +265,7 @@ fn record_failure(
     });
 }
 
-/// The roll-out that assigned the schema, or the recorded one if the Tenant keeps its schema.
+/// The rollout that assigned the schema, or the recorded one if the Tenant keeps its schema.
 fn rollout_of(rec: &Reconciliation<'_>, id: &ProjectId, target: &SchemaTarget) -> Option<String> {
     let recorded = || recorded_schema(rec, id).and_then(|schema| schema.rollout.clone());
     target.rollout.clone().or_else(recorded)

@@ -24,7 +24,7 @@ use crate::tenant::status::StatusOutcome;
 
 const RESTORE: &str = "restore the database from its backup";
 
-/// Records that the database is to be restored, if its roll-out asks for that and the failed migration
+/// Records that the database is to be restored, if its rollout asks for that and the failed migration
 /// has changed it. `reported` is what the failure is reported as.
 pub(super) fn request_restore(
     rec: &mut Reconciliation<'_>,

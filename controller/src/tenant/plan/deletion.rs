@@ -142,9 +142,10 @@ fn recorded_project(observed: &ObservedState) -> Recorded {
     }
 }
 
-/// Whether nothing but its name would show that a project is the Tenant's if the status were lost.
-/// Once it is deleted, another user's copy of it would look the same, so the Tenant must remember
-/// which one it was. Only an unused project of an unanswered request needs no such record.
+/// Whether the project's id must be recorded in the Tenant's annotation before the project is
+/// deleted. Without that record, if the status is lost, only the project's name identifies it, and a
+/// copy made by another user has the same name. Only an unused project of an unanswered request needs
+/// no such record.
 fn is_forgettable(observed: &ObservedState, project: &ProjectId) -> bool {
     let is_recorded = || {
         let recorded = observed.status.project.as_ref();

@@ -1,4 +1,4 @@
-//! A database whose migration failed: restores it, and does not migrate it again for the same roll-out
+//! A database whose migration failed: restores it, and does not migrate it again for the same rollout
 //! unless a user requests it.
 
 use crds::{BackupStatus, Reason, RestoreStatus, annotations};
@@ -8,7 +8,7 @@ use super::{Step, is_requested};
 use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
 
-/// The step that a recorded restore needs. A restore is completed also if another roll-out has
+/// The step that a recorded restore needs. A restore is completed even if another rollout has
 /// replaced its own meanwhile: Neon may have begun it.
 pub(super) fn plan_restore(observed: &ObservedState, id: &ProjectId) -> Option<Step> {
     let backup = observed.status.backup.as_ref()?;

@@ -52,7 +52,7 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// Adds to a deletion that cannot proceed how to complete it without the account.
+    /// If a deletion cannot proceed, adds instructions for completing it without access to the account.
     fn with_way_out(&self, outcome: &StatusOutcome) -> StatusOutcome {
         let add = |issue: &Issue| {
             // The annotation does not override the protection.

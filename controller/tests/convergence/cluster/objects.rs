@@ -278,7 +278,7 @@ impl State {
         class
     }
 
-    /// The stored roll-out, if it is the version that the controller read.
+    /// The stored rollout, if it is the version that the controller read.
     pub(super) fn unchanged_rollout(
         &self,
         read: &SchemaRollout,

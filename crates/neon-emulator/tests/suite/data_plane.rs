@@ -374,14 +374,14 @@ async fn faults_reject_and_close_connections() {
 #[tokio::test]
 async fn spare_databases_are_used_first_and_behave_like_others() {
     let world = TestEmulator::start_with(|emulator| emulator.spare_databases(1)).await;
-    let stock = "SELECT count(*) FROM spare_databases";
+    let count_spares = "SELECT count(*) FROM spare_databases";
     let mut state = PgConnectOptions::from_str(world.postgres.uri())
         .expect("a URI")
         .database(&world.control_database)
         .connect()
         .await
         .expect("connects");
-    let left: i64 = sqlx::query_scalar(stock)
+    let left: i64 = sqlx::query_scalar(count_spares)
         .fetch_one(&mut state)
         .await
         .expect("counts");
@@ -404,7 +404,7 @@ async fn spare_databases_are_used_first_and_behave_like_others() {
         .expect("the database exists");
         assert!(!others, "other roles may not connect");
     }
-    let left: i64 = sqlx::query_scalar(stock)
+    let left: i64 = sqlx::query_scalar(count_spares)
         .fetch_one(&mut state)
         .await
         .expect("counts");

@@ -34,7 +34,7 @@ const PAGE_WORDS: [&str; 24] = [
 const OF_WORDS: [&str; 11] = [
     "of", "/", "von", "de", "sur", "di", "van", "av", "af", "из", "|",
 ];
-/// Words before another number than a page number, in lower case and without a final dot.
+/// Words before a number other than a page number, in lower case and without a final dot.
 const LABELS: [&str; 42] = [
     "no", "nr", "num", "number", "nummer", "numéro", "número", "numero", "n°", "nº", "№", "id",
     "ref", "invoice", "rechnung", "facture", "factura", "fattura", "order", "period", "periode",

@@ -10,7 +10,7 @@ use std::{env, process};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Timeout of a download, in seconds. The largest download is 18 MB.
+/// Timeout for a download, in seconds. The largest download is 18 MB.
 const DOWNLOAD_TIMEOUT_SECONDS: &str = "900";
 /// Debian packages with manuals: 36 files with 7,200 pages, created by a dozen different programs.
 const MANUALS: &[&str] = &[

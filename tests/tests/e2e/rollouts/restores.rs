@@ -74,7 +74,7 @@ fn branch_of(tenant: &Tenant) -> Option<String> {
     status(tenant)?.project.as_ref()?.branch_id.clone()
 }
 
-/// Waits until the newest roll-out is paused, and returns its only failed Tenant.
+/// Waits until the newest rollout is paused, and returns its only failed Tenant.
 async fn wait_for_failure(scenario: &Scenario, class: &str, number: usize) -> Result<Tenant> {
     let paused = wait_for_phase(scenario, class, number, RolloutPhase::Paused).await?;
     let state = rollout_status(&paused);
@@ -115,7 +115,7 @@ async fn a_failed_database_is_restored_from_its_snapshot_once(scenario: &Scenari
     Ok(())
 }
 
-/// A roll-out fails at its second file and is corrected. Returns the Tenant as it was in between.
+/// A rollout fails at its second file and is corrected. Returns the Tenant as it was in between.
 async fn fail_restore_and_correct(
     scenario: &Scenario,
     backup: &str,

@@ -1,4 +1,4 @@
-//! Settings of roll-outs: backups and windows.
+//! Settings of rollouts: backups and windows.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{BackupStatus, Reason, RolloutPhase, Tenant, TenantClass, keys};
@@ -38,7 +38,7 @@ pub(super) fn tests() -> Vec<Trial> {
 /// The emulator's clock may be days ahead. Branches expire within 30 days.
 const EXPIRY_SECONDS: i64 = 25 * 24 * 3_600;
 
-/// Creates two Tenants, which need no backup, and completes a roll-out with backups of this kind.
+/// Creates two Tenants, which need no backup, and completes a rollout with backups of this kind.
 /// Returns the Tenants with the backups in their statuses.
 async fn roll_out_with_backups(
     scenario: &Scenario,
@@ -211,7 +211,7 @@ async fn a_rollout_outside_its_window_waits_and_a_new_one_has_the_new_settings(
         "{state:?}"
     );
     check_versions(scenario, &names, &[1; 2]).await?;
-    // A roll-out has a copy of the settings. The next one has those of the class.
+    // A rollout has a copy of the settings. The next one has those of the class.
     apply_class(scenario, json!({"soakSeconds": 0})).await?;
     let is_observed = |class: Option<&TenantClass>| {
         class.is_some_and(|class| {

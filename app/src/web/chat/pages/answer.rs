@@ -365,11 +365,11 @@ fn unread(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
 fn excerpts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     html! {
         p.hint { "These are the most relevant passages, quoted word for word." }
-        ol.extracts {
+        ol.excerpts {
             @for citation in &view.citations {
                 (source_item(form_context, citation, &html! {
                     blockquote dir="auto" { (citation.quote) }
-                    p.extract-source { (source_link(form_context, citation)) }
+                    p.excerpt-source { (source_link(form_context, citation)) }
                 }))
             }
         }

@@ -1,8 +1,8 @@
 //! Renders a model's Markdown as HTML: paragraphs, lists, tables, headings, emphasis, quotes, code,
 //! and references such as `[1]`.
 //!
-//! An answer may repeat what a document told the model to write. Therefore nothing in it acts: links
-//! become text with their host, images their description, and HTML is shown as text. All text is
+//! An answer may repeat what a document told the model to write. It therefore has no active content:
+//! links become text with their host, images their description, and HTML is shown as text. All text is
 //! escaped. Incomplete text renders as well, because answers are shown while they are generated.
 
 mod references;

@@ -49,7 +49,7 @@ pub fn page(context: &PageContext, view: &InvitationPage) -> Markup {
                         h1 { "Join " (workspace) }
                         p.lead {
                             @if let Some(name) = invited_by { strong { (name) } " invited you" } @else { "You\u{2019}ve been invited" }
-                            " to join as " strong { (role.label_with_article()) } ". You\u{2019}ll see all documents and conversations in this workspace. Its members will see your name and email address."
+                            " to join as " strong { (role.label_with_article()) } ". You\u{2019}ll see all documents and shared conversations in this workspace. Its members will see your name and email address."
                         }
                         @if context.user.is_some() {
                             form.stack method="post" action=(path) data-once {

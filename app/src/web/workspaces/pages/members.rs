@@ -61,7 +61,7 @@ pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
     Layout::new(context, "Members")
         .section(Section::Members)
         .render(&html! {
-            (heading("Members", Some(html! { "Members can see all documents and conversations in this workspace." }), None))
+            (heading("Members", Some(html! { "Members can see all documents and shared conversations in this workspace." }), None))
             (form_error(view.error.as_deref()))
             @if let Some(invitation) = &view.new_invitation { (new_invitation_card(invitation)) }
             @if view.owner { (invite(context, &view.request_id, &base)) }

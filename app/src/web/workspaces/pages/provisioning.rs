@@ -105,18 +105,18 @@ impl ProvisioningStep {
             ),
             Self::Schema => (
                 "Set up tables",
-                "We\u{2019}re preparing it for your documents and conversations.",
+                "We\u{2019}re preparing your database for your documents and conversations.",
             ),
         }
     }
 }
 
 pub fn page(context: &PageContext, view: &ProvisioningView) -> Markup {
-    let mut frame = Layout::new(context, "Your database").section(Section::Documents);
+    let mut layout = Layout::new(context, "Your database").section(Section::Documents);
     if !view.ended() {
-        frame = frame.reload(RELOAD_SECONDS);
+        layout = layout.reload(RELOAD_SECONDS);
     }
-    frame.render(&html! {
+    layout.render(&html! {
         @if view.ended() {
             div #provisioning { (panel(view)) }
         } @else {

@@ -80,11 +80,11 @@ pub fn page(context: &PageContext, view: &ReceiptView) -> Markup {
     } else {
         "Deletion"
     };
-    let mut frame = Layout::new(context, title);
+    let mut layout = Layout::new(context, title);
     if view.finished_at.is_none() {
-        frame = frame.reload(RELOAD_SECONDS);
+        layout = layout.reload(RELOAD_SECONDS);
     }
-    frame.render(&html! {
+    layout.render(&html! {
         @if view.finished_at.is_some() {
             section #deletion { (panel(view)) }
         } @else {

@@ -37,7 +37,7 @@ pub fn page(context: &PageContext, view: &SettingsPage) -> Markup {
             (database(view))
             section.card.stack {
                 h2 { "Export workspace" }
-                p { "Download a ZIP archive with all PDFs, their extracted text and all conversations. Large workspaces can take a while." }
+                p { "Download a ZIP archive with all PDFs, their extracted text and the conversations that you can see. Large workspaces can take a while." }
                 div.form-actions { a.button href={ (base) "/export" } download { (icons::DOWNLOAD) "Export workspace" } }
             }
             @if view.owner {

@@ -442,7 +442,7 @@ fn a_database_is_backed_up_before_a_rollout_that_requires_it() {
     assert_eq!(provision(&requested), migrate);
 }
 
-/// An up-to-date Tenant that a roll-out with backups is to migrate.
+/// An up-to-date Tenant that a rollout with backups is to migrate.
 fn before_a_rollout_with_backups() -> ObservedState {
     let mut observed = up_to_date();
     observed.schema = Ok(SchemaTarget {

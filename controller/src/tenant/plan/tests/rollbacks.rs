@@ -9,7 +9,7 @@ use crate::schema_assignment::{BackupKind, RequiredBackup, SchemaTarget};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::Step;
 
-/// The Tenant is to get version 5 in roll-out `r5`, of which version 5 failed.
+/// The Tenant is to get version 5 in rollout `r5`, of which version 5 failed.
 fn failed(restored: bool) -> ObservedState {
     let mut observed = up_to_date();
     let schema = observed.status.schema.as_mut().unwrap();
@@ -76,7 +76,7 @@ fn a_recorded_restore_is_completed_whatever_happens_meanwhile() {
         &[
             ("nothing", |_| {}, restore()),
             (
-                "a newer roll-out",
+                "a newer rollout",
                 |observed| observed.schema = Ok(target("r6", 6)),
                 restore(),
             ),
@@ -123,7 +123,7 @@ fn a_restored_database_waits_for_other_migrations_or_a_request() {
         true,
         &[
             (
-                "a newer roll-out reaches the Tenant",
+                "a newer rollout reaches the Tenant",
                 |observed| observed.schema = Ok(target("r6", 6)),
                 Step::BackUp(id(OWN)),
             ),

@@ -180,7 +180,7 @@ fn the_recorded_rollout_changes_when_it_brings_another_schema() {
     let migrating = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
     follow_target(&mut schema, &current, Some(PROJECT), &migrating);
     assert_eq!(schema.rollout, None);
-    // The roll-out has not begun to migrate a Tenant that waits for a user.
+    // The rollout has not begun to migrate a Tenant that waits for a user.
     for outcome in [
         StatusOutcome::Suspended,
         StatusOutcome::Stalled(issue(Component::Project, Reason::ProjectNotFound)),
