@@ -24,11 +24,10 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// A Tenant in the cache.
 #[derive(Clone, Debug)]
 pub struct CachedTenant {
-    /// Only the namespace and the name. The caches and queues of kube-runtime copy the UID and the
-    /// resource version into each of their references.
+    /// The namespace, the name, and the resource version, with which the watcher resumes. Without the
+    /// UID, which kube-runtime would copy into each of its references.
     metadata: ObjectMeta,
     uid: Option<TenantUid>,
-    version: u64,
     class_name: Box<str>,
     adopted_project: Option<Box<str>>,
     recorded_project: Option<Box<str>>,
@@ -55,7 +54,7 @@ impl CachedTenant {
 
     /// The resource version as a number.
     pub fn version(&self) -> u64 {
-        self.version
+        version_of(&self.metadata)
     }
 
     pub fn class_name(&self) -> &str {
@@ -170,7 +169,6 @@ impl TryFrom<Tenant> for CachedTenant {
         let annotated = tenant.metadata.annotations.as_ref();
         Ok(Self {
             uid,
-            version: version_of(&tenant.metadata),
             status_edited,
             schema: CachedSchema::of(&tenant),
             json: Compressed::new(&serde_json::to_vec(&tenant)?),
@@ -196,6 +194,7 @@ impl TryFrom<Tenant> for CachedTenant {
             metadata: ObjectMeta {
                 name: tenant.metadata.name,
                 namespace: tenant.metadata.namespace,
+                resource_version: tenant.metadata.resource_version,
                 ..ObjectMeta::default()
             },
         })

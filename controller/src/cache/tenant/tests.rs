@@ -112,3 +112,10 @@ fn a_status_is_edited_if_another_client_wrote_a_part_of_it() {
     assert!(!is_edited("kubectl-edit", None));
     assert!(!is_edited(crds::FIELD_MANAGER, Some("status")));
 }
+
+#[test]
+fn the_watcher_finds_the_resource_version_that_it_resumes_from() {
+    let cached = CachedTenant::try_from(tenant("5")).unwrap();
+    assert_eq!(cached.meta().resource_version.as_deref(), Some("5"));
+    assert_eq!(cached.version(), 5);
+}
