@@ -436,7 +436,7 @@ pub enum MigrationsSource {
     /// A ConfigMap in the controller's namespace with one key per file, such as
     /// `0001_documents.sql`.
     ConfigMap,
-    /// Several ConfigMaps in the controller's namespace, in order.
+    /// More than one ConfigMap in the controller's namespace, in order.
     ConfigMaps,
     /// No migrations: the controller does not change the schema, and a Tenant is ready when its
     /// database accepts connections.
