@@ -122,7 +122,9 @@ function closed() {
   document.getElementById("main").classList.remove("with-viewer");
   searching += 1;
   unload();
-  if (opener?.isConnected) opener.focus();
+  // This event comes later than the click. By now, the user may be typing a question.
+  const isFree = document.activeElement === document.body || dialog.contains(document.activeElement);
+  if (isFree && opener?.isConnected) opener.focus();
 }
 
 function unload() {
