@@ -101,8 +101,8 @@ pub struct Neon {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub drift_check_interval: Duration,
     /// Maximum number of calls per hour that drift detection makes for one account. A call returns 400
-    /// projects, so accounts with many projects are listed less often. The remaining
-    /// calls read individual computes, which a listing does not show
+    /// projects, so accounts with many projects are listed less often. The remaining calls
+    /// read individual computes, which a listing does not show
     #[arg(long, value_name = "CALLS", default_value = "50", value_parser = values::count(100_000))]
     pub drift_check_calls_per_hour: NonZeroU32,
 }

@@ -196,7 +196,7 @@ pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
     is_ended || !rollout.spec.paused && window_state(window, now) == WindowState::Open
 }
 
-/// A Tenant whose target schema is determined.
+/// What the target schema of a Tenant depends on, besides its class and the rollouts.
 #[derive(Clone, Copy, Debug)]
 pub struct AssignmentInput<'a> {
     pub namespace: &'a str,

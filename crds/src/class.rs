@@ -110,9 +110,9 @@ pub struct TenantClassSpec {
     /// Source of the SQL migrations that are applied to every tenant database.
     #[serde(default)]
     pub migrations: Migrations,
-    /// How new migrations reach the Tenants: first a canary, then waves. Whenever the
-    /// migrations change, the controller creates a SchemaRollout with a copy of these settings, so a
-    /// change here applies to the next one.
+    /// How new migrations reach the Tenants: first a canary, then waves. Whenever the migrations
+    /// change, the controller creates a SchemaRollout with a copy of these settings, so a change here
+    /// applies to the next one.
     #[serde(default)]
     pub rollout: RolloutSettings,
 }

@@ -285,7 +285,8 @@ pub struct SchemaStatus {
     /// Version of the last applied migration. Absent if none is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Target version of the schema: the one that the class's rollout has reached for this Tenant. Absent if the class applies no migrations.
+    /// Target version of the schema: the one that the class's rollout has reached for this Tenant.
+    /// Absent if the class applies no migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<i64>,
     /// Digest of the applied migrations.

@@ -85,7 +85,16 @@ await run(async ({ newUser, findings }) => {
   const cited = { document: href.split('/')[4], page: Number(number) };
   await page.locator('.viewer-marks div').first().waitFor();
   ensure((await page.inputValue('#viewer-page')) === number, 'the viewer shows another page');
-  await page.locator('#viewer-close').click();
+  // The event of the closed dialog comes after the user has moved the focus.
+  const focused = await page.evaluate(async () => {
+    const viewer = document.getElementById('viewer');
+    const closed = new Promise((resolve) => { viewer.addEventListener('close', () => setTimeout(resolve), { once: true }); });
+    document.getElementById('viewer-close').click();
+    document.getElementById('question').focus();
+    await closed;
+    return document.activeElement.id;
+  });
+  ensure(focused === 'question', `closing the viewer moved the focus to ${focused || 'another element'}`);
 
   // A second question in the same thread.
   await page.bringToFront();

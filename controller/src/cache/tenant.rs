@@ -74,8 +74,8 @@ impl CachedTenant {
         self.deletion_requested_at
     }
 
-    /// Changes when the spec, the finalizers, the annotations or the deletion timestamp change, and
-    /// not when the status changes, so that the controller's own status writes cause no
+    /// Changes when the UID, the spec, the finalizers, the annotations or the deletion timestamp
+    /// change, and not when the status changes, so that the controller's own status writes cause no
     /// reconciliation.
     pub fn spec_hash(&self) -> u64 {
         self.spec_hash

@@ -53,8 +53,8 @@ pub(super) trait OtherLeases: Clone + Send + Sync + 'static {
     fn held(&self) -> impl Future<Output = Result<Vec<HeldLease>, StoreError>> + Send;
 }
 
-/// Another installation that renews its Lease. Waits for that as long as the Leases of other
-/// installations last, and returns immediately if there are none.
+/// Returns another installation that renews its Lease. Waits for a renewal as long as the Leases of
+/// other installations last, and returns immediately if there are none.
 pub(super) async fn find_running(
     leases: &impl OtherLeases,
     clock: &impl Clock,

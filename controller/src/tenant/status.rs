@@ -137,7 +137,7 @@ fn was_evaluated(status: &TenantStatus, kind: ConditionType) -> bool {
     find_condition(&status.conditions, kind).is_some_and(|condition| condition.status != "Unknown")
 }
 
-/// Updates the recorded schema when the Tenant has another target schema, including when a file that was
+/// Updates the recorded schema when the Tenant has another target, including when a file that was
 /// removed is added again. `project` is the Tenant's project.
 pub fn follow_target(
     schema: &mut SchemaStatus,

@@ -208,7 +208,7 @@ impl Emulator {
     /// Advances the clock to the start of the next month (UTC), when usage starts again at zero, and
     /// processes everything that becomes due.
     ///
-    /// A test of usage or quotas that does not call this first fails at the end of a month.
+    /// Tests of usage or quotas call this first; otherwise they would fail at the end of a month.
     ///
     /// # Errors
     ///

@@ -16,6 +16,7 @@ test_support::tests![
     a_database_is_opened_only_by_a_requested_reconcile,
     an_unchanged_tenant_causes_no_api_calls_except_listings,
     a_setting_that_neon_does_not_apply_is_sent_once_and_reported_once,
+    changes_of_a_tenant_do_not_interrupt_the_watch,
 ];
 
 async fn a_database_is_opened_only_by_a_requested_reconcile(scenario: &Scenario) -> Result<()> {
@@ -110,6 +111,44 @@ async fn an_unchanged_tenant_causes_no_api_calls_except_listings(
         },
     )
     .await
+}
+
+/// Changes of one Tenant, each of which the watch delivers.
+const CHANGES: usize = 10;
+/// The API server ends each watch after some minutes, and other tests start controllers.
+const MAX_WATCH_REQUESTS: u64 = 5;
+
+async fn changes_of_a_tenant_do_not_interrupt_the_watch(scenario: &Scenario) -> Result<()> {
+    scenario.apply_and_wait("acme", json!({})).await?;
+    let before = watch_requests(scenario).await?;
+    for number in 0..CHANGES {
+        let name = format!("Acme {number}");
+        scenario
+            .patch("acme", json!({"spec": {"displayName": name}}))
+            .await?;
+        scenario.wait_until_ready("acme").await?;
+    }
+    let requests = watch_requests(scenario).await?.saturating_sub(before);
+    ensure!(
+        requests <= MAX_WATCH_REQUESTS,
+        "the controller watched Tenants anew {requests} times during {CHANGES} changes"
+    );
+    Ok(())
+}
+
+/// The number of requests with which the running controllers have begun to watch Tenants.
+async fn watch_requests(scenario: &Scenario) -> Result<u64> {
+    let metrics = scenario.cluster().metrics().await?;
+    let counts = metrics.lines().filter(|line| {
+        line.starts_with("tenant_controller_kubernetes_requests_total{")
+            && line.contains("verb=\"watch\"")
+            && line.contains("resource=\"tenants\"")
+    });
+    let counts: Vec<u64> = counts
+        .map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse()?))
+        .collect::<Result<_>>()?;
+    ensure!(!counts.is_empty(), "no watch of Tenants was counted");
+    Ok(counts.iter().sum())
 }
 
 async fn a_setting_that_neon_does_not_apply_is_sent_once_and_reported_once(

@@ -1,4 +1,4 @@
-//! A project of a listing, in memory.
+//! A project of a listing: in compact form, and as the planner sees it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ struct ListedSettings {
     compute_defaults: Option<DefaultEndpointSettings>,
 }
 
-/// The settings that the last projects of a listing had, so that projects can share them.
+/// The newest distinct settings of a listing, so that projects with equal settings share them.
 #[derive(Debug, Default)]
 pub(super) struct RecentSettings(VecDeque<Arc<ListedSettings>>);
 
@@ -62,6 +62,7 @@ impl RecentSettings {
     /// More than the classes of a typical installation.
     const CAPACITY: usize = 16;
 
+    /// Returns settings that were seen before, if any are equal to these.
     fn share(&mut self, settings: ListedSettings) -> Arc<ListedSettings> {
         if let Some(known) = self.0.iter().find(|known| ***known == settings) {
             return known.clone();

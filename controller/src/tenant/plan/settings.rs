@@ -22,8 +22,8 @@ pub(super) fn plan_listed_settings(
     desired: &DesiredState,
     observed: &ObservedState,
 ) -> Option<Step> {
-    // The compute is not part of the listing. If Neon has not applied the project's
-    // defaults, a difference in them says nothing about the compute.
+    // The compute is not part of the listing. If Neon has not applied the project's defaults, a
+    // difference in them says nothing about the compute.
     let must_inspect = project.checked_at.is_none()
         || observed.inspection_due
         || compute_defaults_differ(listed, desired)
