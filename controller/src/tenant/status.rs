@@ -322,21 +322,16 @@ fn availability(
         _ => false,
     };
     let issue = outcome.issue();
-    // These issues concern the existing database rather than a change that could not be applied.
     let unavailable = issue.filter(|issue| !issue.readable).is_some_and(|issue| {
-        matches!(
-            issue.reason,
-            Reason::ProjectNotFound
-                | Reason::RecoveringProject
-                | Reason::Deleting
-                | Reason::PasswordUnavailable
-                | Reason::PasswordRejected
-                | Reason::DatabaseMissing
-                | Reason::ComputeMissing
-                | Reason::SecretConflict
-                | Reason::QuotaExceeded
-        ) || issue.component == Component::Credentials && !input.credentials
+        is_unavailable(issue.reason)
+            || issue.component == Component::Credentials && !input.credentials
     });
+    if !unavailable
+        && !shows_connection(outcome)
+        && let Some(recorded) = recorded_refusal(status)
+    {
+        return recorded;
+    }
     if migrated && input.credentials && !unavailable {
         return ConditionState::new(
             true,
@@ -354,6 +349,46 @@ fn availability(
         },
         ConditionState::failed,
     )
+}
+
+/// Whether an issue with this reason concerns the existing database rather than a change that could
+/// not be applied.
+const fn is_unavailable(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Deleting | Reason::PasswordUnavailable | Reason::SecretConflict
+    ) || refuses_connections(reason)
+}
+
+/// Whether only a later success shows that applications can use the database again.
+const fn refuses_connections(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ProjectNotFound
+            | Reason::RecoveringProject
+            | Reason::PasswordRejected
+            | Reason::DatabaseMissing
+            | Reason::ComputeMissing
+            | Reason::QuotaExceeded
+    )
+}
+
+/// Whether the controller is done, or has reached the database. Until then, an attempt after a failed
+/// one does not make the database available.
+fn shows_connection(outcome: &StatusOutcome) -> bool {
+    match outcome {
+        StatusOutcome::Ready => true,
+        StatusOutcome::Stalled(issue) => issue.component == Component::Schema,
+        StatusOutcome::Suspended | StatusOutcome::InProgress(_) => false,
+    }
+}
+
+/// The recorded condition `Available`, if it says that the database refuses connections.
+fn recorded_refusal(status: &TenantStatus) -> Option<ConditionState> {
+    let condition = find_condition(&status.conditions, ConditionType::Available)?;
+    let reason = condition.reason.parse().ok()?;
+    (condition.status == "False" && refuses_connections(reason))
+        .then(|| ConditionState::new(false, reason, &condition.message))
 }
 
 #[cfg(test)]

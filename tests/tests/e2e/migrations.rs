@@ -255,20 +255,17 @@ async fn a_file_in_another_encoding_is_refused_by_name(scenario: &Scenario) -> R
         .flat_map(u16::to_le_bytes)
         .collect();
     let name = format!("{}-files", scenario.namespace());
-    let third = ("0003_later.sql", "CREATE TABLE later (id int);\n");
-    scenario.apply_config_map(&[FIRST, third]).await?;
-    let binary = ConfigMap {
-        binary_data: Some(
-            [("0002_title.sql".to_owned(), ByteString(utf16))]
-                .into_iter()
-                .collect(),
-        ),
+    let (third, sql) = ("0003_later.sql", "CREATE TABLE later (id int);\n");
+    // Both files in one update, so that no reconciliation sees the third one without the second.
+    let update = ConfigMap {
+        data: Some([(third.to_owned(), sql.to_owned())].into()),
+        binary_data: Some([("0002_title.sql".to_owned(), ByteString(utf16))].into()),
         ..ConfigMap::default()
     };
     let config_maps: Api<ConfigMap> =
         Api::namespaced(scenario.cluster().client(), SYSTEM_NAMESPACE);
     config_maps
-        .patch(&name, &PatchParams::default(), &Patch::Merge(binary))
+        .patch(&name, &PatchParams::default(), &Patch::Merge(update))
         .await?;
     let message = scenario
         .wait_until_stalled("acme", Reason::MigrationsInvalid)

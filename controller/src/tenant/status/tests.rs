@@ -376,3 +376,23 @@ fn a_long_message_is_truncated_to_fit_a_condition() {
         assert!(condition.message.len() < 32_768);
     }
 }
+
+#[test]
+fn a_database_that_refused_connections_is_available_only_once_it_was_reached() {
+    let quota = StatusOutcome::Stalled(issue(Component::Schema, Reason::QuotaExceeded));
+    let refused = build_status(ready(), &quota, input(true, true, 200));
+    let retry = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
+    let update = StatusOutcome::Stalled(issue(Component::Project, Reason::NeonRequestRejected));
+    for outcome in [&retry, &update, &StatusOutcome::Suspended] {
+        let status = build_status(refused.clone(), outcome, input(true, true, 300));
+        let available = condition(&status, ConditionType::Available);
+        let recorded = condition(&refused, ConditionType::Available);
+        assert_eq!(available, recorded, "{outcome:?}");
+    }
+    let migration = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed));
+    for outcome in [&StatusOutcome::Ready, &migration] {
+        let status = build_status(refused.clone(), outcome, input(true, true, 300));
+        let available = condition(&status, ConditionType::Available);
+        assert_eq!(available.status, "True", "{outcome:?}");
+    }
+}
