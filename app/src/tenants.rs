@@ -54,6 +54,11 @@ pub const MAX_CONCURRENT_APPLIES: usize = 4;
 /// How long [`Tenants::acquire_apply_permit`] waits. The caller holds no row or connection
 /// meanwhile.
 const APPLY_PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Minimum time between two requests to reconcile the same Tenant.
+const RECONCILE_INTERVAL: Duration = Duration::from_mins(1);
+/// Minimum time between two records of the use of the same Tenant. In between, the controller learns
+/// of a use from Neon, a few minutes later.
+const USE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Whether a query failed because it names a table or column that the tenant's database does not
 /// have. The app runs before all tenants are migrated.
@@ -75,6 +80,7 @@ struct Inner {
     tenants: WatchState,
     secrets: WatchState,
     reconciles: Throttle,
+    uses: Throttle,
     apply_permits: Semaphore,
 }
 
@@ -104,7 +110,8 @@ impl Tenants {
             cache: Cache::default(),
             tenants: WatchState::new("tenants"),
             secrets: WatchState::new("secrets"),
-            reconciles: Throttle::default(),
+            reconciles: Throttle::new(RECONCILE_INTERVAL),
+            uses: Throttle::new(USE_INTERVAL),
             apply_permits: Semaphore::new(MAX_CONCURRENT_APPLIES),
         }));
         let watching = (tenants.0.clone(), client.clone(), namespace.to_owned());
@@ -229,15 +236,26 @@ impl Tenants {
         if !self.0.reconciles.try_acquire(&tenant.name) {
             return;
         }
-        let request = self
-            .0
-            .cluster
-            .request_reconcile(&tenant.name, &tenant.uid, Timestamp::now());
-        if let Err(error) = request.await {
+        if let Err(error) = self.0.cluster.request_reconcile(tenant).await {
             warn!(
                 tenant.name = %tenant.name,
                 error = %error_chain(&error),
                 "failed to request a reconcile of the Tenant"
+            );
+        }
+    }
+
+    /// Records in the Tenant that its database is in use, so that a rollout with `wake: OnUse`
+    /// migrates it. Does nothing if that was recorded within the last hour.
+    async fn record_use(&self, tenant: &TenantView) {
+        if !self.0.uses.try_acquire(&tenant.name) {
+            return;
+        }
+        if let Err(error) = self.0.cluster.record_use(tenant).await {
+            warn!(
+                tenant.name = %tenant.name,
+                error = %error_chain(&error),
+                "failed to record the use of the Tenant"
             );
         }
     }

@@ -37,6 +37,7 @@ pub mod cluster;
 pub mod leadership;
 pub mod migration_slots;
 pub mod neon;
+pub mod rollout_pace;
 
 // Building blocks that do not know the kinds' logic.
 pub mod cache;

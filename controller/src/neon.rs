@@ -46,6 +46,10 @@ pub trait NeonApi: Send + Sync {
     /// A client whose calls let those of other clients of the account go first.
     fn background(&self) -> Arc<dyn NeonApi>;
 
+    /// The fraction of the account's rate at which calls are made: 1, or less for some time after Neon
+    /// answered with 429.
+    fn rate_fraction(&self) -> f64;
+
     /// Whom the API key belongs to.
     fn auth_details(&self) -> NeonCall<AuthDetails>;
 
@@ -95,6 +99,12 @@ pub trait NeonApi: Send + Sync {
         id: &ProjectId,
         endpoint: &EndpointId,
         changes: UpdateEndpoint,
+    ) -> NeonCall<EndpointOperations>;
+
+    fn suspend_endpoint(
+        &self,
+        id: &ProjectId,
+        endpoint: &EndpointId,
     ) -> NeonCall<EndpointOperations>;
 
     fn reset_password(
@@ -203,6 +213,10 @@ impl NeonApi for Neon {
         Arc::new(self.with_priority(Priority::Background))
     }
 
+    fn rate_fraction(&self) -> f64 {
+        Self::rate_fraction(self)
+    }
+
     fn auth_details(&self) -> NeonCall<AuthDetails> {
         self.users().auth().send().boxed()
     }
@@ -284,6 +298,14 @@ impl NeonApi for Neon {
         changes: UpdateEndpoint,
     ) -> NeonCall<EndpointOperations> {
         self.endpoints(id).update(endpoint, changes).send().boxed()
+    }
+
+    fn suspend_endpoint(
+        &self,
+        id: &ProjectId,
+        endpoint: &EndpointId,
+    ) -> NeonCall<EndpointOperations> {
+        self.endpoints(id).suspend(endpoint).send().boxed()
     }
 
     fn reset_password(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use service_kit::error_chain;
 use tokio::time::Instant;
@@ -102,6 +103,7 @@ async fn list(ctx: &Arc<Context>, account: Arc<Account>) -> Duration {
     // An incomplete listing shows changes as well.
     if !matches!(result, Err(ListingError::Neon(_))) {
         enqueue_tenants_with_work(ctx, Some(&account)).await;
+        enqueue_rollouts_by_use(ctx);
     }
     account.refresh_plan().await;
     // The status of a class reports whether its account can be listed and which projects are
@@ -110,6 +112,18 @@ async fn list(ctx: &Arc<Context>, account: Arc<Account>) -> Duration {
         ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
     }
     wait
+}
+
+/// Queues the rollouts that wait until Tenants are used.
+fn enqueue_rollouts_by_use(ctx: &Context) {
+    for class in ctx.classes.state() {
+        let name = class.name_any();
+        let newest = ctx.rollouts.newest(&name);
+        let by_use = newest.is_some_and(|newest| newest.spec.rollout.wakes_on_use());
+        if by_use && ctx.rollouts.is_active(&name) {
+            ctx.rollout_queue.enqueue(ObjectRef::new(&name));
+        }
+    }
 }
 
 /// Checks all Tenants at intervals, in case a change was missed.

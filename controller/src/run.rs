@@ -44,6 +44,7 @@ use crate::password_refusals::PasswordRefusals;
 use crate::project_listing::{list_accounts, resync};
 use crate::reported_problems::ReportedProblems;
 use crate::rollout;
+use crate::rollout_pace::RolloutPaces;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
@@ -248,6 +249,7 @@ async fn context(
             config.migrations.concurrency.get(),
             config.reconcile.concurrency.get(),
         ),
+        rollout_paces: RolloutPaces::default(),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),

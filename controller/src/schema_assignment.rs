@@ -20,10 +20,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crds::{NewTenants, OnFailure, RolloutBackup, RolloutPhase, SchemaRollout, SchemaStatus};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
 use self::window::{WindowState, window_state};
+use crate::identity::TenantUid;
 use crate::migrations::MigrationSet;
 
 /// Bits of a place that hold the Tenant's number; the others hold its group.
@@ -40,6 +41,9 @@ pub struct SchemaTarget {
     pub rollout: Option<String>,
     /// The backup that the rollout requires before the migration.
     pub backup: Option<RequiredBackup>,
+    /// A Tenant that was last used before this time is asleep: the rollout suspends its compute again
+    /// after the migration.
+    pub asleep_before: Option<Timestamp>,
 }
 
 /// A backup that a rollout requires before it migrates a database.
@@ -81,6 +85,7 @@ impl SchemaTarget {
             digest: content.digest().to_owned(),
             rollout: rollout.map(kube::ResourceExt::name_any),
             backup: rollout.and_then(required_backup),
+            asleep_before: rollout.and_then(counts_use_from),
         }
     }
 }
@@ -181,6 +186,27 @@ pub fn is_skipped(rollout: &SchemaRollout, namespace: &str, name: &str) -> bool 
         .any(|skipped| skipped.namespace == namespace && skipped.name == name)
 }
 
+/// What determines whether a rollout has reached a Tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct ReachInput<'a> {
+    pub uid: TenantUid,
+    pub place: PlaceInput<'a>,
+    /// Whether the schema of the Tenant's database is recorded.
+    pub has_schema: bool,
+    /// The rollout that last began to migrate the database.
+    pub begun: Option<&'a str>,
+}
+
+/// Whether the rollout has reached a Tenant, unless users skip it. With `wake: OnUse`, the rollout
+/// lists the Tenants that may begin. A Tenant that has begun is reached without the list.
+pub fn is_reached(tenant: ReachInput<'_>, rollout: &SchemaRollout) -> bool {
+    let by_use = rollout.spec.rollout.wakes_on_use() && !is_ended(rollout);
+    if by_use && tenant.has_schema {
+        return has_begun(tenant.begun, rollout) || is_listed(tenant.uid, rollout);
+    }
+    reach(rollout).is_some_and(|reach| place(tenant.place, rollout) <= reach)
+}
+
 /// Whether the rollout, which has started, is the one that last began to migrate a Tenant's database.
 pub fn has_begun(begun: Option<&str>, rollout: &SchemaRollout) -> bool {
     let status = rollout.status.as_ref();
@@ -191,14 +217,35 @@ pub fn has_begun(begun: Option<&str>, rollout: &SchemaRollout) -> bool {
 /// Whether Tenants whose database has a schema may begin now. After its end, a rollout no longer waits
 /// for its window.
 pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
-    let is_ended = phase(rollout).is_some_and(RolloutPhase::is_final);
     let window = rollout.spec.rollout.window.as_ref();
-    is_ended || !rollout.spec.paused && window_state(window, now) == WindowState::Open
+    is_ended(rollout) || !rollout.spec.paused && window_state(window, now) == WindowState::Open
+}
+
+/// Whether a rollout with `wake: OnUse` lists the Tenant as one that may begin.
+pub fn is_listed(tenant: TenantUid, rollout: &SchemaRollout) -> bool {
+    rollout.status.as_ref().is_some_and(|status| {
+        let mut admitted = status.admitted.iter();
+        admitted.any(|uid| TenantUid::parse(uid) == Some(tenant))
+    })
+}
+
+fn is_ended(rollout: &SchemaRollout) -> bool {
+    phase(rollout).is_some_and(RolloutPhase::is_final)
+}
+
+/// When a Tenant has to be used at the earliest for a rollout with `wake: OnUse` to migrate it. `None`
+/// if the rollout has not started, or migrates Tenants that are not in use.
+pub fn counts_use_from(rollout: &SchemaRollout) -> Option<Timestamp> {
+    let started_at = rollout.status.as_ref()?.started_at.as_ref()?;
+    // The API server records whole seconds. A use in the second of the start counts as before.
+    let by_use = rollout.spec.rollout.wakes_on_use();
+    by_use.then_some(started_at.0 + SignedDuration::from_secs(1))
 }
 
 /// What the target schema of a Tenant depends on, besides its class and the rollouts.
 #[derive(Clone, Copy, Debug)]
 pub struct AssignmentInput<'a> {
+    pub uid: TenantUid,
     pub namespace: &'a str,
     pub name: &'a str,
     pub place: PlaceInput<'a>,
@@ -221,9 +268,15 @@ pub fn assign(
     let current = newest.filter(|newest| newest.spec.target.digest == content.digest());
     let kept = kept(tenant.recorded);
     let begun = tenant.recorded.and_then(|schema| schema.rollout.as_deref());
+    let reach_input = ReachInput {
+        uid: tenant.uid,
+        place: tenant.place,
+        has_schema: tenant.recorded.is_some_and(is_known),
+        begun,
+    };
     if let Some(rollout) = current
         && !is_skipped(rollout, tenant.namespace, tenant.name)
-        && reach(rollout).is_some_and(|reach| place(tenant.place, rollout) <= reach)
+        && is_reached(reach_input, rollout)
         && (kept.is_none() || has_begun(begun, rollout) || may_begin(rollout, tenant.now))
     {
         return SchemaTarget::whole(content, Some(rollout));
@@ -251,9 +304,16 @@ pub fn assign(
                 digest: target.digest.clone(),
                 rollout: Some(completed.name_any()),
                 backup: required_backup(completed),
+                asleep_before: None,
             })
         })
         .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))
+}
+
+/// Whether a recorded schema says what the database has: migrations, or none because its class applied
+/// none.
+pub fn is_known(recorded: &SchemaStatus) -> bool {
+    recorded.version.is_some() || recorded.target.is_none()
 }
 
 /// The schema that a Tenant has, if it is known: migrations, or none because its class applied none.
@@ -265,6 +325,7 @@ fn kept(recorded: Option<&SchemaStatus>) -> Option<SchemaTarget> {
             digest: digest.clone(),
             rollout: None,
             backup: None,
+            asleep_before: None,
         }),
         (None, None, None) => Some(SchemaTarget::default()),
         _ => None,

@@ -252,6 +252,9 @@ reasons! {
     OutsideWindow,
     /// The time zone of a rollout's window is unknown.
     UnknownTimeZone,
+    /// The Tenants that a rollout with `wake: OnUse` has not migrated yet have not been used since it
+    /// started.
+    TenantsAsleep,
     /// `spec.paused` of the SchemaRollout is true.
     RolloutPaused,
     /// More Tenants failed than the failure budget of the rollout allows, or a Tenant of the canary

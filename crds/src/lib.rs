@@ -36,12 +36,12 @@ pub use meta::{DEFAULT_CONTROLLER_NAME, FIELD_MANAGER, GROUP, annotations, final
 pub use project_settings::{Compute, Database, DeletionPolicy, Quota};
 pub use rollout::{
     RolloutFailure, RolloutPhase, RolloutTarget, SchemaRollout, SchemaRolloutSpec,
-    SchemaRolloutStatus, TenantReference,
+    SchemaRolloutStatus, TenantReference, WakeCost,
 };
 pub use rollout_plan::{FindingCounts, FindingSeverity, MigrationFinding, RolloutPlan};
 pub use rollout_settings::{
     Approval, Canary, NewTenants, OnFailure, RolloutBackup, RolloutSettings, RolloutStrategy,
-    TenantShare,
+    TenantShare, Wake,
 };
 pub use rollout_window::{RolloutWindow, Weekday};
 pub use secret::{

@@ -33,6 +33,9 @@ pub mod annotations {
     /// On the connection Secret: a digest of the certificates in `ca.crt`, used to detect a changed
     /// `caBundle` of the class.
     pub const CA_DIGEST: &str = "dbpertenant.dev/ca-digest";
+    /// On a Tenant: the time (RFC 3339) at which the application last used its database. A rollout
+    /// with `wake: OnUse` then migrates it without waiting until Neon reports the use.
+    pub const USED_AT: &str = "dbpertenant.dev/used-at";
     /// On a TenantClass: confirms deletions of Tenants that the controller holds. The value is
     /// `status.massDeletion.heldSince` of the class, so that it confirms these deletions only.
     pub const CONFIRM_DELETIONS: &str = "dbpertenant.dev/confirm-deletions";

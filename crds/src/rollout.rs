@@ -61,6 +61,12 @@ use crate::validation;
         priority = 1
     ),
     printcolumn(
+        name = "Asleep",
+        type_ = "integer",
+        json_path = ".status.asleep",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].message",
@@ -156,12 +162,19 @@ pub struct SchemaRolloutStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waves: Option<i64>,
     /// Position that the rollout has reached in the fixed order of the Tenants. Tenants up to this
-    /// position should have the new schema. Absent until the rollout reaches the first Tenant.
+    /// position should have the new schema. Absent until the rollout reaches the first Tenant. With `wake: OnUse`, only
+    /// new Tenants follow it while the rollout is running; the others follow `admitted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reach: Option<String>,
+    /// With `wake: OnUse`: UIDs of the Tenants that may begin to migrate now, at most 256.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admitted: Vec<String>,
     /// Time at which the next wave starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soak_until: Option<Time>,
+    /// With `wake: OnUse`: time at which Tenants are migrated that have not been used by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_by: Option<Time>,
     /// Number of Tenants in the rollout: those whose database already had a schema.
     pub total: i64,
     /// Tenants with the new schema.
@@ -170,6 +183,11 @@ pub struct SchemaRolloutStatus {
     pub pending: i64,
     /// Tenants that are being migrated.
     pub in_progress: i64,
+    /// Largest number of Tenants that are migrated at the same time now: `maxConcurrent`, or fewer while
+    /// databases are slow or Neon limits the account's calls. Only while the rollout is running, with
+    /// the strategy `Waves`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<i64>,
     /// Tenants whose migration failed, or that were not migrated within
     /// `progressDeadlineSeconds`. The controller keeps retrying.
     pub failed: i64,
@@ -179,6 +197,12 @@ pub struct SchemaRolloutStatus {
     /// Tenants that cannot be migrated now: they are in `spec.skip`, suspended, or stalled for
     /// a reason other than their schema.
     pub skipped: i64,
+    /// With `wake: OnUse`: Tenants that have not been used since the rollout started. They are
+    /// migrated when they are used, or at `wakeBy`, and do not count as pending.
+    pub asleep: i64,
+    /// What it would cost to migrate the Tenants that are asleep now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_cost: Option<WakeCost>,
     /// Failed Tenants that do not count towards the budget, because a user continued the rollout
     /// after they had failed.
     pub tolerated_failures: i64,
@@ -196,6 +220,17 @@ pub struct SchemaRolloutStatus {
     pub failures: Vec<RolloutFailure>,
 }
 
+/// What it would cost to start the computes of Tenants.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WakeCost {
+    /// Number of computes that would start.
+    pub cold_starts: i64,
+    /// Compute time in seconds if each compute runs for 60 seconds, which is Neon's shortest suspend
+    /// timeout. At 0.25 CU, 14,400 seconds are one CU-hour.
+    pub compute_seconds: i64,
+}
+
 /// Summary of the state of a rollout.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum RolloutPhase {
@@ -207,7 +242,7 @@ pub enum RolloutPhase {
     Progressing,
     /// The current wave has been migrated, and the next one has not started yet.
     Soaking,
-    /// The rollout waits until its window opens.
+    /// The rollout waits until its window opens, or, with `wake: OnUse`, until a Tenant is used.
     Waiting,
     /// `spec.paused` is true.
     Paused,

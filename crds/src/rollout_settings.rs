@@ -23,7 +23,9 @@ use crate::validation;
     validation = Rule::new("self.onFailure != 'RestoreAndPause' || self.backup != 'None'")
         .message("onFailure RestoreAndPause requires a backup: set backup to Branch or Snapshot"),
     validation = Rule::new("self.onFailure != 'RestoreAndPause' || self.strategy == 'Waves'")
-        .message("onFailure RestoreAndPause requires the strategy Waves, because AllAtOnce does not pause")
+        .message("onFailure RestoreAndPause requires the strategy Waves, because AllAtOnce does not pause"),
+    validation = Rule::new("self.wake != 'OnUse' || self.strategy == 'Waves'")
+        .message("wake OnUse requires strategy Waves")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSettings {
@@ -45,7 +47,8 @@ pub struct RolloutSettings {
     #[serde(default = "default_soak_seconds")]
     #[schemars(with = "validation::SecondsUpToAWeek")]
     pub soak_seconds: i64,
-    /// Largest number of Tenants that are migrated at the same time. Defaults to 32.
+    /// Largest number of Tenants that are migrated at the same time. While databases are slow or Neon
+    /// limits the account's calls, the controller migrates fewer. Defaults to 32.
     #[serde(default = "default_max_concurrent")]
     #[schemars(with = "validation::PositiveCount")]
     pub max_concurrent: i64,
@@ -83,6 +86,17 @@ pub struct RolloutSettings {
     /// a branch that `status.backup.restore` names. Defaults to `Pause`.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Whether a rollout starts the computes of Tenants that are not in use. `Eager`, the default,
+    /// does. `OnUse` migrates a Tenant that has not been used since the rollout started when it is
+    /// next used, or at the latest `wakeDeadlineSeconds` after the start. Tenants of the canary are
+    /// migrated in any case. `OnUse` requires the strategy `Waves`.
+    #[serde(default)]
+    pub wake: Wake,
+    /// Seconds from the start of a rollout with `wake: OnUse` until it migrates the Tenants that have
+    /// not been used. Defaults to 604,800, which is a week.
+    #[serde(default = "default_wake_deadline_seconds")]
+    #[schemars(with = "validation::SecondsUpToAMonth")]
+    pub wake_deadline_seconds: i64,
     /// When Tenants are migrated. Defaults to any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<RolloutWindow>,
@@ -103,8 +117,17 @@ impl Default for RolloutSettings {
             backup: RolloutBackup::default(),
             backup_expiry_seconds: default_backup_expiry_seconds(),
             on_failure: OnFailure::default(),
+            wake: Wake::default(),
+            wake_deadline_seconds: default_wake_deadline_seconds(),
             window: None,
         }
+    }
+}
+
+impl RolloutSettings {
+    /// Whether Tenants that are not in use are migrated when they are next used.
+    pub fn wakes_on_use(&self) -> bool {
+        self.wake == Wake::OnUse && self.strategy == RolloutStrategy::Waves
     }
 }
 
@@ -129,6 +152,10 @@ fn default_progress_deadline_seconds() -> i64 {
 }
 
 fn default_backup_expiry_seconds() -> i64 {
+    604_800
+}
+
+fn default_wake_deadline_seconds() -> i64 {
     604_800
 }
 
@@ -182,6 +209,16 @@ pub enum OnFailure {
     Pause,
     /// The same, and the databases of the failed Tenants are restored from their backups.
     RestoreAndPause,
+}
+
+/// Which Tenants are migrated although they are not in use.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Wake {
+    /// All Tenants.
+    #[default]
+    Eager,
+    /// Those of the canary, and all others at the end of `wakeDeadlineSeconds`.
+    OnUse,
 }
 
 /// The first Tenants of a rollout.

@@ -72,6 +72,9 @@ schema_types! {
     /// Time in seconds, up to a week.
     SecondsUpToAWeek = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 604_800 };
 
+    /// Time in seconds, up to 30 days.
+    SecondsUpToAMonth = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 2_592_000 };
+
     /// Time in seconds, from ten seconds to a week.
     DeadlineSeconds = { "type": "integer", "format": "int64", "minimum": 10, "maximum": 604_800 };
 

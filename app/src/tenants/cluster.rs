@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crds::{Tenant, annotations, labels};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -196,22 +197,27 @@ impl Cluster {
     }
 
     /// Asks the controller to check the database, including its password.
-    pub(super) async fn request_reconcile(
-        &self,
-        name: &TenantName,
-        uid: &str,
-        now: jiff::Timestamp,
-    ) -> Result<(), ClusterError> {
+    pub(super) async fn request_reconcile(&self, tenant: &TenantView) -> Result<(), ClusterError> {
+        self.set_to_now(tenant, annotations::RECONCILE_AT).await
+    }
+
+    /// Tells the controller that the database is in use.
+    pub(super) async fn record_use(&self, tenant: &TenantView) -> Result<(), ClusterError> {
+        self.set_to_now(tenant, annotations::USED_AT).await
+    }
+
+    /// Sets an annotation to the current time.
+    async fn set_to_now(&self, tenant: &TenantView, annotation: &str) -> Result<(), ClusterError> {
         let patch = json!({ "metadata": {
-            "uid": uid,
-            "annotations": { (annotations::RECONCILE_AT): now.to_string() },
+            "uid": tenant.uid,
+            "annotations": { (annotation): Timestamp::now().to_string() },
         } });
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
         let patch = Patch::Merge(&patch);
-        let request = self.tenants.patch(name.as_str(), &params, &patch);
+        let request = self.tenants.patch(tenant.name.as_str(), &params, &patch);
         request
             .await
             .map(|_| ())

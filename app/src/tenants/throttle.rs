@@ -1,4 +1,4 @@
-//! Limits reconcile requests to one per Tenant and minute, so that many failed logins trigger one.
+//! Limits requests to one per Tenant and interval, so that many failed logins trigger one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,21 +8,27 @@ use tokio::time::Instant;
 
 use super::view::TenantName;
 
-/// Minimum time between two requests for the same Tenant.
-const MIN_INTERVAL: Duration = Duration::from_mins(1);
-
-/// The time of each Tenant's last request. Entries older than [`MIN_INTERVAL`] are dropped.
-#[derive(Debug, Default)]
+/// The time of each Tenant's last request. Entries older than the interval are dropped.
+#[derive(Debug)]
 pub(super) struct Throttle {
+    /// Minimum time between two requests for the same Tenant.
+    interval: Duration,
     last: Mutex<HashMap<TenantName, Instant>>,
 }
 
 impl Throttle {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            last: Mutex::default(),
+        }
+    }
+
     /// Whether a request may be made now; if so, it is recorded.
     pub(super) fn try_acquire(&self, name: &TenantName) -> bool {
         let now = Instant::now();
         let mut last = self.last.lock();
-        last.retain(|_, requested| now.duration_since(*requested) < MIN_INTERVAL);
+        last.retain(|_, requested| now.duration_since(*requested) < self.interval);
         let is_due = !last.contains_key(name);
         if is_due {
             last.insert(name.clone(), now);
@@ -36,15 +42,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_request_per_tenant_and_minute_is_allowed_and_old_entries_are_dropped() {
-        let throttle = Throttle::default();
+    async fn one_request_per_tenant_and_interval_is_allowed_and_old_entries_are_dropped() {
+        let interval = Duration::from_mins(1);
+        let throttle = Throttle::new(interval);
         assert!(throttle.try_acquire(&"a".into()));
         assert!(!throttle.try_acquire(&"a".into()));
         assert!(
             throttle.try_acquire(&"b".into()),
             "each Tenant has its own limit"
         );
-        tokio::time::advance(MIN_INTERVAL).await;
+        tokio::time::advance(interval).await;
         assert!(throttle.try_acquire(&"c".into()));
         let entries = throttle.last.lock().len();
         assert_eq!(entries, 1, "expired entries are dropped");

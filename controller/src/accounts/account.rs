@@ -399,6 +399,16 @@ impl Account {
         self.snapshot.lock().orphaned_projects(tenants)
     }
 
+    /// Ids of the projects of which a compute was active at this time or later. Of projects that no
+    /// listing has shown yet, nothing is known.
+    pub fn active_since(&self, time: Timestamp) -> HashSet<String> {
+        if self.shows_current_owner() {
+            self.snapshot.lock().active_since(time)
+        } else {
+            HashSet::new()
+        }
+    }
+
     /// Why the last listing failed; `None` if it succeeded.
     pub fn last_error(&self) -> Option<Issue> {
         self.last_error.lock().clone()

@@ -325,6 +325,15 @@ impl Snapshot {
             .collect()
     }
 
+    /// Ids of the projects of which a compute was active at this time or later, as of the last listing.
+    pub fn active_since(&self, time: Timestamp) -> HashSet<String> {
+        let active = self
+            .projects
+            .iter()
+            .filter(|(_, entry)| entry.last_active_at >= Some(time));
+        active.map(|(id, _)| id.to_string()).collect()
+    }
+
     /// Whether the account has ever shown the project, as far as this process knows.
     pub fn has_shown(&self, id: &ProjectId) -> bool {
         self.projects.contains_key(id) || self.departed.contains(id)

@@ -37,6 +37,8 @@ pub struct MigrationReport {
     pub digest: String,
     /// The versions that this call applied, in order; empty if the database was up to date.
     pub applied: Vec<i64>,
+    /// Whether this call applied migrations and found that no other client was connected afterwards.
+    pub unused: bool,
     /// Since before the first attempt to connect.
     pub elapsed: Duration,
 }
@@ -50,7 +52,8 @@ pub async fn migrate(
     set: &MigrationSet,
     limits: &MigrationLimits,
 ) -> Result<MigrationReport, MigrationFailure> {
-    Database::connect(target, limits).await?.migrate(set).await
+    let database = Database::connect(target, limits).await?;
+    database.migrate(set, false).await
 }
 
 /// A connection to the database `target`.
@@ -74,14 +77,16 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// Brings the database to the version of `set`.
+    /// Brings the database to the version of `set`. `check_use` finds out whether other clients are
+    /// connected after a migration.
     pub(super) async fn migrate(
         self,
         set: &MigrationSet,
+        check_use: bool,
     ) -> Result<MigrationReport, MigrationFailure> {
         let started = self.started;
         let mut progress = MigrationProgress::default();
-        match self.run(set, &mut progress).await {
+        match self.run(set, check_use, &mut progress).await {
             Ok(()) => {
                 let versions: Vec<i64> = progress.present.into_iter().collect();
                 Ok(MigrationReport {
@@ -96,6 +101,7 @@ impl<'a> Database<'a> {
                             .unwrap_or_else(|| set.digest().to_owned())
                     },
                     applied: progress.applied,
+                    unused: progress.unused,
                     elapsed: started.elapsed(),
                 })
             }
@@ -110,6 +116,7 @@ impl<'a> Database<'a> {
     async fn run(
         mut self,
         set: &MigrationSet,
+        check_use: bool,
         progress: &mut MigrationProgress,
     ) -> Result<(), MigrationError> {
         // Without migrations, connecting shows that the database can be used.
@@ -119,6 +126,11 @@ impl<'a> Database<'a> {
             if !pending(&state, set)?.is_empty() {
                 migrate_locked(self.target, &mut self.control, &state, set, progress).await?;
             }
+        }
+        if check_use && !progress.applied.is_empty() {
+            // The migration has succeeded, even if this fails.
+            let others = self.control.count_other_clients().await;
+            progress.unused = matches!(others, Ok(0));
         }
         self.control.close().await;
         Ok(())
@@ -131,6 +143,8 @@ struct MigrationProgress {
     applied: Vec<i64>,
     /// The versions that the database has.
     present: BTreeSet<i64>,
+    /// Whether no other client was connected after the migration.
+    unused: bool,
 }
 
 impl MigrationProgress {

@@ -20,10 +20,12 @@ pub trait Migrator: Send + Sync {
 
 /// A database that a [`Migrator`] is connected to.
 pub trait ConnectedDatabase: Send {
-    /// Brings the database to the version of a set of migrations, and disconnects.
+    /// Brings the database to the version of a set of migrations, and disconnects. `check_use` finds out
+    /// whether other clients are connected after a migration.
     fn migrate<'a>(
         self: Box<Self>,
         set: &'a MigrationSet,
+        check_use: bool,
     ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
     where
         Self: 'a;
@@ -50,10 +52,11 @@ impl ConnectedDatabase for Database<'_> {
     fn migrate<'a>(
         self: Box<Self>,
         set: &'a MigrationSet,
+        check_use: bool,
     ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
     where
         Self: 'a,
     {
-        Database::migrate(*self, set).boxed()
+        Database::migrate(*self, set, check_use).boxed()
     }
 }

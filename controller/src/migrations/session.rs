@@ -143,6 +143,15 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Counts the other clients that are connected to the database.
+    pub(super) async fn count_other_clients(&mut self) -> Result<i64, MigrationError> {
+        let text = session_sql::count_other_clients();
+        let rows = self.query(text, "counting other clients").await?;
+        let count = rows.last().and_then(|row| row.try_get::<i64, _>(0).ok());
+        // An answer of another form does not prove that there is none.
+        Ok(count.unwrap_or(i64::MAX))
+    }
+
     /// Runs one of the controller's own queries, with its own time limit, and returns its rows.
     pub(super) async fn query(
         &mut self,

@@ -59,6 +59,16 @@ pub(super) fn file_settings(limits: &MigrationLimits) -> [String; 3] {
     ]
 }
 
+/// Counts the clients that are connected to the database, besides this session and Neon's own services.
+/// Background processes of Postgres have no user. A migration can leave another `search_path` behind.
+pub(super) fn count_other_clients() -> String {
+    "SET search_path = pg_catalog, pg_temp; \
+     SELECT count(*) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         AND usename IS NOT NULL AND usename <> 'cloud_admin'"
+        .to_owned()
+}
+
 /// Reads the applied migrations in one round trip, whether or not the table exists. A query that
 /// names a missing table would fail, and one that names another kind of relation would run the
 /// owner's code, so a `DO` block checks first and returns its result in a session setting: `none`,

@@ -47,7 +47,7 @@ pub async fn apply(
             report_change(ctx, rollout, status);
             record_metrics(ctx, &written);
             ctx.rollouts.record_write(written.clone());
-            if reach(rollout) != reach(&written) {
+            if admits_others(rollout, &written) {
                 enqueue_reached(ctx, observed, &written);
             }
         }
@@ -58,6 +58,16 @@ pub async fn apply(
         RolloutStep::Wait(_) => {}
     }
     Ok(())
+}
+
+/// Whether the rollout has reached a further Tenant.
+fn admits_others(before: &SchemaRollout, after: &SchemaRollout) -> bool {
+    let listed = |rollout: &SchemaRollout| {
+        let status = rollout.status.as_ref();
+        status.map_or_else(Vec::new, |status| status.admitted.clone())
+    };
+    let known = listed(before);
+    reach(before) != reach(after) || listed(after).iter().any(|uid| !known.contains(uid))
 }
 
 /// Queues the Tenants that the rollout has reached and that have not begun to migrate, if Tenants may
@@ -163,10 +173,13 @@ pub fn record_metrics(ctx: &Context, rollout: &SchemaRollout) {
         [
             status.updated,
             status.pending,
+            status.asleep,
             status.failed,
             status.skipped,
         ],
     );
+    let concurrency = status.concurrency.unwrap_or_default();
+    ctx.metrics.set_rollout_concurrency(class, concurrency);
     let is_paused = status.phase == Some(RolloutPhase::Paused);
     ctx.metrics.set_rollout_paused(class, is_paused);
 }

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use crds::{ConditionType, RolloutPlan, SchemaRollout, TenantClass, find_condition};
+use crds::{
+    ConditionType, RolloutPlan, RolloutSettings, SchemaRollout, TenantClass, find_condition,
+};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::cache::{CachedSchema, CachedTenant, ClassRollouts};
 use crate::context::Context;
+use crate::identity::TenantUid;
 use crate::migrations::MigrationSet;
-use crate::schema_assignment::{Place, PlaceInput, has_begun, is_skipped, phase, place, reach};
+use crate::schema_assignment::{
+    Place, PlaceInput, ReachInput, counts_use_from, has_begun, is_listed, is_reached, is_skipped,
+    phase, place,
+};
 
 /// Everything that the plan depends on.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct ObservedRollouts {
     /// The Tenants of the class as the newest rollout sees them, in its order. Empty if it has
     /// ended.
     pub members: Vec<Member>,
+    /// Largest number of Tenants in progress, if it is lower than the settings allow.
+    pub limit: Option<usize>,
     /// What the current rollout applies, unless its status says so.
     pub plan: Option<RolloutPlan>,
 }
@@ -38,11 +46,18 @@ impl ObservedRollouts {
 
 /// A Tenant whose database has a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 pub struct Member {
+    pub uid: TenantUid,
     pub place: Place,
     pub state: MemberState,
     /// Whether its migration has begun.
     pub begun: bool,
+    /// Whether a rollout with `wake: OnUse` lists the Tenant as one that may begin.
+    pub listed: bool,
     /// Whether it was not ready when the rollout was last continued, so that it may be one of the Tenants
     /// that had failed before.
     pub maybe_retried: bool,
@@ -57,6 +72,8 @@ pub enum MemberState {
     /// The Tenant has the new schema.
     Updated,
     Pending,
+    /// The Tenant has not been used since the rollout started, and waits until it is.
+    Asleep,
     Failed,
     /// The Tenant cannot be migrated now.
     Skipped,
@@ -71,10 +88,13 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
         .last()
         .filter(|newest| !phase(newest).is_some_and(crds::RolloutPhase::is_final));
     let members = active.map_or_else(Vec::new, |rollout| {
-        members(ctx.tenants_of(&name), rollout, now)
+        let used = used_tenants(ctx, rollout);
+        members(ctx.tenants_of(&name), rollout, &used, now)
     });
+    let limit = active.map(|rollout| limit(ctx, rollout));
     ObservedRollouts {
         now,
+        limit,
         class: class.clone(),
         content,
         rollouts,
@@ -83,37 +103,111 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
     }
 }
 
+/// How many Tenants may be in progress while databases are slow or Neon limits calls.
+fn limit(ctx: &Context, rollout: &SchemaRollout) -> usize {
+    let class = &rollout.spec.class_name;
+    let account = ctx.accounts.for_class(class).and_then(Result::ok);
+    let rate_fraction = account.map_or(1.0, |account| account.client().rate_fraction());
+    let max_concurrent = max_concurrent(&rollout.spec.rollout);
+    let name = rollout.name_any();
+    ctx.rollout_paces
+        .limit(class, &name, max_concurrent, rate_fraction)
+}
+
+/// `maxConcurrent` of a rollout.
+pub fn max_concurrent(settings: &RolloutSettings) -> usize {
+    usize::try_from(settings.max_concurrent).unwrap_or(usize::MAX)
+}
+
+/// Returns whether a Tenant has been used since the rollout started: its application says so, or a
+/// listing of the account shows that its compute was active.
+fn used_tenants(ctx: &Context, rollout: &SchemaRollout) -> impl Fn(&CachedTenant) -> bool {
+    let from = counts_use_from(rollout);
+    let account = ctx.accounts.for_class(&rollout.spec.class_name);
+    let active = from
+        .zip(account.and_then(Result::ok))
+        .map(|(from, account)| account.active_since(from))
+        .unwrap_or_default();
+    move |tenant| {
+        let project = tenant.recorded_project();
+        project.is_some_and(|project| active.contains(project))
+            || from.is_some() && tenant.schema().used_at >= from
+    }
+}
+
 /// The members among the Tenants of a class, in the order of the rollout.
 pub fn members(
     tenants: impl Iterator<Item = Arc<CachedTenant>>,
     rollout: &SchemaRollout,
+    is_used: &dyn Fn(&CachedTenant) -> bool,
     now: Timestamp,
 ) -> Vec<Member> {
+    let settings = &rollout.spec.rollout;
+    let started_at = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.started_at.as_ref());
+    let is_too_late = started_at.is_some_and(|started_at| now >= wake_by(settings, started_at.0));
+    let may_sleep = settings.wakes_on_use() && !is_too_late;
     let mut members: Vec<Member> = tenants
         .filter(|tenant| tenant.deletion_requested_at().is_none())
         .filter(|tenant| tenant.schema().is_known)
-        .map(|tenant| {
+        .filter_map(|tenant| {
+            let uid = tenant.uid()?;
             let meta = tenant.meta();
             let namespace = meta.namespace.as_deref().unwrap_or_default();
             let name = meta.name.as_deref().unwrap_or_default();
             let schema = tenant.schema();
             let is_skipped = is_skipped(rollout, namespace, name);
             let has_failed = has_failed(rollout, namespace, name);
-            Member {
+            let state = state(schema, is_skipped, has_failed, rollout, now);
+            let begun = has_begun(schema.rollout.as_deref(), rollout);
+            let listed = settings.wakes_on_use() && is_listed(uid, rollout);
+            let is_chosen = begun || listed;
+            let sleeps = may_sleep && !is_chosen && state == MemberState::Pending;
+            Some(Member {
+                uid,
                 place: place(place_input(schema), rollout),
-                state: state(schema, is_skipped, has_failed, rollout, now),
-                begun: has_begun(schema.rollout.as_deref(), rollout),
+                state: if sleeps && !is_used(&tenant) {
+                    MemberState::Asleep
+                } else {
+                    state
+                },
+                begun,
+                listed,
                 maybe_retried: is_maybe_retried(schema, rollout),
                 rolled_back: schema.rolled_back.as_deref() == rollout.metadata.name.as_deref(),
                 namespace: namespace.into(),
                 name: name.into(),
-            }
+            })
         })
         .collect();
     members.sort_unstable_by(|a, b| {
         (a.place, &a.namespace, &a.name).cmp(&(b.place, &b.namespace, &b.name))
     });
+    // Without a canary, the rollout would continue untested.
+    let canary = canary_size(settings, &members);
+    for member in &mut members[..canary] {
+        if member.state == MemberState::Asleep {
+            member.state = MemberState::Pending;
+        }
+    }
     members
+}
+
+/// The number of Tenants in the canary, which are the first ones.
+pub fn canary_size(settings: &RolloutSettings, members: &[Member]) -> usize {
+    if settings.canary.selector.is_some() {
+        members.partition_point(|member| member.place.is_selected_canary())
+    } else {
+        settings.canary.of(members.len())
+    }
+}
+
+/// When a rollout with `wake: OnUse` that started at this time migrates the Tenants that have not been
+/// used.
+pub fn wake_by(settings: &RolloutSettings, started_at: Timestamp) -> Timestamp {
+    started_at + SignedDuration::from_secs(settings.wake_deadline_seconds)
 }
 
 /// The Tenants that the rollout has reached and that have not begun to migrate.
@@ -121,16 +215,23 @@ pub fn reached<'a>(
     tenants: impl Iterator<Item = Arc<CachedTenant>> + 'a,
     rollout: &'a SchemaRollout,
 ) -> impl Iterator<Item = Arc<CachedTenant>> + 'a {
-    let reach = reach(rollout);
     tenants.filter(move |tenant| {
         let (meta, schema) = (tenant.meta(), tenant.schema());
         let is_updated = schema.checksum.as_deref() == Some(rollout.spec.target.digest.as_str());
-        let has_begun = schema.rollout.as_deref() == rollout.metadata.name.as_deref();
+        let is_attempted = schema.rollout.as_deref() == rollout.metadata.name.as_deref();
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let name = meta.name.as_deref().unwrap_or_default();
-        let is_reached = reach.is_some_and(|reach| place(place_input(schema), rollout) <= reach);
+        let is_reached = tenant.uid().is_some_and(|uid| {
+            let input = ReachInput {
+                uid,
+                place: place_input(schema),
+                has_schema: schema.is_known,
+                begun: schema.rollout.as_deref(),
+            };
+            is_reached(input, rollout)
+        });
         let is_excluded = schema.suspended || is_skipped(rollout, namespace, name);
-        is_reached && !is_updated && !has_begun && !is_excluded
+        !is_updated && !is_attempted && is_reached && !is_excluded
     })
 }
 

@@ -77,6 +77,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
         is_first: observed.rollouts.len() == 1,
         failures: describe(&failed),
         plan: observed.plan.clone(),
+        limit: observed.limit,
         now,
     };
     let status = build_status(rollout, &observed.members, input);
@@ -88,16 +89,15 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     if !rollout.spec.paused && is_over_budget(rollout, &observed.members) {
         return RolloutStep::Pause(rollout.clone());
     }
-    let continues = if status.phase == Some(RolloutPhase::Waiting) {
-        match window_state(rollout.spec.rollout.window.as_ref(), now) {
-            WindowState::ClosedUntil(opens) => Some(opens),
-            WindowState::Open | WindowState::Unreadable => None,
-        }
-    } else {
-        status.soak_until.map(|time| time.0)
+    let window = window_state(rollout.spec.rollout.window.as_ref(), now);
+    let continues = match (status.phase, window) {
+        (Some(RolloutPhase::Waiting), WindowState::ClosedUntil(opens)) => Some(opens),
+        _ => status.soak_until.map(|time| time.0),
     };
+    let wakes = status.wake_by.filter(|_| status.asleep > 0);
     let in_progress = (status.in_progress > 0).then(|| now + PROGRESS_INTERVAL);
-    RolloutStep::Wait(continues.into_iter().chain(in_progress).min())
+    let times = continues.into_iter().chain(in_progress);
+    RolloutStep::Wait(times.chain(wakes.map(|time| time.0)).min())
 }
 
 /// A rollout that has ended changes only if a user edits it.

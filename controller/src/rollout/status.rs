@@ -5,17 +5,20 @@
 
 use crds::{
     Approval, ConditionType, FindingCounts, Reason, RolloutFailure, RolloutPhase, RolloutPlan,
-    RolloutStrategy, SchemaRollout, SchemaRolloutStatus, set_condition,
+    RolloutSettings, RolloutStrategy, SchemaRollout, SchemaRolloutStatus, WakeCost, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::desired::recorded_status;
-use super::observe::{Member, MemberState};
+use super::observe::{Member, MemberState, max_concurrent, wake_by};
 use super::waves::{Activity, Progress, advance, in_progress, wave_ends};
+use crate::identity::TenantUid;
 use crate::schema_assignment::window::{WindowState, window_state};
 use crate::schema_assignment::{may_begin, phase, reach};
 
+/// Neon's shortest suspend timeout, in seconds.
+const MIN_SUSPEND_TIMEOUT_S: i64 = 60;
 /// Failed Tenants that the status lists.
 pub const MAX_FAILURES: usize = 10;
 
@@ -25,6 +28,7 @@ struct Counts {
     total: usize,
     updated: usize,
     pending: usize,
+    asleep: usize,
     failed: usize,
     skipped: usize,
     /// Those of the pending ones whose migration has begun.
@@ -50,11 +54,17 @@ impl Counts {
             match member.state {
                 MemberState::Updated => counts.updated += 1,
                 MemberState::Pending => counts.pending += 1,
+                MemberState::Asleep => counts.asleep += 1,
                 MemberState::Failed => counts.failed += 1,
                 MemberState::Skipped => counts.skipped += 1,
             }
         }
         counts
+    }
+
+    /// Tenants that are to be migrated.
+    fn left(&self) -> usize {
+        self.pending + self.asleep
     }
 }
 
@@ -97,6 +107,8 @@ pub struct StatusInput {
     pub failures: Vec<RolloutFailure>,
     /// The plan to record, unless it is recorded.
     pub plan: Option<RolloutPlan>,
+    /// Largest number of Tenants in progress, if it is lower than the settings allow.
+    pub limit: Option<usize>,
     pub now: Timestamp,
 }
 
@@ -110,6 +122,7 @@ pub fn build_status(
         is_first,
         failures,
         plan,
+        limit,
         now,
     } = input;
     let mut status = recorded_status(rollout);
@@ -124,11 +137,18 @@ pub fn build_status(
             .and_then(|wave| usize::try_from(wave).ok())
             .unwrap_or_default(),
         reach: reach(rollout),
+        admitted: status
+            .admitted
+            .iter()
+            .filter_map(|uid| TenantUid::parse(uid))
+            .collect(),
         soak_until: status.soak_until.as_ref().map(|time| time.0),
     };
     let over_budget = is_over_budget(rollout, members);
+    let most = max_concurrent(settings);
+    let limit = limit.map_or(most, |limit| limit.min(most));
     // The first rollout of a class needs no approval if no Tenant has to be migrated.
-    let nothing_to_approve = is_first && counts.pending == 0;
+    let nothing_to_approve = is_first && counts.left() == 0;
     let awaits_approval = settings.approval == Approval::Manual
         && !rollout.spec.approved
         && status.started_at.is_none()
@@ -137,16 +157,17 @@ pub fn build_status(
         (recorded, awaiting_approval(rollout, status.plan.as_ref()))
     } else if rollout.spec.paused || over_budget {
         (recorded, paused(rollout, over_budget, &counts))
-    } else if let Some(waiting) = waiting(rollout, now).filter(|_| counts.pending > 0) {
+    } else if let Some(waiting) = waiting(rollout, now).filter(|_| counts.left() > 0) {
         (recorded, waiting)
     } else {
-        let (progress, activity) = advance(settings, members, recorded, now);
+        let (progress, activity) = advance(settings, members, limit, recorded, now);
         let over_all = settings.strategy == RolloutStrategy::AllAtOnce
             && counts.failed > budget(rollout, members);
         let is_canary = settings.strategy == RolloutStrategy::Waves && progress.wave == 0;
         let state = match activity {
             Activity::Done if over_all => failed(&counts),
-            _ => running(activity, progress, is_canary, &counts),
+            Activity::Asleep => asleep(settings, &status, &counts, now),
+            _ => running(activity, &progress, is_canary, &counts),
         };
         (progress, state)
     };
@@ -161,30 +182,50 @@ pub fn build_status(
     status.wave = (!awaits_approval).then(|| number(progress.wave.min(waves - 1)));
     status.waves = Some(number(waves));
     status.reach = progress.reach.map(|reach| reach.to_string());
+    status.admitted = progress.admitted.iter().map(ToString::to_string).collect();
     status.soak_until = progress.soak_until.map(Time);
     status.total = number(counts.total);
     status.updated = number(counts.updated);
     status.pending = number(counts.pending);
     status.in_progress = number(if may_begin(rollout, now) {
-        in_progress(members, progress.reach)
+        in_progress(settings, members, &progress)
     } else {
         counts.begun
     });
+    let is_running = settings.strategy == RolloutStrategy::Waves && !state.0.is_final();
+    status.concurrency = is_running.then(|| number(limit));
+    status.asleep = number(counts.asleep);
+    status.wake_cost = wake_cost(&counts);
     status.failed = number(counts.failed);
     status.skipped = number(counts.skipped);
     status.rolled_back = number(counts.rolled_back);
     status.failures = failures;
-    let has_begun = !awaits_approval && state.0 != RolloutPhase::Waiting;
+    let is_outside_window = matches!(state.1, Reason::OutsideWindow | Reason::UnknownTimeZone);
+    let has_begun = !awaits_approval && !is_outside_window;
     if has_begun && status.started_at.is_none() {
         status.started_at = Some(Time(now));
+        status.wake_by = settings
+            .wakes_on_use()
+            .then(|| Time(wake_by(settings, now)));
     }
     finish(rollout, status, state, now)
+}
+
+/// What it would cost to start the computes of the Tenants that are asleep.
+fn wake_cost(counts: &Counts) -> Option<WakeCost> {
+    let cold_starts = number(counts.asleep);
+    (cold_starts > 0).then(|| WakeCost {
+        cold_starts,
+        compute_seconds: cold_starts.saturating_mul(MIN_SUSPEND_TIMEOUT_S),
+    })
 }
 
 /// The status of a rollout that a newer one has replaced.
 pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRolloutStatus {
     let mut status = recorded_status(rollout);
     status.soak_until = None;
+    status.admitted = Vec::new();
+    status.concurrency = None;
     status.in_progress = 0;
     let message =
         "a newer rollout of the class, or a class without migrations, has replaced this one";
@@ -275,7 +316,37 @@ fn failed(counts: &Counts) -> State {
     (RolloutPhase::Failed, Reason::RolloutFailed, message)
 }
 
-fn running(activity: Activity, progress: Progress, is_canary: bool, counts: &Counts) -> State {
+/// The state of a rollout whose Tenants in use have been migrated.
+fn asleep(
+    settings: &RolloutSettings,
+    status: &SchemaRolloutStatus,
+    counts: &Counts,
+    now: Timestamp,
+) -> State {
+    let started_at = status.started_at.as_ref().map_or(now, |time| time.0);
+    let wake_by = wake_by(settings, started_at);
+    let cost = wake_cost(counts).map_or(0, |cost| cost.compute_seconds);
+    let message = format!(
+        "{} of {} Tenants have the new schema; {} are asleep and are migrated when they are used, or at {wake_by:.0}; to \
+         migrate them now would take {} cold starts and {} of compute time",
+        counts.updated,
+        counts.total,
+        counts.asleep,
+        counts.asleep,
+        duration(cost),
+    );
+    (RolloutPhase::Waiting, Reason::TenantsAsleep, message)
+}
+
+/// A time in minutes, or in hours if it is longer.
+fn duration(seconds: i64) -> String {
+    match seconds / 60 {
+        minutes @ ..120 => format!("{minutes} min"),
+        minutes => format!("{} h", minutes / 60),
+    }
+}
+
+fn running(activity: Activity, progress: &Progress, is_canary: bool, counts: &Counts) -> State {
     match activity {
         Activity::Done => (
             RolloutPhase::Completed,
@@ -290,7 +361,7 @@ fn running(activity: Activity, progress: Progress, is_canary: bool, counts: &Cou
             let message = format!("the next wave starts at {until:.0}");
             (RolloutPhase::Soaking, Reason::Soaking, message)
         }
-        Activity::Migrating => {
+        Activity::Migrating | Activity::Asleep => {
             let phase = if is_canary {
                 RolloutPhase::Canary
             } else {

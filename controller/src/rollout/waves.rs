@@ -2,21 +2,32 @@
 //!
 //! The Tenants are in a fixed order. A wave is a prefix of it; the first one is the canary, the last
 //! one is everybody. The reach is the place of the last Tenant that should have the new schema. It
-//! moves only while fewer Tenants than `maxConcurrent` are in progress, never beyond the current
-//! wave, and never back.
+//! moves only while fewer Tenants than the limit are in progress, never beyond the current wave, and
+//! never back.
+//!
+//! With `wake: OnUse`, Tenants are ready in the order in which they are used, so no place tells them
+//! apart. Instead, the rollout lists the Tenants that it has admitted: those of the current wave that
+//! are in use, as many as the limit allows. A Tenant that has begun says so in its own status and leaves
+//! the list, so that the list is never longer than the limit.
 
 use crds::{RolloutSettings, RolloutStrategy};
 use jiff::{SignedDuration, Timestamp};
 
-use super::observe::{Member, MemberState};
+use super::observe::{Member, MemberState, canary_size};
+use crate::identity::TenantUid;
 use crate::schema_assignment::Place;
 
+/// Largest number of Tenants that a rollout lists as admitted.
+const MAX_ADMITTED: usize = 256;
+
 /// How far a rollout has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Number of the current wave; 0 is the canary.
     pub wave: usize,
     pub reach: Option<Place>,
+    /// With `wake: OnUse`, the Tenants that may begin.
+    pub admitted: Vec<TenantUid>,
     /// Set between two waves.
     pub soak_until: Option<Timestamp>,
 }
@@ -26,7 +37,9 @@ pub struct Progress {
 pub enum Activity {
     Migrating,
     Soaking,
-    /// No Tenant is pending.
+    /// All Tenants that are left are asleep.
+    Asleep,
+    /// No Tenant is left.
     Done,
 }
 
@@ -36,11 +49,7 @@ pub fn wave_ends(settings: &RolloutSettings, members: &[Member]) -> Vec<usize> {
     if settings.strategy == RolloutStrategy::AllAtOnce {
         return vec![total];
     }
-    let canary = if settings.canary.selector.is_some() {
-        members.partition_point(|member| member.place.is_selected_canary())
-    } else {
-        settings.canary.of(total)
-    };
+    let canary = canary_size(settings, members);
     let mut ends = vec![canary];
     let mut end = canary;
     for wave in &settings.waves {
@@ -51,16 +60,19 @@ pub fn wave_ends(settings: &RolloutSettings, members: &[Member]) -> Vec<usize> {
     ends
 }
 
-/// Moves a rollout on as far as it may go now.
+/// Moves a rollout on as far as it may go now, with at most `limit` Tenants in progress.
 pub fn advance(
     settings: &RolloutSettings,
     members: &[Member],
+    limit: usize,
     mut progress: Progress,
     now: Timestamp,
 ) -> (Progress, Activity) {
+    let is_left =
+        |member: &Member| matches!(member.state, MemberState::Pending | MemberState::Asleep);
     let is_pending = |member: &Member| member.state == MemberState::Pending;
-    if settings.strategy == RolloutStrategy::AllAtOnce || !members.iter().any(is_pending) {
-        let activity = if members.iter().any(is_pending) {
+    if settings.strategy == RolloutStrategy::AllAtOnce || !members.iter().any(is_left) {
+        let activity = if members.iter().any(is_left) {
             Activity::Migrating
         } else {
             Activity::Done
@@ -69,11 +81,21 @@ pub fn advance(
         let progress = Progress {
             wave,
             reach: Some(Place::LAST),
-            soak_until: None,
+            ..Progress::default()
         };
         return (progress, activity);
     }
     let ends = wave_ends(settings, members);
+    // A Tenant that is used during a soak waits, or it would restart the soak.
+    if settings.wakes_on_use()
+        && let Some(until) = progress.soak_until.take()
+    {
+        if now < until {
+            progress.soak_until = Some(until);
+            return (progress, Activity::Soaking);
+        }
+        progress.wave += 1;
+    }
     loop {
         let is_last = progress.wave + 1 >= ends.len();
         let end = if is_last {
@@ -81,15 +103,28 @@ pub fn advance(
         } else {
             ends[progress.wave]
         };
-        release(settings, members, &mut progress, end);
-        if is_last && progress.reach >= members.last().map(|member| member.place) {
-            // New Tenants get the new schema as well.
-            progress.reach = Some(Place::LAST);
+        if settings.wakes_on_use() {
+            admit(members, limit, &mut progress, end);
+            if is_last {
+                // New Tenants get the new schema.
+                progress.reach = Some(Place::LAST);
+            }
+        } else {
+            release(members, limit, &mut progress, end);
+            if is_last && progress.reach >= members.last().map(|member| member.place) {
+                // New Tenants get the new schema as well.
+                progress.reach = Some(Place::LAST);
+            }
         }
         let in_wave = &members[..end];
         if is_last || in_wave.iter().any(is_pending) {
             progress.soak_until = None;
-            return (progress, Activity::Migrating);
+            let activity = if in_wave.iter().any(is_pending) {
+                Activity::Migrating
+            } else {
+                Activity::Asleep
+            };
+            return (progress, activity);
         }
         let soak = SignedDuration::from_secs(settings.soak_seconds);
         let begin = match progress.wave.checked_sub(1) {
@@ -110,10 +145,9 @@ pub fn advance(
 }
 
 /// Moves the reach within the wave that ends at `end`.
-fn release(settings: &RolloutSettings, members: &[Member], progress: &mut Progress, end: usize) {
-    let limit = usize::try_from(settings.max_concurrent).unwrap_or(usize::MAX);
+fn release(members: &[Member], limit: usize, progress: &mut Progress, end: usize) {
     let reached = members.partition_point(|member| Some(member.place) <= progress.reach);
-    let mut free = limit.saturating_sub(in_progress(members, progress.reach));
+    let mut free = limit.saturating_sub(in_progress_up_to(members, progress.reach));
     for member in &members[reached.min(end)..end] {
         if member.state == MemberState::Pending {
             if free == 0 {
@@ -125,8 +159,39 @@ fn release(settings: &RolloutSettings, members: &[Member], progress: &mut Progre
     }
 }
 
+/// Admits Tenants of the wave that ends at `end`.
+fn admit(members: &[Member], limit: usize, progress: &mut Progress, end: usize) {
+    let pending = || {
+        members
+            .iter()
+            .filter(|member| member.state == MemberState::Pending)
+    };
+    let begun = pending().filter(|member| member.begun).count();
+    let listed = pending().filter(|member| member.listed && !member.begun);
+    let listed: Vec<TenantUid> = listed.map(|member| member.uid).collect();
+    let free = limit.min(MAX_ADMITTED).saturating_sub(begun + listed.len());
+    let next = members[..end]
+        .iter()
+        .filter(|member| member.state == MemberState::Pending && !member.begun && !member.listed);
+    progress.admitted = listed;
+    progress
+        .admitted
+        .extend(next.take(free).map(|member| member.uid));
+}
+
 /// The number of Tenants that should have the new schema and do not have it yet.
-pub fn in_progress(members: &[Member], reach: Option<Place>) -> usize {
+pub fn in_progress(settings: &RolloutSettings, members: &[Member], progress: &Progress) -> usize {
+    if !settings.wakes_on_use() {
+        return in_progress_up_to(members, progress.reach);
+    }
+    let is_in_progress = |member: &&Member| {
+        let is_chosen = member.begun || progress.admitted.contains(&member.uid);
+        member.state == MemberState::Pending && is_chosen
+    };
+    members.iter().filter(is_in_progress).count()
+}
+
+fn in_progress_up_to(members: &[Member], reach: Option<Place>) -> usize {
     members
         .iter()
         .filter(|member| member.state == MemberState::Pending && Some(member.place) <= reach)

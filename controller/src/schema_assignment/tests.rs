@@ -47,6 +47,7 @@ fn schema(set: &MigrationSet) -> SchemaStatus {
     }
 }
 
+const UID: &str = "00000000-0000-0000-0000-000000000001";
 const BEFORE: &str = "2025-12-31T00:00:00Z";
 const AFTER: &str = "2026-01-02T00:00:00Z";
 const NOON: &str = "2026-01-02T12:00:00Z";
@@ -57,6 +58,7 @@ fn tenant<'a>(
     recorded: Option<&'a SchemaStatus>,
 ) -> AssignmentInput<'a> {
     AssignmentInput {
+        uid: TenantUid::parse(UID).unwrap(),
         namespace: "acme",
         name: "one",
         place: PlaceInput {
@@ -103,6 +105,37 @@ fn a_tenant_keeps_its_schema_until_the_rollout_reaches_it() {
         rollout(2, &new, &json!({}), &json!({})),
     ];
     assert_eq!(assigned(&new, &unstarted, has_low), (1, None));
+}
+
+#[test]
+fn a_rollout_that_waits_for_use_reaches_the_tenants_that_it_lists_or_that_have_begun() {
+    let (old, new) = (content(&[A]), content(&[A, B]));
+    let spec = json!({"rollout": {"wake": "OnUse"}});
+    let started = |admitted: &[&str], phase: &str| {
+        json!({
+            "phase": phase, "startedAt": BEFORE, "reach": Place::LAST.to_string(), "admitted": admitted,
+        })
+    };
+    let has_old = schema(&old);
+    let has_begun = SchemaStatus {
+        rollout: Some("r2".to_owned()),
+        ..schema(&old)
+    };
+    let of = |recorded, status: &Value| {
+        let rollouts = [completed(1, &old), rollout(2, &new, &spec, status)];
+        assigned(&new, &rollouts, tenant(LOW, BEFORE, recorded)).0
+    };
+    let other = "00000000-0000-0000-0000-000000000009";
+    assert_eq!(of(Some(&has_old), &started(&[other], "Waiting")), 1);
+    assert_eq!(of(Some(&has_old), &started(&[other, UID], "Waiting")), 2);
+    assert_eq!(of(Some(&has_begun), &started(&[], "Waiting")), 2);
+    // Before its approval, a rollout that was created again reaches nobody.
+    let unstarted = json!({"phase": "AwaitingApproval"});
+    assert_eq!(of(Some(&has_begun), &unstarted), 1);
+    // New Tenants follow the reach, and so do all others once the rollout has ended.
+    assert_eq!(of(None, &started(&[], "Waiting")), 2);
+    assert_eq!(of(None, &unstarted), 1);
+    assert_eq!(of(Some(&has_old), &started(&[], "Completed")), 2);
 }
 
 #[test]
@@ -167,13 +200,20 @@ fn a_tenant_begins_only_while_its_rollout_may_migrate_further_ones() {
     };
     let night = json!({"rollout": {"window": {"from": "22:00", "to": "04:00"}}});
     let day = json!({"rollout": {"window": {"from": "09:00", "to": "17:00"}}});
-    let status =
-        |phase: &str| json!({"phase": phase, "reach": half()["reach"], "startedAt": AFTER});
+    let by_use = json!({"rollout": {"wake": "OnUse"}});
+    let by_use_at_night =
+        json!({"rollout": {"wake": "OnUse", "window": {"from": "22:00", "to": "04:00"}}});
+    let paused_by_use = json!({"rollout": {"wake": "OnUse"}, "paused": true});
+    let status = |phase: &str| json!({"phase": phase, "reach": half()["reach"], "startedAt": AFTER, "admitted": [UID]});
     for (spec, phase, begins) in [
         (&json!({}), "Progressing", true),
         (&day, "Progressing", true),
         (&night, "Waiting", false),
         (&json!({"paused": true}), "Paused", false),
+        // A Tenant that is in use.
+        (&by_use, "Progressing", true),
+        (&by_use_at_night, "Waiting", false),
+        (&paused_by_use, "Paused", false),
         // A Tenant that was suspended until the rollout had ended.
         (&night, "Completed", true),
     ] {

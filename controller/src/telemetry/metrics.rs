@@ -37,7 +37,7 @@ const LONG_BUCKETS_S: [f64; 11] = [
 ];
 
 /// States of Tenants in a rollout.
-const ROLLOUT_STATES: [&str; 4] = ["updated", "pending", "failed", "skipped"];
+const ROLLOUT_STATES: [&str; 5] = ["updated", "pending", "asleep", "failed", "skipped"];
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ pub struct Metrics {
     orphaned_projects: Family<ClassLabels, Gauge>,
     rollout_tenants: Family<RolloutLabels, Gauge>,
     rollout_paused: Family<ClassLabels, Gauge>,
+    rollout_concurrency: Family<ClassLabels, Gauge>,
     migrations: Family<MigrationLabels, Counter>,
     migration_duration: Histogram,
     time_to_ready: Histogram,
@@ -89,12 +90,14 @@ impl Metrics {
             orphaned_projects: Family::default(),
             rollout_tenants: Family::default(),
             rollout_paused: Family::default(),
+            rollout_concurrency: Family::default(),
             migrations: Family::default(),
             migration_duration: Histogram::new(LONG_BUCKETS_S),
             time_to_ready: Histogram::new(LONG_BUCKETS_S),
             leader: Gauge::default(),
         };
         metrics.register();
+        metrics.register_rollouts();
         metrics.set_tenants([]);
         metrics
     }
@@ -168,16 +171,6 @@ impl Metrics {
             self.orphaned_projects.clone(),
         );
         own.register(
-            "rollout_tenants",
-            "Tenants of the newest schema rollout of a class, by state",
-            self.rollout_tenants.clone(),
-        );
-        own.register(
-            "rollout_paused",
-            "1 if the newest schema rollout of a class is paused, otherwise 0",
-            self.rollout_paused.clone(),
-        );
-        own.register(
             "migrations",
             "Connections to tenant databases to check or migrate the schema, by outcome",
             self.migrations.clone(),
@@ -198,6 +191,25 @@ impl Metrics {
             "leader",
             "1 if this process holds the leader election Lease, otherwise 0",
             self.leader.clone(),
+        );
+    }
+
+    fn register_rollouts(&mut self) {
+        let own = self.registry.own();
+        own.register(
+            "rollout_tenants",
+            "Tenants of the newest schema rollout of a class, by state",
+            self.rollout_tenants.clone(),
+        );
+        own.register(
+            "rollout_paused",
+            "1 if the newest schema rollout of a class is paused, otherwise 0",
+            self.rollout_paused.clone(),
+        );
+        own.register(
+            "rollout_concurrency",
+            "Tenants that the newest schema rollout of a class may migrate at the same time now, 0 if it is not running",
+            self.rollout_concurrency.clone(),
         );
     }
 
@@ -304,8 +316,7 @@ impl Metrics {
             .set(count);
     }
 
-    /// Sets the numbers of Tenants in the newest rollout of a class: updated, pending, failed and
-    /// skipped.
+    /// Sets the numbers of Tenants in the newest rollout of a class, in the order of `ROLLOUT_STATES`.
     pub fn set_rollout_tenants(&self, class: &str, counts: [i64; ROLLOUT_STATES.len()]) {
         for (state, count) in ROLLOUT_STATES.into_iter().zip(counts) {
             self.rollout_tenants
@@ -325,6 +336,14 @@ impl Metrics {
             .set(i64::from(paused));
     }
 
+    pub fn set_rollout_concurrency(&self, class: &str, concurrency: i64) {
+        self.rollout_concurrency
+            .get_or_create(&ClassLabels {
+                class: class.to_owned(),
+            })
+            .set(concurrency);
+    }
+
     /// Removes the series of a deleted class.
     pub fn remove_class(&self, class: &str) {
         let labels = ClassLabels {
@@ -332,6 +351,7 @@ impl Metrics {
         };
         self.orphaned_projects.remove(&labels);
         self.rollout_paused.remove(&labels);
+        self.rollout_concurrency.remove(&labels);
         for state in ROLLOUT_STATES {
             self.rollout_tenants.remove(&RolloutLabels {
                 class: class.to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{GROUP, annotations};
+use jiff::Timestamp;
 use neon_client::ids::ProjectId;
 
 /// Longest value that requests a reconciliation, in bytes. It is copied into the status.
@@ -22,6 +23,8 @@ pub struct TenantAnnotations {
     pub ignored_projects: BTreeSet<ProjectId>,
     /// A changed value requests a reconciliation.
     pub reconcile_at: Option<String>,
+    /// When the application last used the database.
+    pub used_at: Option<Timestamp>,
     /// Warnings about annotations that are ignored because their name or value is invalid.
     pub problems: Vec<String>,
 }
@@ -40,6 +43,7 @@ impl TenantAnnotations {
                     read.project = read.project_id(annotations::PROJECT_ID, value);
                 }
                 annotations::IGNORE_PROJECT => read.read_ignored_projects(value),
+                annotations::USED_AT => read.read_used_at(value),
                 _ => read.problems.extend(near_miss(name)),
             }
         }
@@ -77,6 +81,17 @@ impl TenantAnnotations {
         id
     }
 
+    fn read_used_at(&mut self, value: &str) {
+        self.used_at = value.parse().ok();
+        if self.used_at.is_none() {
+            self.problems.push(format!(
+                "annotation {} is ignored: its value must be a time such as 2026-01-01T00:00:00Z (got {:?})",
+                annotations::USED_AT,
+                shortened(value),
+            ));
+        }
+    }
+
     fn read_reconcile_at(&mut self, value: &str) {
         if value.len() <= MAX_RECONCILE_AT_BYTES {
             self.reconcile_at = Some(value.to_owned());
@@ -104,6 +119,7 @@ fn near_miss(name: &str) -> Option<String> {
         annotations::DELETE_DUPLICATE,
         annotations::PROJECT_ID,
         annotations::IGNORE_PROJECT,
+        annotations::USED_AT,
     ]
     .into_iter()
     .find(|known| {
@@ -147,6 +163,7 @@ mod tests {
             (annotations::DELETE_DUPLICATE, "calm sea"),
             (annotations::PROJECT_ID, "Calm Sea"),
             (annotations::IGNORE_PROJECT, "calm-sea-1, Calm Sea"),
+            (annotations::USED_AT, "yesterday"),
             ("dbpertenant.dev/projectId", "calm-sea-1"),
             ("orphan", "true"),
             ("dbpertenant.dev/reconcile_at", "now"),
@@ -168,6 +185,7 @@ mod tests {
         annotation dbpertenant.dev/delete-duplicate is ignored: its value must be the id of a Neon project (got "calm sea")
         annotation dbpertenant.dev/project-id is ignored: its value must be the id of a Neon project (got "Calm Sea")
         annotation dbpertenant.dev/ignore-project is ignored: its value must be the id of a Neon project (got "Calm Sea")
+        annotation dbpertenant.dev/used-at is ignored: its value must be a time such as 2026-01-01T00:00:00Z (got "yesterday")
         annotation "dbpertenant.dev/projectId" is ignored: did you mean dbpertenant.dev/project-id?
         annotation "orphan" is ignored: did you mean dbpertenant.dev/orphan?
         annotation "dbpertenant.dev/reconcile_at" is ignored: did you mean dbpertenant.dev/reconcile-at?

@@ -124,6 +124,8 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
             .as_ref()
             .and_then(|class| class.spec.neon.ca_bundle.as_deref())
             .map(ca_digest),
+        used_at: noted.used_at,
+        compute_woken: rec.state.compute_woken,
         schema: schema_target(rec),
     }
 }
@@ -182,6 +184,7 @@ fn assignment_input<'a>(rec: &'a Reconciliation<'_>) -> AssignmentInput<'a> {
     let project = project.map(|project| project.id.as_str());
     let recorded = rec.status.schema.as_ref();
     AssignmentInput {
+        uid: rec.uid,
         namespace: &rec.key.namespace,
         name: &rec.key.name,
         place: PlaceInput {

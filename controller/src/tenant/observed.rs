@@ -81,8 +81,30 @@ pub struct ObservedState {
     pub password_rejected: bool,
     /// Digest of the CA certificates that the Secret should contain.
     pub ca_digest: Option<String>,
+    /// When the application last used the database, as an annotation says.
+    pub used_at: Option<Timestamp>,
+    /// Whether this reconciliation migrated the database of a Tenant that was asleep, which nobody uses.
+    pub compute_woken: bool,
     /// The schema that the database should have, or why the class's migrations cannot be used.
     pub schema: Result<SchemaTarget, Issue>,
+}
+
+impl ObservedState {
+    /// Whether the Tenant has not been used since the rollout started that it is to be migrated by, and
+    /// that rollout suspends its compute again.
+    pub fn is_asleep(&self) -> bool {
+        let asleep_before = self
+            .schema
+            .as_ref()
+            .ok()
+            .and_then(|target| target.asleep_before);
+        let listed = self.listing.own.as_ref();
+        let last_active_at = listed.and_then(|project| project.last_active_at);
+        // A project that no listing shows may be in use.
+        asleep_before.is_some()
+            && listed.is_some()
+            && last_active_at.max(self.used_at) < asleep_before
+    }
 }
 
 /// Another Tenant that has a project.

@@ -63,6 +63,7 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
     fn migrate<'a>(
         self: Box<Self>,
         set: &'a MigrationSet,
+        check_use: bool,
     ) -> BoxFuture<'a, Result<MigrationReport, MigrationFailure>>
     where
         Self: 'a,
@@ -81,6 +82,7 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
                     Ok(MigrationReport {
                         version,
                         digest: set.digest_up_to(version).unwrap_or_default().to_owned(),
+                        unused: check_use && !applied.is_empty(),
                         applied,
                         elapsed: Duration::ZERO,
                     })

@@ -202,6 +202,10 @@ impl NeonApi for SimulatedNeon {
         })
     }
 
+    fn rate_fraction(&self) -> f64 {
+        1.0
+    }
+
     fn auth_details(&self) -> NeonCall<AuthDetails> {
         let owner = if self.key == Key::Foreign {
             FOREIGN_ORGANIZATION
@@ -442,6 +446,17 @@ impl NeonApi for SimulatedNeon {
             project.project.updated_at = now;
             Ok(EndpointOperations {
                 endpoint: endpoint.clone(),
+                operations: Vec::new(),
+            })
+        })
+    }
+
+    fn suspend_endpoint(&self, id: &ProjectId, _: &EndpointId) -> NeonCall<EndpointOperations> {
+        let id = id.clone();
+        self.write(Route::SuspendEndpoint, move |state| {
+            let project = state.existing(&id)?;
+            Ok(EndpointOperations {
+                endpoint: project.endpoint.clone(),
                 operations: Vec::new(),
             })
         })

@@ -1,7 +1,9 @@
 //! Which migrations a database gets, how many messages that takes, and which databases stay
 //! unchanged.
 
-use controller::migrations::{MigrationError, MigrationSet, migrate};
+use controller::migrations::{
+    MigrationError, MigrationSet, Migrator as _, PostgresMigrator, migrate,
+};
 use sqlx::migrate::{Migrate as _, Migrator};
 
 use crate::relay::{Interruption, Relay};
@@ -27,6 +29,46 @@ async fn an_empty_database_gets_every_migration_once() {
         (second.version, second.digest),
         (first.version, first.digest)
     );
+}
+
+#[tokio::test]
+async fn a_migration_finds_out_whether_other_clients_are_connected() {
+    let (database, other) = (TestDatabase::create().await, TestDatabase::create().await);
+    // The server notices the end of a connection a moment later.
+    let no_client = format!(
+        "select 1 where not exists (select from pg_stat_activity where datname = '{}')",
+        database.target.database
+    );
+    let migrator = PostgresMigrator(limits());
+    let unused = async |files: &[(&'static str, &'static str)], check_use| {
+        let set = MigrationSet::from_files(files.iter().copied()).expect("the set is valid");
+        let connected = migrator.connect(&database.target).await.expect("connected");
+        let report = connected.migrate(&set, check_use).await;
+        report.expect("the migration succeeds").unused
+    };
+    let files = [
+        ("1_a.sql", "create table a ()"),
+        ("2_b.sql", "create table b ()"),
+        ("3_c.sql", "create table c ()"),
+        (
+            "4_d.sql",
+            "set search_path = public; create view pg_stat_activity as select 1",
+        ),
+        ("5_e.sql", "create table e ()"),
+    ];
+    assert!(!unused(&files[..1], false).await, "not asked for");
+    other.wait_for(&no_client).await;
+    assert!(unused(&files[..2], true).await, "no other client");
+    assert!(!unused(&files[..2], true).await, "nothing was applied");
+    let client = database.connect().await;
+    assert!(!unused(&files[..3], true).await, "another client");
+    assert!(
+        !unused(&files[..4], true).await,
+        "a view does not hide the client"
+    );
+    drop(client);
+    other.wait_for(&no_client).await;
+    assert!(unused(&files, true).await, "no other client any more");
 }
 
 #[tokio::test]

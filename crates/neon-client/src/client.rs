@@ -58,6 +58,12 @@ impl Neon {
         }
     }
 
+    /// Returns the fraction of the configured rate at which requests are sent: 1, or less for some
+    /// time after a 429 response.
+    pub fn rate_fraction(&self) -> f64 {
+        self.quota().fraction()
+    }
+
     /// Returns a client of the same account that uses another API key, for key rotation. Both
     /// clients share the account's quota.
     ///

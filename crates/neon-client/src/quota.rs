@@ -177,6 +177,11 @@ impl QuotaLimiter {
             .throttle(granted_at, pause, Instant::now())
     }
 
+    /// The fraction of the rate at which requests are sent.
+    pub(crate) fn fraction(&self) -> f64 {
+        self.lock().queue.fraction(Instant::now())
+    }
+
     fn release(&self, route: Route, granted_at: Instant) {
         let mut state = self.lock();
         state.queue.release(route, granted_at);

@@ -2,6 +2,7 @@
 
 mod restores;
 mod settings;
+mod wake;
 
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     ];
     tests.extend(settings::tests());
     tests.extend(restores::tests());
+    tests.extend(wake::tests());
     tests
 }
 

@@ -148,6 +148,35 @@ async fn concurrent_callers_share_one_pool() {
 }
 
 #[tokio::test]
+async fn opening_a_database_records_its_use_at_most_once_an_hour() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
+    let (workspace, _) = plane.workspace().await;
+    let cluster = &plane.fixture.cluster;
+    let before = cluster.requests("PATCH tenants/");
+    let name = format!("ws-{}", workspace.id);
+    drop(plane.fixture.pools.get(&workspace).await.expect("open"));
+    until_true("the annotation", || async {
+        let tenant = cluster.tenant(&name).expect("a Tenant");
+        let used_at = &tenant["metadata"]["annotations"]["dbpertenant.dev/used-at"];
+        used_at
+            .as_str()
+            .is_some_and(|time| time.parse::<jiff::Timestamp>().is_ok())
+    })
+    .await;
+    // Another Tenant's record shows that the first one's second opening recorded nothing.
+    plane.fixture.pools.close(&workspace.id);
+    drop(plane.fixture.pools.get(&workspace).await.expect("open"));
+    let (other, _) = plane.workspace().await;
+    let patches = cluster.requests("PATCH tenants/");
+    drop(plane.fixture.pools.get(&other).await.expect("open"));
+    until_true("the other record", || async {
+        cluster.requests("PATCH tenants/") > patches
+    })
+    .await;
+    assert_eq!(patches, before + 1);
+}
+
+#[tokio::test]
 async fn the_longest_idle_pool_is_closed_to_make_room_and_pools_in_use_are_kept() {
     let plane = DataPlaneFixture::start(limits_of(2)).await;
     let (first, _) = plane.workspace().await;

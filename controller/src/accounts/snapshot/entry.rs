@@ -29,6 +29,8 @@ pub struct ObservedProject {
     pub compute_defaults: Option<DefaultEndpointSettings>,
     /// Whether Neon's usage figures prove that the project was never used.
     pub unused: bool,
+    /// When a compute of the project was last active.
+    pub last_active_at: Option<Timestamp>,
 }
 
 /// A project in compact form, because accounts have thousands.
@@ -39,6 +41,7 @@ pub(super) struct ListingEntry {
     updated_at: Timestamp,
     settings: Arc<ListedSettings>,
     unused: bool,
+    pub(super) last_active_at: Option<Timestamp>,
     /// Whether the last listing shows the project, rather than an earlier one or a local write.
     pub(super) listed: bool,
     /// Whether the project's name contains a mark of this installation.
@@ -86,6 +89,7 @@ impl ListingEntry {
             updated_at: project.updated_at,
             settings: recent.share(listed_settings(project)),
             unused: is_unused(project),
+            last_active_at: project.compute_last_active_at,
             listed: false,
             is_marked: ProjectMark::parse(&project.name)
                 .is_some_and(|mark| mark.installation == *installation),
@@ -109,6 +113,7 @@ impl ListingEntry {
             history_retention_seconds: settings.history_retention_seconds,
             compute_defaults: settings.compute_defaults.clone(),
             unused: self.unused,
+            last_active_at: self.last_active_at,
         }
     }
 }

@@ -53,6 +53,33 @@ fn name_of(installation: &InstallationId, tenant: TenantUid) -> String {
     mark.project_name("acme/one")
 }
 
+/// A project of which a compute was last active then.
+fn active(project: &str, last_active_at: Option<Timestamp>) -> Project {
+    Project {
+        compute_last_active_at: last_active_at,
+        ..named(project, "any")
+    }
+}
+
+#[test]
+fn a_project_is_active_if_a_listing_shows_a_later_use() {
+    let before = [
+        active("calm-sea-1", Some(at(9))),
+        active("calm-sea-2", Some(at(10))),
+        active("calm-sea-3", None),
+    ];
+    let mut snapshot = listed(20, &before);
+    assert_eq!(
+        snapshot.active_since(at(10)),
+        ["calm-sea-2".to_owned()].into()
+    );
+    snapshot.replace(listing(30, &[active("calm-sea-1", Some(at(25)))]));
+    assert_eq!(
+        snapshot.active_since(at(10)),
+        ["calm-sea-1".to_owned()].into()
+    );
+}
+
 /// A complete listing that began at this second.
 fn listing(began: i64, projects: &[Project]) -> ListingBuilder {
     let mut listing = ListingBuilder::begin(at(began));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{BackupStatus, ConditionType, Tenant, find_condition};
+use crds::{BackupStatus, ConditionType, Tenant, annotations, find_condition};
 use jiff::Timestamp;
 
 use crate::identity::TenantUid;
@@ -16,6 +16,8 @@ pub struct CachedSchema {
     pub created_at: Option<Timestamp>,
     pub labels: Option<Box<BTreeMap<String, String>>>,
     pub suspended: bool,
+    /// When the application last used the database, as an annotation says.
+    pub used_at: Option<Timestamp>,
     /// Whether the schema of the Tenant's database is known: it has been migrated, or its class
     /// applied no migrations.
     pub is_known: bool,
@@ -58,6 +60,7 @@ impl CachedSchema {
             created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
             labels: labels.map(Box::new),
             suspended: tenant.spec.suspend,
+            used_at: used_at(tenant),
             is_known: recorded
                 .is_some_and(|schema| schema.version.is_some() || schema.target.is_none()),
             checksum: recorded
@@ -78,6 +81,11 @@ impl CachedSchema {
 fn rolled_back(backup: &BackupStatus) -> Option<&str> {
     backup.restore.as_ref()?.restored_at.as_ref()?;
     Some(&backup.rollout)
+}
+
+fn used_at(tenant: &Tenant) -> Option<Timestamp> {
+    let all = tenant.metadata.annotations.as_ref()?;
+    all.get(annotations::USED_AT)?.parse().ok()
 }
 
 fn problem(tenant: &Tenant) -> Option<SchemaProblem> {

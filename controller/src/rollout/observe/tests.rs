@@ -62,7 +62,12 @@ fn conditions(reason: &str, schema_reason: &str, stalled: bool, since: &str) -> 
 /// The state of a Tenant with these changes, 20 minutes after the start of the rollout.
 fn state_of(changes: Value, spec: &Value) -> Option<MemberState> {
     let now = "2026-01-01T00:20:00Z".parse().unwrap();
-    let members = members([tenant(changes)].into_iter(), &rollout(spec), now);
+    let members = members(
+        [tenant(changes)].into_iter(),
+        &rollout(spec),
+        &|_| false,
+        now,
+    );
     members.first().map(|member| member.state)
 }
 
@@ -143,7 +148,7 @@ fn each_tenant_has_a_state() {
         false,
         "2026-01-01T00:19:00Z",
     ));
-    let members = members([tenant(retried)].into_iter(), &failed, now);
+    let members = members([tenant(retried)].into_iter(), &failed, &|_| false, now);
     assert_eq!(members[0].state, MemberState::Failed);
     let skip = json!({"skip": [{"namespace": "acme", "name": "one"}]});
     assert_eq!(state_of(json!({}), &skip), Some(MemberState::Skipped));
@@ -164,7 +169,7 @@ fn a_tenant_that_was_not_ready_when_the_rollout_was_continued_may_be_retried() {
         });
         continued.status.as_mut().unwrap().conditions =
             serde_json::from_value(reconciling.unwrap_or_else(|| json!([]))).unwrap();
-        let found = members([tenant(changes)].into_iter(), &continued, now);
+        let found = members([tenant(changes)].into_iter(), &continued, &|_| false, now);
         (found[0].begun, found[0].maybe_retried)
     };
     let (early, late) = ("2026-01-01T00:11:00Z", "2026-01-01T00:13:00Z");
@@ -208,7 +213,97 @@ fn a_tenant_is_rolled_back_once_its_database_is_restored_for_this_rollout() {
     ] {
         let now = "2026-01-01T00:20:00Z".parse().unwrap();
         let tenants = [tenant(changes.clone())].into_iter();
-        let members = members(tenants, &rollout(&json!({})), now);
+        let members = members(tenants, &rollout(&json!({})), &|_| false, now);
         assert_eq!(members[0].rolled_back, expected, "{changes}");
+    }
+}
+
+/// The state of a second Tenant, whether it is listed, and whether it has begun, 20 minutes after the start of a rollout whose canary
+/// is the first one.
+fn second(
+    changes: Value,
+    status: &Value,
+    is_used: &dyn Fn(&CachedTenant) -> bool,
+) -> (MemberState, bool, bool) {
+    let spec = json!({"rollout": {
+        "wake": "OnUse", "wakeDeadlineSeconds": 3_600, "canary": {"selector": {"matchLabels": {"first": "yes"}}},
+    }});
+    let mut rollout = rollout(&spec);
+    let mut all = serde_json::to_value(rollout.status.unwrap()).unwrap();
+    merge(&mut all, status.clone());
+    rollout.status = Some(serde_json::from_value(all).unwrap());
+    let mut other = json!({"metadata": {
+        "name": "two", "uid": "00000000-0000-0000-0000-000000000002",
+    }});
+    merge(&mut other, changes);
+    let first = tenant(json!({"metadata": {"labels": {"first": "yes"}}}));
+    let now = "2026-01-01T00:20:00Z".parse().unwrap();
+    let members = members([tenant(other), first].into_iter(), &rollout, is_used, now);
+    assert_eq!(
+        members[0].state,
+        MemberState::Pending,
+        "the canary is asleep"
+    );
+    (members[1].state, members[1].listed, members[1].begun)
+}
+
+#[test]
+fn a_tenant_that_has_not_been_used_since_the_rollout_started_is_asleep() {
+    let begun = json!({"status": {"schema": {"rollout": "r2"}}});
+    let uid = "00000000-0000-0000-0000-000000000002";
+    for (changes, status, used, expected) in [
+        (
+            json!({}),
+            json!({}),
+            false,
+            (MemberState::Asleep, false, false),
+        ),
+        (
+            json!({}),
+            json!({}),
+            true,
+            (MemberState::Pending, false, false),
+        ),
+        (
+            json!({}),
+            json!({"admitted": [uid]}),
+            false,
+            (MemberState::Pending, true, false),
+        ),
+        (
+            begun.clone(),
+            json!({}),
+            false,
+            (MemberState::Pending, false, true),
+        ),
+        // The rollout was created again and waits for its approval.
+        (
+            begun,
+            json!({"startedAt": null}),
+            false,
+            (MemberState::Asleep, false, false),
+        ),
+        (
+            json!({"status": {"schema": {"checksum": "new"}}}),
+            json!({}),
+            false,
+            (MemberState::Updated, false, false),
+        ),
+        (
+            json!({"spec": {"suspend": true}}),
+            json!({}),
+            false,
+            (MemberState::Skipped, false, false),
+        ),
+        // After the last date, nobody is asleep.
+        (
+            json!({}),
+            json!({"startedAt": "2025-12-31T23:20:00Z"}),
+            false,
+            (MemberState::Pending, false, false),
+        ),
+    ] {
+        let found = second(changes.clone(), &status, &|_| used);
+        assert_eq!(found, expected, "{changes} {status} {used}");
     }
 }

@@ -3,6 +3,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::*;
+use crate::identity::TenantUid;
 use crate::migrations::MigrationSet;
 use crate::rollout::observe::Member;
 use crate::schema_assignment::Place;
@@ -36,6 +37,7 @@ fn observed(content: Option<MigrationSet>, rollouts: Vec<Arc<SchemaRollout>>) ->
         content,
         rollouts,
         members: Vec::new(),
+        limit: None,
         plan: None,
     }
 }
@@ -70,6 +72,8 @@ fn next(observed: &ObservedRollouts) -> RolloutStep {
 
 fn member(index: u64, state: MemberState) -> Member {
     Member {
+        uid: TenantUid::parse(&format!("00000000-0000-0000-0000-{index:012}")).unwrap(),
+        listed: false,
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index)).unwrap(),
         state,
         begun: false,
@@ -277,4 +281,26 @@ fn the_plan_is_recorded_once() {
         panic!("no status");
     };
     assert_eq!(status.plan, Some(planned(1)));
+}
+
+#[test]
+fn a_rollout_of_which_all_tenants_are_asleep_is_evaluated_at_its_last_date() {
+    let mut running = (*rollout(1, 1, None)).clone();
+    running.spec.rollout.wake = crds::Wake::OnUse;
+    running.spec.rollout.wake_deadline_seconds = 1_000;
+    running.status.get_or_insert_default().wave = Some(2);
+    let mut observed = observed(Some(content(1)), vec![Arc::new(running)]);
+    observed.members = vec![
+        member(0, MemberState::Updated),
+        member(1, MemberState::Asleep),
+    ];
+    let RolloutStep::WriteStatus(rollout, status) = next(&observed) else {
+        panic!("no status");
+    };
+    assert_eq!(status.phase, Some(RolloutPhase::Waiting));
+    assert_eq!((status.asleep, status.pending), (1, 0));
+    let mut written = (*rollout).clone();
+    written.status = Some(status);
+    observed.rollouts = vec![Arc::new(written)];
+    assert_eq!(next(&observed), RolloutStep::Wait(Some(at(1_000))));
 }

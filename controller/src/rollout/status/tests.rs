@@ -27,6 +27,8 @@ fn rollout(spec: &Value) -> SchemaRollout {
 
 fn members(states: &[MemberState]) -> Vec<Member> {
     let member = |(index, state): (usize, &MemberState)| Member {
+        uid: TenantUid::parse(&format!("00000000-0000-0000-0000-{index:012}")).unwrap(),
+        listed: false,
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap(),
         state: *state,
         begun: false,
@@ -72,7 +74,7 @@ fn summary(rollout: &SchemaRollout) -> (RolloutPhase, Vec<String>) {
     (status.phase.unwrap(), conditions)
 }
 
-use MemberState::{Failed, Pending, Skipped, Updated};
+use MemberState::{Asleep, Failed, Pending, Skipped, Updated};
 
 #[test]
 fn each_phase_has_its_conditions() {
@@ -408,11 +410,89 @@ fn a_rollout_that_changes_nothing_keeps_its_status() {
     }
 }
 
+#[test]
+fn a_lower_limit_lets_fewer_tenants_begin_and_is_reported() {
+    let settings = json!({"rollout": {"canary": {"count": 8}, "maxConcurrent": 4}});
+    let with_limit = |rollout: &SchemaRollout, states: &[MemberState], limit| {
+        let input = StatusInput {
+            limit,
+            now: at(10),
+            ..StatusInput::default()
+        };
+        let mut next = rollout.clone();
+        next.status = Some(build_status(rollout, &members(states), input));
+        next
+    };
+    let counts = |rollout: &SchemaRollout| {
+        let status = rollout.status.as_ref().unwrap();
+        (status.concurrency, status.in_progress)
+    };
+    let mut running = rollout(&settings);
+    for (updated, limit, expected) in [
+        (0, Some(2), (Some(2), 2)),
+        (0, Some(9), (Some(4), 4)),
+        // Those that have begun continue.
+        (1, Some(1), (Some(1), 3)),
+        (3, Some(1), (Some(1), 1)),
+        (4, None, (Some(4), 4)),
+        (8, None, (None, 0)),
+    ] {
+        let mut states = [Pending; 8];
+        states[..updated].fill(Updated);
+        running = with_limit(&running, &states, limit);
+        assert_eq!(counts(&running), expected, "{updated} {limit:?}");
+    }
+}
+
+#[test]
+fn a_rollout_tells_what_waking_the_tenants_that_are_asleep_would_cost() {
+    let settings = json!({"rollout": {"wake": "OnUse", "wakeDeadlineSeconds": 3_600, "waves": [], "soakSeconds": 0}});
+    let canary = reconciled(rollout(&settings), &[Pending, Asleep, Asleep], 10);
+    let state = |rollout: &SchemaRollout| rollout.status.clone().unwrap();
+    assert_eq!(summary(&canary).0, RolloutPhase::Canary);
+    assert_eq!(state(&canary).wake_by, Some(Time(at(3_610))));
+    assert_eq!(state(&canary).admitted.len(), 1);
+    let asleep = reconciled(canary, &[Updated, Asleep, Asleep], 20);
+    assert_eq!(
+        summary(&asleep),
+        (RolloutPhase::Waiting, vec!["Reconciling".to_owned()])
+    );
+    let status = state(&asleep);
+    let cost = WakeCost {
+        cold_starts: 2,
+        compute_seconds: 120,
+    };
+    assert_eq!((status.asleep, status.wake_cost), (2, Some(cost)));
+    let ready = crds::find_condition(&status.conditions, ConditionType::Ready).unwrap();
+    insta::assert_snapshot!(ready.message, @"1 of 3 Tenants have the new schema; 2 are asleep and are migrated when they are used, or at 1970-01-01T01:00:10Z; to migrate them now would take 2 cold starts and 2 min of compute time");
+    // The failure budget holds.
+    let tolerated = reconciled(asleep.clone(), &[Failed, Asleep, Asleep], 30);
+    assert_eq!(summary(&tolerated).0, RolloutPhase::Waiting);
+    let failed = reconciled(asleep.clone(), &[Failed, Failed, Asleep], 30);
+    assert_eq!(summary(&failed).0, RolloutPhase::Paused);
+    let done = reconciled(asleep, &[Updated, Updated, Updated], 40);
+    assert_eq!(summary(&done).0, RolloutPhase::Completed);
+    assert_eq!((state(&done).asleep, state(&done).wake_cost), (0, None));
+}
+
+#[test]
+fn a_rollout_for_tenants_that_are_asleep_needs_an_approval() {
+    let manual = rollout(&json!({"rollout": {"approval": "Manual", "wake": "OnUse"}}));
+    let input = StatusInput {
+        is_first: true,
+        now: at(10),
+        ..StatusInput::default()
+    };
+    let status = build_status(&manual, &members(&[Updated, Asleep]), input);
+    assert_eq!(status.phase, Some(RolloutPhase::AwaitingApproval));
+}
+
 /// Rollouts in every kind of state, for the tests of GitOps tools.
 fn states() -> Vec<Value> {
     let new = rollout(&json!({}));
     let manual = rollout(&json!({"rollout": {"approval": "Manual"}}));
     let once = rollout(&json!({"rollout": {"strategy": "AllAtOnce"}}));
+    let on_use = rollout(&json!({"rollout": {"wake": "OnUse", "soakSeconds": 0}}));
     let mut superseded = new.clone();
     superseded.status = Some(superseded_status(&new, at(100)));
     let mut edited = reconciled(new.clone(), &[Updated], 100);
@@ -430,6 +510,12 @@ fn states() -> Vec<Value> {
             "InProgress",
             "Progressing",
             &reconciled(new.clone(), &[Updated, Pending], 100),
+        ),
+        state(
+            "whose Tenants are asleep",
+            "InProgress",
+            "Progressing",
+            &reconciled(on_use, &[Updated, Asleep], 100),
         ),
         state(
             "completed",

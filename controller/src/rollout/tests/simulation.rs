@@ -2,8 +2,8 @@
 //! reconciliations, stale caches, crashes, failing databases and edits by users.
 //!
 //! Whatever happens: Tenants are migrated in the order of the waves, no more at a time than allowed,
-//! a failing rollout stops within its budget, and once nothing else happens every Tenant has the
-//! schema of the class.
+//! a failing rollout stops within its budget, a Tenant that is not in use is not woken before the last
+//! date, and once nothing else happens every Tenant has the schema of the class.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,12 +22,16 @@ use crate::cache::CachedTenant;
 use crate::identity::TenantUid;
 use crate::issue::{Component, Issue};
 use crate::migrations::{Migration, MigrationSet};
-use crate::rollout::observe::{MemberState, ObservedRollouts, members, reached};
+use crate::rollout::observe::{
+    Member, MemberState, ObservedRollouts, canary_size, members, reached,
+};
 use crate::rollout::plan::{RolloutStep, plan};
 use crate::rollout::status::MAX_FAILURES;
+use crate::rollout::waves::wave_ends;
 use crate::schema_assignment::window::{WindowState, window_state};
 use crate::schema_assignment::{
-    AssignmentInput, PlaceInput, SchemaTarget, assign, may_begin, migrations_of, phase, reach,
+    AssignmentInput, PlaceInput, SchemaTarget, assign, counts_use_from, may_begin, migrations_of,
+    phase, reach,
 };
 use crate::tenant::status::{StatusInput, StatusOutcome, build_status, follow_target};
 
@@ -57,6 +61,12 @@ enum Event {
     DeleteTenant(usize),
     /// A client removes the schema from a Tenant's status.
     ForgetSchema(usize),
+    /// The application uses a Tenant's database.
+    Use(usize),
+    /// The account is listed.
+    List,
+    /// Databases become slow, or fast again.
+    Limit(usize),
 }
 
 enum Progress {
@@ -77,6 +87,8 @@ struct Fleet {
     /// Tenants that the controller is going to reconcile.
     queue: BTreeSet<usize>,
     resource_version: u64,
+    /// How many Tenants may be in progress.
+    limit: Option<usize>,
     /// Whether a user changed something, so that the order and the budget are not checked.
     edited: bool,
 }
@@ -88,6 +100,9 @@ struct Simulated {
     database: BTreeSet<i64>,
     /// The migration that is running.
     running: Option<(SchemaTarget, MigrationSet)>,
+    last_active_at: Timestamp,
+    /// The same as the last listing shows it.
+    listed_active_at: Option<Timestamp>,
 }
 
 impl Fleet {
@@ -108,6 +123,7 @@ impl Fleet {
             next_tenant: 0,
             queue: BTreeSet::new(),
             resource_version: 0,
+            limit: None,
             edited: false,
         };
         fleet.add_file(0);
@@ -160,6 +176,8 @@ impl Fleet {
             cached,
             database: BTreeSet::new(),
             running: None,
+            last_active_at: self.now,
+            listed_active_at: None,
         };
         self.tenants.insert(number, simulated);
         self.queue.insert(number);
@@ -178,6 +196,7 @@ impl Fleet {
         let recorded = status.schema.as_ref();
         let uid = TenantUid::parse(meta.uid.as_deref().unwrap()).unwrap();
         let input = AssignmentInput {
+            uid,
             namespace: NAMESPACE,
             name: meta.name.as_deref().unwrap(),
             place: PlaceInput {
@@ -207,9 +226,15 @@ impl Fleet {
         let set = migrations_of(&target, &self.content(), &self.rollouts);
         let set = set.expect("a schema that has to be applied is available");
         self.check_order(number, &target);
+        self.check_wave(number, &target);
+        self.check_wake(number, &target);
         let issue = Issue::new(Component::Schema, Reason::Migrating, "migrating");
         self.write_status(number, &target, &StatusOutcome::InProgress(issue));
-        self.tenants.get_mut(&number).unwrap().running = Some((target, set));
+        let now = self.now;
+        let simulated = self.tenants.get_mut(&number).unwrap();
+        simulated.running = Some((target, set));
+        simulated.last_active_at = now;
+        self.check_concurrency();
     }
 
     fn end_migration(&mut self, number: usize, target: &SchemaTarget, set: &MigrationSet) {
@@ -271,6 +296,12 @@ impl Fleet {
         simulated.cached = Arc::new(CachedTenant::try_from(simulated.tenant.clone()).unwrap());
     }
 
+    fn list(&mut self) {
+        for simulated in self.tenants.values_mut() {
+            simulated.listed_active_at = Some(simulated.last_active_at);
+        }
+    }
+
     fn cached(&self) -> impl Iterator<Item = Arc<CachedTenant>> + '_ {
         self.tenants
             .values()
@@ -287,9 +318,17 @@ impl Fleet {
             class: self.class.clone(),
             content: Some(self.content()),
             members: active.map_or_else(Vec::new, |rollout| {
-                members(self.cached(), rollout, self.now)
+                let from = counts_use_from(rollout);
+                let used = self
+                    .tenants
+                    .values()
+                    .filter(|simulated| from.is_some() && simulated.listed_active_at >= from);
+                let used: BTreeSet<_> = used.map(|one| one.cached.uid()).collect();
+                let is_used = |tenant: &CachedTenant| used.contains(&tenant.uid());
+                members(self.cached(), rollout, &is_used, self.now)
             }),
             rollouts: self.rollouts.clone(),
+            limit: self.limit,
             plan: None,
         };
         let describe = |failed: &[(&str, &str)]| {
@@ -395,6 +434,14 @@ impl Fleet {
                 }
                 self.queue.extend(all);
             }
+            Event::Use(index) => {
+                let now = self.now;
+                if let Some(number) = self.nth(*index) {
+                    self.tenants.get_mut(&number).unwrap().last_active_at = now;
+                }
+            }
+            Event::List => self.list(),
+            Event::Limit(limit) => self.limit = Some(*limit),
             Event::NewFile(fails_in) => self.add_file(*fails_in),
             Event::Pause(paused) => {
                 self.edit(|rollout| rollout.spec.paused = *paused);
@@ -439,13 +486,10 @@ impl Fleet {
     fn check_order(&self, number: usize, target: &SchemaTarget) {
         let Some(newest) = self.newest() else { return };
         let is_large = self.tenants.len() > 100;
-        if self.edited || is_large || target.rollout != newest.metadata.name {
+        let by_use = newest.spec.rollout.wakes_on_use();
+        if self.edited || is_large || by_use || target.rollout != newest.metadata.name {
             return;
         }
-        let fresh = self
-            .tenants
-            .values()
-            .map(|simulated| Arc::new(CachedTenant::try_from(simulated.tenant.clone()).unwrap()));
         let begun: BTreeSet<Box<str>> = self
             .tenants
             .values()
@@ -456,7 +500,7 @@ impl Fleet {
             })
             .map(|simulated| simulated.tenant.name_any().into())
             .collect();
-        let all = members(fresh, newest, self.now);
+        let all = self.fresh_members(newest);
         let name = format!("t{number}");
         let Some(own) = all.iter().position(|member| *member.name == *name) else {
             return;
@@ -469,6 +513,87 @@ impl Fleet {
         assert!(
             waiting < MAX_CONCURRENT,
             "{name} starts while {waiting} Tenants before it have not started"
+        );
+    }
+
+    /// The Tenants as an up-to-date cache would show them, with none of them in use.
+    fn fresh_members(&self, rollout: &SchemaRollout) -> Vec<Member> {
+        let fresh = self
+            .tenants
+            .values()
+            .map(|simulated| Arc::new(CachedTenant::try_from(simulated.tenant.clone()).unwrap()));
+        members(fresh, rollout, &|_| false, self.now)
+    }
+
+    /// A Tenant starts in its wave or later.
+    fn check_wave(&self, number: usize, target: &SchemaTarget) {
+        let Some(newest) = self.newest() else { return };
+        let is_large = self.tenants.len() > 100;
+        if self.edited || is_large || target.rollout != newest.metadata.name {
+            return;
+        }
+        let all = self.fresh_members(newest);
+        let own = all
+            .iter()
+            .position(|member| *member.name == *format!("t{number}"));
+        let Some(own) = own else { return };
+        let wave = newest
+            .status
+            .as_ref()
+            .and_then(|status| status.wave)
+            .unwrap();
+        let end = wave_ends(&newest.spec.rollout, &all)[usize::try_from(wave).unwrap()];
+        assert!(
+            own < end,
+            "t{number} starts before its wave: wave {wave} ends at {end}"
+        );
+    }
+
+    /// A Tenant is woken only in the canary or at the last date.
+    fn check_wake(&self, number: usize, target: &SchemaTarget) {
+        let Some(newest) = self.newest() else { return };
+        let Some(from) = counts_use_from(newest) else {
+            return;
+        };
+        if self.edited || target.rollout != newest.metadata.name {
+            return;
+        }
+        let settings = &newest.spec.rollout;
+        let status = newest.status.as_ref().unwrap();
+        let is_used = self.tenants[&number].last_active_at >= from;
+        let is_last_date = status
+            .wake_by
+            .as_ref()
+            .is_some_and(|wake_by| self.now >= wake_by.0);
+        let all = self.fresh_members(newest);
+        let canary = &all[..canary_size(settings, &all)];
+        let is_canary = canary
+            .iter()
+            .any(|member| *member.name == *format!("t{number}"));
+        let has_schema = all
+            .iter()
+            .any(|member| *member.name == *format!("t{number}"));
+        assert!(
+            is_used || is_last_date || is_canary || !has_schema,
+            "t{number} is woken at {}",
+            self.now
+        );
+    }
+
+    /// No more Tenants are being migrated than allowed, besides one that failed and is retried.
+    fn check_concurrency(&self) {
+        let Some(newest) = self.newest() else { return };
+        if self.edited {
+            return;
+        }
+        let running = self.tenants.values().filter(|simulated| {
+            let target = simulated.running.as_ref().map(|(target, _)| target);
+            target.is_some_and(|target| target.rollout == newest.metadata.name)
+        });
+        let running = running.count();
+        assert!(
+            running <= MAX_CONCURRENT + 1,
+            "{running} Tenants are being migrated"
         );
     }
 
@@ -518,6 +643,7 @@ impl Fleet {
             for number in &all {
                 self.deliver(*number);
             }
+            self.list();
             match self.step_rollouts() {
                 Progress::Stepped => {}
                 Progress::Waits(Some(until)) if until > self.now => self.now = until,
@@ -570,8 +696,9 @@ impl Fleet {
     }
 }
 
-fn settings() -> Value {
+fn settings(by_use: bool) -> Value {
     json!({
+        "wake": if by_use { "OnUse" } else { "Eager" }, "wakeDeadlineSeconds": 10_000,
         "canary": { "count": 2 }, "waves": [{ "percent": 20 }], "soakSeconds": 30,
         "maxConcurrent": MAX_CONCURRENT, "failureBudget": { "count": 1 },
         // Time alone makes no Tenant fail.
@@ -593,7 +720,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::Unskip),
         2 => Just(Event::AddTenant),
         1 => index.clone().prop_map(Event::DeleteTenant),
-        1 => index.prop_map(Event::ForgetSchema),
+        1 => index.clone().prop_map(Event::ForgetSchema),
+        3 => index.prop_map(Event::Use),
+        2 => Just(Event::List),
+        1 => (1..=MAX_CONCURRENT + 1).prop_map(Event::Limit),
     ];
     proptest::collection::vec(event, 1..200)
 }
@@ -604,9 +734,12 @@ fn undisturbed() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         20 => index.clone().prop_map(Event::Tenant),
         12 => Just(Event::Rollouts),
-        12 => index.prop_map(Event::Deliver),
+        12 => index.clone().prop_map(Event::Deliver),
         4 => (1..100_u16).prop_map(Event::Seconds),
         2 => Just(Event::Crash),
+        3 => index.prop_map(Event::Use),
+        2 => Just(Event::List),
+        1 => (1..=MAX_CONCURRENT + 1).prop_map(Event::Limit),
     ];
     proptest::collection::vec(event, 50..400)
 }
@@ -623,8 +756,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_tenant_gets_the_schema_after_any_events(events in events()) {
-        let mut fleet = Fleet::new(15, &settings());
+    fn every_tenant_gets_the_schema_after_any_events(by_use in any::<bool>(), events in events()) {
+        let mut fleet = Fleet::new(15, &settings(by_use));
         for event in &events {
             fleet.handle(event);
         }
@@ -634,8 +767,12 @@ proptest! {
     }
 
     #[test]
-    fn waves_are_in_order_and_failures_stop_a_rollout(fails_in in 0..6_usize, events in undisturbed()) {
-        let mut fleet = Fleet::new(20, &settings());
+    fn waves_are_in_order_and_failures_stop_a_rollout(
+        fails_in in 0..6_usize,
+        by_use in any::<bool>(),
+        events in undisturbed(),
+    ) {
+        let mut fleet = Fleet::new(20, &settings(by_use));
         fleet.add_file(fails_in);
         for event in &events {
             fleet.handle(event);
@@ -658,8 +795,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_rollout_continues_in_each_window_until_it_is_completed(events in undisturbed()) {
-        let mut settings = settings();
+    fn a_rollout_continues_in_each_window_until_it_is_completed(
+        by_use in any::<bool>(),
+        events in undisturbed(),
+    ) {
+        let mut settings = settings(by_use);
         settings["window"] = json!({ "days": ["Monday", "Wednesday"], "from": "23:59", "to": "00:01" });
         let mut fleet = Fleet::new(20, &settings);
         fleet.add_file(0);
@@ -674,11 +814,29 @@ proptest! {
 #[test]
 fn a_large_fleet_follows_within_the_limits() {
     let tenants = if is_long() { 2_000 } else { 250 };
-    let mut fleet = Fleet::new(tenants, &settings());
+    let mut fleet = Fleet::new(tenants, &settings(false));
     fleet.add_file(0);
     fleet.converge();
     fleet.check_complete();
     let status = fleet.newest().unwrap().status.clone().unwrap();
     let all = tenants.try_into().unwrap();
     assert_eq!((status.total, status.updated, status.failed), (all, all, 0));
+}
+
+#[test]
+fn tenants_that_nobody_uses_are_migrated_at_the_last_date_within_the_limits() {
+    let mut fleet = Fleet::new(30, &settings(true));
+    fleet.now += SignedDuration::from_secs(10);
+    fleet.add_file(0);
+    let started = fleet.now;
+    fleet.converge();
+    fleet.check_complete();
+    let status = fleet.newest().unwrap().status.clone().unwrap();
+    let wake_by = status.wake_by.unwrap().0;
+    assert!(wake_by > started && fleet.now >= wake_by, "{}", fleet.now);
+    let canary = fleet
+        .tenants
+        .values()
+        .filter(|one| one.last_active_at < wake_by);
+    assert_eq!(canary.count(), 2);
 }

@@ -1,12 +1,20 @@
-//! Reads the compute of a project.
+//! Reads and suspends the compute of a project.
+
+use std::time::Duration;
 
 use crds::Reason;
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{Endpoint, EndpointType};
+use service_kit::error_chain;
+use tracing::debug;
 
 use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
+
+/// Longest time for suspending a compute, including the wait for the account's rate limit. Later, an
+/// application may be connected again.
+const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest of the
 /// recorded branch. `action` names the operation in errors.
@@ -35,6 +43,30 @@ pub(super) async fn read_write_compute(
         let key = |compute: &Endpoint| (!is_recorded(compute), compute.created_at);
         key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
     }))
+}
+
+/// Suspends the recorded compute, without a wait for the response: when many Tenants are migrated, their
+/// calls exceed the account's rate limit. A failure has no consequence but the cost until Neon suspends the
+/// compute itself, so nothing has to be recorded or repeated.
+pub(super) fn suspend(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
+    rec.state.compute_woken = false;
+    let Some((_, compute)) = recorded_compute(rec) else {
+        return Ok(());
+    };
+    let call = rec.neon()?.background().suspend_endpoint(id, &compute);
+    let id = id.clone();
+    tokio::spawn(async move {
+        match tokio::time::timeout(SUSPEND_TIMEOUT, call).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(
+                project.id = %id,
+                error = %error_chain(&error),
+                "failed to suspend the compute after the migration"
+            ),
+            Err(_) => debug!(project.id = %id, "did not suspend the compute in time"),
+        }
+    });
+    Ok(())
 }
 
 /// The compute that the status records, with its branch. The Secret, the status and the database that

@@ -1,10 +1,12 @@
 //! Migrates the Tenant's database. No other step connects to it, because a connection wakes its
 //! compute.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crds::{Reason, SchemaStatus};
+use crds::{Reason, SchemaRollout, SchemaStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 
@@ -17,6 +19,7 @@ use crate::issue::{Component, Issue};
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
 };
+use crate::rollout_pace::{Load, Speed};
 use crate::schema_assignment::{SchemaTarget, migrations_of};
 use crate::telemetry::MigrationOutcome;
 use crate::tenant::observed::ObservedState;
@@ -45,15 +48,25 @@ pub(super) async fn migrate_database(
     let set = known.clone().unwrap_or_else(MigrationSet::unmanaged);
     let target = database_target(rec, id).await?;
     let is_new = recorded_schema(rec, id).is_none();
-    let (result, elapsed) = migrate_within_limits(rec, &target, &set, is_new).await?;
+    let was_asleep = !is_new && observed.is_asleep();
+    let Attempt {
+        result,
+        connecting,
+        elapsed,
+    } = migrate_within_limits(rec, &target, &set, is_new, was_asleep).await?;
     let time_limit = matches!(&result, Err(failure) if failure.error.ran_into_time_limit());
     if !time_limit {
         rec.ctx.migration_slots.forget(rec.uid);
+    }
+    if result.is_ok() || time_limit {
+        let speed = Speed::of(connecting, time_limit);
+        record_speed(rec, &rollouts, schema, speed);
     }
     match result {
         Ok(report) => {
             rec.ctx.password_refusals.forget(rec.uid);
             rec.ctx.connection_refusals.forget(rec.uid);
+            rec.state.compute_woken = was_asleep && report.unused;
             if known.is_some() {
                 record_success(rec, id, &report, &set, schema);
             }
@@ -93,14 +106,47 @@ pub(super) async fn migrate_database(
     }
 }
 
+/// Tells the rollout that assigned the schema how fast the database was.
+fn record_speed(
+    rec: &Reconciliation<'_>,
+    rollouts: &[Arc<SchemaRollout>],
+    target: &SchemaTarget,
+    speed: Speed,
+) {
+    let newest = rollouts
+        .last()
+        .filter(|newest| newest.metadata.name == target.rollout);
+    let Some((rollout, status)) = newest.and_then(|newest| Some((newest, newest.status.as_ref()?)))
+    else {
+        return;
+    };
+    let load = Load {
+        rollout: &rollout.name_any(),
+        max_concurrent: usize::try_from(rollout.spec.rollout.max_concurrent).unwrap_or(usize::MAX),
+        in_progress: usize::try_from(status.in_progress).unwrap_or_default(),
+    };
+    let class = &rec.tenant.spec.class_name;
+    let now = rec.ctx.clock.now();
+    rec.ctx.rollout_paces.record(class, load, speed, now);
+}
+
+/// The result of connecting to a database and migrating it.
+struct Attempt {
+    result: Result<MigrationReport, MigrationFailure>,
+    /// The time that connecting took.
+    connecting: Duration,
+    /// The time that all took.
+    elapsed: Duration,
+}
+
 /// Connects to the database and migrates it, once the limits on concurrent migrations allow it.
-/// Returns the result with the time that it took.
 async fn migrate_within_limits(
     rec: &Reconciliation<'_>,
     target: &DatabaseTarget,
     set: &MigrationSet,
     is_new: bool,
-) -> Result<(Result<MigrationReport, MigrationFailure>, Duration), ReconcileError> {
+    check_use: bool,
+) -> Result<Attempt, ReconcileError> {
     let slots = &rec.ctx.migration_slots;
     let lane = slots.lane(rec.uid, is_new);
     let admission = slots
@@ -113,16 +159,21 @@ async fn migrate_within_limits(
         () = rec.ctx.stopping.cancelled() => return Err(ReconcileError::not_leader(Component::Schema)),
         () = rec.ctx.deletion_of(&rec.tenant) => return Err(deleted()),
     };
+    let connecting = admission.elapsed();
     let result = match connected {
         Ok(database) => {
             let _slot = admission.acquire_slot().await.ok_or_else(no_slot)?;
-            database.migrate(set).await
+            database.migrate(set, check_use).await
         }
         Err(error) => Err(error.into()),
     };
     let elapsed = admission.elapsed();
     rec.ctx.metrics.record_migration(outcome(&result), elapsed);
-    Ok((result, elapsed))
+    Ok(Attempt {
+        result,
+        connecting,
+        elapsed,
+    })
 }
 
 /// The deletion needs no connection, and triggers the next reconciliation.

@@ -152,6 +152,7 @@ async fn a_429_blocks_the_account_and_halves_its_rate_until_it_recovers() {
     let seconds = |at: Instant| at.duration_since(start).as_secs_f64();
     let fraction = quota.throttle(first, Duration::from_secs(10));
     assert!((fraction - 0.5).abs() < 1e-9);
+    assert!((quota.fraction() - 0.5).abs() < 1e-9);
     let after = acquire_and_spend(&quota, ROUTE, Priority::Interactive).await;
     assert!(
         (10.0..10.1).contains(&seconds(after)),

@@ -202,7 +202,8 @@ impl WaitQueue {
         throttled.fraction
     }
 
-    fn fraction(&self, now: Instant) -> f64 {
+    /// The fraction of the rate at which requests are sent.
+    pub(super) fn fraction(&self, now: Instant) -> f64 {
         self.throttled.map_or(1.0, |throttled| {
             let recovered =
                 now.saturating_duration_since(throttled.since).as_secs_f64() * RECOVERY_PER_SECOND;

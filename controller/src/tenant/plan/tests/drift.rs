@@ -249,10 +249,9 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the class has a newer schema",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
-                        rollout: None,
-                        backup: None,
                         version: 4,
                         digest: "digest-4".to_owned(),
+                        ..SchemaTarget::default()
                     });
                 },
                 migrate(),
@@ -261,10 +260,9 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the same version with other content",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
-                        rollout: None,
-                        backup: None,
                         version: 3,
                         digest: "changed".to_owned(),
+                        ..SchemaTarget::default()
                     });
                 },
                 migrate(),
@@ -273,10 +271,9 @@ fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request(
                 "the database is ahead: the migration reports it",
                 |_, observed| {
                     observed.schema = Ok(SchemaTarget {
-                        rollout: None,
-                        backup: None,
                         version: 2,
                         digest: "digest-2".to_owned(),
+                        ..SchemaTarget::default()
                     });
                 },
                 migrate(),
@@ -454,6 +451,7 @@ fn before_a_rollout_with_backups() -> ObservedState {
             expiry_seconds: 3_600,
             restore_on_failure: false,
         }),
+        asleep_before: None,
     });
     observed
 }
@@ -506,5 +504,47 @@ fn a_database_without_a_recorded_schema_is_backed_up_if_it_can_have_data() {
         change(&mut observed.status);
         let target = observed.schema.as_ref().unwrap();
         assert!(lacks_backup(&observed, target, OWN), "{name}");
+    }
+}
+
+#[test]
+fn a_compute_that_a_migration_woke_is_suspended_once_the_schema_is_reached() {
+    let mut observed = up_to_date();
+    observed.compute_woken = true;
+    assert_eq!(provision(&observed), Step::SuspendCompute(id(OWN)));
+    // The class changed meanwhile.
+    let newer = SchemaTarget {
+        version: 4,
+        digest: "digest-4".to_owned(),
+        ..SchemaTarget::default()
+    };
+    observed.schema = Ok(newer);
+    assert_eq!(provision(&observed), Step::Migrate(id(OWN)));
+}
+
+#[test]
+fn a_tenant_is_asleep_if_neither_neon_nor_the_application_reports_a_use_since_the_rollout_started()
+{
+    let (before, start, after) = (Some(at(90)), Some(at(100)), Some(at(100)));
+    for (asleep_before, last_active_at, used_at, expected) in [
+        (start, before, None, true),
+        (start, None, None, true),
+        (start, before, before, true),
+        (start, after, None, false),
+        (start, None, after, false),
+        // The rollout wakes all Tenants, or none assigns the schema.
+        (None, before, None, false),
+    ] {
+        let mut observed = up_to_date();
+        observed.schema = Ok(SchemaTarget {
+            asleep_before,
+            ..SchemaTarget::default()
+        });
+        observed.used_at = used_at;
+        own_listed(&mut observed).last_active_at = last_active_at;
+        let case = format!("{asleep_before:?} {last_active_at:?} {used_at:?}");
+        assert_eq!(observed.is_asleep(), expected, "{case}");
+        observed.listing.own = None;
+        assert!(!observed.is_asleep(), "no listing shows the project");
     }
 }

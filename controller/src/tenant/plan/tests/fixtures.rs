@@ -98,6 +98,7 @@ pub(super) fn listed(project: &str) -> ObservedProject {
         allowed_ips: Some(BTreeSet::from(["10.0.0.0/8".to_owned()])),
         history_retention_seconds: Some(86_400),
         compute_defaults: compute_defaults(desired().compute),
+        last_active_at: None,
         unused: false,
     }
 }
@@ -215,9 +216,12 @@ pub(super) fn up_to_date() -> ObservedState {
         secret_repair_at: None,
         password_rejected: false,
         ca_digest: None,
+        used_at: None,
+        compute_woken: false,
         schema: Ok(SchemaTarget {
             rollout: None,
             backup: None,
+            asleep_before: None,
             version: 3,
             digest: "digest-3".to_owned(),
         }),

@@ -50,6 +50,7 @@ fn target(rollout: &str, version: i64) -> SchemaTarget {
             expiry_seconds: 3_600,
             restore_on_failure: true,
         }),
+        asleep_before: None,
     }
 }
 

@@ -138,6 +138,7 @@ fn the_recorded_target_follows_the_migrations_of_the_class() {
     let target = |version, digest: &str| SchemaTarget {
         rollout: None,
         backup: None,
+        asleep_before: None,
         version,
         digest: digest.to_owned(),
     };
@@ -173,6 +174,7 @@ fn the_recorded_rollout_changes_when_it_brings_another_schema() {
         digest: digest.to_owned(),
         rollout: Some("next".to_owned()),
         backup: None,
+        asleep_before: None,
     };
     let mut schema = complete().schema.expect("a schema");
     // The Tenant already has the schema, so its status need not be written.
