@@ -56,9 +56,12 @@ pub const MAX_CONCURRENT_APPLIES: usize = 4;
 const APPLY_PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Minimum time between two requests to reconcile the same Tenant.
 const RECONCILE_INTERVAL: Duration = Duration::from_mins(1);
-/// Minimum time between two records of the use of the same Tenant. In between, the controller learns
-/// of a use from Neon, a few minutes later.
+/// Minimum time between two records of the use of the same Tenant. Neon reports uses in between, some
+/// minutes later.
 const USE_INTERVAL: Duration = Duration::from_hours(1);
+/// The same while the database has an older schema than the app needs: it is not opened, so Neon reports
+/// no use.
+const BLOCKED_USE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Whether a query failed because it names a table or column that the tenant's database does not
 /// have. The app runs before all tenants are migrated.
@@ -81,6 +84,7 @@ struct Inner {
     secrets: WatchState,
     reconciles: Throttle,
     uses: Throttle,
+    blocked_uses: Throttle,
     apply_permits: Semaphore,
 }
 
@@ -112,6 +116,7 @@ impl Tenants {
             secrets: WatchState::new("secrets"),
             reconciles: Throttle::new(RECONCILE_INTERVAL),
             uses: Throttle::new(USE_INTERVAL),
+            blocked_uses: Throttle::new(BLOCKED_USE_INTERVAL),
             apply_permits: Semaphore::new(MAX_CONCURRENT_APPLIES),
         }));
         let watching = (tenants.0.clone(), client.clone(), namespace.to_owned());
@@ -172,7 +177,11 @@ impl Tenants {
     pub fn available(&self, workspace: &Workspace) -> Result<Arc<TenantView>, Unavailable> {
         let view = self.view(&TenantName::of(&workspace.id));
         let is_synced = self.0.tenants.synced.is_cancelled();
-        availability::check(workspace, view, is_synced, Timestamp::now())
+        let available = availability::check(workspace, view.clone(), is_synced, Timestamp::now());
+        if let (Err(Unavailable::SchemaOutdated { .. }), Some(view)) = (&available, view) {
+            self.spawn_record_use(view, |inner| &inner.blocked_uses);
+        }
+        available
     }
 
     /// Creates the workspace's Tenant unless it exists, and returns it. Call this only while the
@@ -246,18 +255,26 @@ impl Tenants {
     }
 
     /// Records in the Tenant that its database is in use, so that a rollout with `wake: OnUse`
-    /// migrates it. Does nothing if that was recorded within the last hour.
-    async fn record_use(&self, tenant: &TenantView) {
-        if !self.0.uses.try_acquire(&tenant.name) {
+    /// migrates it. Does nothing if that was recorded within the last hour. Runs in the background, so
+    /// that the request does not wait for the API server.
+    fn record_use(&self, tenant: Arc<TenantView>) {
+        self.spawn_record_use(tenant, |inner| &inner.uses);
+    }
+
+    fn spawn_record_use(&self, tenant: Arc<TenantView>, throttle: fn(&Inner) -> &Throttle) {
+        if !throttle(&self.0).try_acquire(&tenant.name) {
             return;
         }
-        if let Err(error) = self.0.cluster.record_use(tenant).await {
-            warn!(
-                tenant.name = %tenant.name,
-                error = %error_chain(&error),
-                "failed to record the use of the Tenant"
-            );
-        }
+        let tenants = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tenants.0.cluster.record_use(&tenant).await {
+                warn!(
+                    tenant.name = %tenant.name,
+                    error = %error_chain(&error),
+                    "failed to record the use of the Tenant"
+                );
+            }
+        });
     }
 }
 

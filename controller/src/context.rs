@@ -28,7 +28,7 @@ use crate::migration_sources::MigrationSources;
 use crate::migrations::Migrator;
 use crate::password_refusals::PasswordRefusals;
 use crate::reported_problems::ReportedProblems;
-use crate::rollout_pace::RolloutPaces;
+use crate::rollout_concurrency::RolloutConcurrency;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::unapplied_settings::UnappliedSettings;
@@ -57,7 +57,7 @@ pub struct Context {
     /// Limits the databases that are migrated concurrently.
     pub migration_slots: MigrationSlots,
     /// How many Tenants the rollouts migrate at the same time.
-    pub rollout_paces: RolloutPaces,
+    pub rollout_concurrency: RolloutConcurrency,
     /// Limits the projects that are updated concurrently.
     pub project_updates: Semaphore,
     /// Which deletions of Tenants wait for a confirmation.

@@ -37,7 +37,7 @@ pub mod cluster;
 pub mod leadership;
 pub mod migration_slots;
 pub mod neon;
-pub mod rollout_pace;
+pub mod rollout_concurrency;
 
 // Building blocks that do not know the kinds' logic.
 pub mod cache;

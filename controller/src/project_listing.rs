@@ -103,7 +103,7 @@ async fn list(ctx: &Arc<Context>, account: Arc<Account>) -> Duration {
     // An incomplete listing shows changes as well.
     if !matches!(result, Err(ListingError::Neon(_))) {
         enqueue_tenants_with_work(ctx, Some(&account)).await;
-        enqueue_rollouts_by_use(ctx);
+        enqueue_rollouts_waiting_for_use(ctx);
     }
     account.refresh_plan().await;
     // The status of a class reports whether its account can be listed and which projects are
@@ -115,12 +115,12 @@ async fn list(ctx: &Arc<Context>, account: Arc<Account>) -> Duration {
 }
 
 /// Queues the rollouts that wait until Tenants are used.
-fn enqueue_rollouts_by_use(ctx: &Context) {
+fn enqueue_rollouts_waiting_for_use(ctx: &Context) {
     for class in ctx.classes.state() {
         let name = class.name_any();
         let newest = ctx.rollouts.newest(&name);
-        let by_use = newest.is_some_and(|newest| newest.spec.rollout.wakes_on_use());
-        if by_use && ctx.rollouts.is_active(&name) {
+        let on_use = newest.is_some_and(|newest| newest.spec.rollout.wakes_on_use());
+        if on_use && ctx.rollouts.is_active(&name) {
             ctx.rollout_queue.enqueue(ObjectRef::new(&name));
         }
     }

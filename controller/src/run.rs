@@ -44,7 +44,7 @@ use crate::password_refusals::PasswordRefusals;
 use crate::project_listing::{list_accounts, resync};
 use crate::reported_problems::ReportedProblems;
 use crate::rollout;
-use crate::rollout_pace::RolloutPaces;
+use crate::rollout_concurrency::RolloutConcurrency;
 use crate::secret_repairs::SecretRepairs;
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
@@ -249,7 +249,7 @@ async fn context(
             config.migrations.concurrency.get(),
             config.reconcile.concurrency.get(),
         ),
-        rollout_paces: RolloutPaces::default(),
+        rollout_concurrency: RolloutConcurrency::default(),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         deletion_holds: DeletionHolds::default(),
         secret_repairs: SecretRepairs::default(),

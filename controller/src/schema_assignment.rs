@@ -30,6 +30,9 @@ use crate::migrations::MigrationSet;
 /// Bits of a place that hold the Tenant's number; the others hold its group.
 const ORDER_BITS: u32 = u64::BITS - 2;
 
+/// A time that is later than the controller's by more than this is not that of a use.
+const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_mins(5);
+
 /// A schema, identified by version and content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaTarget {
@@ -85,7 +88,7 @@ impl SchemaTarget {
             digest: content.digest().to_owned(),
             rollout: rollout.map(kube::ResourceExt::name_any),
             backup: rollout.and_then(required_backup),
-            asleep_before: rollout.and_then(counts_use_from),
+            asleep_before: rollout.and_then(use_counts_from),
         }
     }
 }
@@ -200,9 +203,12 @@ pub struct ReachInput<'a> {
 /// Whether the rollout has reached a Tenant, unless users skip it. With `wake: OnUse`, the rollout
 /// lists the Tenants that may begin. A Tenant that has begun is reached without the list.
 pub fn is_reached(tenant: ReachInput<'_>, rollout: &SchemaRollout) -> bool {
-    let by_use = rollout.spec.rollout.wakes_on_use() && !is_ended(rollout);
-    if by_use && tenant.has_schema {
-        return has_begun(tenant.begun, rollout) || is_listed(tenant.uid, rollout);
+    let on_use = rollout.spec.rollout.wakes_on_use() && !is_ended(rollout);
+    if on_use && has_begun(tenant.begun, rollout) {
+        return true;
+    }
+    if on_use && tenant.has_schema {
+        return is_admitted(tenant.uid, rollout);
     }
     reach(rollout).is_some_and(|reach| place(tenant.place, rollout) <= reach)
 }
@@ -222,7 +228,7 @@ pub fn may_begin(rollout: &SchemaRollout, now: Timestamp) -> bool {
 }
 
 /// Whether a rollout with `wake: OnUse` lists the Tenant as one that may begin.
-pub fn is_listed(tenant: TenantUid, rollout: &SchemaRollout) -> bool {
+pub fn is_admitted(tenant: TenantUid, rollout: &SchemaRollout) -> bool {
     rollout.status.as_ref().is_some_and(|status| {
         let mut admitted = status.admitted.iter();
         admitted.any(|uid| TenantUid::parse(uid) == Some(tenant))
@@ -233,13 +239,19 @@ fn is_ended(rollout: &SchemaRollout) -> bool {
     phase(rollout).is_some_and(RolloutPhase::is_final)
 }
 
-/// When a Tenant has to be used at the earliest for a rollout with `wake: OnUse` to migrate it. `None`
-/// if the rollout has not started, or migrates Tenants that are not in use.
-pub fn counts_use_from(rollout: &SchemaRollout) -> Option<Timestamp> {
+/// Time from which use counts for a rollout with `wake: OnUse`. `None` for other rollouts, and before
+/// the start.
+pub fn use_counts_from(rollout: &SchemaRollout) -> Option<Timestamp> {
     let started_at = rollout.status.as_ref()?.started_at.as_ref()?;
     // The API server records whole seconds. A use in the second of the start counts as before.
-    let by_use = rollout.spec.rollout.wakes_on_use();
-    by_use.then_some(started_at.0 + SignedDuration::from_secs(1))
+    let on_use = rollout.spec.rollout.wakes_on_use();
+    on_use.then_some(started_at.0 + SignedDuration::from_secs(1))
+}
+
+/// When the application last used a Tenant's database, as an annotation says. A time in the future,
+/// which would prevent that the Tenant is ever asleep, does not count.
+pub fn used_at(noted: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    noted.filter(|noted| noted.duration_since(now) <= MAX_CLOCK_DIFFERENCE)
 }
 
 /// What the target schema of a Tenant depends on, besides its class and the rollouts.
@@ -271,7 +283,7 @@ pub fn assign(
     let reach_input = ReachInput {
         uid: tenant.uid,
         place: tenant.place,
-        has_schema: tenant.recorded.is_some_and(is_known),
+        has_schema: tenant.recorded.is_some_and(SchemaStatus::is_known),
         begun,
     };
     if let Some(rollout) = current
@@ -308,12 +320,6 @@ pub fn assign(
             })
         })
         .unwrap_or_else(|| SchemaTarget::whole(content, current.map(|rollout| &**rollout)))
-}
-
-/// Whether a recorded schema says what the database has: migrations, or none because its class applied
-/// none.
-pub fn is_known(recorded: &SchemaStatus) -> bool {
-    recorded.version.is_some() || recorded.target.is_none()
 }
 
 /// The schema that a Tenant has, if it is known: migrations, or none because its class applied none.

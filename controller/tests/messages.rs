@@ -43,6 +43,7 @@ fn statuses() {
                 deleting: false,
                 credentials: complete,
                 schema: complete,
+                connected: false,
                 now: jiff::Timestamp::UNIX_EPOCH,
             };
             let status = build_status(status.clone(), outcome, input);

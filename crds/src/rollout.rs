@@ -172,7 +172,7 @@ pub struct SchemaRolloutStatus {
     /// Time at which the next wave starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soak_until: Option<Time>,
-    /// With `wake: OnUse`: time at which Tenants are migrated that have not been used by then.
+    /// With `wake: OnUse`: time at which the rollout migrates the Tenants that are still asleep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_by: Option<Time>,
     /// Number of Tenants in the rollout: those whose database already had a schema.
@@ -183,9 +183,9 @@ pub struct SchemaRolloutStatus {
     pub pending: i64,
     /// Tenants that are being migrated.
     pub in_progress: i64,
-    /// Largest number of Tenants that are migrated at the same time now: `maxConcurrent`, or fewer while
-    /// databases are slow or Neon limits the account's calls. Only while the rollout is running, with
-    /// the strategy `Waves`.
+    /// Largest number of Tenants that may currently be migrated at the same time: `maxConcurrent`, or
+    /// fewer while databases are slow or Neon limits the account's calls. Present only while a rollout
+    /// with the strategy `Waves` has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<i64>,
     /// Tenants whose migration failed, or that were not migrated within
@@ -200,7 +200,7 @@ pub struct SchemaRolloutStatus {
     /// With `wake: OnUse`: Tenants that have not been used since the rollout started. They are
     /// migrated when they are used, or at `wakeBy`, and do not count as pending.
     pub asleep: i64,
-    /// What it would cost to migrate the Tenants that are asleep now.
+    /// Estimated cost of migrating now the Tenants that are asleep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_cost: Option<WakeCost>,
     /// Failed Tenants that do not count towards the budget, because a user continued the rollout

@@ -25,7 +25,7 @@ use crate::validation;
     validation = Rule::new("self.onFailure != 'RestoreAndPause' || self.strategy == 'Waves'")
         .message("onFailure RestoreAndPause requires the strategy Waves, because AllAtOnce does not pause"),
     validation = Rule::new("self.wake != 'OnUse' || self.strategy == 'Waves'")
-        .message("wake OnUse requires strategy Waves")
+        .message("wake OnUse requires the strategy Waves")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSettings {
@@ -86,10 +86,10 @@ pub struct RolloutSettings {
     /// a branch that `status.backup.restore` names. Defaults to `Pause`.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Whether a rollout starts the computes of Tenants that are not in use. `Eager`, the default,
-    /// does. `OnUse` migrates a Tenant that has not been used since the rollout started when it is
-    /// next used, or at the latest `wakeDeadlineSeconds` after the start. Tenants of the canary are
-    /// migrated in any case. `OnUse` requires the strategy `Waves`.
+    /// When Tenants that are not in use are migrated. `Eager`, the default: like all others, so that
+    /// the rollout starts their computes. `OnUse`: when they are next used, or `wakeDeadlineSeconds`
+    /// after the start of the rollout at the latest. The canary is always migrated first. `OnUse`
+    /// requires the strategy `Waves`.
     #[serde(default)]
     pub wake: Wake,
     /// Seconds from the start of a rollout with `wake: OnUse` until it migrates the Tenants that have
@@ -125,6 +125,11 @@ impl Default for RolloutSettings {
 }
 
 impl RolloutSettings {
+    /// Largest number of Tenants that are migrated at the same time.
+    pub fn max_concurrent(&self) -> usize {
+        usize::try_from(self.max_concurrent).unwrap_or(usize::MAX)
+    }
+
     /// Whether Tenants that are not in use are migrated when they are next used.
     pub fn wakes_on_use(&self) -> bool {
         self.wake == Wake::OnUse && self.strategy == RolloutStrategy::Waves

@@ -95,7 +95,8 @@ pub struct ProjectStatus {
     #[serde(default)]
     pub adopted: bool,
     /// Whether the Tenant took the project back: it belonged to an earlier Tenant with the same
-    /// namespace and name, or to this Tenant before it was restored from a backup.
+    /// namespace and name, or to this Tenant before its status was lost or it was restored from a
+    /// backup.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reclaimed: bool,
     /// Neon's `updated_at` of the project when the controller last read its compute. Without it, the
@@ -301,6 +302,13 @@ pub struct SchemaStatus {
     /// Id of the project whose database this describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
+}
+
+impl SchemaStatus {
+    /// Whether it says what the database has: migrations, or none because the class applied none.
+    pub fn is_known(&self) -> bool {
+        self.version.is_some() || self.target.is_none()
+    }
 }
 
 /// Time that provisioning took until the Tenant first became `Ready`.

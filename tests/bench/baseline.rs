@@ -14,7 +14,7 @@ use neon_client::model::{CreateProject, CreatedProject};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use test_support::cluster::REGION;
 
 use crate::environment::{BASELINE_NAMESPACE, Environment, NAMESPACE};
@@ -195,11 +195,7 @@ impl Baseline {
             .first()
             .context("no target in")?
             .connection_uri;
-        let options: PgConnectOptions = uri.expose_secret().parse()?;
-        let options = options
-            .ssl_mode(PgSslMode::VerifyFull)
-            .ssl_root_cert_from_pem(self.ca_pem.clone().into_bytes());
-        let mut connection = options.disable_statement_logging().connect().await?;
+        let mut connection = connect(uri.expose_secret(), &self.ca_pem).await?;
         for migration in &self.migrations {
             sqlx::raw_sql(AssertSqlSafe(migration.clone()))
                 .execute(&mut connection)
@@ -208,4 +204,13 @@ impl Baseline {
         connection.close().await?;
         Ok(())
     }
+}
+
+/// Connects to a database with TLS.
+pub(crate) async fn connect(uri: &str, ca_pem: &str) -> Result<PgConnection> {
+    let options: PgConnectOptions = uri.parse()?;
+    let options = options
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(ca_pem.as_bytes().to_vec());
+    Ok(options.disable_statement_logging().connect().await?)
 }

@@ -2,6 +2,8 @@
 //! processes.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -73,11 +75,16 @@ impl Environment {
     /// Starts everything except the controller. The class `default` uses the emulator, whose
     /// latencies are those of `preset`.
     pub(crate) async fn start(preset: &str) -> Result<Self> {
-        // On the heap, because the future is large.
-        Box::pin(Self::start_all(preset)).await
+        Self::start_with(&["--latency", preset]).await
     }
 
-    async fn start_all(preset: &str) -> Result<Self> {
+    /// Like [`Environment::start`], with these arguments of the emulator.
+    pub(crate) async fn start_with(emulator: &[&str]) -> Result<Self> {
+        // On the heap, because the future is large.
+        Box::pin(Self::start_all(emulator)).await
+    }
+
+    async fn start_all(emulator: &[&str]) -> Result<Self> {
         let options = ClusterOptions {
             settings: BTreeMap::new(),
             replicas: 0,
@@ -88,7 +95,7 @@ impl Environment {
             create_namespace(&cluster.client(), namespace).await?;
         }
         let ca_file = cluster.folder().join("bench-ca.pem");
-        let (emulator, ready) = start_emulator(&cluster, preset, &ca_file).await?;
+        let (emulator, ready) = start_emulator(&cluster, emulator, &ca_file).await?;
         let environment = Self {
             http: reqwest::Client::builder()
                 .timeout(EMULATOR_CALL_TIMEOUT)
@@ -99,19 +106,25 @@ impl Environment {
             _emulator: emulator,
             cluster,
         };
-        let mut spec = environment.cluster.class_spec();
-        spec["neon"]["baseUrl"] = json!(environment.api_url);
-        spec["neon"]["caBundle"] = json!(environment.ca_pem);
         // A class's base URL is immutable, so the class is replaced before a Tenant refers to it.
         let classes: Api<TenantClass> = Api::all(environment.client());
         classes
             .delete(crds::DEFAULT_CLASS, &DeleteParams::default())
             .await?;
-        environment
-            .cluster
-            .apply_class(crds::DEFAULT_CLASS, &spec)
-            .await?;
+        environment.apply_class(&json!({})).await?;
         Ok(environment)
+    }
+
+    /// Applies the class `default` with further fields of its spec.
+    pub(crate) async fn apply_class(&self, fields: &Value) -> Result<()> {
+        let mut spec = self.cluster.class_spec();
+        spec["neon"]["baseUrl"] = json!(self.api_url);
+        spec["neon"]["caBundle"] = json!(self.ca_pem);
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            spec[name] = value.clone();
+        }
+        self.cluster.apply_class(crds::DEFAULT_CLASS, &spec).await?;
+        Ok(())
     }
 
     /// A client with administrator permissions.
@@ -125,7 +138,7 @@ impl Environment {
     }
 
     /// The audit log, including rotated files.
-    pub(crate) fn audit_logs(&self) -> Result<Vec<std::path::PathBuf>> {
+    fn audit_logs(&self) -> Result<Vec<std::path::PathBuf>> {
         let log = self
             .cluster
             .plane()
@@ -138,6 +151,39 @@ impl Environment {
                 && entry.path().extension().is_some_and(|end| end == "log")
         });
         Ok(logs.map(|entry| entry.path()).collect())
+    }
+
+    /// The controller's writes to the Kubernetes API, without its Lease, from the API server's audit
+    /// log.
+    pub(crate) fn writes(&self, since: jiff::Timestamp) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut requests = 0_usize;
+        for log in self.audit_logs()? {
+            for line in BufReader::new(File::open(log)?).lines() {
+                let line = line?;
+                if !line.contains("system:serviceaccount:tenant-system:") {
+                    continue;
+                }
+                let event: Value =
+                    serde_json::from_str(&line).context("failed to parse the audit log")?;
+                let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+                let at: jiff::Timestamp = text("requestReceivedTimestamp").parse()?;
+                if at < since {
+                    continue;
+                }
+                requests += 1;
+                let (verb, path) = (text("verb"), text("requestURI"));
+                let path = path.split('?').next().unwrap_or_default().to_owned();
+                if !matches!(verb.as_str(), "get" | "list" | "watch") && !path.contains("/leases") {
+                    found.push(format!("{verb} {path}"));
+                }
+            }
+        }
+        ensure!(
+            requests > 0,
+            "the audit log contains no request of the controller, so this benchmark proves nothing"
+        );
+        Ok(found)
     }
 
     /// A client of the Neon API with this quota.
@@ -266,7 +312,7 @@ impl Environment {
 
 async fn start_emulator(
     cluster: &Cluster,
-    preset: &str,
+    arguments: &[&str],
     ca_file: &Path,
 ) -> Result<(Supervised, ReadyFile)> {
     let ready_file = cluster.folder().join("bench-emulator.json");
@@ -278,13 +324,8 @@ async fn start_emulator(
     );
     let mut command = Command::new(program);
     command
-        .args([
-            "serve",
-            "--control-database",
-            CONTROL_DATABASE,
-            "--latency",
-            preset,
-        ])
+        .args(["serve", "--control-database", CONTROL_DATABASE])
+        .args(arguments)
         .arg("--ca-file")
         .arg(ca_file)
         .arg("--ready-file")

@@ -137,7 +137,7 @@ pub(crate) async fn measure(parameters: &FleetParameters, tenants: usize) -> Res
     Ok(figures.into_vec())
 }
 
-async fn apply(environment: &Environment, name: &str) -> Result<()> {
+pub(crate) async fn apply(environment: &Environment, name: &str) -> Result<()> {
     let tenants: Api<Tenant> = Api::namespaced(environment.client(), NAMESPACE);
     tenants
         .create(

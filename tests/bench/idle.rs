@@ -1,16 +1,14 @@
 //! Ten thousand idle Tenants: memory, API calls, writes, and how fast a restarted controller
 //! reconciles a changed Tenant.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use crds::Tenant;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use local_stack::controller::ControllerProcess;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::wait;
 
 use crate::environment::{Environment, NAMESPACE, pid};
@@ -127,7 +125,7 @@ async fn restart(
     figures.record("restart_cpu", machine::cpu(process)?.as_secs_f64(), "s");
     environment.stop_controller(controller).await?;
     // One write is the status of the changed Tenant.
-    let writes = writes(environment, since)?;
+    let writes = environment.writes(since)?;
     for write in &writes {
         say(&format!("   wrote {write}"));
     }
@@ -223,37 +221,4 @@ async fn wait_until_idle(controller: &ControllerProcess) -> Result<()> {
             IDLE_TIMEOUT.as_secs()
         );
     }
-}
-
-/// The controller's writes to the Kubernetes API, without its Lease, from the API server's audit
-/// log.
-fn writes(environment: &Environment, since: jiff::Timestamp) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut requests = 0_usize;
-    for log in environment.audit_logs()? {
-        for line in BufReader::new(File::open(log)?).lines() {
-            let line = line?;
-            if !line.contains("system:serviceaccount:tenant-system:") {
-                continue;
-            }
-            let event: Value =
-                serde_json::from_str(&line).context("failed to parse the audit log")?;
-            let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
-            let at: jiff::Timestamp = text("requestReceivedTimestamp").parse()?;
-            if at < since {
-                continue;
-            }
-            requests += 1;
-            let (verb, path) = (text("verb"), text("requestURI"));
-            let path = path.split('?').next().unwrap_or_default().to_owned();
-            if !matches!(verb.as_str(), "get" | "list" | "watch") && !path.contains("/leases") {
-                found.push(format!("{verb} {path}"));
-            }
-        }
-    }
-    ensure!(
-        requests > 0,
-        "the audit log contains no request of the controller, so this benchmark proves nothing"
-    );
-    Ok(found)
 }

@@ -20,6 +20,7 @@ mod neon;
 mod ready;
 mod ready_times;
 mod report;
+mod rollout;
 mod seed;
 
 use std::fs;
@@ -62,6 +63,10 @@ enum Benchmark {
     FleetTenfold,
     /// Ten thousand idle Tenants.
     Idle,
+    /// A migration for a thousand databases with fast cold starts, compared with a sequential script.
+    Rollout,
+    /// The same with slow cold starts.
+    RolloutSlow,
     /// The chat app: sign-up, PDFs, memory.
     App,
     /// The Neon client and the emulator on their own: ten thousand projects, and a call compared
@@ -71,10 +76,12 @@ enum Benchmark {
     DataPlane,
 }
 
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 9] = [
     Benchmark::Ready,
     Benchmark::Fleet,
     Benchmark::FleetTenfold,
+    Benchmark::Rollout,
+    Benchmark::RolloutSlow,
     Benchmark::Idle,
     Benchmark::App,
     Benchmark::Neon,
@@ -185,6 +192,20 @@ async fn measure(benchmark: Benchmark, quick: bool) -> Result<Vec<Figure>> {
         Benchmark::FleetTenfold => {
             Box::pin(fleet::measure(
                 &fleet::TENFOLD,
+                if quick { 40 } else { 1_000 },
+            ))
+            .await
+        }
+        Benchmark::Rollout => {
+            Box::pin(rollout::measure(
+                &rollout::FAST_START,
+                if quick { 40 } else { 1_000 },
+            ))
+            .await
+        }
+        Benchmark::RolloutSlow => {
+            Box::pin(rollout::measure(
+                &rollout::SLOW_START,
                 if quick { 40 } else { 1_000 },
             ))
             .await

@@ -124,9 +124,7 @@ impl Pools {
         let open_pool = self.open(workspace, &tenant, deadline).await?;
         let database = TenantDatabase::checkout(&open_pool, &self.0.slots);
         *pool = Some(open_pool);
-        // Nobody waits for the API server.
-        let tenants = self.0.tenants.clone();
-        tokio::spawn(async move { tenants.record_use(&tenant).await });
+        self.0.tenants.record_use(tenant);
         Ok(database)
     }
 

@@ -1,4 +1,4 @@
-//! Limits requests to one per Tenant and interval, so that many failed logins trigger one.
+//! Limits an action to once per Tenant and interval, so that many failed logins trigger one request.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -56,6 +56,8 @@ for part in 'name: scratch' 'runAsNonRoot: true' 'privileged: true' 'example.com
   grep -q "$part" <<<"$out" || fail "the value is not rendered: $part"
 done
 if grep -q 'runAsUser' <<<"$out"; then fail "the user id is rendered although it is null"; fi
+out=$(render --set 'env[0].name=MALLOC_ARENA_MAX' --set-string 'env[0].value=4')
+[[ $(grep -c 'name: MALLOC_ARENA_MAX$' <<<"$out") == 1 ]] || fail "a variable is rendered twice"
 out=$(render --set deletionProtectionPolicy.enabled=false --set rbac.aggregate=false)
 if grep -qE 'ValidatingAdmissionPolicy|aggregate-to|servicebinding.io' <<<"$out"; then fail "a disabled object is rendered"; fi
 

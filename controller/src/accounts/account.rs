@@ -1,12 +1,13 @@
 //! One Neon account: its client, whom its API key belongs to, and the listing of its projects.
 
+mod listing;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crds::Reason;
-use futures::StreamExt;
 use jiff::Timestamp;
 use neon_client::ids::{OrgId, ProjectId};
 use neon_client::model::{AuthMethod, Project};
@@ -14,27 +15,18 @@ use neon_client::{BuildError, ErrorKind};
 use parking_lot::{Mutex, RwLock};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::error_chain;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::drift_calls::{self, InspectionCredit};
 use super::listing_error::ListingError;
 use super::owner::Owner;
 use super::plan::{AccountPlan, PLAN_TIMEOUT, PlanCache, PlanReading};
-use super::snapshot::{ListingBuilder, ObservedListing, Snapshot};
+use super::snapshot::{ObservedListing, Snapshot};
 use crate::clock::WallClock;
 use crate::config;
-use crate::error::account_issue;
 use crate::identity::{InstallationId, TenantKey, TenantUid};
 use crate::issue::{Component, Issue};
 use crate::neon::NeonApi;
-
-/// The maximum page size of the API.
-const PROJECTS_PER_PAGE: u16 = 400;
-/// Projects that one listing reads by id because Neon returned only their ids. The next listing
-/// reads further ones.
-const MAX_RESOLVED_PER_LISTING: usize = 100;
-/// Such projects that are read concurrently.
-const CONCURRENT_RESOLUTIONS: usize = 4;
 
 /// The priority of calls at the rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +40,8 @@ pub struct Account {
     id: usize,
     key_generation: AtomicUsize,
     listing_requested: AtomicBool,
+    /// The latest time since which a listing was requested.
+    listing_requested_since: Mutex<Option<Timestamp>>,
     client: RwLock<Arc<dyn NeonApi>>,
     api_key: Mutex<SecretString>,
     /// The organization that the class names.
@@ -79,6 +73,7 @@ impl Account {
             id,
             key_generation: AtomicUsize::new(1),
             listing_requested: AtomicBool::new(false),
+            listing_requested_since: Mutex::default(),
             client: RwLock::new(client),
             api_key: Mutex::new(api_key),
             org_id,
@@ -247,111 +242,9 @@ impl Account {
         self.key_generation.load(Ordering::Relaxed)
     }
 
-    /// Whether a listing was requested ahead of schedule. Resets the request.
-    pub fn take_listing_request(&self) -> bool {
-        self.listing_requested.swap(false, Ordering::Relaxed)
-    }
-
     /// A client for calls that a user waits for.
     pub fn client(&self) -> Arc<dyn NeonApi> {
         self.client.read().clone()
-    }
-
-    /// Lists all projects of the account, unless the last complete listing began at `since` or later.
-    /// Fails if the listing is incomplete; its projects are in the snapshot even then.
-    pub async fn list_since(
-        &self,
-        since: Timestamp,
-        priority: Priority,
-    ) -> Result<(), ListingError> {
-        let _guard = self.listing_lock.lock().await;
-        if self
-            .snapshot
-            .lock()
-            .as_of()
-            .is_some_and(|as_of| as_of >= since)
-        {
-            return Ok(());
-        }
-        let result = self.list(priority).await;
-        *self.last_error.lock() = match &result {
-            Err(ListingError::Neon(error)) => Some(account_issue(error)),
-            Err(ListingError::Misplaced(issue)) => Some(issue.clone()),
-            // The Tenants with a recorded project do not need a complete listing.
-            Err(ListingError::Incomplete { .. } | ListingError::KeyChanged) | Ok(()) => None,
-        };
-        result
-    }
-
-    async fn list(&self, priority: Priority) -> Result<(), ListingError> {
-        let (client, generation) = self.current_client();
-        let client = match priority {
-            Priority::User => client,
-            Priority::Background => client.background(),
-        };
-        self.identify(&*client, generation).await?;
-        let mut listing = ListingBuilder::begin(self.clock.now());
-        let mut pages = client.list_projects(PROJECTS_PER_PAGE);
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            self.check_organization(&page.projects)?;
-            listing.add_page(
-                &page.projects,
-                page.unavailable_project_ids,
-                &self.installation,
-            );
-        }
-        self.resolve_unavailable(&mut listing, &*client).await;
-        listing.finish(self.clock.now());
-        // The listing may show the projects of another account.
-        if generation != self.key_generation() {
-            return Err(ListingError::KeyChanged);
-        }
-        let mut snapshot = self.snapshot.lock();
-        let unresolved = snapshot.replace(listing);
-        info!(
-            neon.projects = snapshot.len(),
-            neon.pages = snapshot.pages(),
-            neon.unresolved = unresolved.len(),
-            "listed the account's projects"
-        );
-        match unresolved.first() {
-            None => Ok(()),
-            Some(example) => Err(ListingError::Incomplete {
-                count: unresolved.len(),
-                example: example.clone(),
-            }),
-        }
-    }
-
-    fn check_organization(&self, projects: &[Project]) -> Result<(), ListingError> {
-        let issue = projects.iter().find_map(|project| self.misplaced(project));
-        issue.map_or(Ok(()), |issue| Err(ListingError::Misplaced(issue)))
-    }
-
-    /// Reads the projects that neither this listing nor an earlier one shows: their names may carry
-    /// the mark of any Tenant. A project that cannot be read remains unresolved.
-    async fn resolve_unavailable(&self, listing: &mut ListingBuilder, client: &dyn NeonApi) {
-        let unresolved = self.snapshot.lock().unresolved(listing);
-        let mut answers = futures::stream::iter(unresolved)
-            .take(MAX_RESOLVED_PER_LISTING)
-            .map(|id| {
-                let call = client.project(&id);
-                async move { (id, call.await) }
-            })
-            .buffered(CONCURRENT_RESOLUTIONS);
-        while let Some((id, answer)) = answers.next().await {
-            match answer {
-                Ok(project) if self.misplaced(&project).is_none() => {
-                    listing.resolve(&project, &self.installation);
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => listing.resolve_absent(&id),
-                Err(error) => {
-                    debug!(project.id = %id, error = %error_chain(&error), "failed to read an unavailable project");
-                }
-            }
-        }
     }
 
     /// What the snapshot shows about a Tenant and the project recorded in its status. Nothing, until

@@ -46,7 +46,7 @@ impl ClassReconciler {
         self.ctx.accounts.remove_class(class);
         self.ctx.migration_sources.remove_class(class);
         self.ctx.deletion_holds.remove_class(class);
-        self.ctx.rollout_paces.remove_class(class);
+        self.ctx.rollout_concurrency.remove_class(class);
         self.ctx.metrics.remove_class(class);
         self.fingerprints.lock().remove(class);
         self.enqueue_tenants(class);

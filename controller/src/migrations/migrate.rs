@@ -77,8 +77,8 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// Brings the database to the version of `set`. `check_use` finds out whether other clients are
-    /// connected after a migration.
+    /// Brings the database to the version of `set`. If `check_use` is set, the report also says whether
+    /// other clients were connected afterwards.
     pub(super) async fn migrate(
         self,
         set: &MigrationSet,

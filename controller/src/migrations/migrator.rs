@@ -20,8 +20,8 @@ pub trait Migrator: Send + Sync {
 
 /// A database that a [`Migrator`] is connected to.
 pub trait ConnectedDatabase: Send {
-    /// Brings the database to the version of a set of migrations, and disconnects. `check_use` finds out
-    /// whether other clients are connected after a migration.
+    /// Brings the database to the version of a set of migrations, and disconnects. If `check_use` is
+    /// set, the report also says whether other clients were connected afterwards.
     fn migrate<'a>(
         self: Box<Self>,
         set: &'a MigrationSet,

@@ -47,7 +47,7 @@ pub async fn apply(
             report_change(ctx, rollout, status);
             record_metrics(ctx, &written);
             ctx.rollouts.record_write(written.clone());
-            if admits_others(rollout, &written) {
+            if reaches_further_tenant(rollout, &written) {
                 enqueue_reached(ctx, observed, &written);
             }
         }
@@ -61,13 +61,14 @@ pub async fn apply(
 }
 
 /// Whether the rollout has reached a further Tenant.
-fn admits_others(before: &SchemaRollout, after: &SchemaRollout) -> bool {
-    let listed = |rollout: &SchemaRollout| {
-        let status = rollout.status.as_ref();
-        status.map_or_else(Vec::new, |status| status.admitted.clone())
-    };
-    let known = listed(before);
-    reach(before) != reach(after) || listed(after).iter().any(|uid| !known.contains(uid))
+fn reaches_further_tenant(before: &SchemaRollout, after: &SchemaRollout) -> bool {
+    let known = admitted(before);
+    reach(before) != reach(after) || admitted(after).iter().any(|uid| !known.contains(uid))
+}
+
+fn admitted(rollout: &SchemaRollout) -> &[String] {
+    let status = rollout.status.as_ref();
+    status.map_or(&[], |status| &status.admitted)
 }
 
 /// Queues the Tenants that the rollout has reached and that have not begun to migrate, if Tenants may

@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::identity::TenantUid;
 use crate::migrations::MigrationSet;
 use crate::schema_assignment::{
-    Place, PlaceInput, ReachInput, counts_use_from, has_begun, is_listed, is_reached, is_skipped,
-    phase, place,
+    Place, PlaceInput, ReachInput, has_begun, is_admitted, is_reached, is_skipped, phase, place,
+    use_counts_from, used_at,
 };
 
 /// Everything that the plan depends on.
@@ -29,8 +29,11 @@ pub struct ObservedRollouts {
     /// The Tenants of the class as the newest rollout sees them, in its order. Empty if it has
     /// ended.
     pub members: Vec<Member>,
-    /// Largest number of Tenants in progress, if it is lower than the settings allow.
+    /// Largest number of Tenants in progress; `None` for `maxConcurrent`.
     pub limit: Option<usize>,
+    /// With `wake: OnUse`: the time from which use counts, if no complete listing of the account has
+    /// begun since then, so that it is not known yet which Tenants have been used.
+    pub use_unknown_from: Option<Timestamp>,
     /// What the current rollout applies, unless its status says so.
     pub plan: Option<RolloutPlan>,
 }
@@ -56,8 +59,8 @@ pub struct Member {
     pub state: MemberState,
     /// Whether its migration has begun.
     pub begun: bool,
-    /// Whether a rollout with `wake: OnUse` lists the Tenant as one that may begin.
-    pub listed: bool,
+    /// Whether a rollout with `wake: OnUse` has admitted the Tenant.
+    pub admitted: bool,
     /// Whether it was not ready when the rollout was last continued, so that it may be one of the Tenants
     /// that had failed before.
     pub maybe_retried: bool,
@@ -88,13 +91,14 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
         .last()
         .filter(|newest| !phase(newest).is_some_and(crds::RolloutPhase::is_final));
     let members = active.map_or_else(Vec::new, |rollout| {
-        let used = used_tenants(ctx, rollout);
+        let used = used_tenants(ctx, rollout, now);
         members(ctx.tenants_of(&name), rollout, &used, now)
     });
     let limit = active.map(|rollout| limit(ctx, rollout));
     ObservedRollouts {
         now,
         limit,
+        use_unknown_from: active.and_then(|rollout| use_unknown_from(ctx, rollout)),
         class: class.clone(),
         content,
         rollouts,
@@ -103,26 +107,32 @@ pub fn observe(ctx: &Context, class: &Arc<TenantClass>) -> ObservedRollouts {
     }
 }
 
+fn use_unknown_from(ctx: &Context, rollout: &SchemaRollout) -> Option<Timestamp> {
+    let account = ctx.accounts.for_class(&rollout.spec.class_name);
+    let account = account.and_then(Result::ok);
+    use_counts_from(rollout)
+        .filter(|from| !account.is_some_and(|account| account.is_listed_since(*from)))
+}
+
 /// How many Tenants may be in progress while databases are slow or Neon limits calls.
 fn limit(ctx: &Context, rollout: &SchemaRollout) -> usize {
     let class = &rollout.spec.class_name;
     let account = ctx.accounts.for_class(class).and_then(Result::ok);
     let rate_fraction = account.map_or(1.0, |account| account.client().rate_fraction());
-    let max_concurrent = max_concurrent(&rollout.spec.rollout);
+    let max_concurrent = rollout.spec.rollout.max_concurrent();
     let name = rollout.name_any();
-    ctx.rollout_paces
+    ctx.rollout_concurrency
         .limit(class, &name, max_concurrent, rate_fraction)
-}
-
-/// `maxConcurrent` of a rollout.
-pub fn max_concurrent(settings: &RolloutSettings) -> usize {
-    usize::try_from(settings.max_concurrent).unwrap_or(usize::MAX)
 }
 
 /// Returns whether a Tenant has been used since the rollout started: its application says so, or a
 /// listing of the account shows that its compute was active.
-fn used_tenants(ctx: &Context, rollout: &SchemaRollout) -> impl Fn(&CachedTenant) -> bool {
-    let from = counts_use_from(rollout);
+fn used_tenants(
+    ctx: &Context,
+    rollout: &SchemaRollout,
+    now: Timestamp,
+) -> impl Fn(&CachedTenant) -> bool {
+    let from = use_counts_from(rollout);
     let account = ctx.accounts.for_class(&rollout.spec.class_name);
     let active = from
         .zip(account.and_then(Result::ok))
@@ -131,7 +141,7 @@ fn used_tenants(ctx: &Context, rollout: &SchemaRollout) -> impl Fn(&CachedTenant
     move |tenant| {
         let project = tenant.recorded_project();
         project.is_some_and(|project| active.contains(project))
-            || from.is_some() && tenant.schema().used_at >= from
+            || from.is_some() && used_at(tenant.schema().used_at, now) >= from
     }
 }
 
@@ -143,11 +153,9 @@ pub fn members(
     now: Timestamp,
 ) -> Vec<Member> {
     let settings = &rollout.spec.rollout;
-    let started_at = rollout
-        .status
-        .as_ref()
-        .and_then(|status| status.started_at.as_ref());
-    let is_too_late = started_at.is_some_and(|started_at| now >= wake_by(settings, started_at.0));
+    let status = rollout.status.as_ref();
+    let wake_by = status.and_then(|status| status.wake_by.as_ref());
+    let is_too_late = wake_by.is_some_and(|wake_by| now >= wake_by.0);
     let may_sleep = settings.wakes_on_use() && !is_too_late;
     let mut members: Vec<Member> = tenants
         .filter(|tenant| tenant.deletion_requested_at().is_none())
@@ -162,8 +170,8 @@ pub fn members(
             let has_failed = has_failed(rollout, namespace, name);
             let state = state(schema, is_skipped, has_failed, rollout, now);
             let begun = has_begun(schema.rollout.as_deref(), rollout);
-            let listed = settings.wakes_on_use() && is_listed(uid, rollout);
-            let is_chosen = begun || listed;
+            let admitted = settings.wakes_on_use() && is_admitted(uid, rollout);
+            let is_chosen = begun || admitted;
             let sleeps = may_sleep && !is_chosen && state == MemberState::Pending;
             Some(Member {
                 uid,
@@ -174,7 +182,7 @@ pub fn members(
                     state
                 },
                 begun,
-                listed,
+                admitted,
                 maybe_retried: is_maybe_retried(schema, rollout),
                 rolled_back: schema.rolled_back.as_deref() == rollout.metadata.name.as_deref(),
                 namespace: namespace.into(),

@@ -78,6 +78,7 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
         failures: describe(&failed),
         plan: observed.plan.clone(),
         limit: observed.limit,
+        use_unknown: observed.use_unknown_from.is_some(),
         now,
     };
     let status = build_status(rollout, &observed.members, input);
@@ -96,7 +97,14 @@ pub fn plan(observed: &ObservedRollouts, describe: DescribeFailures<'_>) -> Roll
     };
     let wakes = status.wake_by.filter(|_| status.asleep > 0);
     let in_progress = (status.in_progress > 0).then(|| now + PROGRESS_INTERVAL);
-    let times = continues.into_iter().chain(in_progress);
+    let use_known = observed.use_unknown_from.map(|from| {
+        if now < from {
+            from
+        } else {
+            now + PROGRESS_INTERVAL
+        }
+    });
+    let times = continues.into_iter().chain(in_progress).chain(use_known);
     RolloutStep::Wait(times.chain(wakes.map(|time| time.0)).min())
 }
 

@@ -62,6 +62,7 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
             return Ok(None);
         }
         let mut observed = observe(ctx, class);
+        request_listing(ctx, &observed);
         observed.plan = missing_plan(&observed).await;
         let newest = observed.rollouts.last();
         let reported = newest.and_then(|newest| Some(&*newest.status.as_ref()?.failures));
@@ -81,6 +82,16 @@ async fn run(class: &Arc<TenantClass>, ctx: &Context) -> Result<Option<Duration>
         apply(ctx, &observed, &step).await?;
     }
     Ok(Some(CONFLICT_RETRY))
+}
+
+/// Requests the listing that shows which Tenants have been used since the rollout started.
+fn request_listing(ctx: &Context, observed: &ObservedRollouts) {
+    let account = ctx.accounts.for_class(&observed.class.name_any());
+    if let (Some(Ok(account)), Some(from)) = (account, observed.use_unknown_from)
+        && from <= observed.now
+    {
+        account.request_listing_since(from);
+    }
 }
 
 /// What the current rollout applies, if its status does not say so yet.

@@ -3,19 +3,21 @@
 //! Conditions follow kstatus. A rollout that has ended is `Ready`; one that waits for a user is
 //! `Stalled`.
 
+mod state;
+
 use crds::{
-    Approval, ConditionType, FindingCounts, Reason, RolloutFailure, RolloutPhase, RolloutPlan,
-    RolloutSettings, RolloutStrategy, SchemaRollout, SchemaRolloutStatus, WakeCost, set_condition,
+    Approval, ConditionType, Reason, RolloutFailure, RolloutPhase, RolloutPlan, RolloutStrategy,
+    SchemaRollout, SchemaRolloutStatus, WakeCost, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use self::state::{State, asleep, awaiting_approval, failed, paused, running, waiting};
 use super::desired::recorded_status;
-use super::observe::{Member, MemberState, max_concurrent, wake_by};
+use super::observe::{Member, MemberState, wake_by};
 use super::waves::{Activity, Progress, advance, in_progress, wave_ends};
 use crate::identity::TenantUid;
-use crate::schema_assignment::window::{WindowState, window_state};
-use crate::schema_assignment::{may_begin, phase, reach};
+use crate::schema_assignment::{may_begin, reach};
 
 /// Neon's shortest suspend timeout, in seconds.
 const MIN_SUSPEND_TIMEOUT_S: i64 = 60;
@@ -107,8 +109,10 @@ pub struct StatusInput {
     pub failures: Vec<RolloutFailure>,
     /// The plan to record, unless it is recorded.
     pub plan: Option<RolloutPlan>,
-    /// Largest number of Tenants in progress, if it is lower than the settings allow.
+    /// Largest number of Tenants in progress; `None` for `maxConcurrent`.
     pub limit: Option<usize>,
+    /// Whether it is not known yet which Tenants have been used since the rollout started.
+    pub use_unknown: bool,
     pub now: Timestamp,
 }
 
@@ -123,6 +127,7 @@ pub fn build_status(
         failures,
         plan,
         limit,
+        use_unknown,
         now,
     } = input;
     let mut status = recorded_status(rollout);
@@ -145,7 +150,7 @@ pub fn build_status(
         soak_until: status.soak_until.as_ref().map(|time| time.0),
     };
     let over_budget = is_over_budget(rollout, members);
-    let most = max_concurrent(settings);
+    let most = settings.max_concurrent();
     let limit = limit.map_or(most, |limit| limit.min(most));
     // The first rollout of a class needs no approval if no Tenant has to be migrated.
     let nothing_to_approve = is_first && counts.left() == 0;
@@ -160,7 +165,7 @@ pub fn build_status(
     } else if let Some(waiting) = waiting(rollout, now).filter(|_| counts.left() > 0) {
         (recorded, waiting)
     } else {
-        let (progress, activity) = advance(settings, members, limit, recorded, now);
+        let (progress, activity) = advance(settings, members, limit, use_unknown, recorded, now);
         let over_all = settings.strategy == RolloutStrategy::AllAtOnce
             && counts.failed > budget(rollout, members);
         let is_canary = settings.strategy == RolloutStrategy::Waves && progress.wave == 0;
@@ -192,8 +197,9 @@ pub fn build_status(
     } else {
         counts.begun
     });
-    let is_running = settings.strategy == RolloutStrategy::Waves && !state.0.is_final();
-    status.concurrency = is_running.then(|| number(limit));
+    let is_migrating = matches!(state.0, RolloutPhase::Canary | RolloutPhase::Progressing);
+    let is_limited = settings.strategy == RolloutStrategy::Waves;
+    status.concurrency = (is_migrating && is_limited).then(|| number(limit));
     status.asleep = number(counts.asleep);
     status.wake_cost = wake_cost(&counts);
     status.failed = number(counts.failed);
@@ -235,145 +241,6 @@ pub fn superseded_status(rollout: &SchemaRollout, now: Timestamp) -> SchemaRollo
         message.to_owned(),
     );
     finish(rollout, status, state, now)
-}
-
-type State = (RolloutPhase, Reason, String);
-
-fn awaiting_approval(rollout: &SchemaRollout, plan: Option<&RolloutPlan>) -> State {
-    let found = match plan.and_then(|plan| plan.finding_counts) {
-        None => String::new(),
-        Some(counts) if counts == FindingCounts::default() => {
-            "; the linter found nothing".to_owned()
-        }
-        Some(counts) => format!(
-            "; findings of the linter in status.plan.findings: errors {}, warnings {}, notes {}",
-            counts.errors, counts.warnings, counts.notes
-        ),
-    };
-    let message = format!(
-        "waiting for an approval{found}. To approve: kubectl patch sro {} --type=merge --patch '{{\"spec\":{{\"approved\":true}}}}'",
-        rollout.metadata.name.as_deref().unwrap_or_default()
-    );
-    let phase = RolloutPhase::AwaitingApproval;
-    (phase, Reason::AwaitingApproval, message)
-}
-
-fn paused(rollout: &SchemaRollout, over_budget: bool, counts: &Counts) -> State {
-    let name = rollout.metadata.name.as_deref().unwrap_or_default();
-    let resume = format!(
-        "kubectl patch sro {name} --type=merge --patch '{{\"spec\":{{\"paused\":false}}}}'"
-    );
-    // The failures are tolerated from now on, so only the recorded reason tells why it paused.
-    let paused_by_failures = phase(rollout) == Some(RolloutPhase::Paused)
-        && recorded_status(rollout).conditions.iter().any(|condition| {
-            condition.type_ == ConditionType::Ready.as_str()
-                && condition.reason == Reason::FailureBudgetExceeded.as_str()
-        });
-    if over_budget || paused_by_failures {
-        let restored = match counts.rolled_back {
-            0 => String::new(),
-            count => format!(" ({count} restored from their backups)"),
-        };
-        let message = format!(
-            "paused because too many Tenants failed{restored}: correct the migrations, which starts a new rollout, or add the Tenants in \
-             status.failures to spec.skip, and continue with: {resume}"
-        );
-        return (RolloutPhase::Paused, Reason::FailureBudgetExceeded, message);
-    }
-    let message = format!("paused by spec.paused; to continue: {resume}");
-    (RolloutPhase::Paused, Reason::RolloutPaused, message)
-}
-
-/// The state of a rollout whose window is not open.
-fn waiting(rollout: &SchemaRollout, now: Timestamp) -> Option<State> {
-    let window = rollout.spec.rollout.window.as_ref()?;
-    let (reason, message) = match window_state(Some(window), now) {
-        WindowState::Open => return None,
-        WindowState::ClosedUntil(opens) => (
-            Reason::OutsideWindow,
-            format!(
-                "outside the window; continues at {opens:.0} ({} {})",
-                window.from, window.time_zone
-            ),
-        ),
-        WindowState::Unreadable => (
-            Reason::UnknownTimeZone,
-            format!(
-                "the time zone {:?} of the window is unknown: correct spec.rollout.window.timeZone of TenantClass {}, and delete \
-                 this SchemaRollout; the controller creates it again with the new settings",
-                window.time_zone, rollout.spec.class_name
-            ),
-        ),
-    };
-    Some((RolloutPhase::Waiting, reason, message))
-}
-
-fn failed(counts: &Counts) -> State {
-    let message = format!(
-        "{} of {} Tenants failed: correct the migrations, which starts a new rollout",
-        counts.failed, counts.total
-    );
-    (RolloutPhase::Failed, Reason::RolloutFailed, message)
-}
-
-/// The state of a rollout whose Tenants in use have been migrated.
-fn asleep(
-    settings: &RolloutSettings,
-    status: &SchemaRolloutStatus,
-    counts: &Counts,
-    now: Timestamp,
-) -> State {
-    let started_at = status.started_at.as_ref().map_or(now, |time| time.0);
-    let wake_by = wake_by(settings, started_at);
-    let cost = wake_cost(counts).map_or(0, |cost| cost.compute_seconds);
-    let message = format!(
-        "{} of {} Tenants have the new schema; {} are asleep and are migrated when they are used, or at {wake_by:.0}; to \
-         migrate them now would take {} cold starts and {} of compute time",
-        counts.updated,
-        counts.total,
-        counts.asleep,
-        counts.asleep,
-        duration(cost),
-    );
-    (RolloutPhase::Waiting, Reason::TenantsAsleep, message)
-}
-
-/// A time in minutes, or in hours if it is longer.
-fn duration(seconds: i64) -> String {
-    match seconds / 60 {
-        minutes @ ..120 => format!("{minutes} min"),
-        minutes => format!("{} h", minutes / 60),
-    }
-}
-
-fn running(activity: Activity, progress: &Progress, is_canary: bool, counts: &Counts) -> State {
-    match activity {
-        Activity::Done => (
-            RolloutPhase::Completed,
-            Reason::RolloutCompleted,
-            format!(
-                "{} of {} Tenants have the new schema, {} failed, {} skipped",
-                counts.updated, counts.total, counts.failed, counts.skipped
-            ),
-        ),
-        Activity::Soaking => {
-            let until = progress.soak_until.unwrap_or_default();
-            let message = format!("the next wave starts at {until:.0}");
-            (RolloutPhase::Soaking, Reason::Soaking, message)
-        }
-        Activity::Migrating | Activity::Asleep => {
-            let phase = if is_canary {
-                RolloutPhase::Canary
-            } else {
-                RolloutPhase::Progressing
-            };
-            let message = format!(
-                "{} of {} Tenants have the new schema",
-                counts.updated, counts.total
-            );
-            (phase, Reason::RollingOut, message)
-        }
-    }
 }
 
 /// Adds the phase, the conditions and what follows from them.

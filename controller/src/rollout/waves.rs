@@ -5,8 +5,8 @@
 //! moves only while fewer Tenants than the limit are in progress, never beyond the current wave, and
 //! never back.
 //!
-//! With `wake: OnUse`, Tenants are ready in the order in which they are used, so no place tells them
-//! apart. Instead, the rollout lists the Tenants that it has admitted: those of the current wave that
+//! With `wake: OnUse`, Tenants become due in the order of their use, so a position cannot tell which may
+//! start. Instead, the rollout lists the Tenants that it has admitted: those of the current wave that
 //! are in use, as many as the limit allows. A Tenant that has begun says so in its own status and leaves
 //! the list, so that the list is never longer than the limit.
 
@@ -60,17 +60,20 @@ pub fn wave_ends(settings: &RolloutSettings, members: &[Member]) -> Vec<usize> {
     ends
 }
 
-/// Moves a rollout on as far as it may go now, with at most `limit` Tenants in progress.
+/// Moves a rollout on as far as it may go now, with at most `limit` Tenants in progress. If it is not
+/// known yet which Tenants have been used, no wave with Tenants that seem to be asleep ends.
 pub fn advance(
     settings: &RolloutSettings,
     members: &[Member],
     limit: usize,
+    use_unknown: bool,
     mut progress: Progress,
     now: Timestamp,
 ) -> (Progress, Activity) {
     let is_left =
         |member: &Member| matches!(member.state, MemberState::Pending | MemberState::Asleep);
     let is_pending = |member: &Member| member.state == MemberState::Pending;
+    let is_asleep = |member: &Member| member.state == MemberState::Asleep;
     if settings.strategy == RolloutStrategy::AllAtOnce || !members.iter().any(is_left) {
         let activity = if members.iter().any(is_left) {
             Activity::Migrating
@@ -117,9 +120,11 @@ pub fn advance(
             }
         }
         let in_wave = &members[..end];
-        if is_last || in_wave.iter().any(is_pending) {
+        let is_migrating = in_wave.iter().any(is_pending)
+            || use_unknown && !is_last && in_wave.iter().any(is_asleep);
+        if is_last || is_migrating {
             progress.soak_until = None;
-            let activity = if in_wave.iter().any(is_pending) {
+            let activity = if is_migrating {
                 Activity::Migrating
             } else {
                 Activity::Asleep
@@ -167,13 +172,15 @@ fn admit(members: &[Member], limit: usize, progress: &mut Progress, end: usize) 
             .filter(|member| member.state == MemberState::Pending)
     };
     let begun = pending().filter(|member| member.begun).count();
-    let listed = pending().filter(|member| member.listed && !member.begun);
-    let listed: Vec<TenantUid> = listed.map(|member| member.uid).collect();
-    let free = limit.min(MAX_ADMITTED).saturating_sub(begun + listed.len());
+    let admitted = pending().filter(|member| member.admitted && !member.begun);
+    let admitted: Vec<TenantUid> = admitted.map(|member| member.uid).collect();
+    let free = limit
+        .min(MAX_ADMITTED)
+        .saturating_sub(begun + admitted.len());
     let next = members[..end]
         .iter()
-        .filter(|member| member.state == MemberState::Pending && !member.begun && !member.listed);
-    progress.admitted = listed;
+        .filter(|member| member.state == MemberState::Pending && !member.begun && !member.admitted);
+    progress.admitted = admitted;
     progress
         .admitted
         .extend(next.take(free).map(|member| member.uid));

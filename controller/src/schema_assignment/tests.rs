@@ -129,6 +129,15 @@ fn a_rollout_that_waits_for_use_reaches_the_tenants_that_it_lists_or_that_have_b
     assert_eq!(of(Some(&has_old), &started(&[other], "Waiting")), 1);
     assert_eq!(of(Some(&has_old), &started(&[other, UID], "Waiting")), 2);
     assert_eq!(of(Some(&has_begun), &started(&[], "Waiting")), 2);
+    // The first migration of a new Tenant failed, so that the schema of its database is unknown.
+    let is_unknown = SchemaStatus {
+        version: None,
+        checksum: None,
+        ..has_begun.clone()
+    };
+    let mut behind = started(&[], "Waiting");
+    behind["reach"] = json!("0000000000000001");
+    assert_eq!(of(Some(&is_unknown), &behind), 2);
     // Before its approval, a rollout that was created again reaches nobody.
     let unstarted = json!({"phase": "AwaitingApproval"});
     assert_eq!(of(Some(&has_begun), &unstarted), 1);
@@ -200,10 +209,10 @@ fn a_tenant_begins_only_while_its_rollout_may_migrate_further_ones() {
     };
     let night = json!({"rollout": {"window": {"from": "22:00", "to": "04:00"}}});
     let day = json!({"rollout": {"window": {"from": "09:00", "to": "17:00"}}});
-    let by_use = json!({"rollout": {"wake": "OnUse"}});
-    let by_use_at_night =
+    let on_use = json!({"rollout": {"wake": "OnUse"}});
+    let on_use_at_night =
         json!({"rollout": {"wake": "OnUse", "window": {"from": "22:00", "to": "04:00"}}});
-    let paused_by_use = json!({"rollout": {"wake": "OnUse"}, "paused": true});
+    let paused_on_use = json!({"rollout": {"wake": "OnUse"}, "paused": true});
     let status = |phase: &str| json!({"phase": phase, "reach": half()["reach"], "startedAt": AFTER, "admitted": [UID]});
     for (spec, phase, begins) in [
         (&json!({}), "Progressing", true),
@@ -211,9 +220,9 @@ fn a_tenant_begins_only_while_its_rollout_may_migrate_further_ones() {
         (&night, "Waiting", false),
         (&json!({"paused": true}), "Paused", false),
         // A Tenant that is in use.
-        (&by_use, "Progressing", true),
-        (&by_use_at_night, "Waiting", false),
-        (&paused_by_use, "Paused", false),
+        (&on_use, "Progressing", true),
+        (&on_use_at_night, "Waiting", false),
+        (&paused_on_use, "Paused", false),
         // A Tenant that was suspended until the rollout had ended.
         (&night, "Completed", true),
     ] {

@@ -208,7 +208,7 @@ impl Metrics {
         );
         own.register(
             "rollout_concurrency",
-            "Tenants that the newest schema rollout of a class may migrate at the same time now, 0 if it is not running",
+            "Maximum number of Tenants that the newest schema rollout of a class may migrate at the same time; 0 if it is not running",
             self.rollout_concurrency.clone(),
         );
     }

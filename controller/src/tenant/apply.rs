@@ -66,7 +66,6 @@ pub async fn apply(
         Step::BackUp(project) => backup::back_up(rec, observed, project).await,
         Step::Restore(project) => restore::restore(rec, observed, project).await,
         Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
-        Step::SuspendCompute(project) => compute::suspend(rec, project),
         Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
     }
@@ -111,7 +110,6 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::BackUp(_) => "back_up",
         Step::Restore(_) => "restore",
         Step::Migrate(_) => "migrate",
-        Step::SuspendCompute(_) => "suspend_compute",
         Step::DeleteProject(_) => "delete_project",
         Step::Suspended => "suspended",
         Step::Stalled(_) => "stalled",
@@ -136,7 +134,6 @@ pub fn calls_neon(step: &Step) -> bool {
         | Step::CheckSecret(_)
         | Step::BackUp(_)
         | Step::Restore(_)
-        | Step::SuspendCompute(_)
         | Step::DeleteProject(_) => true,
         Step::AddClassFinalizer
         | Step::AddFinalizer

@@ -125,7 +125,6 @@ pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
             .and_then(|class| class.spec.neon.ca_bundle.as_deref())
             .map(ca_digest),
         used_at: noted.used_at,
-        compute_woken: rec.state.compute_woken,
         schema: schema_target(rec),
     }
 }

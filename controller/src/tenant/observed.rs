@@ -11,7 +11,7 @@ use crate::accounts::ObservedListing;
 use crate::cache::ObservedSecret;
 use crate::identity::ProjectMark;
 use crate::issue::Issue;
-use crate::schema_assignment::SchemaTarget;
+use crate::schema_assignment::{SchemaTarget, used_at};
 use crate::tenant::desired::ComputeSettings;
 use crate::unapplied_settings::SettingsChanges;
 
@@ -83,15 +83,13 @@ pub struct ObservedState {
     pub ca_digest: Option<String>,
     /// When the application last used the database, as an annotation says.
     pub used_at: Option<Timestamp>,
-    /// Whether this reconciliation migrated the database of a Tenant that was asleep, which nobody uses.
-    pub compute_woken: bool,
     /// The schema that the database should have, or why the class's migrations cannot be used.
     pub schema: Result<SchemaTarget, Issue>,
 }
 
 impl ObservedState {
-    /// Whether the Tenant has not been used since the rollout started that it is to be migrated by, and
-    /// that rollout suspends its compute again.
+    /// Whether the target rollout has `wake: OnUse` and the Tenant has not been used since that rollout
+    /// started.
     pub fn is_asleep(&self) -> bool {
         let asleep_before = self
             .schema
@@ -100,10 +98,12 @@ impl ObservedState {
             .and_then(|target| target.asleep_before);
         let listed = self.listing.own.as_ref();
         let last_active_at = listed.and_then(|project| project.last_active_at);
-        // A project that no listing shows may be in use.
+        let used_at = used_at(self.used_at, self.now);
+        // A project that no listing has shown since then may be in use.
         asleep_before.is_some()
             && listed.is_some()
-            && last_active_at.max(self.used_at) < asleep_before
+            && self.listing.as_of >= asleep_before
+            && last_active_at.max(used_at) < asleep_before
     }
 }
 

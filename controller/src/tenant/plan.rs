@@ -113,8 +113,6 @@ pub enum Step {
     Restore(ProjectId),
     /// Connect to the database and apply the missing migrations.
     Migrate(ProjectId),
-    /// Suspend the compute, which a migration woke.
-    SuspendCompute(ProjectId),
     DeleteProject(ProjectId),
     /// `spec.suspend` is true: change nothing.
     Suspended,
@@ -329,9 +327,6 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
     let requested = is_requested(observed);
     if !current && lacks_backup(observed, target, &project.id) {
         return Some(Step::BackUp(id));
-    }
-    if current && observed.compute_woken {
-        return Some(Step::SuspendCompute(id));
     }
     (!current || requested).then_some(Step::Migrate(id))
 }

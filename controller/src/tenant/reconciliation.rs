@@ -61,8 +61,8 @@ pub struct ReconcileState {
     /// Credentials, and the project they belong to.
     pub credentials: Option<(ProjectId, ConnectionDetails)>,
     pub compute: Option<ObservedCompute>,
-    /// Whether the database of a Tenant that was asleep was migrated, and nobody else uses it.
-    pub compute_woken: bool,
+    /// Whether a connection to the database succeeded.
+    pub connected: bool,
     /// The settings that were last sent to Neon.
     pub settings_sent: Option<SettingsChanges>,
     /// Whether the finalizer was added to the class.

@@ -60,6 +60,8 @@ pub struct StatusInput {
     pub credentials: bool,
     /// Whether the database has the target schema.
     pub schema: bool,
+    /// Whether this reconciliation has connected to the database.
+    pub connected: bool,
     pub now: Timestamp,
 }
 
@@ -326,8 +328,9 @@ fn availability(
         is_unavailable(issue.reason)
             || issue.component == Component::Credentials && !input.credentials
     });
+    let accepts_connections = input.connected || *outcome == StatusOutcome::Ready;
     if !unavailable
-        && !shows_connection(outcome)
+        && !accepts_connections
         && let Some(recorded) = recorded_refusal(status)
     {
         return recorded;
@@ -356,31 +359,22 @@ fn availability(
 const fn is_unavailable(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::Deleting | Reason::PasswordUnavailable | Reason::SecretConflict
+        Reason::ProjectNotFound
+            | Reason::RecoveringProject
+            | Reason::Deleting
+            | Reason::PasswordUnavailable
+            | Reason::ComputeMissing
+            | Reason::SecretConflict
     ) || refuses_connections(reason)
 }
 
-/// Whether only a later success shows that applications can use the database again.
+/// Whether the database refused a connection, so that only a later one shows that applications can
+/// use it again.
 const fn refuses_connections(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::ProjectNotFound
-            | Reason::RecoveringProject
-            | Reason::PasswordRejected
-            | Reason::DatabaseMissing
-            | Reason::ComputeMissing
-            | Reason::QuotaExceeded
+        Reason::PasswordRejected | Reason::DatabaseMissing | Reason::QuotaExceeded
     )
-}
-
-/// Whether the controller is done, or has reached the database. Until then, an attempt after a failed
-/// one does not make the database available.
-fn shows_connection(outcome: &StatusOutcome) -> bool {
-    match outcome {
-        StatusOutcome::Ready => true,
-        StatusOutcome::Stalled(issue) => issue.component == Component::Schema,
-        StatusOutcome::Suspended | StatusOutcome::InProgress(_) => false,
-    }
 }
 
 /// The recorded condition `Available`, if it says that the database refuses connections.

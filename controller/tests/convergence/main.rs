@@ -285,6 +285,23 @@ fn a_database_is_backed_up_once_before_a_rollout_migrates_it() {
 }
 
 #[test]
+fn a_database_whose_status_was_lost_is_backed_up_before_its_next_migration() {
+    simulate(async {
+        let mut simulation = Simulation::new();
+        simulation.converge().await;
+        simulation.handle(&Event::Drift(Drift::StatusLost)).await;
+        simulation.handle(&Event::Edit(Edit::NewMigration)).await;
+        simulation.converge().await;
+        simulation.check();
+        let mut state = simulation.world.state();
+        let branches = &state.recorded().expect("a recorded project").branches;
+        // The schema is unknown, so that the database is backed up before it is read as well.
+        let (newest, _) = branches.last().expect("a backup");
+        assert!(newest.name.starts_with("before-default-4-"), "{branches:?}");
+    });
+}
+
+#[test]
 fn a_crash_around_any_effect_does_not_change_the_result_of_a_second_life() {
     let retain = [Event::Edit(Edit::Retain(true)), Event::Delete];
     // The Secret of the first Tenant still exists when the second one is applied.

@@ -25,7 +25,7 @@ use controller::neon::NeonApi as _;
 use controller::password_refusals::PasswordRefusals;
 use controller::reported_problems::ReportedProblems;
 use controller::rollout::reconcile::reconcile as reconcile_rollouts;
-use controller::rollout_pace::RolloutPaces;
+use controller::rollout_concurrency::RolloutConcurrency;
 use controller::secret_repairs::SecretRepairs;
 use controller::telemetry::Metrics;
 use controller::tenant::reconcile::{Completion, reconcile_once};
@@ -128,7 +128,7 @@ impl Process {
             migration_sources: MigrationSources::new(default_migrations.expect("a valid set")),
             migrator: Arc::new(SimulatedDatabases(world.clone())),
             migration_slots: MigrationSlots::new(1, 1),
-            rollout_paces: RolloutPaces::default(),
+            rollout_concurrency: RolloutConcurrency::default(),
             project_updates: Semaphore::new(1),
             deletion_holds: DeletionHolds::default(),
             secret_repairs: SecretRepairs::default(),

@@ -50,6 +50,7 @@ crashes! {
     a_kill_at_any_effect_of_a_migration_leads_to_the_new_schema: sweep(Operation::Migrate);
     a_kill_at_any_effect_of_a_migration_with_a_backup_leads_to_one_backup: sweep(Operation::MigrateWithBackup);
     a_kill_at_any_effect_of_a_migration_with_a_snapshot_leads_to_one_backup: sweep(Operation::MigrateWithSnapshot);
+    a_kill_at_any_effect_of_a_rollout_leads_to_the_new_schema_in_all_waves: sweep(Operation::RollOut);
     a_kill_at_any_effect_of_a_failed_migration_restores_the_branch_once: sweep(Operation::RestoreBranch);
     a_kill_at_any_effect_of_a_failed_migration_restores_the_snapshot_once: sweep(Operation::RestoreSnapshot);
     a_kill_at_any_effect_of_an_update_leads_to_the_new_spec: sweep(Operation::Update);

@@ -1,9 +1,11 @@
 //! The operations during which the controller is killed.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
-use crds::{ConditionType, Reason};
-use kube::ResourceExt as _;
-use kube::api::DeleteParams;
+use crds::{ConditionType, Reason, RolloutPhase, SchemaRollout};
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt as _};
 use neon_client::ids::ProjectId;
 use neon_client::model::CreateProject;
 use neon_emulator::faults::{Effect, Fault};
@@ -39,6 +41,8 @@ pub(crate) enum Operation {
     Migrate,
     MigrateWithBackup,
     MigrateWithSnapshot,
+    /// Migrate several Tenants in waves.
+    RollOut,
     RestoreBranch,
     RestoreSnapshot,
     Update,
@@ -63,6 +67,7 @@ impl Operation {
             Self::Migrate => "migrate",
             Self::MigrateWithBackup => "migrate-with-backup",
             Self::MigrateWithSnapshot => "migrate-with-snapshot",
+            Self::RollOut => "rollout",
             Self::RestoreBranch => "restore-branch",
             Self::RestoreSnapshot => "restore-snapshot",
             Self::Update => "update",
@@ -98,6 +103,7 @@ impl Operation {
             Self::Migrate
             | Self::MigrateWithBackup
             | Self::MigrateWithSnapshot
+            | Self::RollOut
             | Self::RestoreBranch
             | Self::RestoreSnapshot => {
                 let files = run.scenario.apply_config_map(&[FIRST]).await?;
@@ -108,6 +114,13 @@ impl Operation {
                 .await?;
                 run.apply(json!({})).await?;
                 run.scenario.wait_until_ready(TENANT).await?;
+                if self == Self::RollOut {
+                    for name in OTHERS {
+                        let spec = json!({"className": run.class});
+                        run.scenario.apply_and_wait(name, spec).await?;
+                    }
+                    wait_for_rollout(run, 1, timeouts::CONVERGE).await?;
+                }
             }
             Self::Update | Self::Delete => {
                 run.apply(json!({})).await?;
@@ -154,6 +167,8 @@ impl Operation {
         match self {
             Self::MigrateWithBackup => json!({"backup": "Branch"}),
             Self::MigrateWithSnapshot => json!({"backup": "Snapshot"}),
+            // One Tenant in each of three waves.
+            Self::RollOut => json!({"waves": [{"count": 1}], "soakSeconds": 0}),
             Self::RestoreBranch => json!({"backup": "Branch", "onFailure": "RestoreAndPause"}),
             Self::RestoreSnapshot => json!({"backup": "Snapshot", "onFailure": "RestoreAndPause"}),
             _ => json!({}),
@@ -167,11 +182,12 @@ impl Operation {
                 let adopt = json!({"projectId": before.adopted, "resetPassword": true});
                 run.apply(json!({"adopt": adopt})).await.map(drop)
             }
-            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => run
-                .scenario
-                .apply_config_map(&[FIRST, SECOND])
-                .await
-                .map(drop),
+            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot | Self::RollOut => {
+                run.scenario
+                    .apply_config_map(&[FIRST, SECOND])
+                    .await
+                    .map(drop)
+            }
             Self::RestoreBranch | Self::RestoreSnapshot => run
                 .scenario
                 .apply_config_map(&[FIRST, SECOND, THIRD_BROKEN])
@@ -202,17 +218,13 @@ impl Operation {
                 .await
                 .map(drop),
             Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => {
-                let migrated = |tenant: &crds::Tenant| {
-                    let schema = tenant
-                        .status
-                        .as_ref()
-                        .and_then(|status| status.schema.as_ref());
-                    schema.is_some_and(|schema| schema.version == Some(2)) && is_ready(tenant)
-                };
-                run.scenario
-                    .wait_for(TENANT, timeout, "migrated", migrated)
-                    .await
-                    .map(drop)
+                wait_until_migrated(run, TENANT, timeout).await
+            }
+            Self::RollOut => {
+                for name in [TENANT].into_iter().chain(OTHERS) {
+                    wait_until_migrated(run, name, timeout).await?;
+                }
+                wait_for_rollout(run, 2, timeout).await
             }
             Self::RestoreBranch | Self::RestoreSnapshot => {
                 let restored = |tenant: &crds::Tenant| {
@@ -270,5 +282,43 @@ impl Operation {
     }
 }
 
+/// Waits until a Tenant has the second version of the schema.
+async fn wait_until_migrated(run: &Run, name: &str, timeout: Duration) -> Result<()> {
+    let migrated = |tenant: &crds::Tenant| {
+        let schema = tenant
+            .status
+            .as_ref()
+            .and_then(|status| status.schema.as_ref());
+        schema.is_some_and(|schema| schema.version == Some(2)) && is_ready(tenant)
+    };
+    run.scenario
+        .wait_for(name, timeout, "migrated", migrated)
+        .await
+        .map(drop)
+}
+
+/// Waits until the rollout of a version is completed and counts each Tenant once.
+async fn wait_for_rollout(run: &Run, version: i64, timeout: Duration) -> Result<()> {
+    let rollouts: Api<SchemaRollout> = Api::all(run.scenario.cluster().client());
+    let what = format!("the completed rollout of version {version}");
+    let tenants = i64::try_from(OTHERS.len() + 1)?;
+    wait::poll(timeout, &what, async || {
+        let all = rollouts.list(&ListParams::default()).await?;
+        let mut of_class = all.iter().filter(|rollout| {
+            rollout.spec.class_name == run.class && rollout.spec.target.version == version
+        });
+        let status = of_class.next().and_then(|rollout| rollout.status.as_ref());
+        Ok(status
+            .is_some_and(|status| {
+                status.phase == Some(RolloutPhase::Completed)
+                    && (status.total, status.updated, status.failed) == (tenants, tenants, 0)
+            })
+            .then_some(()))
+    })
+    .await
+}
+
+/// The further Tenants of a rollout.
+const OTHERS: [&str; 2] = ["acme-2", "acme-3"];
 /// The default name of the Tenant's Secret.
 const SECRET: &str = "acme-connection";

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Tenant, find_condition, is_true, keys};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use local_stack::controller::{ControllerOptions, ControllerProcess};
 use neon_emulator::ProjectSummary;
 use serde_json::{Value, json};
@@ -142,20 +142,21 @@ impl Run {
         open(secret).await
     }
 
-    /// Deletes the Tenant and the class, waits until both are gone, and checks that no project of
-    /// the Tenant is left.
+    /// Deletes the Tenants and the class, waits until they are gone, and checks that no project of a
+    /// Tenant is left.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         Box::pin(self.delete_all()).await
     }
 
     async fn delete_all(&mut self) -> Result<()> {
         let tenants = self.scenario.tenants();
-        if let Some(tenant) = tenants.get_opt(TENANT).await? {
+        for tenant in tenants.list(&ListParams::default()).await? {
+            let name = tenant.name_any();
             if tenant.metadata.deletion_timestamp.is_none() {
-                self.scenario.delete(TENANT).await?;
+                self.scenario.delete(&name).await?;
             }
             self.scenario
-                .wait_until_deleted_within(TENANT, timeouts::CREATION_VERIFIED)
+                .wait_until_deleted_within(&name, timeouts::CREATION_VERIFIED)
                 .await
                 .context("at the end of the run")?;
             let left = self.projects_of(&tenant.uid().unwrap_or_default()).await?;

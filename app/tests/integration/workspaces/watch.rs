@@ -77,6 +77,12 @@ async fn a_database_with_an_outdated_schema_is_unavailable_until_updated() {
             required: 2
         })
     );
+    // Neon sees no connection, so only the app can report the use that a rollout may wait for.
+    until_true("the record of the use", || async {
+        let tenant = fixture.cluster.tenant(&name).expect("a Tenant");
+        tenant["metadata"]["annotations"]["dbpertenant.dev/used-at"].is_string()
+    })
+    .await;
     fixture.cluster.make_available(&name, "secret", 3);
     until_true("the newer schema", || async {
         fixture.tenants.available(&workspace).is_ok()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{BackupStatus, ConditionType, Tenant, annotations, find_condition};
+use crds::{BackupStatus, ConditionType, SchemaStatus, Tenant, annotations, find_condition};
 use jiff::Timestamp;
 
 use crate::identity::TenantUid;
@@ -61,8 +61,7 @@ impl CachedSchema {
             labels: labels.map(Box::new),
             suspended: tenant.spec.suspend,
             used_at: used_at(tenant),
-            is_known: recorded
-                .is_some_and(|schema| schema.version.is_some() || schema.target.is_none()),
+            is_known: recorded.is_some_and(SchemaStatus::is_known),
             checksum: recorded
                 .and_then(|schema| schema.checksum.as_deref())
                 .map(Into::into),

@@ -218,7 +218,7 @@ fn a_tenant_is_rolled_back_once_its_database_is_restored_for_this_rollout() {
     }
 }
 
-/// The state of a second Tenant, whether it is listed, and whether it has begun, 20 minutes after the start of a rollout whose canary
+/// The state of a second Tenant, whether it is admitted, and whether it has begun, 20 minutes after the start of a rollout whose canary
 /// is the first one.
 fn second(
     changes: Value,
@@ -244,7 +244,7 @@ fn second(
         MemberState::Pending,
         "the canary is asleep"
     );
-    (members[1].state, members[1].listed, members[1].begun)
+    (members[1].state, members[1].admitted, members[1].begun)
 }
 
 #[test]
@@ -295,10 +295,10 @@ fn a_tenant_that_has_not_been_used_since_the_rollout_started_is_asleep() {
             false,
             (MemberState::Skipped, false, false),
         ),
-        // After the last date, nobody is asleep.
+        // After the wake deadline, no Tenant is asleep.
         (
             json!({}),
-            json!({"startedAt": "2025-12-31T23:20:00Z"}),
+            json!({"wakeBy": "2026-01-01T00:20:00Z"}),
             false,
             (MemberState::Pending, false, false),
         ),

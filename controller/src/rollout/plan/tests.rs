@@ -38,6 +38,7 @@ fn observed(content: Option<MigrationSet>, rollouts: Vec<Arc<SchemaRollout>>) ->
         rollouts,
         members: Vec::new(),
         limit: None,
+        use_unknown_from: None,
         plan: None,
     }
 }
@@ -73,7 +74,7 @@ fn next(observed: &ObservedRollouts) -> RolloutStep {
 fn member(index: u64, state: MemberState) -> Member {
     Member {
         uid: TenantUid::parse(&format!("00000000-0000-0000-0000-{index:012}")).unwrap(),
-        listed: false,
+        admitted: false,
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index)).unwrap(),
         state,
         begun: false,
@@ -284,7 +285,7 @@ fn the_plan_is_recorded_once() {
 }
 
 #[test]
-fn a_rollout_of_which_all_tenants_are_asleep_is_evaluated_at_its_last_date() {
+fn a_rollout_of_which_all_tenants_are_asleep_is_evaluated_at_its_wake_deadline() {
     let mut running = (*rollout(1, 1, None)).clone();
     running.spec.rollout.wake = crds::Wake::OnUse;
     running.spec.rollout.wake_deadline_seconds = 1_000;

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crds::FindingCounts;
 use serde_json::{Value, json};
 
 use super::*;
@@ -28,7 +29,7 @@ fn rollout(spec: &Value) -> SchemaRollout {
 fn members(states: &[MemberState]) -> Vec<Member> {
     let member = |(index, state): (usize, &MemberState)| Member {
         uid: TenantUid::parse(&format!("00000000-0000-0000-0000-{index:012}")).unwrap(),
-        listed: false,
+        admitted: false,
         place: Place::parse(&format!("{:x}", (1_u64 << 62) + index as u64)).unwrap(),
         state: *state,
         begun: false,
@@ -464,7 +465,7 @@ fn a_rollout_tells_what_waking_the_tenants_that_are_asleep_would_cost() {
     };
     assert_eq!((status.asleep, status.wake_cost), (2, Some(cost)));
     let ready = crds::find_condition(&status.conditions, ConditionType::Ready).unwrap();
-    insta::assert_snapshot!(ready.message, @"1 of 3 Tenants have the new schema; 2 are asleep and are migrated when they are used, or at 1970-01-01T01:00:10Z; to migrate them now would take 2 cold starts and 2 min of compute time");
+    insta::assert_snapshot!(ready.message, @"1 of 3 Tenants have the new schema; 2 are asleep and are migrated when they are used, or at 1970-01-01T01:00:10Z at the latest; migrating them now would take 2 cold starts and 2 min of compute time");
     // The failure budget holds.
     let tolerated = reconciled(asleep.clone(), &[Failed, Asleep, Asleep], 30);
     assert_eq!(summary(&tolerated).0, RolloutPhase::Waiting);

@@ -2,8 +2,8 @@
 //! reconciliations, stale caches, crashes, failing databases and edits by users.
 //!
 //! Whatever happens: Tenants are migrated in the order of the waves, no more at a time than allowed,
-//! a failing rollout stops within its budget, a Tenant that is not in use is not woken before the last
-//! date, and once nothing else happens every Tenant has the schema of the class.
+//! a failing rollout stops within its budget, a Tenant that is not in use is not woken before the wake
+//! deadline, and once nothing else happens every Tenant has the schema of the class.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::rollout::status::MAX_FAILURES;
 use crate::rollout::waves::wave_ends;
 use crate::schema_assignment::window::{WindowState, window_state};
 use crate::schema_assignment::{
-    AssignmentInput, PlaceInput, SchemaTarget, assign, counts_use_from, may_begin, migrations_of,
-    phase, reach,
+    AssignmentInput, PlaceInput, SchemaTarget, assign, may_begin, migrations_of, phase, reach,
+    use_counts_from,
 };
 use crate::tenant::status::{StatusInput, StatusOutcome, build_status, follow_target};
 
@@ -89,6 +89,8 @@ struct Fleet {
     resource_version: u64,
     /// How many Tenants may be in progress.
     limit: Option<usize>,
+    /// When the account was last listed, since the controller started.
+    listed_at: Option<Timestamp>,
     /// Whether a user changed something, so that the order and the budget are not checked.
     edited: bool,
 }
@@ -124,6 +126,7 @@ impl Fleet {
             queue: BTreeSet::new(),
             resource_version: 0,
             limit: None,
+            listed_at: None,
             edited: false,
         };
         fleet.add_file(0);
@@ -286,6 +289,7 @@ impl Fleet {
             deleting: false,
             credentials: true,
             schema: is_reached,
+            connected: true,
             now,
         };
         simulated.tenant.status = Some(build_status(status, outcome, input));
@@ -297,6 +301,7 @@ impl Fleet {
     }
 
     fn list(&mut self) {
+        self.listed_at = Some(self.now);
         for simulated in self.tenants.values_mut() {
             simulated.listed_active_at = Some(simulated.last_active_at);
         }
@@ -318,7 +323,7 @@ impl Fleet {
             class: self.class.clone(),
             content: Some(self.content()),
             members: active.map_or_else(Vec::new, |rollout| {
-                let from = counts_use_from(rollout);
+                let from = use_counts_from(rollout);
                 let used = self
                     .tenants
                     .values()
@@ -329,6 +334,9 @@ impl Fleet {
             }),
             rollouts: self.rollouts.clone(),
             limit: self.limit,
+            use_unknown_from: active
+                .and_then(|rollout| use_counts_from(rollout))
+                .filter(|from| self.listed_at < Some(*from)),
             plan: None,
         };
         let describe = |failed: &[(&str, &str)]| {
@@ -425,6 +433,7 @@ impl Fleet {
             }
             Event::Seconds(seconds) => self.now += SignedDuration::from_secs(i64::from(*seconds)),
             Event::Crash => {
+                self.listed_at = None;
                 for simulated in self.tenants.values_mut() {
                     simulated.running = None;
                 }
@@ -486,8 +495,8 @@ impl Fleet {
     fn check_order(&self, number: usize, target: &SchemaTarget) {
         let Some(newest) = self.newest() else { return };
         let is_large = self.tenants.len() > 100;
-        let by_use = newest.spec.rollout.wakes_on_use();
-        if self.edited || is_large || by_use || target.rollout != newest.metadata.name {
+        let on_use = newest.spec.rollout.wakes_on_use();
+        if self.edited || is_large || on_use || target.rollout != newest.metadata.name {
             return;
         }
         let begun: BTreeSet<Box<str>> = self
@@ -549,10 +558,10 @@ impl Fleet {
         );
     }
 
-    /// A Tenant is woken only in the canary or at the last date.
+    /// A Tenant is woken only in the canary or at the wake deadline.
     fn check_wake(&self, number: usize, target: &SchemaTarget) {
         let Some(newest) = self.newest() else { return };
-        let Some(from) = counts_use_from(newest) else {
+        let Some(from) = use_counts_from(newest) else {
             return;
         };
         if self.edited || target.rollout != newest.metadata.name {
@@ -561,7 +570,7 @@ impl Fleet {
         let settings = &newest.spec.rollout;
         let status = newest.status.as_ref().unwrap();
         let is_used = self.tenants[&number].last_active_at >= from;
-        let is_last_date = status
+        let is_wake_deadline = status
             .wake_by
             .as_ref()
             .is_some_and(|wake_by| self.now >= wake_by.0);
@@ -574,7 +583,7 @@ impl Fleet {
             .iter()
             .any(|member| *member.name == *format!("t{number}"));
         assert!(
-            is_used || is_last_date || is_canary || !has_schema,
+            is_used || is_wake_deadline || is_canary || !has_schema,
             "t{number} is woken at {}",
             self.now
         );
@@ -696,9 +705,9 @@ impl Fleet {
     }
 }
 
-fn settings(by_use: bool) -> Value {
+fn settings(on_use: bool) -> Value {
     json!({
-        "wake": if by_use { "OnUse" } else { "Eager" }, "wakeDeadlineSeconds": 10_000,
+        "wake": if on_use { "OnUse" } else { "Eager" }, "wakeDeadlineSeconds": 10_000,
         "canary": { "count": 2 }, "waves": [{ "percent": 20 }], "soakSeconds": 30,
         "maxConcurrent": MAX_CONCURRENT, "failureBudget": { "count": 1 },
         // Time alone makes no Tenant fail.
@@ -756,8 +765,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_tenant_gets_the_schema_after_any_events(by_use in any::<bool>(), events in events()) {
-        let mut fleet = Fleet::new(15, &settings(by_use));
+    fn every_tenant_gets_the_schema_after_any_events(on_use in any::<bool>(), events in events()) {
+        let mut fleet = Fleet::new(15, &settings(on_use));
         for event in &events {
             fleet.handle(event);
         }
@@ -769,10 +778,10 @@ proptest! {
     #[test]
     fn waves_are_in_order_and_failures_stop_a_rollout(
         fails_in in 0..6_usize,
-        by_use in any::<bool>(),
+        on_use in any::<bool>(),
         events in undisturbed(),
     ) {
-        let mut fleet = Fleet::new(20, &settings(by_use));
+        let mut fleet = Fleet::new(20, &settings(on_use));
         fleet.add_file(fails_in);
         for event in &events {
             fleet.handle(event);
@@ -796,10 +805,10 @@ proptest! {
 
     #[test]
     fn a_rollout_continues_in_each_window_until_it_is_completed(
-        by_use in any::<bool>(),
+        on_use in any::<bool>(),
         events in undisturbed(),
     ) {
-        let mut settings = settings(by_use);
+        let mut settings = settings(on_use);
         settings["window"] = json!({ "days": ["Monday", "Wednesday"], "from": "23:59", "to": "00:01" });
         let mut fleet = Fleet::new(20, &settings);
         fleet.add_file(0);
@@ -824,7 +833,7 @@ fn a_large_fleet_follows_within_the_limits() {
 }
 
 #[test]
-fn tenants_that_nobody_uses_are_migrated_at_the_last_date_within_the_limits() {
+fn tenants_that_nobody_uses_are_migrated_at_the_wake_deadline_within_the_limits() {
     let mut fleet = Fleet::new(30, &settings(true));
     fleet.now += SignedDuration::from_secs(10);
     fleet.add_file(0);

@@ -11,7 +11,7 @@ fn settings(changes: &Value) -> RolloutSettings {
 }
 
 /// Members in the order of their places, one character each: `u`pdated, `p`ending, `a`sleep, `f`ailed
-/// or `s`kipped. With `wake: OnUse`, `l` and `b` are pending Tenants that are listed or have begun.
+/// or `s`kipped. With `wake: OnUse`, `l` and `b` are pending Tenants that are admitted or have begun.
 fn members(states: &str) -> Vec<Member> {
     let state = |letter| match letter {
         'u' => MemberState::Updated,
@@ -28,7 +28,7 @@ fn members(states: &str) -> Vec<Member> {
             place: place(index),
             state: state(letter),
             begun: letter == 'b',
-            listed: letter == 'l',
+            admitted: letter == 'l',
             maybe_retried: false,
             rolled_back: false,
             namespace: "acme".into(),
@@ -54,7 +54,7 @@ fn advance(
     now: Timestamp,
 ) -> (Progress, Activity) {
     let limit = usize::try_from(settings.max_concurrent).unwrap();
-    super::advance(settings, members, limit, progress.clone(), now)
+    super::advance(settings, members, limit, false, progress.clone(), now)
 }
 
 /// The number of members within the reach.
@@ -176,10 +176,27 @@ fn on_use(changes: &Value) -> RolloutSettings {
     settings(&all)
 }
 
-/// The indices of the members that are listed.
-fn listed(progress: &Progress) -> Vec<usize> {
+/// The indices of the members that are admitted.
+fn admitted(progress: &Progress) -> Vec<usize> {
     let index = |tenant: &TenantUid| (0..100).find(|index| uid(*index) == *tenant).unwrap();
     progress.admitted.iter().map(index).collect()
+}
+
+#[test]
+fn a_wave_ends_only_once_it_is_known_which_of_its_tenants_are_used() {
+    let settings = on_use(&json!({"soakSeconds": 0}));
+    let (canary, _) = advance(&settings, &members("paaaaaa"), &Progress::default(), at(0));
+    for (states, use_unknown, expected) in [
+        // The canary is never asleep.
+        ("uaaaaaa", true, (1, Activity::Migrating)),
+        ("uaaaaaa", false, (2, Activity::Asleep)),
+        ("uuuuuaa", true, (2, Activity::Asleep)),
+    ] {
+        let all = members(states);
+        let (next, activity) =
+            super::advance(&settings, &all, 32, use_unknown, canary.clone(), at(10));
+        assert_eq!((next.wave, activity), expected, "{states} {use_unknown}");
+    }
 }
 
 #[test]
@@ -187,29 +204,29 @@ fn tenants_of_the_current_wave_are_admitted_as_they_are_used() {
     let settings = on_use(&json!({}));
     let start = Progress::default();
     let (canary, _) = advance(&settings, &members("papapap"), &start, at(0));
-    assert_eq!((canary.wave, listed(&canary)), (0, vec![0]));
+    assert_eq!((canary.wave, admitted(&canary)), (0, vec![0]));
     let (soaking, activity) = advance(&settings, &members("uapapap"), &canary, at(10));
-    assert_eq!((activity, listed(&soaking)), (Activity::Soaking, vec![]));
+    assert_eq!((activity, admitted(&soaking)), (Activity::Soaking, vec![]));
     // A Tenant that is used meanwhile does not restart the soak.
     let (soaking, activity) = advance(&settings, &members("uppapap"), &soaking, at(60));
-    assert_eq!((activity, listed(&soaking)), (Activity::Soaking, vec![]));
+    assert_eq!((activity, admitted(&soaking)), (Activity::Soaking, vec![]));
     assert_eq!(soaking.soak_until, Some(at(70)));
     let (wave, activity) = advance(&settings, &members("uppapap"), &soaking, at(70));
-    assert_eq!((wave.wave, listed(&wave)), (1, vec![1, 2, 4]));
+    assert_eq!((wave.wave, admitted(&wave)), (1, vec![1, 2, 4]));
     assert_eq!((activity, wave.reach), (Activity::Migrating, None));
     // The wave ends although a Tenant in it is asleep, and the last one is for everybody.
     let (soaking, _) = advance(&settings, &members("uuuauap"), &wave, at(80));
     let (last, activity) = advance(&settings, &members("uuuauap"), &soaking, at(140));
-    assert_eq!((last.wave, listed(&last)), (2, vec![6]));
+    assert_eq!((last.wave, admitted(&last)), (2, vec![6]));
     assert_eq!(
         (activity, last.reach),
         (Activity::Migrating, Some(Place::LAST))
     );
     let (last, activity) = advance(&settings, &members("uuuauau"), &last, at(150));
-    assert_eq!((activity, listed(&last)), (Activity::Asleep, vec![]));
+    assert_eq!((activity, admitted(&last)), (Activity::Asleep, vec![]));
     // A Tenant of an earlier wave is used.
     let (last, activity) = advance(&settings, &members("uuupuau"), &last, at(160));
-    assert_eq!((activity, listed(&last)), (Activity::Migrating, vec![3]));
+    assert_eq!((activity, admitted(&last)), (Activity::Migrating, vec![3]));
     let (last, activity) = advance(&settings, &members("uuuuufs"), &last, at(170));
     assert_eq!((activity, last.admitted), (Activity::Done, vec![]));
 }
@@ -223,7 +240,7 @@ fn tenants_that_are_used_at_the_same_time_share_the_limit() {
     };
     for (states, expected, count) in [
         ("uappppppp", vec![2, 3, 4], 3),
-        // Those that have begun are no longer listed, but still count.
+        // Those that have begun are no longer admitted, but still count.
         ("uapbplpbp", vec![5], 3),
         ("uubbplppp", vec![5], 3),
         ("uubbbbppp", vec![], 4),
@@ -231,7 +248,7 @@ fn tenants_that_are_used_at_the_same_time_share_the_limit() {
     ] {
         let all = members(states);
         let (next, _) = advance(&settings, &all, &last, at(0));
-        assert_eq!(listed(&next), expected, "{states}");
+        assert_eq!(admitted(&next), expected, "{states}");
         assert_eq!(in_progress(&settings, &all, &next), count, "{states}");
     }
 }

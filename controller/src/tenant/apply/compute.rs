@@ -12,8 +12,8 @@ use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// Longest time for suspending a compute, including the wait for the account's rate limit. Later, an
-/// application may be connected again.
+/// Longest time for suspending a compute, including the wait for the account's rate limit. After that,
+/// an application may have reconnected.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest of the
@@ -45,15 +45,15 @@ pub(super) async fn read_write_compute(
     }))
 }
 
-/// Suspends the recorded compute, without a wait for the response: when many Tenants are migrated, their
-/// calls exceed the account's rate limit. A failure has no consequence but the cost until Neon suspends the
-/// compute itself, so nothing has to be recorded or repeated.
-pub(super) fn suspend(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
-    rec.state.compute_woken = false;
-    let Some((_, compute)) = recorded_compute(rec) else {
-        return Ok(());
+/// Suspends the recorded compute without waiting for the response, because the calls of a large rollout
+/// exceed the account's rate limit. If the call fails, the compute only runs until Neon suspends it.
+pub(super) fn suspend(rec: &Reconciliation<'_>, id: &ProjectId) {
+    let (Some((_, compute)), Ok(account)) = (recorded_compute(rec), rec.account()) else {
+        return;
     };
-    let call = rec.neon()?.background().suspend_endpoint(id, &compute);
+    // With a key of another account, the call fails.
+    let client = account.client().background();
+    let call = client.suspend_endpoint(id, &compute);
     let id = id.clone();
     tokio::spawn(async move {
         match tokio::time::timeout(SUSPEND_TIMEOUT, call).await {
@@ -66,7 +66,6 @@ pub(super) fn suspend(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<()
             Err(_) => debug!(project.id = %id, "did not suspend the compute in time"),
         }
     });
-    Ok(())
 }
 
 /// The compute that the status records, with its branch. The Secret, the status and the database that

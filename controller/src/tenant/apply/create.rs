@@ -214,9 +214,14 @@ pub(super) async fn recover_created(
     };
     account.record_write(&project)?;
     let compute = read_write_compute(rec, id, ACTION).await?;
+    // Without a recorded request, the status was lost, and the database may have data.
+    let origin = match rec.status.creation {
+        Some(_) => Origin::Created,
+        None => Origin::Reclaimed,
+    };
     remember_lost_creation(&mut rec.status);
     // The settings that it was created with are unknown, so record none; an update follows.
-    record_project(rec, &project, compute.as_ref(), Origin::Created, None);
+    record_project(rec, &project, compute.as_ref(), origin, None);
     rec.publish_event(&ControllerEvent::CreatedProjectFound { project: id });
     Ok(())
 }

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 
+use super::compute;
 use super::operations::failed_operation;
 use super::restore::request_restore;
 use super::secret::owner_password;
@@ -19,7 +20,7 @@ use crate::issue::{Component, Issue};
 use crate::migrations::{
     DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls,
 };
-use crate::rollout_pace::{Load, Speed};
+use crate::rollout_concurrency::{Load, Speed};
 use crate::schema_assignment::{SchemaTarget, migrations_of};
 use crate::telemetry::MigrationOutcome;
 use crate::tenant::observed::ObservedState;
@@ -51,14 +52,17 @@ pub(super) async fn migrate_database(
     let was_asleep = !is_new && observed.is_asleep();
     let Attempt {
         result,
+        connected,
         connecting,
         elapsed,
     } = migrate_within_limits(rec, &target, &set, is_new, was_asleep).await?;
+    rec.state.connected |= connected;
     let time_limit = matches!(&result, Err(failure) if failure.error.ran_into_time_limit());
     if !time_limit {
         rec.ctx.migration_slots.forget(rec.uid);
     }
-    if result.is_ok() || time_limit {
+    // A new database is not one of the rollout's.
+    if !is_new && (result.is_ok() || time_limit) {
         let speed = Speed::of(connecting, time_limit);
         record_speed(rec, &rollouts, schema, speed);
     }
@@ -66,7 +70,9 @@ pub(super) async fn migrate_database(
         Ok(report) => {
             rec.ctx.password_refusals.forget(rec.uid);
             rec.ctx.connection_refusals.forget(rec.uid);
-            rec.state.compute_woken = was_asleep && report.unused;
+            if was_asleep && report.unused {
+                compute::suspend(rec, id);
+            }
             if known.is_some() {
                 record_success(rec, id, &report, &set, schema);
             }
@@ -122,17 +128,18 @@ fn record_speed(
     };
     let load = Load {
         rollout: &rollout.name_any(),
-        max_concurrent: usize::try_from(rollout.spec.rollout.max_concurrent).unwrap_or(usize::MAX),
+        max_concurrent: rollout.spec.rollout.max_concurrent(),
         in_progress: usize::try_from(status.in_progress).unwrap_or_default(),
     };
     let class = &rec.tenant.spec.class_name;
     let now = rec.ctx.clock.now();
-    rec.ctx.rollout_paces.record(class, load, speed, now);
+    rec.ctx.rollout_concurrency.record(class, load, speed, now);
 }
 
 /// The result of connecting to a database and migrating it.
 struct Attempt {
     result: Result<MigrationReport, MigrationFailure>,
+    connected: bool,
     /// The time that connecting took.
     connecting: Duration,
     /// The time that all took.
@@ -160,6 +167,7 @@ async fn migrate_within_limits(
         () = rec.ctx.deletion_of(&rec.tenant) => return Err(deleted()),
     };
     let connecting = admission.elapsed();
+    let is_connected = connected.is_ok();
     let result = match connected {
         Ok(database) => {
             let _slot = admission.acquire_slot().await.ok_or_else(no_slot)?;
@@ -171,6 +179,7 @@ async fn migrate_within_limits(
     rec.ctx.metrics.record_migration(outcome(&result), elapsed);
     Ok(Attempt {
         result,
+        connected: is_connected,
         connecting,
         elapsed,
     })

@@ -103,6 +103,7 @@ impl Reconciliation<'_> {
             deleting: self.deleting(),
             credentials,
             schema,
+            connected: self.state.connected,
             now: self.ctx.clock.now(),
         }
     }

@@ -21,6 +21,7 @@ fn input(credentials: bool, schema: bool, second: i64) -> StatusInput {
         deleting: false,
         credentials,
         schema,
+        connected: false,
         now: at(second),
     }
 }
@@ -383,16 +384,25 @@ fn a_database_that_refused_connections_is_available_only_once_it_was_reached() {
     let refused = build_status(ready(), &quota, input(true, true, 200));
     let retry = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
     let update = StatusOutcome::Stalled(issue(Component::Project, Reason::NeonRequestRejected));
-    for outcome in [&retry, &update, &StatusOutcome::Suspended] {
-        let status = build_status(refused.clone(), outcome, input(true, true, 300));
-        let available = condition(&status, ConditionType::Available);
-        let recorded = condition(&refused, ConditionType::Available);
-        assert_eq!(available, recorded, "{outcome:?}");
-    }
     let migration = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed));
-    for outcome in [&StatusOutcome::Ready, &migration] {
-        let status = build_status(refused.clone(), outcome, input(true, true, 300));
-        let available = condition(&status, ConditionType::Available);
+    for outcome in [retry, update, migration, StatusOutcome::Suspended] {
+        let with = |connected| {
+            let input = StatusInput {
+                connected,
+                ..input(true, true, 300)
+            };
+            build_status(refused.clone(), &outcome, input)
+        };
+        let recorded = condition(&refused, ConditionType::Available);
+        assert_eq!(
+            condition(&with(false), ConditionType::Available),
+            recorded,
+            "{outcome:?}"
+        );
+        let reached = with(true);
+        let available = condition(&reached, ConditionType::Available);
         assert_eq!(available.status, "True", "{outcome:?}");
     }
+    let done = build_status(refused, &StatusOutcome::Ready, input(true, true, 300));
+    assert_eq!(condition(&done, ConditionType::Available).status, "True");
 }

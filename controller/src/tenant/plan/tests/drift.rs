@@ -508,21 +508,6 @@ fn a_database_without_a_recorded_schema_is_backed_up_if_it_can_have_data() {
 }
 
 #[test]
-fn a_compute_that_a_migration_woke_is_suspended_once_the_schema_is_reached() {
-    let mut observed = up_to_date();
-    observed.compute_woken = true;
-    assert_eq!(provision(&observed), Step::SuspendCompute(id(OWN)));
-    // The class changed meanwhile.
-    let newer = SchemaTarget {
-        version: 4,
-        digest: "digest-4".to_owned(),
-        ..SchemaTarget::default()
-    };
-    observed.schema = Ok(newer);
-    assert_eq!(provision(&observed), Step::Migrate(id(OWN)));
-}
-
-#[test]
 fn a_tenant_is_asleep_if_neither_neon_nor_the_application_reports_a_use_since_the_rollout_started()
 {
     let (before, start, after) = (Some(at(90)), Some(at(100)), Some(at(100)));
@@ -542,8 +527,12 @@ fn a_tenant_is_asleep_if_neither_neon_nor_the_application_reports_a_use_since_th
         });
         observed.used_at = used_at;
         own_listed(&mut observed).last_active_at = last_active_at;
+        observed.listing.as_of = start;
         let case = format!("{asleep_before:?} {last_active_at:?} {used_at:?}");
         assert_eq!(observed.is_asleep(), expected, "{case}");
+        observed.listing.as_of = before;
+        assert!(!observed.is_asleep(), "no listing since the start");
+        observed.listing.as_of = start;
         observed.listing.own = None;
         assert!(!observed.is_asleep(), "no listing shows the project");
     }

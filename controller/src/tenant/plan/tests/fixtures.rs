@@ -217,7 +217,6 @@ pub(super) fn up_to_date() -> ObservedState {
         password_rejected: false,
         ca_digest: None,
         used_at: None,
-        compute_woken: false,
         schema: Ok(SchemaTarget {
             rollout: None,
             backup: None,

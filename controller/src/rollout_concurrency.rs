@@ -1,11 +1,10 @@
 //! How many Tenants a rollout migrates at the same time: `maxConcurrent`, or fewer while databases are
 //! slow or Neon limits the account's calls.
 //!
-//! Slow databases halve the number, but not again within [`REDUCTION_INTERVAL`], in which Tenants end that
-//! began before. As many migrations without one as the number allows add one to it, until it is
-//! `maxConcurrent` again. This is the rule by which TCP finds the capacity of a network. After a 429
-//! response, the client of the account applies a similar rule to its calls, and the number shrinks in
-//! the same proportion as their rate.
+//! A slow database halves the limit, at most once per [`REDUCTION_INTERVAL`], because migrations that
+//! started before the reduction are still finishing. After as many consecutive fast migrations as the
+//! limit, the limit increases by 1, up to `maxConcurrent` (additive increase, multiplicative decrease, as
+//! in TCP). After a 429 response, the limit also shrinks in proportion to the rate of the account's calls.
 //!
 //! All of this is in memory only, and a restart begins with `maxConcurrent`: it decides how fast a
 //! rollout continues, and never which Tenant is migrated.
@@ -49,12 +48,12 @@ pub struct Load<'a> {
     pub in_progress: usize,
 }
 
-/// The reduced paces of rollouts, at most one for each class.
+/// The reduced limits of rollouts, at most one for each class.
 #[derive(Debug, Default)]
-pub struct RolloutPaces(Mutex<HashMap<String, Pace>>);
+pub struct RolloutConcurrency(Mutex<HashMap<String, Reduction>>);
 
 #[derive(Debug)]
-struct Pace {
+struct Reduction {
     rollout: String,
     /// Largest number of Tenants in progress, at least 1.
     limit: usize,
@@ -63,7 +62,7 @@ struct Pace {
     reduced_at: Timestamp,
 }
 
-impl RolloutPaces {
+impl RolloutConcurrency {
     /// Largest number of Tenants in progress, at least 1. `rate_fraction` is the fraction of the rate at
     /// which the account's calls are made.
     pub fn limit(
@@ -73,44 +72,46 @@ impl RolloutPaces {
         max_concurrent: usize,
         rate_fraction: f64,
     ) -> usize {
-        let paces = self.0.lock();
-        let pace = paces.get(class).filter(|pace| pace.rollout == rollout);
-        let limit = pace.map_or(max_concurrent, |pace| pace.limit);
+        let reductions = self.0.lock();
+        let reduction = reductions
+            .get(class)
+            .filter(|reduction| reduction.rollout == rollout);
+        let limit = reduction.map_or(max_concurrent, |reduction| reduction.limit);
         limit.min(share(max_concurrent, rate_fraction)).max(1)
     }
 
     /// Records that a database of a rollout was connected to and migrated.
     pub fn record(&self, class: &str, load: Load<'_>, speed: Speed, now: Timestamp) {
-        let mut paces = self.0.lock();
-        let known = paces
+        let mut reductions = self.0.lock();
+        let known = reductions
             .get_mut(class)
-            .filter(|pace| pace.rollout == load.rollout);
+            .filter(|reduction| reduction.rollout == load.rollout);
         match (known, speed) {
             (None, Speed::Fast) => {}
             (None, Speed::Slow) => {
-                let pace = Pace {
+                let reduction = Reduction {
                     rollout: load.rollout.to_owned(),
                     limit: halved(load.max_concurrent, load.in_progress),
                     fast: 0,
                     reduced_at: now,
                 };
-                paces.insert(class.to_owned(), pace);
+                reductions.insert(class.to_owned(), reduction);
             }
-            (Some(pace), Speed::Slow) => {
-                pace.fast = 0;
-                if now.duration_since(pace.reduced_at) >= REDUCTION_INTERVAL {
-                    pace.limit = halved(pace.limit, load.in_progress);
-                    pace.reduced_at = now;
+            (Some(reduction), Speed::Slow) => {
+                reduction.fast = 0;
+                if now.duration_since(reduction.reduced_at) >= REDUCTION_INTERVAL {
+                    reduction.limit = halved(reduction.limit, load.in_progress);
+                    reduction.reduced_at = now;
                 }
             }
-            (Some(pace), Speed::Fast) => {
-                pace.fast += 1;
-                if pace.fast >= pace.limit {
-                    pace.limit += 1;
-                    pace.fast = 0;
+            (Some(reduction), Speed::Fast) => {
+                reduction.fast += 1;
+                if reduction.fast >= reduction.limit {
+                    reduction.limit += 1;
+                    reduction.fast = 0;
                 }
-                if pace.limit >= load.max_concurrent {
-                    paces.remove(class);
+                if reduction.limit >= load.max_concurrent {
+                    reductions.remove(class);
                 }
             }
         }
@@ -127,16 +128,16 @@ fn halved(limit: usize, in_progress: usize) -> usize {
     (limit.min(in_progress) / 2).max(1)
 }
 
-/// A fraction of a number, rounded down.
+/// A fraction of a number, rounded down to eighths: the fraction changes all the time, and the limit is
+/// reported in the status.
 fn share(number: usize, fraction: f64) -> usize {
-    let number = u32::try_from(number).unwrap_or(u32::MAX);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the share is between 0 and the number"
+        reason = "a number from 0 to 8"
     )]
-    let share = (f64::from(number) * fraction.clamp(0.0, 1.0)).floor() as u32;
-    usize::try_from(share).unwrap_or(usize::MAX)
+    let eighths = (8.0 * fraction.clamp(0.0, 1.0)).floor() as usize;
+    number.saturating_mul(eighths) / 8
 }
 
 #[cfg(test)]
@@ -149,24 +150,24 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn record(paces: &RolloutPaces, speed: Speed, in_progress: usize, second: i64) {
+    fn record(concurrency: &RolloutConcurrency, speed: Speed, in_progress: usize, second: i64) {
         let load = Load {
             rollout: "r1",
             max_concurrent: MAX,
             in_progress,
         };
-        paces.record("standard", load, speed, at(second));
+        concurrency.record("standard", load, speed, at(second));
     }
 
-    fn limit(paces: &RolloutPaces) -> usize {
-        paces.limit("standard", "r1", MAX, 1.0)
+    fn limit(concurrency: &RolloutConcurrency) -> usize {
+        concurrency.limit("standard", "r1", MAX, 1.0)
     }
 
     #[test]
     fn slow_databases_halve_the_tenants_in_progress_once_per_interval() {
-        let paces = RolloutPaces::default();
-        record(&paces, Speed::Fast, MAX, 0);
-        assert_eq!(limit(&paces), MAX);
+        let concurrency = RolloutConcurrency::default();
+        record(&concurrency, Speed::Fast, MAX, 0);
+        assert_eq!(limit(&concurrency), MAX);
         for (second, in_progress, expected) in [
             (0, MAX, 16),
             (9, MAX, 16),
@@ -175,53 +176,53 @@ mod tests {
             (30, 3, 1),
             (40, 1, 1),
         ] {
-            record(&paces, Speed::Slow, in_progress, second);
-            assert_eq!(limit(&paces), expected, "second {second}");
+            record(&concurrency, Speed::Slow, in_progress, second);
+            assert_eq!(limit(&concurrency), expected, "second {second}");
         }
     }
 
     #[test]
-    fn as_many_fast_databases_as_are_in_progress_add_one() {
-        let paces = RolloutPaces::default();
-        record(&paces, Speed::Slow, 6, 0);
+    fn as_many_consecutive_fast_databases_as_the_limit_raise_it_by_one() {
+        let concurrency = RolloutConcurrency::default();
+        record(&concurrency, Speed::Slow, 6, 0);
         let mut limits = Vec::new();
         for _ in 0..7 {
-            record(&paces, Speed::Fast, 3, 1);
-            limits.push(limit(&paces));
+            record(&concurrency, Speed::Fast, 3, 1);
+            limits.push(limit(&concurrency));
         }
         assert_eq!(limits, [3, 3, 4, 4, 4, 4, 5]);
         // A slow one ends the series, also within the interval.
         for _ in 0..4 {
-            record(&paces, Speed::Fast, 5, 1);
+            record(&concurrency, Speed::Fast, 5, 1);
         }
-        record(&paces, Speed::Slow, 5, 1);
-        record(&paces, Speed::Fast, 5, 1);
-        assert_eq!(limit(&paces), 5);
+        record(&concurrency, Speed::Slow, 5, 1);
+        record(&concurrency, Speed::Fast, 5, 1);
+        assert_eq!(limit(&concurrency), 5);
         for _ in 0..MAX * MAX {
-            record(&paces, Speed::Fast, MAX, 2);
+            record(&concurrency, Speed::Fast, MAX, 2);
         }
-        assert_eq!(limit(&paces), MAX);
+        assert_eq!(limit(&concurrency), MAX);
     }
 
     #[test]
     fn a_limited_rate_of_calls_limits_a_rollout_in_proportion() {
-        let paces = RolloutPaces::default();
-        let limit = |fraction| paces.limit("standard", "r1", MAX, fraction);
+        let concurrency = RolloutConcurrency::default();
+        let limit = |fraction| concurrency.limit("standard", "r1", MAX, fraction);
         assert_eq!([1.0, 0.5, 0.25, 0.01, 0.0].map(limit), [MAX, 16, 8, 1, 1]);
-        record(&paces, Speed::Slow, 20, 0);
-        let limit = |fraction| paces.limit("standard", "r1", MAX, fraction);
+        record(&concurrency, Speed::Slow, 20, 0);
+        let limit = |fraction| concurrency.limit("standard", "r1", MAX, fraction);
         assert_eq!([1.0, 0.5, 0.25].map(limit), [10, 10, 8]);
     }
 
     #[test]
     fn other_classes_and_rollouts_are_not_affected() {
-        let paces = RolloutPaces::default();
-        record(&paces, Speed::Slow, MAX, 0);
-        assert_eq!(paces.limit("other", "r1", MAX, 1.0), MAX);
-        assert_eq!(paces.limit("standard", "r2", MAX, 1.0), MAX);
-        assert_eq!(limit(&paces), 16);
-        paces.remove_class("standard");
-        assert_eq!(limit(&paces), MAX);
+        let concurrency = RolloutConcurrency::default();
+        record(&concurrency, Speed::Slow, MAX, 0);
+        assert_eq!(concurrency.limit("other", "r1", MAX, 1.0), MAX);
+        assert_eq!(concurrency.limit("standard", "r2", MAX, 1.0), MAX);
+        assert_eq!(limit(&concurrency), 16);
+        concurrency.remove_class("standard");
+        assert_eq!(limit(&concurrency), MAX);
     }
 
     #[test]
