@@ -51,7 +51,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
          time; all settings of the controller have their defaults. In place of a floor stands the time of a script that connects to \
          one database at a time and applies one migration of the same kind, measured on a sample of the same databases in the same run, \
          with suspended computes, and extrapolated. `calls_per_tenant` are Neon calls without \
-         listings of the account. `peak_rss` and `cpu` are the controller's.",
+         listings of the account. `writes_per_tenant` are the controller's Kubernetes writes, and `peak_rss` and `cpu` its memory and processor time.",
     ),
     (
         "rollout_4s",

@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Counts the other clients that are connected to the compute.
+    /// Counts the other clients of the database, and of the role on the compute.
     pub(super) async fn count_other_clients(&mut self) -> Result<i64, MigrationError> {
         let text = session_sql::count_other_clients();
         let rows = self.query(text, "counting other clients").await?;

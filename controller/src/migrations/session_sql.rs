@@ -59,12 +59,13 @@ pub(super) fn file_settings(limits: &MigrationLimits) -> [String; 3] {
     ]
 }
 
-/// Counts the clients that are connected to the compute, besides this session and Neon's own services.
-/// Background processes of Postgres have no user. A migration can leave another `search_path` behind.
+/// Counts the clients of this database, and those of the role in other databases of the compute, besides
+/// this session and Neon's own services. Background processes of Postgres have no user. A migration can
+/// leave another `search_path` behind.
 pub(super) fn count_other_clients() -> String {
     "SET search_path = pg_catalog, pg_temp; \
      SELECT count(*) FROM pg_stat_activity \
-     WHERE datname IS NOT NULL AND pid <> pg_backend_pid() \
+     WHERE (datname = current_database() OR usename = current_user) AND pid <> pg_backend_pid() \
          AND usename IS NOT NULL AND usename <> 'cloud_admin'"
         .to_owned()
 }

@@ -363,7 +363,6 @@ const fn is_unavailable(reason: Reason) -> bool {
             | Reason::RecoveringProject
             | Reason::Deleting
             | Reason::PasswordUnavailable
-            | Reason::ComputeMissing
             | Reason::SecretConflict
     ) || refuses_connections(reason)
 }
@@ -373,7 +372,10 @@ const fn is_unavailable(reason: Reason) -> bool {
 const fn refuses_connections(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::PasswordRejected | Reason::DatabaseMissing | Reason::QuotaExceeded
+        Reason::PasswordRejected
+            | Reason::DatabaseMissing
+            | Reason::ComputeMissing
+            | Reason::QuotaExceeded
     )
 }
 

@@ -172,7 +172,7 @@ async fn a_tenant_whose_migration_fails_when_it_is_used_is_restored_once(
     scenario.apply_config_map(&[FIRST]).await?;
     let settings = json!({
         "wake": "OnUse", "wakeDeadlineSeconds": FOREVER_SECONDS, "waves": [], "soakSeconds": 0,
-        "backup": "Branch", "onFailure": "RestoreAndPause",
+        "backup": "Branch", "onFailure": "RestoreAndPause", "failureBudget": {"count": 0},
     });
     let class = apply_class(scenario, settings).await?;
     let names = apply_tenants(scenario, &class, 2).await?;
