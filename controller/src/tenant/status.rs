@@ -51,6 +51,10 @@ impl StatusOutcome {
 
 /// What the status depends on besides the recorded status and the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 pub struct StatusInput {
     /// Generation of the spec that was reconciled.
     pub generation: Option<i64>,
