@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Reason, RolloutPhase, SchemaRollout};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
@@ -28,6 +28,12 @@ const SECOND: (&str, &str) = (
     "create table tags (name text primary key);\nalter table notes add column tag text references tags;",
 );
 
+/// Fails instead of [`SECOND`].
+const SECOND_BROKEN: (&str, &str) = (
+    "0002_tags.sql",
+    "alter table notes add column tag text references tags;",
+);
+
 /// Fails after [`SECOND`] was applied.
 const THIRD_BROKEN: (&str, &str) = (
     "0003_authors.sql",
@@ -41,8 +47,10 @@ pub(crate) enum Operation {
     Migrate,
     MigrateWithBackup,
     MigrateWithSnapshot,
-    /// Migrate several Tenants in waves.
+    /// Migrate two Tenants in two waves.
     RollOut,
+    /// Replace a rollout that its canary has paused.
+    CorrectRollout,
     RestoreBranch,
     RestoreSnapshot,
     Update,
@@ -68,6 +76,7 @@ impl Operation {
             Self::MigrateWithBackup => "migrate-with-backup",
             Self::MigrateWithSnapshot => "migrate-with-snapshot",
             Self::RollOut => "rollout",
+            Self::CorrectRollout => "correct-rollout",
             Self::RestoreBranch => "restore-branch",
             Self::RestoreSnapshot => "restore-snapshot",
             Self::Update => "update",
@@ -75,6 +84,10 @@ impl Operation {
             Self::Delete => "delete",
             Self::DeleteDuringCreation => "delete-during-creation",
         }
+    }
+
+    fn has_two_tenants(self) -> bool {
+        matches!(self, Self::RollOut | Self::CorrectRollout)
     }
 
     /// Prepares the operation. Effects of the preparation are not counted.
@@ -104,6 +117,7 @@ impl Operation {
             | Self::MigrateWithBackup
             | Self::MigrateWithSnapshot
             | Self::RollOut
+            | Self::CorrectRollout
             | Self::RestoreBranch
             | Self::RestoreSnapshot => {
                 let files = run.scenario.apply_config_map(&[FIRST]).await?;
@@ -114,12 +128,14 @@ impl Operation {
                 .await?;
                 run.apply(json!({})).await?;
                 run.scenario.wait_until_ready(TENANT).await?;
-                if self == Self::RollOut {
-                    for name in OTHERS {
-                        let spec = json!({"className": run.class});
-                        run.scenario.apply_and_wait(name, spec).await?;
-                    }
-                    wait_for_rollout(run, 1, timeouts::CONVERGE).await?;
+                if self.has_two_tenants() {
+                    let spec = json!({"className": run.class});
+                    run.scenario.apply_and_wait(OTHER_TENANT, spec).await?;
+                }
+                if self == Self::CorrectRollout {
+                    let broken = [FIRST, SECOND_BROKEN];
+                    run.scenario.apply_config_map(&broken).await?;
+                    wait_for_phase(run, RolloutPhase::Paused, (0, 1), timeouts::CONVERGE).await?;
                 }
             }
             Self::Update | Self::Delete => {
@@ -167,8 +183,8 @@ impl Operation {
         match self {
             Self::MigrateWithBackup => json!({"backup": "Branch"}),
             Self::MigrateWithSnapshot => json!({"backup": "Snapshot"}),
-            // One Tenant in each of three waves.
-            Self::RollOut => json!({"waves": [{"count": 1}], "soakSeconds": 0}),
+            // The canary is one Tenant, and the last wave has the others.
+            Self::RollOut | Self::CorrectRollout => json!({"waves": [], "soakSeconds": 0}),
             Self::RestoreBranch => json!({"backup": "Branch", "onFailure": "RestoreAndPause"}),
             Self::RestoreSnapshot => json!({"backup": "Snapshot", "onFailure": "RestoreAndPause"}),
             _ => json!({}),
@@ -182,12 +198,15 @@ impl Operation {
                 let adopt = json!({"projectId": before.adopted, "resetPassword": true});
                 run.apply(json!({"adopt": adopt})).await.map(drop)
             }
-            Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot | Self::RollOut => {
-                run.scenario
-                    .apply_config_map(&[FIRST, SECOND])
-                    .await
-                    .map(drop)
-            }
+            Self::Migrate
+            | Self::MigrateWithBackup
+            | Self::MigrateWithSnapshot
+            | Self::RollOut
+            | Self::CorrectRollout => run
+                .scenario
+                .apply_config_map(&[FIRST, SECOND])
+                .await
+                .map(drop),
             Self::RestoreBranch | Self::RestoreSnapshot => run
                 .scenario
                 .apply_config_map(&[FIRST, SECOND, THIRD_BROKEN])
@@ -220,11 +239,10 @@ impl Operation {
             Self::Migrate | Self::MigrateWithBackup | Self::MigrateWithSnapshot => {
                 wait_until_migrated(run, TENANT, timeout).await
             }
-            Self::RollOut => {
-                for name in [TENANT].into_iter().chain(OTHERS) {
-                    wait_until_migrated(run, name, timeout).await?;
-                }
-                wait_for_rollout(run, 2, timeout).await
+            Self::RollOut | Self::CorrectRollout => {
+                wait_until_migrated(run, TENANT, timeout).await?;
+                wait_until_migrated(run, OTHER_TENANT, timeout).await?;
+                wait_for_phase(run, RolloutPhase::Completed, (2, 0), timeout).await
             }
             Self::RestoreBranch | Self::RestoreSnapshot => {
                 let restored = |tenant: &crds::Tenant| {
@@ -297,28 +315,42 @@ async fn wait_until_migrated(run: &Run, name: &str, timeout: Duration) -> Result
         .map(drop)
 }
 
-/// Waits until the rollout of a version is completed and counts each Tenant once.
-async fn wait_for_rollout(run: &Run, version: i64, timeout: Duration) -> Result<()> {
+/// Waits until the newest rollout of the second version has this phase and these numbers of updated and
+/// failed Tenants, of two, and all others are finished.
+async fn wait_for_phase(
+    run: &Run,
+    phase: RolloutPhase,
+    (updated, failed): (i64, i64),
+    timeout: Duration,
+) -> Result<()> {
     let rollouts: Api<SchemaRollout> = Api::all(run.scenario.cluster().client());
-    let what = format!("the completed rollout of version {version}");
-    let tenants = i64::try_from(OTHERS.len() + 1)?;
-    wait::poll(timeout, &what, async || {
-        let all = rollouts.list(&ListParams::default()).await?;
-        let mut of_class = all.iter().filter(|rollout| {
-            rollout.spec.class_name == run.class && rollout.spec.target.version == version
-        });
-        let status = of_class.next().and_then(|rollout| rollout.status.as_ref());
-        Ok(status
-            .is_some_and(|status| {
-                status.phase == Some(RolloutPhase::Completed)
-                    && (status.total, status.updated, status.failed) == (tenants, tenants, 0)
-            })
-            .then_some(()))
+    wait::poll(timeout, "the rollout", async || {
+        let mut of_class = rollouts.list(&ListParams::default()).await?.items;
+        of_class.retain(|rollout| rollout.spec.class_name == run.class);
+        of_class.sort_by_key(|rollout| rollout.spec.revision);
+        let newest = of_class.pop().context("there is no rollout")?;
+        ensure!(newest.spec.target.version == 2, "{}", newest.name_any());
+        let status = newest.status.unwrap_or_default();
+        let counts = (status.total, status.updated, status.failed);
+        let expected = (Some(phase), (2, updated, failed));
+        ensure!(
+            (status.phase, counts) == expected,
+            "{:?} {counts:?}",
+            status.phase
+        );
+        for older in of_class {
+            let phase = older.status.unwrap_or_default().phase;
+            ensure!(
+                phase.is_some_and(RolloutPhase::is_final),
+                "an older one: {phase:?}"
+            );
+        }
+        Ok(Some(()))
     })
     .await
 }
 
-/// The further Tenants of a rollout.
-const OTHERS: [&str; 2] = ["acme-2", "acme-3"];
+/// The second Tenant of a rollout.
+const OTHER_TENANT: &str = "acme-2";
 /// The default name of the Tenant's Secret.
 const SECRET: &str = "acme-connection";
