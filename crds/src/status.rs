@@ -121,6 +121,9 @@ pub struct BackupStatus {
     /// Id of the snapshot, if the backup is one. Absent until Neon has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
+    /// Time at which the backup was created. A restore discards what was written since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
     /// Time at which Neon deletes the backup. Absent if Neon keeps it, because the database was restored
     /// from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crds::{OrphanedProjects, Reason, annotations};
+use jiff::Timestamp;
 use kube::runtime::events::EventType;
 use neon_client::ids::ProjectId;
 
@@ -61,6 +62,8 @@ pub enum ControllerEvent<'a> {
     DatabaseRestored {
         /// Name of the backup.
         backup: &'a str,
+        /// Time at which the backup was created.
+        created_at: Option<Timestamp>,
         /// Name of the branch that keeps the database as it was before.
         failed_branch: &'a str,
     },
@@ -218,11 +221,15 @@ impl ControllerEvent<'_> {
             },
             Self::DatabaseRestored {
                 backup,
+                created_at,
                 failed_branch,
-            } => format!(
-                "restored the database from backup {backup}, because its migration failed; what was written since then is in \
-                 branch {failed_branch} of the project"
-            ),
+            } => {
+                let created = created_at.map_or_else(String::new, |time| format!(" of {time}"));
+                format!(
+                    "restored the database from backup {backup}{created}, because its migration failed; what was written since \
+                     then is in branch {failed_branch} of the project"
+                )
+            }
             Self::NamedDuplicateDeleted { project } => format!(
                 "deleted duplicate project {project}, which the annotation {} names; {RECOVERY_HINT}",
                 annotations::DELETE_DUPLICATE

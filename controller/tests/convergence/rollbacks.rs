@@ -1,7 +1,9 @@
 //! Migrations that fail for good after the first of two files, in a class whose rollouts restore the
 //! databases.
 
-use crds::{OnFailure, Reason, RolloutBackup, RolloutSettings, TenantStatus, annotations};
+use crds::{
+    BackupStatus, OnFailure, Reason, RolloutBackup, RolloutSettings, TenantStatus, annotations,
+};
 use kube::ResourceExt as _;
 
 use crate::events::Event;
@@ -152,21 +154,39 @@ fn a_restored_database_is_migrated_again_only_on_request_and_with_a_new_backup()
     }
 }
 
+/// Lets the controller make one call after the other until this holds for the recorded backup.
+async fn wait_for_backup(simulation: &mut Simulation, condition: fn(&BackupStatus) -> bool) {
+    for _ in 0..MAX_CALLS {
+        if status(simulation).backup.as_ref().is_some_and(condition) {
+            return;
+        }
+        simulation.handle(&Event::Calls(1)).await;
+    }
+    panic!("{:?}", status(simulation).backup);
+}
+
+#[test]
+fn a_backup_of_more_than_an_hour_ago_is_not_restored() {
+    for backup in BACKUPS {
+        for (minutes, restores) in [(59, 1), (61, 0)] {
+            simulate(async {
+                let mut simulation = begin(backup, BEFORE + 2, BEFORE + 2).await;
+                wait_for_backup(&mut simulation, |backup| backup.id().is_some()).await;
+                simulation.handle(&Event::Suspended(minutes * 60)).await;
+                simulation.wait_until_stalled(Reason::MigrationFailed).await;
+                let project = project(&simulation);
+                assert_eq!(project.restores, restores, "{minutes} minutes");
+            });
+        }
+    }
+}
+
 #[test]
 fn a_database_whose_backup_was_deleted_keeps_what_it_has() {
     for backup in BACKUPS {
         simulate(async {
             let mut simulation = begin(backup, BEFORE + 2, BEFORE + 2).await;
-            let is_requested = |simulation: &Simulation| {
-                let backup = status(simulation).backup;
-                backup.is_some_and(|backup| backup.restore.is_some())
-            };
-            let mut calls = 0;
-            while !is_requested(&simulation) {
-                simulation.handle(&Event::Calls(1)).await;
-                calls += 1;
-                assert!(calls < MAX_CALLS, "no restore is recorded");
-            }
+            wait_for_backup(&mut simulation, |backup| backup.restore.is_some()).await;
             {
                 let mut state = simulation.world.state();
                 let project = state.recorded().expect("a recorded project");

@@ -44,6 +44,7 @@ fn with_samples(kind: EventKind, mut show: impl FnMut(ControllerEvent<'_>)) {
         }
         EventKind::DatabaseRestored => show(ControllerEvent::DatabaseRestored {
             backup: "before-default-7-3f2a91c0",
+            created_at: Timestamp::from_second(1_790_000_000).ok(),
             failed_branch: "failed-default-7-3f2a91c0",
         }),
         EventKind::NamedDuplicateDeleted => {

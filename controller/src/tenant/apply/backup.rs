@@ -33,6 +33,7 @@ pub(super) const NAME_PREFIX: &str = "before-";
 struct Backup {
     branch_id: Option<String>,
     snapshot_id: Option<String>,
+    created_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
 }
 
@@ -60,6 +61,7 @@ pub(super) async fn back_up(
         name: name.clone(),
         branch_id: None,
         snapshot_id: None,
+        created_at: None,
         expires_at: None,
         attempt,
         schema_version: schema.and_then(|schema| schema.version),
@@ -88,6 +90,7 @@ pub(super) async fn back_up(
     rec.status.backup = Some(BackupStatus {
         branch_id: backup.branch_id,
         snapshot_id: backup.snapshot_id,
+        created_at: Some(Time(backup.created_at.unwrap_or(rec.ctx.clock.now()))),
         expires_at: backup.expires_at.map(Time),
         ..requested
     });
@@ -261,6 +264,7 @@ impl From<Branch> for Backup {
     fn from(branch: Branch) -> Self {
         Self {
             branch_id: Some(branch.id.to_string()),
+            created_at: Some(branch.created_at),
             expires_at: branch.expires_at,
             ..Self::default()
         }
@@ -271,6 +275,7 @@ impl From<Snapshot> for Backup {
     fn from(snapshot: Snapshot) -> Self {
         Self {
             snapshot_id: Some(snapshot.id.to_string()),
+            created_at: snapshot.created_at,
             expires_at: snapshot.expires_at,
             ..Self::default()
         }

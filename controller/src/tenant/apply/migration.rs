@@ -97,9 +97,9 @@ pub(super) async fn migrate_database(
                 }
                 error => {
                     let error = migration_error(rec, id, error).await;
-                    if request_restore(rec, observed, &failure, &error) {
+                    let Err(error) = request_restore(rec, observed, &failure, error) else {
                         return Ok(());
-                    }
+                    };
                     Err(if time_limit {
                         let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, elapsed);
                         retry_later(rec, error, wait)

@@ -6,6 +6,7 @@
 //! this name shows that the restore has been done, and Neon refuses to do it again.
 
 use crds::{BackupStatus, Reason, RestoreStatus};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon_client::ids::{BranchId, ProjectId, SnapshotId};
 use neon_client::model::{
@@ -24,31 +25,35 @@ use crate::tenant::status::StatusOutcome;
 
 const RESTORE: &str = "restore the database from its backup";
 
+/// Age up to which a backup is restored automatically. A migration whose errors are transient can fail for
+/// good much later, and a user must decide whether to discard what was written in the meantime.
+const MAX_RESTORED_AGE: SignedDuration = SignedDuration::from_hours(1);
+
 /// Records that the database is to be restored, if its rollout asks for that and the failed migration
-/// has changed it. `reported` is what the failure is reported as.
+/// has changed it. Otherwise returns the error that reports the failure.
 pub(super) fn request_restore(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
     failure: &MigrationFailure,
-    reported: &ReconcileError,
-) -> bool {
+    reported: ReconcileError,
+) -> Result<(), ReconcileError> {
     let error = &failure.error;
     let is_permanent = matches!(reported.retry, Retry::OnChange | Retry::OnChangeOrAfter(_));
     // Other errors mean that no migration was begun.
     let is_failed = error.reason() == Reason::MigrationFailed || error.is_size_limit();
     let Ok(target) = &observed.schema else {
-        return false;
+        return Err(reported);
     };
     let is_wanted = target
         .backup
         .is_some_and(|backup| backup.restore_on_failure);
     if !(is_permanent && is_failed && is_wanted) {
-        return false;
+        return Err(reported);
     }
     let now = rec.ctx.clock.now();
     let (project, schema) = (rec.project(), rec.status.schema.clone());
     let Some(backup) = &mut rec.status.backup else {
-        return false;
+        return Err(reported);
     };
     let is_of_rollout = Some(&backup.rollout) == target.rollout.as_ref()
         && project.is_some_and(|project| project.as_str() == backup.project_id);
@@ -62,7 +67,12 @@ pub(super) fn request_restore(
         || is_known && differs
         || matches!(error, MigrationError::TransactionEnded { .. });
     if !(has_backup && is_changed) {
-        return false;
+        return Err(reported);
+    }
+    if let Some(Time(created_at)) = backup.created_at
+        && now.duration_since(created_at) > MAX_RESTORED_AGE
+    {
+        return Err(too_old(&backup.name, created_at, reported));
     }
     let issue = reported.to_issue();
     backup.restore = Some(RestoreStatus {
@@ -76,7 +86,17 @@ pub(super) fn request_restore(
     rec.status
         .last_reconcile_at
         .clone_from(&observed.reconcile_at);
-    true
+    Ok(())
+}
+
+/// Adds to the error why the database is not restored.
+fn too_old(backup: &str, created_at: Timestamp, mut error: ReconcileError) -> ReconcileError {
+    let added = format!(
+        "; the database was not restored, because a restore would discard what was written since its backup {backup} was created \
+         at {created_at}, more than an hour ago. Correct the migrations, or restore the database in Neon"
+    );
+    error.issue.message.push_str(&added);
+    error
 }
 
 /// Restores the database, or finds that an earlier request has, and records the schema of the backup.
@@ -113,6 +133,7 @@ pub(super) async fn restore(
     record(rec);
     rec.publish_event(&ControllerEvent::DatabaseRestored {
         backup: &backup.name,
+        created_at: backup.created_at.as_ref().map(|time| time.0),
         failed_branch: &restore.failed_branch_name,
     });
     Ok(())

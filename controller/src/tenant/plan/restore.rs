@@ -36,8 +36,13 @@ fn issue(backup: &BackupStatus, restore: &RestoreStatus) -> Issue {
         .schema_version
         .map_or_else(String::new, |version| format!(" to version {version}"));
     let outcome = if restore.restored_at.is_some() {
+        let created = backup
+            .created_at
+            .as_ref()
+            .map_or_else(String::new, |time| format!(" of {}", time.0));
         format!(
-            "the database was restored{version} from backup {}, and what was written since then is in branch {} of the project",
+            "the database was restored{version} from backup {}{created}, and what was written since then is in branch {} of the \
+             project",
             backup.name, restore.failed_branch_name
         )
     } else {

@@ -16,8 +16,15 @@ pub struct Snapshot {
     /// Branch of which the snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_branch_id: Option<BranchId>,
-    /// Time at which Neon deletes the snapshot. The API does not document the format of this field, so
-    /// any other text than a time in RFC 3339 is `None`.
+    /// Time of creation. The API does not document the format of this field, so any other text than a
+    /// time in RFC 3339 is `None`.
+    #[serde(
+        default,
+        deserialize_with = "time_or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub created_at: Option<Timestamp>,
+    /// Time at which Neon deletes the snapshot. Read in the same way as `created_at`.
     #[serde(
         default,
         deserialize_with = "time_or_none",

@@ -67,6 +67,10 @@ async fn roll_out_with_backups(
     Ok(backups)
 }
 
+fn seconds(time: Option<Time>) -> Option<i64> {
+    time.map(|Time(time)| time.as_second())
+}
+
 async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) -> Result<()> {
     let account = scenario.cluster().account();
     for (tenant, backup) in roll_out_with_backups(scenario, "Branch").await? {
@@ -80,6 +84,11 @@ async fn each_database_is_backed_up_before_its_migration(scenario: &Scenario) ->
         ensure!(
             branches.len() == 2 && backup.expires_at == Some(Time(expires_at)),
             "{backup:?}, {branches:?}"
+        );
+        ensure!(
+            seconds(backup.created_at) == Some(branch.created_at.as_second()),
+            "created at {}",
+            branch.created_at
         );
         let version = backed_up_version(scenario, &tenant, &branch.id).await?;
         ensure!(version == "1", "the backup has version {version}");
@@ -103,6 +112,11 @@ async fn a_snapshot_of_each_database_is_taken_before_its_migration(
                 && snapshot.expires_at.is_some()
                 && backup.expires_at == snapshot.expires_at.map(Time),
             "{backup:?}, {snapshot:?}"
+        );
+        let created_at = snapshot.created_at.context("no time of creation")?;
+        ensure!(
+            seconds(backup.created_at) == Some(created_at.as_second()),
+            "created at {created_at}"
         );
         let restore = RestoreSnapshot::default().name("preview");
         let preview = snapshots.restore(&snapshot.id, restore).send().await?;

@@ -24,6 +24,7 @@ fn failed(restored: bool) -> ObservedState {
         name: "before-r5".to_owned(),
         branch_id: Some("br-1".to_owned()),
         snapshot_id: None,
+        created_at: Some(Time(at(NOW - 600))),
         expires_at: Some(Time(at(NOW + 60))),
         attempt: 1,
         schema_version: Some(3),
@@ -116,10 +117,15 @@ fn a_recorded_restore_is_completed_whatever_happens_meanwhile() {
 #[test]
 fn a_restored_database_waits_for_other_migrations_or_a_request() {
     let restored = failed(true);
-    assert_eq!(
-        stall_reason(&provision(&restored)),
-        Some(Reason::MigrationFailed)
+    let Step::Stalled(issue) = provision(&restored) else {
+        panic!("not stalled");
+    };
+    assert_eq!(issue.reason, Reason::MigrationFailed);
+    let backup = format!(
+        "restored to version 3 from backup before-r5 of {}",
+        at(NOW - 600)
     );
+    assert!(issue.message.contains(&backup), "{}", issue.message);
     check(
         true,
         &[
