@@ -11,6 +11,7 @@
 mod file;
 mod ignores;
 mod lines;
+mod repeatable;
 mod rules;
 mod statements;
 

@@ -85,7 +85,7 @@ fn syntax_errors(parse: &Parse<SourceFile>, lines: &Lines) -> Vec<Found> {
 
 /// What the rules of squawk and our own ones find.
 fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec<Found> {
-    let mut linter = Linter::from(rules::of_squawk(no_transaction));
+    let mut linter = Linter::from(rules::of_squawk());
     linter.settings.assume_in_transaction = !no_transaction;
     let of_squawk = linter.lint(parse, sql).into_iter().filter_map(|violation| {
         let range = Range::<usize>::from(violation.text_range);

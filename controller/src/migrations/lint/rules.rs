@@ -12,8 +12,6 @@ pub(super) const SYNTAX_ERROR: &str = "syntax-error";
 pub(super) const NOT_ANALYZED: &str = "not-analyzed";
 pub(super) const UNUSED_IGNORE: &str = "unused-ignore";
 const NEEDS_NO_TRANSACTION: &str = "needs-no-transaction";
-/// Outside transactions, a statement can take effect without being recorded, and then runs again.
-const PREFER_ROBUST_STMTS: &str = "prefer-robust-stmts";
 
 /// A rule of the linter.
 #[derive(Debug)]
@@ -140,10 +138,11 @@ pub const RULES: &[RuleInfo] = &[
         Error,
         "Postgres rejects this statement in a transaction. Move it to a file of its own that begins with -- no-transaction.",
     ),
-    squawk(
-        PREFER_ROBUST_STMTS,
+    own(
+        "not-repeatable",
         Warning,
-        "Outside a transaction, the statement may run twice. Write IF NOT EXISTS or IF EXISTS.",
+        "Outside a transaction, the statement can take effect before the file fails, and the file then runs again. Write IF NOT \
+         EXISTS, IF EXISTS, OR REPLACE or ON CONFLICT, drop the object first, or move the statement to a file with a transaction.",
     ),
     squawk("ban-duplicate-column-assignments", Error, ""),
     squawk(
@@ -254,11 +253,10 @@ pub(super) fn is_own_rule(name: &str) -> bool {
 }
 
 /// The rules that squawk evaluates.
-pub(super) fn of_squawk(no_transaction: bool) -> impl Iterator<Item = Rule> {
+pub(super) fn of_squawk() -> impl Iterator<Item = Rule> {
     RULES
         .iter()
         .filter(|rule| rule.is_of_squawk)
-        .filter(move |rule| no_transaction || rule.name != PREFER_ROBUST_STMTS)
         .filter_map(|rule| Rule::try_from(rule.name).ok())
 }
 

@@ -6,12 +6,18 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode as _};
 use squawk_syntax::{SyntaxElement, SyntaxKind as Kind, SyntaxNode};
 
+use super::repeatable::unrepeatable;
+
 /// The offsets of statements or of parts of them, each with the name of a rule.
 pub(super) fn check_statements(
     root: &SyntaxNode,
     no_transaction: bool,
 ) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
+    if no_transaction {
+        let offsets = unrepeatable(root).into_iter();
+        found.extend(offsets.map(|offset| (offset, "not-repeatable")));
+    }
     for statement in root.children() {
         if !no_transaction && runs_outside_transactions(&statement) {
             found.push((start(&statement), "needs-no-transaction"));
@@ -156,7 +162,7 @@ fn has_condition(part: &SyntaxNode) -> bool {
 }
 
 /// Whether one of the tokens is this word.
-fn has_word(part: &SyntaxNode, word: &str) -> bool {
+pub(super) fn has_word(part: &SyntaxNode, word: &str) -> bool {
     let mut tokens = part
         .descendants_with_tokens()
         .filter_map(SyntaxElement::into_token);
@@ -164,7 +170,7 @@ fn has_word(part: &SyntaxNode, word: &str) -> bool {
 }
 
 /// The offset of the first token that is neither space nor a comment.
-fn start(part: &SyntaxNode) -> usize {
+pub(super) fn start(part: &SyntaxNode) -> usize {
     let mut tokens = part
         .descendants_with_tokens()
         .filter_map(SyntaxElement::into_token);
