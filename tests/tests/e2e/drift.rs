@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, Tenant, keys};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use neon_client::model::{
-    AllowedIps, ComputeUnits, CreateBranch, CreateEndpoint, EndpointType, ProjectSettings, Quota,
-    UpdateEndpoint, UpdateProject,
+    AllowedIps, ComputeUnits, CreateBranch, CreateEndpoint, CreateSnapshot, EndpointType,
+    FinalizeRestore, ProjectSettings, Quota, RestoreSnapshot, UpdateEndpoint, UpdateProject,
 };
 use neon_emulator::faults::{Effect, Fault};
 use neon_emulator::{Limits, Plan};
@@ -25,6 +25,7 @@ test_support::tests![
     a_compute_that_is_replaced_at_once_is_used_with_its_new_host,
     a_deleted_database_is_reported_without_a_connection,
     another_default_branch_does_not_move_the_tenant,
+    credentials_are_read_again_after_a_restore_in_neon,
     an_edited_connection_in_the_status_is_corrected,
 ];
 
@@ -312,6 +313,44 @@ async fn another_default_branch_does_not_move_the_tenant(scenario: &Scenario) ->
         .await?;
     ensure!(answer == "42", "another branch: {answer}");
     Ok(())
+}
+
+async fn credentials_are_read_again_after_a_restore_in_neon(scenario: &Scenario) -> Result<()> {
+    let tenant = scenario.apply_and_wait("acme", json!({})).await?;
+    let (account, id) = (scenario.cluster().account(), project_id(&tenant)?);
+    let former = account.endpoint(&id).await?.branch_id;
+    let client = account.client()?;
+    let (branches, snapshots) = (client.branches(&id), client.snapshots(&id));
+    let snapshot = CreateSnapshot {
+        name: Some("by hand".to_owned()),
+        expires_at: None,
+    };
+    let snapshot = snapshots.create(&former, snapshot).send().await?.snapshot;
+    let restore = RestoreSnapshot::default()
+        .name("restored")
+        .target_branch_id(former.clone());
+    let restored = snapshots.restore(&snapshot.id, restore).send().await?;
+    // The compute moves to the restored branch.
+    let finalize = FinalizeRestore::default().name("former");
+    branches
+        .finalize_restore(&restored.branch.id, finalize)
+        .send()
+        .await?;
+    branches.delete(&former).send().await?;
+    scenario
+        .secrets()
+        .delete("acme-connection", &DeleteParams::default())
+        .await?;
+    let again = scenario.reconcile_and_wait("acme").await?;
+    let project = status(&again).and_then(|status| status.project.clone());
+    ensure!(
+        project.is_some_and(
+            |project| project.branch_id.as_deref() == Some(restored.branch.id.as_str())
+        ),
+        "the status names another branch: {:?}",
+        again.status
+    );
+    scenario.check_connection(&again).await
 }
 
 async fn an_edited_connection_in_the_status_is_corrected(scenario: &Scenario) -> Result<()> {

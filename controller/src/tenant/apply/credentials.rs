@@ -102,7 +102,7 @@ pub(super) async fn check_database(
 }
 
 /// Reads the connection string; `None` if Neon does not reveal the password. If the recorded compute no
-/// longer exists, another one is recorded.
+/// longer exists or was moved to another branch, the current one is recorded.
 async fn read_connection_string(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
@@ -118,14 +118,14 @@ async fn read_connection_string(
     let compute = recorded_compute(rec);
     let mut answer = request(compute.as_ref()).await;
     if answer.as_ref().is_err_and(is_missing)
-        && let Some((_, recorded)) = compute
+        && let Some(recorded) = compute
     {
         let current = read_write_compute(rec, id, ACTION)
             .await?
             .ok_or_else(|| no_read_write_compute(rec, Component::Credentials, id))?;
-        if current.id != recorded {
-            record_compute(rec, &current);
-            let compute = (current.branch_id, current.id);
+        record_compute(rec, &current);
+        let compute = (current.branch_id, current.id);
+        if compute != recorded {
             answer = request(Some(&compute)).await;
         }
     }
@@ -165,20 +165,12 @@ async fn reset_password(
     check_reset_allowed(rec, id)?;
     let owner = rec.desired()?.owner.clone();
     let neon = rec.neon()?;
-    let recorded_branch = rec
-        .status
-        .project
-        .as_ref()
-        .and_then(|project| project.branch_id.as_ref()?.parse().ok());
-    let branch: BranchId = match recorded_branch {
-        Some(branch) => branch,
-        None => {
-            read_write_compute(rec, id, ACTION)
-                .await?
-                .ok_or_else(|| no_read_write_compute(rec, Component::Credentials, id))?
-                .branch_id
-        }
-    };
+    // The recorded branch can be outdated: a restore in Neon moves the compute to another one.
+    let compute = read_write_compute(rec, id, ACTION)
+        .await?
+        .ok_or_else(|| no_read_write_compute(rec, Component::Credentials, id))?;
+    record_compute(rec, &compute);
+    let branch = compute.branch_id;
     let answer = neon
         .reset_password(id, &branch, &owner)
         .await
