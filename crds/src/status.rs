@@ -168,9 +168,13 @@ pub struct RestoreStatus {
     pub reason: String,
     /// Message of the failure.
     pub message: String,
-    /// Time at which the database was restored. Absent while that is in progress.
+    /// Time at which the database was restored. Absent until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Time>,
+    /// Time at which the controller decided not to restore the database, because the backup is more than
+    /// an hour old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned_at: Option<Time>,
 }
 
 /// Record of a request to create a project, written before the request is sent. It means that the
@@ -308,9 +312,10 @@ pub struct SchemaStatus {
 }
 
 impl SchemaStatus {
-    /// Whether it says what the database has: migrations, or none because the class applied none.
+    /// Whether it says what the database has: migrations, or none because the class applied none when the
+    /// database was first reached.
     pub fn is_known(&self) -> bool {
-        self.version.is_some() || self.target.is_none()
+        self.version.is_some() || self.target.is_none() || self.project_id.is_some()
     }
 }
 

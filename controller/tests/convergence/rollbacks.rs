@@ -182,6 +182,23 @@ fn a_backup_of_more_than_an_hour_ago_is_not_restored() {
 }
 
 #[test]
+fn a_restore_that_is_delayed_by_more_than_an_hour_is_abandoned() {
+    for backup in BACKUPS {
+        simulate(async {
+            let mut simulation = begin(backup, BEFORE + 2, BEFORE + 2).await;
+            wait_for_backup(&mut simulation, |backup| backup.restore.is_some()).await;
+            simulation.handle(&Event::Suspended(61 * 60)).await;
+            simulation.wait_until_stalled(Reason::MigrationFailed).await;
+            simulation.wait_until_stalled(Reason::MigrationFailed).await;
+            let project = project(&simulation);
+            assert_eq!((project.schema, project.restores), (Some(BEFORE + 1), 0));
+            let restore = status(&simulation).backup.and_then(|backup| backup.restore);
+            assert!(restore.is_some_and(|restore| restore.abandoned_at.is_some()));
+        });
+    }
+}
+
+#[test]
 fn a_database_whose_backup_was_deleted_keeps_what_it_has() {
     for backup in BACKUPS {
         simulate(async {

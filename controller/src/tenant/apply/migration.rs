@@ -97,9 +97,9 @@ pub(super) async fn migrate_database(
                 }
                 error => {
                     let error = migration_error(rec, id, error).await;
-                    let Err(error) = request_restore(rec, observed, &failure, error) else {
+                    if request_restore(rec, observed, &failure, &error) {
                         return Ok(());
-                    };
+                    }
                     Err(if time_limit {
                         let wait = rec.ctx.migration_slots.record_time_limit(rec.uid, elapsed);
                         retry_later(rec, error, wait)

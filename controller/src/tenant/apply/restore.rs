@@ -25,35 +25,36 @@ use crate::tenant::status::StatusOutcome;
 
 const RESTORE: &str = "restore the database from its backup";
 
-/// Age up to which a backup is restored automatically. A migration whose errors are transient can fail for
-/// good much later, and a user must decide whether to discard what was written in the meantime.
+/// Age up to which a backup is restored. A migration whose errors are transient can fail for good much
+/// later, and a restore can be refused for a long time; then a user must decide whether to discard what was
+/// written in the meantime.
 const MAX_RESTORED_AGE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Records that the database is to be restored, if its rollout asks for that and the failed migration
-/// has changed it. Otherwise returns the error that reports the failure.
+/// has changed it. `reported` is what the failure is reported as.
 pub(super) fn request_restore(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
     failure: &MigrationFailure,
-    reported: ReconcileError,
-) -> Result<(), ReconcileError> {
+    reported: &ReconcileError,
+) -> bool {
     let error = &failure.error;
     let is_permanent = matches!(reported.retry, Retry::OnChange | Retry::OnChangeOrAfter(_));
     // Other errors mean that no migration was begun.
     let is_failed = error.reason() == Reason::MigrationFailed || error.is_size_limit();
     let Ok(target) = &observed.schema else {
-        return Err(reported);
+        return false;
     };
     let is_wanted = target
         .backup
         .is_some_and(|backup| backup.restore_on_failure);
     if !(is_permanent && is_failed && is_wanted) {
-        return Err(reported);
+        return false;
     }
     let now = rec.ctx.clock.now();
     let (project, schema) = (rec.project(), rec.status.schema.clone());
     let Some(backup) = &mut rec.status.backup else {
-        return Err(reported);
+        return false;
     };
     let is_of_rollout = Some(&backup.rollout) == target.rollout.as_ref()
         && project.is_some_and(|project| project.as_str() == backup.project_id);
@@ -67,12 +68,7 @@ pub(super) fn request_restore(
         || is_known && differs
         || matches!(error, MigrationError::TransactionEnded { .. });
     if !(has_backup && is_changed) {
-        return Err(reported);
-    }
-    if let Some(Time(created_at)) = backup.created_at
-        && now.duration_since(created_at) > MAX_RESTORED_AGE
-    {
-        return Err(too_old(&backup.name, created_at, reported));
+        return false;
     }
     let issue = reported.to_issue();
     backup.restore = Some(RestoreStatus {
@@ -81,22 +77,13 @@ pub(super) fn request_restore(
         reason: issue.reason.as_str().to_owned(),
         message: issue.message,
         restored_at: None,
+        abandoned_at: None,
     });
     // Otherwise the request would lead to a further attempt after the restore.
     rec.status
         .last_reconcile_at
         .clone_from(&observed.reconcile_at);
-    Ok(())
-}
-
-/// Adds to the error why the database is not restored.
-fn too_old(backup: &str, created_at: Timestamp, mut error: ReconcileError) -> ReconcileError {
-    let added = format!(
-        "; the database was not restored, because a restore would discard what was written since its backup {backup} was created \
-         at {created_at}, more than an hour ago. Correct the migrations, or restore the database in Neon"
-    );
-    error.issue.message.push_str(&added);
-    error
+    true
 }
 
 /// Restores the database, or finds that an earlier request has, and records the schema of the backup.
@@ -118,7 +105,12 @@ pub(super) async fn restore(
     };
     rec.save_status(observed, &StatusOutcome::InProgress(progress(&backup)))
         .await?;
-    if !is_restored(rec, id, &restore).await?
+    let is_done = is_restored(rec, id, &restore).await?;
+    if !is_done && is_too_old(&backup, rec.ctx.clock.now()) {
+        abandon(rec);
+        return Ok(());
+    }
+    if !is_done
         && let Err(error) = request(rec, id, &backup, &restore).await
         // An earlier request can take effect late, so that Neon refuses this one.
         && !is_restored(rec, id, &restore).await?
@@ -248,6 +240,20 @@ async fn wait(
 
 fn neon_error(action: &str, error: neon_client::Error) -> ReconcileError {
     ReconcileError::neon(Component::Schema, action, error)
+}
+
+fn is_too_old(backup: &BackupStatus, now: Timestamp) -> bool {
+    let created_at = backup.created_at.as_ref();
+    created_at.is_some_and(|created_at| now.duration_since(created_at.0) > MAX_RESTORED_AGE)
+}
+
+/// Records that the database keeps what it has.
+fn abandon(rec: &mut Reconciliation<'_>) {
+    let now = rec.ctx.clock.now();
+    let backup = rec.status.backup.as_mut();
+    if let Some(restore) = backup.and_then(|backup| backup.restore.as_mut()) {
+        restore.abandoned_at = Some(Time(now));
+    }
 }
 
 /// Records that the backup no longer exists.

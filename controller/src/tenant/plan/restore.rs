@@ -20,7 +20,8 @@ pub(super) fn plan_restore(observed: &ObservedState, id: &ProjectId) -> Option<S
         .expires_at
         .as_ref()
         .is_none_or(|time| observed.now < time.0);
-    if restore.restored_at.is_none() && exists {
+    let is_open = restore.restored_at.is_none() && restore.abandoned_at.is_none();
+    if is_open && exists {
         return Some(Step::Restore(id.clone()));
     }
     let target = observed.schema.as_ref().ok()?;
@@ -35,15 +36,21 @@ fn issue(backup: &BackupStatus, restore: &RestoreStatus) -> Issue {
     let version = backup
         .schema_version
         .map_or_else(String::new, |version| format!(" to version {version}"));
+    let created = backup
+        .created_at
+        .as_ref()
+        .map_or_else(String::new, |time| format!(" of {}", time.0));
     let outcome = if restore.restored_at.is_some() {
-        let created = backup
-            .created_at
-            .as_ref()
-            .map_or_else(String::new, |time| format!(" of {}", time.0));
         format!(
             "the database was restored{version} from backup {}{created}, and what was written since then is in branch {} of the \
              project",
             backup.name, restore.failed_branch_name
+        )
+    } else if restore.abandoned_at.is_some() {
+        format!(
+            "the database was not restored{version}, because its backup {}{created} is more than an hour old, and a restore would \
+             discard what was written since then",
+            backup.name
         )
     } else {
         format!(

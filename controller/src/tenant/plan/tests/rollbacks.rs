@@ -35,6 +35,7 @@ fn failed(restored: bool) -> ObservedState {
             reason: "MigrationFailed".to_owned(),
             message: "0005_e.sql, line 1: undefined table".to_owned(),
             restored_at: restored.then(|| Time(at(NOW - 1))),
+            abandoned_at: None,
         }),
     });
     observed.schema = Ok(target("r5", 5));
@@ -152,6 +153,24 @@ fn a_restored_database_waits_for_other_migrations_or_a_request() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_database_whose_backup_was_too_old_waits_as_well() {
+    let mut abandoned = failed(false);
+    let restore = backup(&mut abandoned).restore.as_mut().unwrap();
+    restore.abandoned_at = Some(Time(at(NOW - 1)));
+    let Step::Stalled(issue) = provision(&abandoned) else {
+        panic!("not stalled");
+    };
+    assert_eq!(issue.reason, Reason::MigrationFailed);
+    assert!(
+        issue.message.contains("was not restored"),
+        "{}",
+        issue.message
+    );
+    abandoned.reconcile_at = Some("now".to_owned());
+    assert_eq!(provision(&abandoned), Step::BackUp(id(OWN)));
 }
 
 #[test]
