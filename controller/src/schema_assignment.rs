@@ -325,15 +325,15 @@ pub fn assign(
 /// The schema that a Tenant has, if it is known: migrations, or none because its class applied none.
 fn kept(recorded: Option<&SchemaStatus>) -> Option<SchemaTarget> {
     let recorded = recorded?;
-    match (recorded.version, &recorded.checksum, recorded.target) {
-        (Some(version), Some(digest), _) => Some(SchemaTarget {
+    match (recorded.version, &recorded.checksum) {
+        (Some(version), Some(digest)) => Some(SchemaTarget {
             version,
             digest: digest.clone(),
             rollout: None,
             backup: None,
             asleep_before: None,
         }),
-        (None, None, None) => Some(SchemaTarget::default()),
+        (None, None) if recorded.is_known() => Some(SchemaTarget::default()),
         _ => None,
     }
 }

@@ -299,7 +299,8 @@ fn state(
     };
     match (problem.stalled, problem.of_schema) {
         (true, true) if is_attempted => MemberState::Failed,
-        (true, false) => MemberState::Skipped,
+        // A rollout that went on without all Tenants of the account would be completed.
+        (true, false) if !problem.of_account => MemberState::Skipped,
         _ if is_attempted && is_overdue(problem.since, rollout, now) => MemberState::Failed,
         _ => MemberState::Pending,
     }

@@ -320,6 +320,23 @@ fn a_database_without_migrations_waits_for_its_wave_as_well() {
 }
 
 #[test]
+fn a_database_whose_first_migrations_failed_waits_for_the_next_rollout() {
+    let new = content(&[A]);
+    let failed = SchemaStatus {
+        version: None,
+        checksum: None,
+        rollout: Some("an-earlier-one".to_owned()),
+        ..schema(&new)
+    };
+    let rollouts = [rollout(1, &new, &json!({}), &half())];
+    let of = |order| {
+        let input = tenant(order, BEFORE, Some(&failed));
+        assign(&new, &rollouts, input).is_managed()
+    };
+    assert_eq!((of(LOW), of(HIGH)), (true, false));
+}
+
+#[test]
 fn a_class_without_migrations_assigns_none() {
     let set = MigrationSet::unmanaged();
     let has_old = schema(&content(&[A]));

@@ -321,8 +321,9 @@ fn availability(
     let migrated = match (&status.project, &status.schema) {
         (Some(project), Some(schema)) => {
             // Without migrations, it suffices that the database was reached.
-            let is_unmanaged = input.schema && schema.target.is_none();
-            (schema.version.is_some() || is_unmanaged)
+            let is_unmanaged = schema.version.is_none() && schema.target.is_none();
+            schema.is_known()
+                && (!is_unmanaged || input.schema)
                 && schema.project_id.as_deref() == Some(project.id.as_str())
         }
         _ => false,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crds::{BackupStatus, ConditionType, SchemaStatus, Tenant, annotations, find_condition};
+use crds::{
+    BackupStatus, ConditionType, Reason, SchemaStatus, Tenant, annotations, find_condition,
+};
 use jiff::Timestamp;
 
 use crate::identity::TenantUid;
@@ -30,6 +32,14 @@ pub struct CachedSchema {
     pub rolled_back: Option<Box<str>>,
 }
 
+/// Reasons of problems that all Tenants of an account have.
+const ACCOUNT_REASONS: [Reason; 4] = [
+    Reason::ApiKeyInvalid,
+    Reason::Unauthorized,
+    Reason::AccountMismatch,
+    Reason::AccountUnreachable,
+];
+
 /// Why a Tenant is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaProblem {
@@ -39,6 +49,8 @@ pub struct SchemaProblem {
     pub stalled: bool,
     /// Whether it concerns the schema.
     pub of_schema: bool,
+    /// Whether it concerns the account, so that all Tenants of the class have it.
+    pub of_account: bool,
 }
 
 impl CachedSchema {
@@ -97,5 +109,8 @@ fn problem(tenant: &Tenant) -> Option<SchemaProblem> {
         since: ready.last_transition_time.0,
         stalled,
         of_schema: schema.is_some_and(|schema| schema.reason == ready.reason),
+        of_account: ACCOUNT_REASONS
+            .iter()
+            .any(|reason| ready.reason == reason.as_str()),
     })
 }

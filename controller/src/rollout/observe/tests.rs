@@ -95,6 +95,18 @@ fn each_tenant_has_a_state() {
             json!({"status": {"schema": {"version": null, "target": null, "checksum": null}}}),
             Some(MemberState::Pending),
         ),
+        // The first migrations of such a database have begun, or have failed.
+        (
+            json!({"status": {"schema": {"version": null, "target": 2, "checksum": null, "rollout": "r2"}}}),
+            Some(MemberState::Pending),
+        ),
+        (
+            json!({"status": {
+                "schema": {"version": null, "target": 2, "checksum": null, "rollout": "r2"},
+                "conditions": conditions("MigrationFailed", "MigrationFailed", true, now),
+            }}),
+            Some(MemberState::Failed),
+        ),
         (
             begun(conditions("MigrationFailed", "MigrationFailed", true, now)),
             Some(MemberState::Failed),
@@ -106,8 +118,17 @@ fn each_tenant_has_a_state() {
             Some(MemberState::Pending),
         ),
         (
-            begun(conditions("AccountMismatch", "Waiting", true, now)),
+            begun(conditions("ComputeMissing", "Waiting", true, now)),
             Some(MemberState::Skipped),
+        ),
+        // All Tenants of the account wait for it.
+        (
+            begun(conditions("AccountMismatch", "Waiting", true, now)),
+            Some(MemberState::Pending),
+        ),
+        (
+            json!({"status": {"conditions": conditions("ApiKeyInvalid", "Waiting", true, long_ago)}}),
+            Some(MemberState::Pending),
         ),
         (
             begun(conditions("Migrating", "Migrating", false, now)),

@@ -120,7 +120,9 @@ fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
     let mut other = complete();
     other.schema.as_mut().unwrap().project_id = Some("other-1".to_owned());
     let mut none = complete();
-    none.schema.as_mut().unwrap().version = None;
+    let schema = none.schema.as_mut().unwrap();
+    schema.version = None;
+    schema.project_id = None;
     let mut no_project = complete();
     no_project.project = None;
     for status in [other, none, no_project] {
@@ -211,6 +213,20 @@ fn without_migrations_a_database_that_was_reached_is_available() {
         input(true, true, 100),
     );
     assert!(is_available(&reached));
+    // The class applies migrations from now on, and the first one fails.
+    let mut failing = status.clone();
+    failing.schema.as_mut().expect("a schema").target = Some(1);
+    let failure = issue(Component::Schema, Reason::MigrationFailed);
+    let input_after_attempt = StatusInput {
+        connected: true,
+        ..input(true, false, 100)
+    };
+    let failing = build_status(
+        failing,
+        &StatusOutcome::Stalled(failure),
+        input_after_attempt,
+    );
+    assert!(is_available(&failing));
     let not_reached = build_status(
         status,
         &StatusOutcome::InProgress(Issue::new(Component::Schema, Reason::Migrating, "opening")),
