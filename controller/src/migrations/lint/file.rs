@@ -11,6 +11,7 @@ use squawk_syntax::{Parse, SourceFile};
 use super::LintFile;
 use super::ignores::Ignores;
 use super::lines::Lines;
+use super::repeatable::unrepeatable;
 use super::rules::{
     self, NOT_ANALYZED, SYNTAX_ERROR, UNUSED_IGNORE, finding, is_own_rule, not_analyzed, rule,
 };
@@ -99,7 +100,11 @@ fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec
         Some((range.start, rule.name, message))
     });
     let root = parse.syntax_node();
-    let own = check_statements(&root, no_transaction);
+    let mut own = check_statements(&root, no_transaction);
+    if no_transaction {
+        let offsets = unrepeatable(&root).into_iter();
+        own.extend(offsets.map(|offset| (offset, "not-repeatable")));
+    }
     let own = own.into_iter().map(|(offset, rule)| (offset, rule, None));
     // A table that the same transaction created has no rows, and no other session knows it.
     let unobserved = if no_transaction {

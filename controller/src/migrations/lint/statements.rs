@@ -6,18 +6,12 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode as _};
 use squawk_syntax::{SyntaxElement, SyntaxKind as Kind, SyntaxNode};
 
-use super::repeatable::unrepeatable;
-
 /// The offsets of statements or of parts of them, each with the name of a rule.
 pub(super) fn check_statements(
     root: &SyntaxNode,
     no_transaction: bool,
 ) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
-    if no_transaction {
-        let offsets = unrepeatable(root).into_iter();
-        found.extend(offsets.map(|offset| (offset, "not-repeatable")));
-    }
     for statement in root.children() {
         if !no_transaction && runs_outside_transactions(&statement) {
             found.push((start(&statement), "needs-no-transaction"));
