@@ -40,6 +40,18 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 const TRANSACTION_CONTROL: &str =
     "transaction control statements: the whole file runs in one transaction";
 
+const UNDO_SECTION: &str = "a section that undoes the migration: keep only the part that applies it, because the migrator runs \
+                            the whole file";
+/// The comments with which the section begins that undoes a migration, in lower case, with single spaces and
+/// without options: those of goose, sql-migrate, dbmate, node-pg-migrate and tern.
+const UNDO_MARKERS: [&str; 5] = [
+    "-- +goose down",
+    "-- +migrate down",
+    "-- migrate:down",
+    "-- down migration",
+    "---- create above / drop below ----",
+];
+
 /// Splits `sql` into statements. Skips empty statements, as Postgres does. Stops at the first
 /// problem, because what follows may not be SQL, such as the data of `COPY ... FROM stdin`.
 pub(super) fn split(sql: &str) -> Result<Vec<Statement>, InvalidSql> {
@@ -112,7 +124,11 @@ impl Splitter {
     /// The error is text for [`SqlProblem::Forbidden`].
     fn push(&mut self, token: Token<'_>) -> Result<(), &'static str> {
         if token.kind == TokenKind::Space {
-            return Ok(());
+            return if is_undo_marker(token.text) {
+                Err(UNDO_SECTION)
+            } else {
+                Ok(())
+            };
         }
         let outside_parentheses = self.parenthesis_depth == 0;
         if token.text == ";" && outside_parentheses && !self.in_atomic_body {
@@ -162,6 +178,17 @@ impl Splitter {
         self.parenthesis_depth = 0;
         self.in_atomic_body = false;
     }
+}
+
+/// Whether the comment begins a section that undoes the migration.
+fn is_undo_marker(comment: &str) -> bool {
+    let is_option = |word: &&str| *word == "notransaction" || word.starts_with("transaction:");
+    let words: Vec<&str> = comment
+        .split_ascii_whitespace()
+        .filter(|word| !is_option(word))
+        .collect();
+    let marker = words.join(" ").to_ascii_lowercase();
+    UNDO_MARKERS.contains(&marker.replacen("--+", "-- +", 1).as_str())
 }
 
 /// Whether the token, the last of `head` unless the statement is longer, makes its statement

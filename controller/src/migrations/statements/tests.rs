@@ -144,6 +144,41 @@ fn words_that_only_look_forbidden_are_allowed() {
 }
 
 #[test]
+fn a_section_that_undoes_the_migration_is_rejected() {
+    for marker in [
+        "-- +goose Down",
+        "--  +goose   down  ",
+        "--+goose Down",
+        "-- +migrate Down",
+        "-- +migrate Down notransaction",
+        "-- migrate:down",
+        "-- migrate:down transaction:false",
+        "-- Down Migration",
+        "---- create above / drop below ----",
+    ] {
+        let sql = format!("create table a ();\n{marker}\ndrop table a;");
+        let expected = InvalidSql {
+            line: 2,
+            problem: SqlProblem::Forbidden(UNDO_SECTION),
+        };
+        assert_eq!(split(&sql), Err(expected), "{marker}");
+    }
+    for comment in [
+        "-- +goose Up",
+        "-- migrate:up",
+        "-- migrate:downgrade",
+        "-- Down",
+        "-- Down migration: see the manual",
+        "-- Down migration is in another file",
+        "-- the down migration is in another file",
+        "select '-- migrate:down';",
+    ] {
+        let sql = format!("{comment}\ncreate table a ();");
+        assert!(split(&sql).is_ok(), "{comment}");
+    }
+}
+
+#[test]
 fn positions_are_converted_to_lines() {
     let sql = "ä\nb\n\nc\n\n";
     for (position, line) in [
