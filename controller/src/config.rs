@@ -123,9 +123,10 @@ pub struct Migrations {
     pub connect_timeout: Duration,
     /// How long a statement waits for a lock, from 100ms to 10m. The application's queries queue behind
     /// a waiting statement
-    #[arg(long = "migration-lock-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=10 * MINUTE))]
+    #[arg(long = "migration-lock-timeout", value_name = "DURATION", default_value = "5s", value_parser = values::duration(100 * MS..=10 * MINUTE))]
     pub lock_timeout: Duration,
-    /// Timeout for each statement of a migration, from 100ms to 24h
+    /// Timeout for each statement of a migration, from 100ms to 24h. A file may take three times as long,
+    /// and at least 30m
     #[arg(long = "migration-statement-timeout", value_name = "DURATION", default_value = "10m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub statement_timeout: Duration,
 }

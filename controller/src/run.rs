@@ -239,12 +239,11 @@ async fn context(
             neon_connector(&config.neon, metrics.clone()),
         ),
         migration_sources: MigrationSources::new(built_in),
-        migrator: Arc::new(PostgresMigrator(MigrationLimits {
-            connect_total_timeout: config.migrations.connect_timeout,
-            lock_timeout: config.migrations.lock_timeout,
-            statement_timeout: config.migrations.statement_timeout,
-            ..MigrationLimits::default()
-        })),
+        migrator: Arc::new(PostgresMigrator(MigrationLimits::of_settings(
+            config.migrations.connect_timeout,
+            config.migrations.lock_timeout,
+            config.migrations.statement_timeout,
+        ))),
         migration_slots: MigrationSlots::new(
             config.migrations.concurrency.get(),
             config.reconcile.concurrency.get(),

@@ -7,6 +7,9 @@ pub(super) const MAX_MIGRATIONS: usize = 10_000;
 /// Maximum size of the SQL of a set, in bytes.
 pub(super) const MAX_SQL_BYTES: usize = 16 * 1024 * 1024;
 
+/// Statements of one file that may each take as long as a statement may.
+const STATEMENTS_PER_FILE: u32 = 3;
+
 /// Timeouts of one call of [`migrate`](super::migrate).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationLimits {
@@ -37,6 +40,18 @@ impl MigrationLimits {
     pub const STATEMENT_TIMEOUT: Duration = Duration::from_mins(10);
     pub const FILE_TIMEOUT: Duration = Duration::from_mins(30);
     pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+
+    /// The limits with these timeouts: for all attempts to connect, for the wait of a statement for a
+    /// lock, and for a statement.
+    pub fn of_settings(connect: Duration, lock: Duration, statement: Duration) -> Self {
+        Self {
+            connect_total_timeout: connect,
+            table_lock_timeout: lock,
+            statement_timeout: statement,
+            file_timeout: Self::FILE_TIMEOUT.max(statement.saturating_mul(STATEMENTS_PER_FILE)),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for MigrationLimits {
@@ -50,5 +65,25 @@ impl Default for MigrationLimits {
             file_timeout: Self::FILE_TIMEOUT,
             query_timeout: Self::QUERY_TIMEOUT,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_limit_statements_and_a_file_may_take_longer_than_one() {
+        let limits = |statement| {
+            let lock = Duration::from_secs(20);
+            MigrationLimits::of_settings(Duration::from_mins(1), lock, statement)
+        };
+        let long = limits(Duration::from_hours(3));
+        assert_eq!(long.connect_total_timeout, Duration::from_mins(1));
+        assert_eq!(long.table_lock_timeout, Duration::from_secs(20));
+        assert_eq!(long.lock_timeout, MigrationLimits::LOCK_TIMEOUT);
+        assert_eq!(long.file_timeout, Duration::from_hours(9));
+        let short = limits(Duration::from_secs(1));
+        assert_eq!(short.file_timeout, MigrationLimits::FILE_TIMEOUT);
     }
 }
