@@ -31,6 +31,10 @@ pub struct MigrationFailure {
     /// The highest version that the database had when it was last read. `None` if it has none or
     /// was not read; the caller then keeps the version that it knows.
     pub version: Option<i64>,
+    /// The digest of the migrations that the database had then. Files can be applied out of order, so it
+    /// can differ from that of all files up to `version`. `None` if `version` is, or if the set lacks one
+    /// of them.
+    pub digest: Option<String>,
     /// The versions that this call applied before it failed. They stay applied.
     pub applied: Vec<i64>,
 }
@@ -40,6 +44,7 @@ impl From<MigrationError> for MigrationFailure {
         Self {
             error,
             version: None,
+            digest: None,
             applied: Vec::new(),
         }
     }

@@ -86,28 +86,28 @@ impl<'a> Database<'a> {
     ) -> Result<MigrationReport, MigrationFailure> {
         let started = self.started;
         let mut progress = MigrationProgress::default();
-        match self.run(set, check_use, &mut progress).await {
-            Ok(()) => {
-                let versions: Vec<i64> = progress.present.into_iter().collect();
-                Ok(MigrationReport {
-                    version: versions
-                        .last()
-                        .copied()
-                        .unwrap_or_else(|| set.target_version()),
-                    digest: if set.is_empty() {
-                        String::new()
-                    } else {
-                        set.digest_of(&versions)
-                            .unwrap_or_else(|| set.digest().to_owned())
-                    },
-                    applied: progress.applied,
-                    unused: progress.unused,
-                    elapsed: started.elapsed(),
-                })
-            }
+        let result = self.run(set, check_use, &mut progress).await;
+        let versions: Vec<i64> = progress.present.into_iter().collect();
+        match result {
+            Ok(()) => Ok(MigrationReport {
+                version: versions
+                    .last()
+                    .copied()
+                    .unwrap_or_else(|| set.target_version()),
+                digest: if set.is_empty() {
+                    String::new()
+                } else {
+                    set.digest_of(&versions)
+                        .unwrap_or_else(|| set.digest().to_owned())
+                },
+                applied: progress.applied,
+                unused: progress.unused,
+                elapsed: started.elapsed(),
+            }),
             Err(error) => Err(MigrationFailure {
                 error,
                 version: progress.version,
+                digest: progress.version.and_then(|_| set.digest_of(&versions)),
                 applied: progress.applied,
             }),
         }

@@ -87,14 +87,19 @@ impl ConnectedDatabase for SimulatedDatabase<'_> {
                         elapsed: Duration::ZERO,
                     })
                 }
-                Err(error) => Err(MigrationFailure {
-                    version: match error {
+                Err(error) => {
+                    let version = match error {
                         MigrationError::Statement(_) => self.version(),
                         _ => None,
-                    },
-                    error,
-                    applied,
-                }),
+                    };
+                    let digest = version.and_then(|version| set.digest_up_to(version));
+                    Err(MigrationFailure {
+                        version,
+                        digest: digest.map(str::to_owned),
+                        error,
+                        applied,
+                    })
+                }
             }
         }
         .boxed()

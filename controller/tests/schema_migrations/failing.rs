@@ -81,6 +81,28 @@ async fn a_failed_statement_is_reported_with_file_line_and_postgres_error() {
 }
 
 #[tokio::test]
+async fn a_failure_between_files_that_were_applied_earlier_reports_what_the_database_has() {
+    let database = TestDatabase::create().await;
+    let last = ("0005_e.sql", "CREATE TABLE e ()");
+    migrate_ok(&database, &set(&[TWO_MIGRATIONS[0], last])).await;
+    let broken = set(&[
+        TWO_MIGRATIONS[0],
+        TWO_MIGRATIONS[1],
+        ("0003_c.sql", "CREATE TABLE a ()"),
+        last,
+    ]);
+    let failure = migrate(&database.target, &broken, &limits())
+        .await
+        .expect_err("the migration fails");
+    assert_eq!(
+        (failure.version, failure.applied.as_slice()),
+        (Some(5), [2].as_slice())
+    );
+    assert_eq!(failure.digest, broken.digest_of(&[1, 2, 5]));
+    assert_ne!(failure.digest.as_deref(), Some(broken.digest()));
+}
+
+#[tokio::test]
 async fn files_before_a_failing_one_stay_applied_and_a_corrected_file_continues() {
     let database = TestDatabase::create().await;
     let broken = set(&[

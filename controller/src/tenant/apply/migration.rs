@@ -308,9 +308,7 @@ fn record_failure(
             recorded.and_then(|schema| schema.applied_at.clone()),
         )
     } else {
-        // There is no digest if the set does not match the database.
-        let digest = version.and_then(|version| set.digest_up_to(version));
-        (digest.map(str::to_owned), Some(Time(rec.ctx.clock.now())))
+        (failure.digest.clone(), Some(Time(rec.ctx.clock.now())))
     };
     let project_id = recorded
         .and_then(|schema| schema.project_id.clone())
