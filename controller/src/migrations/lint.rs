@@ -9,9 +9,9 @@
 //! on which the linter fails has a finding that says so.
 
 mod file;
+mod idempotence;
 mod ignores;
 mod lines;
-mod repeatable;
 mod rules;
 mod statements;
 

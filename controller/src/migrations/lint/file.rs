@@ -9,9 +9,9 @@ use squawk_linter::{Linter, Rule};
 use squawk_syntax::{Parse, SourceFile};
 
 use super::LintFile;
+use super::idempotence::not_idempotent;
 use super::ignores::Ignores;
 use super::lines::Lines;
-use super::repeatable::unrepeatable;
 use super::rules::{
     self, NOT_ANALYZED, SYNTAX_ERROR, UNUSED_IGNORE, finding, is_own_rule, not_analyzed, rule,
 };
@@ -102,8 +102,8 @@ fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec
     let root = parse.syntax_node();
     let mut own = check_statements(&root, no_transaction);
     if no_transaction {
-        let offsets = unrepeatable(&root).into_iter();
-        own.extend(offsets.map(|offset| (offset, "not-repeatable")));
+        let offsets = not_idempotent(&root).into_iter();
+        own.extend(offsets.map(|offset| (offset, "not-idempotent")));
     }
     let own = own.into_iter().map(|(offset, rule)| (offset, rule, None));
     // A table that the same transaction created has no rows, and no other session knows it.

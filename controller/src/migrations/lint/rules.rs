@@ -139,10 +139,10 @@ pub const RULES: &[RuleInfo] = &[
         "Postgres rejects this statement in a transaction. Move it to a file of its own that begins with -- no-transaction.",
     ),
     own(
-        "not-repeatable",
+        "not-idempotent",
         Warning,
-        "Outside a transaction, the statement can take effect before the file fails, and the file then runs again. Write IF NOT \
-         EXISTS, IF EXISTS, OR REPLACE or ON CONFLICT, drop the object first, or move the statement to a file with a transaction.",
+        "Outside a transaction, the statement can take effect without being recorded, and then runs again. Write IF NOT EXISTS, \
+         IF EXISTS, OR REPLACE or ON CONFLICT, or move the statement to a file with a transaction.",
     ),
     squawk("ban-duplicate-column-assignments", Error, ""),
     squawk(
