@@ -35,7 +35,7 @@ const INGESTION_STEP_BUCKETS_SECONDS: [f64; 10] =
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
-    method: String,
+    method: &'static str,
     route: String,
     status: u16,
 }
@@ -183,10 +183,16 @@ impl Metrics {
     }
 
     /// Records a response. `route` is the route's pattern.
-    pub fn request_completed(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+    pub fn request_completed(
+        &self,
+        method: &'static str,
+        route: &str,
+        status: u16,
+        elapsed: Duration,
+    ) {
         self.requests
             .get_or_create(&RequestLabels {
-                method: method.to_owned(),
+                method,
                 route: route.to_owned(),
                 status,
             })

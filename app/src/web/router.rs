@@ -38,7 +38,7 @@ pub fn router_of(app: &App, routes: Vec<Route>) -> Router {
         all = all.route(path, route.into_handler().route_layer(authorize));
     }
     all.fallback(authorize::unknown_path)
-        .method_not_allowed_fallback(middleware::method_not_allowed)
+        .method_not_allowed_fallback(authorize::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), middleware::request_context))
         .with_state(app.clone())
 }

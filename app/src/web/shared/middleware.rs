@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
@@ -45,7 +45,7 @@ pub(in crate::web) async fn request_context(
         &http.trusted_proxies.0,
     );
     request.extensions_mut().insert(ClientAddress(client));
-    let method = request.method().clone();
+    let method = method_label(request.method());
     // The pattern of the route, never the path: paths of invitations and receipts contain secrets.
     let route = request
         .extensions()
@@ -54,7 +54,7 @@ pub(in crate::web) async fn request_context(
     let span = info_span!(
         "request",
         request.id = id,
-        http.request.method = %method,
+        http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
         user.id = field::Empty,
@@ -74,7 +74,7 @@ pub(in crate::web) async fn request_context(
     }
     let elapsed = started.elapsed();
     app.metrics
-        .request_completed(method.as_str(), &route, status, elapsed);
+        .request_completed(method, &route, status, elapsed);
     span.in_scope(|| {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         debug!(elapsed_ms, "request completed");
@@ -89,7 +89,12 @@ fn panicked(app: &App, span: &Span) -> Response {
     Problem::unexpected().into_response()
 }
 
-/// Responds to methods that no route of the path accepts.
-pub(in crate::web) async fn method_not_allowed() -> Problem {
-    Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
+/// The method as metrics and traces name it. A client can send any token, so that all unknown ones have
+/// one name, that of OpenTelemetry's conventions.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("_OTHER")
 }

@@ -6,7 +6,8 @@ use app::config::{self, Allowance};
 use app::domain::RateLimitClass;
 use app::identity::Token;
 use app::web::shared::rate_limit::{RateLimitKey, RateLimiter};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use local_stack::redis::Redis;
 use tempfile::TempDir;
 
@@ -48,6 +49,28 @@ async fn responses_have_rate_limit_headers_and_429_has_retry_after() {
         ),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn unknown_methods_count_towards_the_limit_and_have_one_name_in_metrics() {
+    let site = Site::with(&["--rate-limit-reads=3/1m,3/1m"]).await;
+    let mut browser = site.browser();
+    for (method, expected) in [
+        ("FIRST", StatusCode::METHOD_NOT_ALLOWED),
+        ("SECOND", StatusCode::METHOD_NOT_ALLOWED),
+        ("THIRD", StatusCode::METHOD_NOT_ALLOWED),
+        ("FOURTH", StatusCode::TOO_MANY_REQUESTS),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri("/account")
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(browser.ask(request).await.status, expected, "{method}");
+    }
+    let metrics = site.app.metrics.encode().unwrap();
+    assert!(metrics.contains(r#"method="_OTHER""#), "{metrics}");
+    assert!(!metrics.contains("SECOND"), "{metrics}");
 }
 
 #[tokio::test]

@@ -102,20 +102,37 @@ async fn add_page_context(app: &App, viewer: Viewer, response: &mut Response) {
     }
 }
 
-/// The fallback for paths without a route. They count against the rate limit too.
+/// The fallback for paths without a route. These requests count towards the rate limit too.
 pub(in crate::web) async fn unknown_path(State(app): State<App>, request: Request) -> Response {
+    reject(&app, request, Problem::not_found()).await
+}
+
+/// The fallback for methods that no route of the path accepts.
+pub(in crate::web) async fn method_not_allowed(
+    State(app): State<App>,
+    request: Request,
+) -> Response {
+    reject(
+        &app,
+        request,
+        Problem::of_status(StatusCode::METHOD_NOT_ALLOWED),
+    )
+    .await
+}
+
+async fn reject(app: &App, request: Request, problem: Problem) -> Response {
     let page_headers = page_headers(&request);
     let (mut parts, _) = request.into_parts();
     let mut decision = None;
-    let limit = check_rate_limit(&app, RateLimitClass::Reads, &mut parts, &mut decision);
-    let problem = limit.await.err().unwrap_or_else(Problem::not_found);
+    let limit = check_rate_limit(app, RateLimitClass::Reads, &mut parts, &mut decision);
+    let problem = limit.await.err().unwrap_or(problem);
     let viewer = match page_headers.filter(|_| is_path_error(&problem)) {
-        Some(headers) => Some(Viewer::from_cookies(&app, &headers).await),
+        Some(headers) => Some(Viewer::from_cookies(app, &headers).await),
         None => None,
     };
     let mut response = problem.into_response();
     if let Some(viewer) = viewer {
-        add_page_context(&app, viewer, &mut response).await;
+        add_page_context(app, viewer, &mut response).await;
     }
     if let Some(decision) = decision {
         decision.add_headers(response.headers_mut());
