@@ -45,7 +45,7 @@ pub use reembed::{OLD_VECTOR_RETENTION, Reembed};
 pub use sweep::{Sweep, SweepContext};
 pub use vector_index::BuildVectorIndex;
 
-use crate::ask::threads::PurgeConversations;
+use crate::ask::threads::{DeletePrivateConversations, PurgeConversations};
 use crate::config;
 use crate::documents::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 use crate::jobs::JobRegistry;
@@ -67,6 +67,7 @@ pub fn jobs(
         .with::<DeleteOrphanedFile>(context.clone())
         .with::<RenameDocument>(context.clone())
         .with::<PurgeConversations>(context.clone())
+        .with::<DeletePrivateConversations>(context.clone())
         .with::<Reembed>(context.clone())
         .with::<BuildVectorIndex>(context.clone())
         .with_every_minute(sweep, Sweep {})

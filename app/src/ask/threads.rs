@@ -2,6 +2,7 @@
 //! deleting them in a file each.
 
 mod delete;
+mod former_members;
 mod insert;
 mod notes;
 mod queries;
@@ -19,6 +20,7 @@ pub use delete::{
     Deletion, PurgeConversations, UNDO_TIME, clear_quotes_of_document, delete, find_deleted,
     purge_deleted, restore,
 };
+pub use former_members::{DeletePrivateConversations, delete_private};
 pub use insert::{ask, regenerate};
 pub use notes::{AnswerNotes, Rating, notes, rate};
 pub use row::IS_VISIBLE;

@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 pub use super::membership::MemberError;
-use super::membership::{ensure_below_limit, lock_workspace, role_of};
+use super::membership::{ensure_below_limit, has_other_owner, lock_workspace, role_of};
 use super::{invitations, ownership};
+use crate::ask::threads::DeletePrivateConversations;
 use crate::config::WorkspaceQuota;
 use crate::domain::Role;
 use crate::ids::{UserId, WorkspaceId};
+use crate::jobs;
 
 /// A member, as shown on the members page.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -59,7 +61,7 @@ pub async fn change_role(
         return Ok(());
     }
     if before.is_owner() {
-        ensure_other_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace, user).await?;
     }
     if role.is_owner() {
         ensure_below_limit(&mut transaction, user, quota).await?;
@@ -77,7 +79,8 @@ pub async fn change_role(
     Ok(())
 }
 
-/// Removes a member. Owners may remove others; every member may leave.
+/// Removes a member. Owners may remove others; every member may leave. The private conversations of
+/// a member who does not come back are deleted after [`DeletePrivateConversations::RETENTION`].
 pub async fn remove(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -86,7 +89,7 @@ pub async fn remove(
     let mut transaction = database.begin().await?;
     lock_workspace(&mut transaction, workspace).await?;
     if role_of(&mut transaction, workspace, user).await?.is_owner() {
-        ensure_other_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace, user).await?;
     }
     sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -94,22 +97,27 @@ pub async fn remove(
         .execute(&mut *transaction)
         .await?;
     invitations::revoke_all_of(&mut transaction, workspace, user).await?;
+    let job = DeletePrivateConversations {
+        workspace: workspace.clone(),
+        user,
+    };
+    jobs::add_after(
+        &mut *transaction,
+        &job,
+        DeletePrivateConversations::RETENTION,
+    )
+    .await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Fails if the workspace has only one owner.
+/// Fails if the user is the workspace's only owner.
 async fn ensure_other_owner(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
+    user: UserId,
 ) -> Result<(), MemberError> {
-    let owners: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM members WHERE workspace_id = $1 AND role = 'owner'",
-    )
-    .bind(workspace.as_str())
-    .fetch_one(transaction)
-    .await?;
-    if owners > 1 {
+    if has_other_owner(transaction, workspace, user).await? {
         Ok(())
     } else {
         Err(MemberError::LastOwner)

@@ -7,6 +7,7 @@ use super::ownership;
 use crate::config::WorkspaceQuota;
 use crate::domain::{Role, WorkspaceState};
 use crate::ids::{UserId, WorkspaceId};
+use crate::jobs::QueueError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
@@ -22,6 +23,8 @@ pub enum MemberError {
     TooManyWorkspaces { limit: u32 },
     #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
+    #[error("failed to enqueue the next job")]
+    Queue(#[from] QueueError),
 }
 
 /// Locks the workspace's row until the transaction ends.
@@ -51,6 +54,24 @@ pub(super) async fn role_of(
         .fetch_optional(transaction)
         .await?
         .ok_or(MemberError::NotAMember)
+}
+
+/// Whether the workspace, whose row is locked, has another owner than this user. Owners whose
+/// accounts are being deleted do not count: they leave, or the workspace is deleted with the last
+/// of them.
+pub(super) async fn has_other_owner(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+    user: UserId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM members m JOIN users u ON u.id = m.user_id
+                         WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.deleting_since IS NULL)",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .fetch_one(transaction)
+    .await
 }
 
 /// Fails if the user, whose row is locked, may not own another workspace.

@@ -73,17 +73,21 @@ pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Works
 }
 
 /// The workspaces that this user alone owns: they are deleted with the account.
-pub async fn owned_alone(database: &PgPool, user: UserId) -> sqlx::Result<Vec<Workspace>> {
+pub async fn owned_alone(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
         "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces w
          WHERE state <> 'deleting'
            AND EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id = $1 AND m.role = 'owner')
-           AND NOT EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id <> $1 AND m.role = 'owner')
+           AND NOT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id
+                            WHERE m.workspace_id = w.id AND m.user_id <> $1 AND m.role = 'owner' AND u.deleting_since IS NULL)
          ORDER BY created_at, id",
     )
     .bind(user.0)
-    .fetch_all(database)
+    .fetch_all(executor)
     .await
 }
 

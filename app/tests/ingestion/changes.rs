@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use app::ask::threads::PurgeConversations;
+use app::ask::threads::{DeletePrivateConversations, PurgeConversations};
 use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
 use app::documents::{DiscardText, RenameDocument};
+use app::ids::UserId;
 use app::ingestion::Checkpoint;
 use app::jobs::{Attempt, Job as _, JobHandler as _};
 
@@ -182,6 +183,57 @@ async fn deleted_conversations_are_purged_when_their_deletion_cannot_be_undone_a
         .await
         .unwrap();
     assert_eq!(left, ["kept", "new"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_conversations_of_former_members_are_deleted() {
+    let world = World::start().await;
+    let (former, member) = (UserId::random(), UserId::random());
+    sqlx::query("INSERT INTO users (id, display_name) VALUES ($1, 'Ada')")
+        .bind(member.0)
+        .execute(&world.database)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')")
+        .bind(world.workspace.id.as_str())
+        .bind(member.0)
+        .execute(&world.database)
+        .await
+        .unwrap();
+    for user in [former, member] {
+        sqlx::query(
+            "INSERT INTO threads (id, title, created_by, is_shared)
+             SELECT gen_random_uuid(), CASE WHEN shared THEN 'shared' ELSE 'private' END, $1, shared
+             FROM unnest(ARRAY[true, false]) AS shared",
+        )
+        .bind(user.0)
+        .execute(&world.tenant)
+        .await
+        .unwrap();
+    }
+    let delete = |user| {
+        let job = DeletePrivateConversations {
+            workspace: world.workspace.id.clone(),
+            user,
+        };
+        job.run(world.context.clone(), Attempt { number: 1 })
+    };
+    world.tenants.unavailable.store(true, Ordering::SeqCst);
+    assert!(delete(former).await.is_err(), "it is repeated later");
+    world.tenants.unavailable.store(false, Ordering::SeqCst);
+    delete(former).await.unwrap();
+    // This user has come back.
+    delete(member).await.unwrap();
+    let left: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("SELECT created_by, title FROM threads ORDER BY title, created_by = $1")
+            .bind(member.0)
+            .fetch_all(&world.tenant)
+            .await
+            .unwrap();
+    let expected = [(member, "private"), (former, "shared"), (member, "shared")]
+        .map(|(user, title)| (user.0, title.to_owned()));
+    assert_eq!(left, expected);
     world.stop().await;
 }
 

@@ -135,8 +135,12 @@ async fn deleting_an_account_deletes_its_workspace_and_ends_its_sessions(
     let phrase = page
         .text_between("data-confirm=\"", "\"")
         .context("the form has no confirmation phrase")?;
+    let workspaces = page
+        .text_between("name=\"workspaces\" value=\"", "\"")
+        .context("the form does not list the workspaces")?;
+    let fields = [("confirm", &*phrase), ("workspaces", &*workspaces)];
     let page = ada
-        .post("/account/delete", &[("confirm", &phrase)])
+        .post("/account/delete", &fields)
         .await?
         .expect_success("deletion")?;
     receipt(&ada, &page).await?;

@@ -16,7 +16,9 @@ use crate::web::shared::receipts::{
 };
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::workspaces::deletion::request;
+use crate::workspaces::deletion::request::{self, AccountRequest};
+
+const WORKSPACES_CHANGED: &str = "You\u{2019}ve become the only owner of another workspace. Check the list above, then confirm again. Nothing was deleted.";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -29,6 +31,9 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Deserialize)]
 struct DeleteAccountForm {
     confirm: String,
+    /// Ids of the workspaces that the page lists, which are deleted with the account.
+    #[serde(default)]
+    workspaces: String,
 }
 
 async fn delete_account(
@@ -45,11 +50,18 @@ async fn delete_account(
         return Ok(pages::account::page(&context, &view).into_response());
     }
     let token = receipt_token(&app, &headers, ACCOUNT_SUBJECT).unwrap_or_else(Token::random);
-    let deletion = request::account(&app.database, session.user.id, &token)
+    let confirmed = pages::account::parse_workspaces(&form.workspaces);
+    let request = request::account(&app.database, session.user.id, &confirmed, &token)
         .await
         .map_err(problem)?;
-    if deletion.is_none() && !is_receipt(&app, &token).await? {
-        return Err(Problem::not_found());
+    match request {
+        AccountRequest::Accepted(_) => {}
+        AccountRequest::NotFound if is_receipt(&app, &token).await? => {}
+        AccountRequest::NotFound => return Err(Problem::not_found()),
+        AccountRequest::WorkspacesChanged => {
+            let view = account::view(&app, &session, Some(WORKSPACES_CHANGED.to_owned())).await?;
+            return Ok(pages::account::page(&context, &view).into_response());
+        }
     }
     // All sessions of the account have ended.
     let cookie = cookies::clear(CookieKind::Session, &app.config.http.public_url);

@@ -270,5 +270,6 @@ pub(super) fn problem(error: MemberError) -> Problem {
             format!("Nothing was changed. A user can own at most {limit} workspaces."),
         ),
         MemberError::Database(error) => error.into(),
+        error @ MemberError::Queue(_) => Problem::internal_error(&error),
     }
 }

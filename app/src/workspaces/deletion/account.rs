@@ -10,10 +10,13 @@ use super::{
     Deletion, DeletionError, DeletionWorker, FileStore, NextStep, finish, request, save_progress,
     workspaces_of,
 };
+use crate::ask::threads::DeletePrivateConversations;
 use crate::domain::WorkspaceState;
 use crate::identity::token::Token;
 use crate::ids::{UserId, WorkspaceId};
+use crate::jobs;
 use crate::workspaces::invitations;
+use crate::workspaces::membership::has_other_owner;
 
 /// How often the deletions of the account's workspaces are checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -106,14 +109,6 @@ async fn leave_or_delete<F: FileStore>(
     let Some(state) = state else {
         return Ok(false);
     };
-    let has_other_owner: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id
-                        WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.deleting_since IS NULL)",
-    )
-    .bind(workspace.as_str())
-    .bind(user.0)
-    .fetch_one(&mut *transaction)
-    .await?;
     let mut was_left = false;
     if state == WorkspaceState::Deleting {
         // The workspace's deletion was requested earlier; the account's deletion waits for it as
@@ -126,13 +121,18 @@ async fn leave_or_delete<F: FileStore>(
         .bind(deletion.id.0)
         .execute(&mut *transaction)
         .await?;
-    } else if has_other_owner {
+    } else if has_other_owner(&mut transaction, workspace, user).await? {
         sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
             .bind(workspace.as_str())
             .bind(user.0)
             .execute(&mut *transaction)
             .await?;
         invitations::revoke_all_of(&mut transaction, workspace, user).await?;
+        let job = DeletePrivateConversations {
+            workspace: workspace.clone(),
+            user,
+        };
+        jobs::add(&mut *transaction, &job).await?;
         was_left = true;
     } else {
         let token = Token::random();

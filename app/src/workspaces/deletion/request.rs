@@ -13,6 +13,7 @@ use crate::events::{self, Event};
 use crate::identity::token::Token;
 use crate::ids::{DeletionId, UserId, WorkspaceId};
 use crate::jobs;
+use crate::workspaces::store;
 
 /// Requests the deletion of a workspace. `token` opens its receipt page. Returns `None` if the
 /// workspace does not exist or its deletion was already requested.
@@ -69,13 +70,25 @@ pub(super) async fn workspace_in(
     Ok(Some(id))
 }
 
-/// Requests the deletion of an account and ends its sessions. Returns `None` if the account does
-/// not exist or its deletion was already requested.
+/// What became of a request to delete an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountRequest {
+    Accepted(DeletionId),
+    /// The account does not exist, or its deletion was already requested.
+    NotFound,
+    /// A workspace would be deleted that the user was not told of, because another owner has left
+    /// it. Nothing was changed.
+    WorkspacesChanged,
+}
+
+/// Requests the deletion of an account and ends its sessions. `confirmed` are the workspaces that
+/// the user agreed to delete with it.
 pub async fn account(
     database: &PgPool,
     user: UserId,
+    confirmed: &[WorkspaceId],
     token: &Token,
-) -> Result<Option<DeletionId>, DeletionError> {
+) -> Result<AccountRequest, DeletionError> {
     let mut transaction = database.begin().await?;
     let marked = sqlx::query(
         "UPDATE users SET deleting_since = now() WHERE id = $1 AND deleting_since IS NULL",
@@ -84,7 +97,15 @@ pub async fn account(
     .execute(&mut *transaction)
     .await?;
     if marked.rows_affected() == 0 {
-        return Ok(None);
+        return Ok(AccountRequest::NotFound);
+    }
+    lock_owned(&mut transaction, user).await?;
+    let owned_alone = store::owned_alone(&mut *transaction, user).await?;
+    if !owned_alone
+        .iter()
+        .all(|workspace| confirmed.contains(&workspace.id))
+    {
+        return Ok(AccountRequest::WorkspacesChanged);
     }
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(user.0)
@@ -105,7 +126,21 @@ pub async fn account(
     .await?;
     jobs::add(&mut *transaction, &DeleteAccount { deletion: id }).await?;
     transaction.commit().await?;
-    Ok(Some(id))
+    Ok(AccountRequest::Accepted(id))
+}
+
+/// Locks the workspaces that the user owns, so that no other owner leaves them until the
+/// transaction ends. After that, the user no longer counts as another owner.
+async fn lock_owned(transaction: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query(
+        "SELECT 1 FROM workspaces
+         WHERE id IN (SELECT workspace_id FROM members WHERE user_id = $1 AND role = 'owner')
+         ORDER BY id FOR UPDATE",
+    )
+    .bind(user.0)
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// Counts the workspace's content, for the receipt.

@@ -8,10 +8,23 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use super::site::Site;
-use crate::browser::Browser;
+use crate::browser::{Answer, Browser};
 use crate::fixture::TIMEOUT;
 
-const ACCOUNT: &[(&str, &str)] = &[("confirm", "delete my account")];
+const CONFIRM: (&str, &str) = ("confirm", "delete my account");
+
+/// Sends the form of the account page. `workspaces` are those that it lists.
+async fn delete_account(browser: &mut Browser, workspaces: &str) -> Answer {
+    let fields = [CONFIRM, ("workspaces", workspaces)];
+    browser.post("/account/delete", &fields).await
+}
+
+/// The workspaces that the account page lists.
+async fn listed_workspaces(browser: &mut Browser) -> String {
+    let page = browser.get("/account").await;
+    let value = page.after("name=\"workspaces\" value=\"");
+    value.expect("the field").to_owned()
+}
 
 #[tokio::test]
 async fn a_repeated_workspace_deletion_redirects_the_same_session_to_its_receipt() {
@@ -50,16 +63,23 @@ async fn a_repeated_account_deletion_redirects_to_the_receipt_without_a_session(
     let mut ada = site.signed_in("ada").await;
     // The second request is sent before the first response has removed the cookie.
     let mut second_click = ada.clone();
-    let first = ada.post("/account/delete", ACCOUNT).await;
+    let workspaces = listed_workspaces(&mut ada).await;
+    let unlisted = delete_account(&mut ada, "").await;
+    assert!(
+        unlisted.text.contains("Nothing was deleted."),
+        "{}",
+        unlisted.text
+    );
+    let first = delete_account(&mut ada, &workspaces).await;
     assert_eq!(first.status, StatusCode::SEE_OTHER, "{}", first.text);
-    let second = second_click.post("/account/delete", ACCOUNT).await;
+    let second = delete_account(&mut second_click, &workspaces).await;
     assert_eq!(second.location(), first.location());
     let page = second_click.get("/account").await;
     assert!(
         page.location().starts_with("/sign-in"),
         "the session has ended"
     );
-    let anonymous = site.browser().post("/account/delete", ACCOUNT).await;
+    let anonymous = delete_account(&mut site.browser(), &workspaces).await;
     assert!(anonymous.location().starts_with("/sign-in"));
 }
 
@@ -88,7 +108,8 @@ async fn follow(browser: &mut Browser, receipt: &str) -> BodyDataStream {
 async fn a_receipt_follows_its_deletion_without_a_session() {
     let site = Site::start().await;
     let mut ada = site.signed_in("ada").await;
-    let receipt = ada.post("/account/delete", ACCOUNT).await;
+    let workspaces = listed_workspaces(&mut ada).await;
+    let receipt = delete_account(&mut ada, &workspaces).await;
     let receipt = receipt.location().to_owned();
     let mut reader = site.browser();
     let page = reader.get(&receipt).await;

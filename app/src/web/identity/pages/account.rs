@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::ids::SessionId;
+use crate::ids::{SessionId, WorkspaceId};
 use crate::web::shared::pages::layout::{Layout, PageContext, WorkspaceLink};
 use crate::web::shared::pages::parts::{self, Severity, TypedConfirmation, heading};
 use crate::web::shared::pages::{format, icons};
@@ -158,7 +158,8 @@ fn delete_account(context: &PageContext, view: &AccountPage) -> Markup {
     html! {
         section.card.stack.danger-zone #delete {
             h2 { "Delete account" }
-            p { "This signs you out everywhere, removes you from all workspaces and deletes your personal data. You\u{2019}ll get a receipt." }
+            p { "This signs you out everywhere, removes you from all workspaces and deletes your personal data and private conversations. "
+                "Documents you uploaded and conversations you shared stay in workspaces that have another owner. You\u{2019}ll get a receipt." }
             @if !view.owned_alone.is_empty() {
                 p { "You\u{2019}re the only owner of these workspaces. They\u{2019}ll be deleted too, with all documents and conversations:" }
                 ul.plain {
@@ -170,11 +171,26 @@ fn delete_account(context: &PageContext, view: &AccountPage) -> Markup {
                 action: "/account/delete",
                 csrf: &context.csrf,
                 word: CONFIRM_WORD,
+                hidden: Some(("workspaces", &format_workspaces(&view.owned_alone))),
                 error: view.delete_error.as_deref(),
                 button: "Delete account",
             })
         }
     }
+}
+
+/// The workspaces that the page lists, as the form returns them.
+fn format_workspaces(workspaces: &[WorkspaceLink]) -> String {
+    let ids: Vec<String> = workspaces
+        .iter()
+        .map(|workspace| workspace.id.to_string())
+        .collect();
+    ids.join(",")
+}
+
+/// Parses the form's list of workspaces. Invalid ids are skipped.
+pub fn parse_workspaces(ids: &str) -> Vec<WorkspaceId> {
+    ids.split(',').filter_map(|id| id.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -227,6 +227,8 @@ pub(in crate::web) struct TypedConfirmation<'a> {
     pub(in crate::web) csrf: &'a str,
     /// The text to type.
     pub(in crate::web) word: &'a str,
+    /// Name and value of a hidden field.
+    pub(in crate::web) hidden: Option<(&'a str, &'a str)>,
     pub(in crate::web) error: Option<&'a str>,
     pub(in crate::web) button: &'a str,
 }
@@ -236,6 +238,7 @@ impl Render for TypedConfirmation<'_> {
         html! {
             form.stack method="post" action=(self.action) data-once {
                 (csrf(self.csrf))
+                @if let Some((name, value)) = self.hidden { input type="hidden" name=(name) value=(value); }
                 (form_error(self.error))
                 div.field {
                     label for=(self.id) { "Type " strong.typed { (self.word) } " to confirm" }

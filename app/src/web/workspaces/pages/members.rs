@@ -133,7 +133,7 @@ fn member_row(
             class: "menu-item danger separate",
             label: html! { (icons::TRASH) span { "Remove from workspace" } },
             question: &format!("Remove {}?", member.name),
-            consequences: "They\u{2019}ll lose access right away. Documents they uploaded and conversations they started stay in the workspace. To come back, they need a new invitation.",
+            consequences: "They\u{2019}ll lose access right away. Documents they uploaded and conversations they shared stay in the workspace. Their private conversations are deleted after 30 days, unless they come back. To come back, they need a new invitation.",
             confirm: "Remove member",
         })
     };
@@ -204,7 +204,7 @@ fn leave(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
                 p { "You\u{2019}re the only owner. Make another member an owner first, or "
                     a href={ "/w/" (view.workspace) "/settings#delete" } { "delete the workspace" } "." }
             } @else {
-                p { "You\u{2019}ll lose access right away. Documents you uploaded and conversations you started stay in the workspace." }
+                p { "You\u{2019}ll lose access right away. Documents you uploaded and conversations you shared stay in the workspace. Your private conversations are deleted after 30 days, unless you come back." }
                 div.form-actions { (parts::ConfirmedButton {
                     action: &format!("{base}/leave"),
                     csrf: &context.csrf,

@@ -50,6 +50,7 @@ pub fn page(context: &PageContext, view: &SettingsPage) -> Markup {
                         action: &format!("{base}/settings/delete"),
                         csrf: &context.csrf,
                         word: &view.name,
+                        hidden: None,
                         error: view.delete_error.as_deref(),
                         button: "Delete workspace",
                     })
