@@ -229,9 +229,10 @@ pub struct RateLimits {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// Number of jobs that this process runs concurrently, from 0 to 64. With 0, only processes started
-    /// with `worker` run jobs
-    #[arg(long, value_name = "JOBS", default_value = "2", value_parser = common::number::<usize>(0..=64))]
+    /// Number of long jobs, such as the ingestion of a document, that this process runs concurrently, from
+    /// 0 to 64. One workspace can have one less, so that others do not wait for it. One short job can run
+    /// beside them. With 0, only processes started with `worker` run jobs
+    #[arg(long, value_name = "JOBS", default_value = "3", value_parser = common::number::<usize>(0..=64))]
     pub workers: usize,
     /// How long the app lets running requests and jobs finish after SIGTERM, from 0s to 10m. Must be
     /// shorter than the Pod's terminationGracePeriodSeconds

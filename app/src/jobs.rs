@@ -14,6 +14,7 @@
 //! once, so jobs must be idempotent.
 
 mod backlog;
+mod capacity;
 mod registry;
 mod run;
 mod running;
@@ -69,6 +70,9 @@ pub trait JobHandler: Job {
     /// that waits forever on a dead connection would block its queue until the process ends,
     /// because the worker's heartbeats use another connection.
     const TIMEOUT: Duration = DEFAULT_TIMEOUT;
+    /// Whether a run may take minutes. Long jobs of one workspace leave room for those of others,
+    /// and all long jobs leave room for short ones ([`WorkerConfig::concurrency`]).
+    const IS_LONG: bool = false;
 
     /// Runs the job. The future may be dropped at any await point (at shutdown or after
     /// [`JobHandler::TIMEOUT`]); the job is then restarted.

@@ -50,7 +50,7 @@ fn with_the_required_settings_the_documented_defaults_apply() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(config.quota.max_upload_bytes, ByteSize(25_000_000));
     assert_eq!(config.quota.max_documents.get(), 20);
-    assert_eq!(config.process.workers, 2);
+    assert_eq!(config.process.workers, 3);
     assert_eq!(config.tenants.namespace, "chat-tenants");
     let endpoint = config.models.config().expect("models").endpoint;
     let endpoint = endpoint.expect("an endpoint");

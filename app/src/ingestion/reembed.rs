@@ -77,6 +77,7 @@ impl Job for Reembed {
 
 impl JobHandler for Reembed {
     type Context = IngestContext;
+    const IS_LONG: bool = true;
 
     async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
         let deps = context.deps();

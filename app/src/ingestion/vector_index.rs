@@ -55,6 +55,7 @@ impl Job for BuildVectorIndex {
 
 impl JobHandler for BuildVectorIndex {
     type Context = IngestContext;
+    const IS_LONG: bool = true;
 
     async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
         let deps = context.deps();

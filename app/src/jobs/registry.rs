@@ -27,6 +27,7 @@ pub struct JobRegistry {
 pub(super) struct JobKind {
     pub(super) start: Arc<StartJob>,
     pub(super) timeout: Duration,
+    pub(super) is_long: bool,
     /// The job runs again this long after it succeeded.
     pub(super) repeat_after: Option<Duration>,
 }
@@ -69,13 +70,19 @@ impl JobRegistry {
         let kind = JobKind {
             start: Arc::new(start),
             timeout: J::TIMEOUT,
+            is_long: J::IS_LONG,
             repeat_after,
         };
         self.kinds.insert(J::NAME, kind);
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.kinds.keys().map(|name| (*name).to_owned()).collect()
+    /// The names of the types of long or of short jobs.
+    pub(super) fn names(&self, is_long: bool) -> Vec<String> {
+        self.kinds
+            .iter()
+            .filter(|(_, kind)| kind.is_long == is_long)
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
     }
 
     pub(super) fn kind(&self, name: &str) -> Option<&JobKind> {

@@ -22,6 +22,11 @@ pub(super) struct ClaimedJob {
 }
 
 impl ClaimedJob {
+    /// The workspace that the job is about, if any.
+    pub(super) fn workspace(&self) -> Option<&str> {
+        self.payload.get("workspace")?.as_str()
+    }
+
     /// Runs the job again after a transient error.
     pub(super) fn retry(&self, after: Duration, reason: String) -> NextRun {
         NextRun {
@@ -50,6 +55,17 @@ impl ClaimedJob {
             is_crash: true,
         }
     }
+}
+
+/// The jobs that a worker may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Startable {
+    /// Types of short jobs.
+    pub(super) short: Vec<String>,
+    /// Types of long jobs; empty if all their slots are taken.
+    pub(super) long: Vec<String>,
+    /// Workspaces whose long jobs have to wait for one of their own.
+    pub(super) busy_workspaces: Vec<String>,
 }
 
 /// When and how a job runs again.
@@ -87,7 +103,7 @@ pub(super) enum Outcome {
     TakenOver,
 }
 
-/// Locks the first job that is ready, if any.
+/// Locks the first job that is ready and may be started, if any.
 ///
 /// Only the first ready job of a queue is considered, so that workers do not compete for jobs of the
 /// same queue. If two workers still claim jobs of one queue at the same moment, because one of them
@@ -95,14 +111,15 @@ pub(super) enum Outcome {
 pub(super) async fn claim(
     database: &PgPool,
     worker: Uuid,
-    kinds: &[String],
+    startable: &Startable,
     lease: Duration,
 ) -> Result<Option<ClaimedJob>, QueueError> {
     let claimed = sqlx::query_as(
         "UPDATE jobs SET worker = $1, lease_until = now() + make_interval(secs => $3), starts = starts + 1
           WHERE id = (
               SELECT id FROM jobs AS job
-               WHERE worker IS NULL AND dead_at IS NULL AND run_at <= now() AND kind = ANY($2)
+               WHERE worker IS NULL AND dead_at IS NULL AND run_at <= now()
+                 AND (kind = ANY($2) OR (kind = ANY($4) AND coalesce(payload ->> 'workspace', '') <> ALL($5)))
                  AND NOT EXISTS (SELECT FROM jobs AS running WHERE running.worker IS NOT NULL AND running.queue = job.queue)
                  AND NOT EXISTS (
                      SELECT FROM jobs AS earlier
@@ -113,8 +130,10 @@ pub(super) async fn claim(
         RETURNING id, kind, key, payload, traceparent, attempt, starts, worker",
     )
     .bind(worker)
-    .bind(kinds)
+    .bind(&startable.short)
     .bind(lease.as_secs_f64())
+    .bind(&startable.long)
+    .bind(&startable.busy_workspaces)
     .fetch_optional(database)
     .await;
     match claimed {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use super::capacity::{SHORT_JOB_SLOTS, startable};
 use super::running::RunningJobs;
 use super::store::{ClaimedJob, NextRun, Outcome};
 use super::{JobRegistry, QueueError, backoff, run, store};
@@ -51,7 +52,8 @@ impl Default for WorkerTimings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerConfig {
-    /// How many jobs run at the same time.
+    /// How many long jobs run at the same time. One workspace can have one less, but at least one.
+    /// One more short job can run beside them.
     pub concurrency: NonZeroUsize,
     pub timings: WorkerTimings,
 }
@@ -88,7 +90,8 @@ pub struct Worker {
 impl Worker {
     /// Creates a worker with a connection pool of its own, which connects lazily.
     pub fn new(database: &PgPool, registry: JobRegistry, config: WorkerConfig) -> Self {
-        let jobs = u32::try_from(config.concurrency.get()).unwrap_or(u32::MAX);
+        let jobs = config.concurrency.saturating_add(SHORT_JOB_SLOTS).get();
+        let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
         let options = (*database.connect_options()).clone();
         Self {
             id: Uuid::new_v4(),
@@ -134,12 +137,11 @@ impl Worker {
         info!(worker.id = %self.id, "job worker stopped");
     }
 
-    /// Starts jobs while fewer than the maximum are running, until shutdown.
+    /// Starts jobs while there are slots for them, until shutdown.
     async fn claim_jobs(&self, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        let kinds = self.registry.names();
         let mut error_delay = MIN_CLAIM_DELAY;
         while !shutdown.is_cancelled() {
-            let pause = match self.fill(tasks, &kinds, shutdown).await {
+            let pause = match self.fill(tasks, shutdown).await {
                 Ok(()) => {
                     error_delay = MIN_CLAIM_DELAY;
                     self.config.timings.poll_interval
@@ -167,13 +169,15 @@ impl Worker {
     async fn fill(
         &self,
         tasks: &mut JoinSet<()>,
-        kinds: &[String],
         shutdown: &CancellationToken,
     ) -> Result<(), QueueError> {
         while tasks.try_join_next().is_some() {}
-        while tasks.len() < self.config.concurrency.get() && !shutdown.is_cancelled() {
+        let concurrency = self.config.concurrency.get();
+        while !shutdown.is_cancelled()
+            && let Some(startable) = startable(&self.registry, concurrency, &self.running.all())
+        {
             let lease = self.config.timings.lease;
-            let Some(job) = store::claim(&self.database, self.id, kinds, lease).await? else {
+            let Some(job) = store::claim(&self.database, self.id, &startable, lease).await? else {
                 break;
             };
             let (database, registry, claimed) = (

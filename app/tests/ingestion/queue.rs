@@ -162,7 +162,7 @@ impl JobHandler for TestJob {
     type Context = JobLog;
 
     async fn run(self, log: JobLog, attempt: Attempt) -> Result<(), JobError> {
-        let _run = log.started(&self);
+        let _run = log.started(self.number);
         if let Some(gate) = &log.gate {
             gate.acquire().await.unwrap().forget();
         }
@@ -174,6 +174,34 @@ impl JobHandler for TestJob {
                 reason: "failure for the test".to_owned(),
             });
         }
+        log.state
+            .send_modify(|state| state.finished.push(self.number));
+        Ok(())
+    }
+}
+
+/// A long job for a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LongJob {
+    number: u32,
+    workspace: String,
+}
+
+impl Job for LongJob {
+    const NAME: &'static str = "long";
+
+    fn key(&self) -> String {
+        format!("long:{}", self.number)
+    }
+}
+
+impl JobHandler for LongJob {
+    type Context = JobLog;
+    const IS_LONG: bool = true;
+
+    async fn run(self, log: JobLog, _: Attempt) -> Result<(), JobError> {
+        let _run = log.started(self.number);
+        log.gate.as_ref().unwrap().acquire().await.unwrap().forget();
         log.state
             .send_modify(|state| state.finished.push(self.number));
         Ok(())
@@ -211,9 +239,9 @@ impl JobLog {
         self.gate.as_ref().unwrap().add_permits(jobs);
     }
 
-    fn started(&self, job: &TestJob) -> Run {
+    fn started(&self, job: u32) -> Run {
         self.state.send_modify(|state| {
-            state.started.push(job.number);
+            state.started.push(job);
             state.running += 1;
             state.max_running = state.max_running.max(state.running);
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app::jobs::{self, JobRegistry};
 
-use super::{JobLog, Queue, TIMEOUT, TestJob, start_worker};
+use super::{JobLog, LongJob, Queue, TIMEOUT, TestJob, start_worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_added_only_if_its_transaction_commits() {
@@ -27,6 +27,12 @@ async fn a_job_is_added_only_if_its_transaction_commits() {
     queue.stop().await;
 }
 
+fn sorted(numbers: &[u32]) -> Vec<u32> {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_run_each_job_once() {
     let queue = Queue::start().await;
@@ -38,9 +44,41 @@ async fn two_workers_run_each_job_once() {
     log.wait_until_finished(100).await;
     one.stop().await;
     two.stop().await;
-    let mut started = log.state.borrow().started.clone();
-    started.sort_unstable();
+    let started = sorted(&log.state.borrow().started);
     assert_eq!(started, (0..100).collect::<Vec<_>>());
+    queue.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_jobs_leave_slots_for_other_workspaces_and_for_short_jobs() {
+    let queue = Queue::start().await;
+    let (long, short) = (JobLog::blocking(), JobLog::default());
+    let add = async |workspace: &str, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let workspace = workspace.to_owned();
+            let job = LongJob { number, workspace };
+            jobs::add(&queue.database, &job).await.unwrap();
+        }
+    };
+    add("acme", 0..6).await;
+    let registry = JobRegistry::new()
+        .with::<LongJob>(long.clone())
+        .with::<TestJob>(short.clone());
+    let worker = start_worker(&queue.database, registry, TIMEOUT);
+    // The worker has four slots for long jobs, of which one is for other workspaces.
+    long.wait_until_started(3).await;
+    queue.add(&TestJob::new(0)).await;
+    short.wait_until_finished(1).await;
+    assert_eq!(sorted(&long.state.borrow().started), [0, 1, 2]);
+    add("globex", 6..8).await;
+    long.wait_until_started(4).await;
+    queue.add(&TestJob::new(1)).await;
+    short.wait_until_finished(2).await;
+    assert_eq!(sorted(&long.state.borrow().started), [0, 1, 2, 6]);
+    long.let_through(8);
+    long.wait_until_finished(8).await;
+    worker.stop().await;
+    assert_eq!(queue.keys().await, Vec::<String>::new());
     queue.stop().await;
 }
 
