@@ -29,8 +29,8 @@ pub use error::{BlockedOn, IngestError, SystemFailure};
 pub use jobs::{DeleteDocument, DiscardText, Ingest, RenameDocument};
 pub use names::{FileName, InvalidTitle, MAX_TITLE_CHARS, Title};
 pub use row::{
-    Document, DocumentPages, DocumentPhase, DocumentStatus, IngestStep, count_pending, find, list,
-    pages,
+    Document, DocumentPages, DocumentPhase, DocumentStatus, IngestStep, PageSummary, count_pending,
+    find, list, page_report, pages,
 };
 pub use search::{
     Hit, InvalidSearchQuery, MAX_HITS, MAX_QUERY_CHARS, SearchQuery, SnippetPart, search,

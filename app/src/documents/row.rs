@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
-use pdf_text::PageReport;
+use pdf_text::{PageKind, PageRange, PageReport};
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor, Row as _};
@@ -36,12 +37,29 @@ pub struct Document {
     pub page_count: Option<u32>,
     /// `None` until the document was ingested once.
     pub chunk_count: Option<u32>,
-    /// Pages whose text may be missing, by number from 1.
-    pub unreadable_pages: Vec<u32>,
-    /// What each page is. Empty for documents that an older version ingested.
-    pub page_report: PageReport,
+    /// `None` if all pages were read, or the document was not ingested yet.
+    pub page_summary: Option<PageSummary>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// Messages for users about pages that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageSummary {
+    /// For lists, for example `198 of 311 pages are images.`
+    pub summary: String,
+    /// For details, for example `Pages 2–5 are damaged and could not be read.`
+    pub warnings: Vec<String>,
+}
+
+impl PageSummary {
+    /// `None` if all pages were read.
+    pub(crate) fn of(report: &PageReport) -> Option<Self> {
+        Some(Self {
+            summary: report.summary()?,
+            warnings: report.warnings(),
+        })
+    }
 }
 
 /// The value of the column `state`.
@@ -121,7 +139,9 @@ macro_rules! select {
         concat!(
             "SELECT d.id, d.workspace_id, d.file_name, d.title, d.byte_count, d.content_sha256, d.state,
                     d.revision, d.uploaded_by, u.display_name AS uploaded_by_name, d.step, d.percent, d.blocked_on, d.retry_at, d.failure,
-                    d.page_count, d.chunk_count, d.unreadable_pages, d.page_report, d.upload_deadline, d.created_at, d.updated_at
+                    d.page_count, d.chunk_count, d.page_summary,
+                    CASE WHEN d.page_summary IS NULL THEN d.page_report - 'labels' END AS page_report,
+                    CASE WHEN d.page_summary IS NULL THEN d.unreadable_pages END AS unreadable_pages, d.upload_deadline, d.created_at, d.updated_at
              FROM documents d LEFT JOIN users u ON u.id = d.uploaded_by ",
             $rest
         )
@@ -174,6 +194,21 @@ pub async fn count_pending(
 pub struct DocumentPages {
     pub title: String,
     pub report: PageReport,
+}
+
+/// What the pages of a document are. `None` if the document does not exist.
+pub async fn page_report(
+    executor: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+    document: DocumentId,
+) -> sqlx::Result<Option<PageReport>> {
+    let report: Option<Json<PageReport>> =
+        sqlx::query_scalar("SELECT page_report FROM documents WHERE workspace_id = $1 AND id = $2")
+            .bind(workspace.as_str())
+            .bind(document.0)
+            .fetch_optional(executor)
+            .await?;
+    Ok(report.map(|Json(report)| report))
 }
 
 /// The pages of these documents, and of all documents of the workspace with pages that could not be
@@ -231,12 +266,7 @@ impl FromRow<'_, PgRow> for Document {
             uploaded_by_name: row.try_get("uploaded_by_name")?,
             page_count: count(row, "page_count")?,
             chunk_count: count(row, "chunk_count")?,
-            unreadable_pages: row
-                .try_get::<Vec<i32>, _>("unreadable_pages")?
-                .into_iter()
-                .filter_map(|number| u32::try_from(number).ok())
-                .collect(),
-            page_report: row.try_get::<Json<PageReport>, _>("page_report")?.0,
+            page_summary: page_summary(row)?,
             created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
             updated_at: row.try_get::<SqlTimestamp, _>("updated_at")?.to_jiff(),
         })
@@ -263,6 +293,32 @@ impl FromRow<'_, PgRow> for DocumentStatus {
             DocumentPhase::Deleting => Self::Deleting,
         })
     }
+}
+
+fn page_summary(row: &PgRow) -> sqlx::Result<Option<PageSummary>> {
+    if let Some(Json(summary)) = row.try_get("page_summary")? {
+        return Ok(summary);
+    }
+    // Not ingested yet, or by an earlier version.
+    let Some(page_count) = count(row, "page_count")? else {
+        return Ok(None);
+    };
+    let Json(mut report) = row.try_get::<Json<PageReport>, _>("page_report")?;
+    if report.ranges.is_empty() {
+        // The first versions recorded damaged pages only.
+        report.page_count = page_count;
+        report.ranges = row
+            .try_get::<Vec<i32>, _>("unreadable_pages")?
+            .into_iter()
+            .filter_map(|number| u32::try_from(number).ok())
+            .map(|number| PageRange {
+                first: number,
+                last: number,
+                kind: PageKind::Damaged,
+            })
+            .collect();
+    }
+    Ok(PageSummary::of(&report))
 }
 
 fn blocked(row: &PgRow) -> sqlx::Result<Option<(BlockedOn, Option<Timestamp>)>> {

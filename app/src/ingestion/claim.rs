@@ -12,7 +12,8 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::documents::{
-    BlockedOn, DiscardText, Ingest, IngestError, IngestStep, SystemFailure, publish_change,
+    BlockedOn, DiscardText, Ingest, IngestError, IngestStep, PageSummary, SystemFailure,
+    publish_change,
 };
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::jobs::{self, QueueError};
@@ -249,7 +250,7 @@ impl DocumentClaim {
         let done = sqlx::query(
             "UPDATE documents SET state = 'ready', claim = NULL, step = NULL, percent = NULL,
                     blocked_on = NULL, retry_at = NULL, page_count = $5, chunk_count = $6,
-                    unreadable_pages = $7, page_report = $8, updated_at = now()
+                    unreadable_pages = $7, page_report = $8, page_summary = $9, updated_at = now()
              WHERE workspace_id = $1 AND id = $2 AND revision = $3 AND claim = $4 AND state = 'working'",
         )
         .bind(self.workspace.as_str())
@@ -260,6 +261,7 @@ impl DocumentClaim {
         .bind(counts.chunks)
         .bind(&counts.unreadable_pages)
         .bind(Json(&counts.page_report))
+        .bind(Json(PageSummary::of(&counts.page_report)))
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() == 0 {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use pdf_text::DocumentError;
+use sqlx::error::DatabaseError;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::claim::{ClaimedRow, Counts, DocumentClaim, ProgressReporter};
@@ -28,6 +30,7 @@ pub const MAX_ATTEMPTS: u32 = 60;
 
 impl JobHandler for Ingest {
     type Context = IngestContext;
+    const IS_LONG: bool = true;
 
     async fn run(self, context: IngestContext, attempt: Attempt) -> Result<(), JobError> {
         let span = info_span!(
@@ -69,6 +72,14 @@ async fn ingest(job: &Ingest, context: &IngestContext, attempt: Attempt) -> Resu
         Err(StepError::Permanent(error)) => {
             info!(reason = error.code(), "document failed");
             return fail(context, &claim, attempt, &error).await;
+        }
+        // Retrying would store the same values.
+        Err(StepError::MainDatabase(error) | StepError::TenantDatabase(error))
+            if rejects_values(&error) =>
+        {
+            warn!(error = %service_kit::error_chain(&error), "a value was rejected, document failed");
+            let failure = IngestError::File(DocumentError::Internal);
+            return fail(context, &claim, attempt, &failure).await;
         }
         Err(StepError::MainDatabase(error)) => return Err(retry(error)),
         // Retrying would not help until a user makes space.
@@ -198,6 +209,13 @@ async fn steps(
         "document ready"
     );
     Ok(())
+}
+
+/// Whether Postgres does not accept a value of a document: an error of the classes 22 (data exception) or
+/// 23 (violated constraint).
+fn rejects_values(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["22", "23"].iter().any(|class| code.starts_with(class)))
 }
 
 /// Runs a step in a span of its own and records its duration.

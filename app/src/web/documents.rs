@@ -257,13 +257,14 @@ async fn page_view(
             None => return Err(Problem::internal_error(&error)),
         },
     };
+    let report = documents::page_report(&app.database, &document.workspace, document.id).await?;
     view.passages = passages
         .into_iter()
         .map(|passage| PassageView {
             page_from: passage.page_from,
             page_to: passage.page_to,
-            printed_from: views::label(Some(&document.page_report), passage.page_from),
-            printed_to: views::label(Some(&document.page_report), passage.page_to),
+            printed_from: views::label(report.as_ref(), passage.page_from),
+            printed_to: views::label(report.as_ref(), passage.page_to),
             text: passage.text,
         })
         .collect();

@@ -1,7 +1,7 @@
 //! A worker that crashes after any effect: the job runs again and ends in the same state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use app::documents::DeleteDocument;
 use app::documents::{self, DocumentStatus, IngestStep};
@@ -9,7 +9,7 @@ use app::ids::DocumentId;
 use app::ingestion::{Checkpoint, Checkpoints};
 use app::jobs::{Attempt, JobHandler as _};
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::support::{BUCKET, TIMEOUT, World, pdf};
 
@@ -30,8 +30,7 @@ const ALL_CHECKPOINTS: [Checkpoint; 9] = [
 pub(crate) struct PauseAt {
     checkpoint: Checkpoint,
     reached: Notify,
-    resume: Notify,
-    passed: AtomicUsize,
+    resumed: watch::Sender<bool>,
 }
 
 impl PauseAt {
@@ -39,8 +38,7 @@ impl PauseAt {
         Arc::new(Self {
             checkpoint,
             reached: Notify::new(),
-            resume: Notify::new(),
-            passed: AtomicUsize::new(0),
+            resumed: watch::Sender::new(false),
         })
     }
 
@@ -51,16 +49,17 @@ impl PauseAt {
     }
 
     pub(crate) fn resume(&self) {
-        self.resume.notify_one();
+        self.resumed.send_replace(true);
     }
 }
 
 impl Checkpoints for PauseAt {
     fn reached(&self, checkpoint: Checkpoint) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if checkpoint == self.checkpoint && self.passed.fetch_add(1, Ordering::SeqCst) == 0 {
+            if checkpoint == self.checkpoint {
                 self.reached.notify_one();
-                self.resume.notified().await;
+                let mut resumed = self.resumed.subscribe();
+                resumed.wait_for(|resumed| *resumed).await.unwrap();
             }
         })
     }
@@ -126,7 +125,8 @@ async fn a_crash_after_any_effect_ends_in_the_same_state_and_embeds_no_text_twic
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_document_is_found_by_its_words_before_it_has_all_embeddings() {
     let world = World::start().await;
-    let document = world.upload("a.pdf", &pdf(30, "early")).await;
+    // More batches than are embedded at the same time.
+    let document = world.upload("a.pdf", &pdf(100, "early")).await;
     let counts = async || -> (i64, i64) {
         sqlx::query_as(
             "SELECT (SELECT count(*) FROM chunks), (SELECT count(*) FROM chunk_embeddings)",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use app::documents::DocumentStatus;
+use app::documents::{DocumentStatus, IngestError};
 use app::objects::{CorsStatus, Disposition};
 use aws_sdk_s3::types::{CorsConfiguration, CorsRule};
 
@@ -215,12 +215,41 @@ async fn damaged_pages_are_recorded_with_the_document() {
     world.ingest(document).await.unwrap();
     let row = world.row(document).await.unwrap();
     assert_eq!(row.state, DocumentStatus::Ready);
+    assert_eq!(row.page_count, Some(2));
+    let summary = row.page_summary.unwrap();
     assert_eq!(
-        (row.page_count, &row.unreadable_pages[..]),
-        (Some(2), &[2][..])
+        summary.warnings,
+        ["Page 2 is damaged and could not be read."]
     );
+    // As an earlier version has stored it.
+    sqlx::query("UPDATE documents SET page_summary = NULL")
+        .execute(&world.database)
+        .await
+        .unwrap();
+    let row = world.row(document).await.unwrap();
+    assert_eq!(row.page_summary.as_ref(), Some(&summary));
+    sqlx::query("UPDATE documents SET page_report = '{}'")
+        .execute(&world.database)
+        .await
+        .unwrap();
+    let row = world.row(document).await.unwrap();
+    assert_eq!(row.page_summary, Some(summary));
     let other = world.upload("whole.pdf", &whole).await;
     world.ingest(other).await.unwrap();
-    assert_eq!(world.row(other).await.unwrap().unreadable_pages, [0_u32; 0]);
+    assert_eq!(world.row(other).await.unwrap().page_summary, None);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_whose_values_the_database_rejects_fails_at_the_first_attempt() {
+    let world = World::start().await;
+    sqlx::query("ALTER TABLE documents ADD CHECK (page_count <> 2)")
+        .execute(&world.database)
+        .await
+        .unwrap();
+    let document = world.upload("a.pdf", &pdf(2, "rejected")).await;
+    world.ingest(document).await.unwrap();
+    let failed = DocumentStatus::Failed(IngestError::File(pdf_text::DocumentError::Internal));
+    assert_eq!(world.state(document).await, failed);
     world.stop().await;
 }

@@ -2,7 +2,7 @@
 //! pages one by one, and maps every way in which the child can end to an error for the user.
 //!
 //! The child may be under the control of a malicious file. The parent therefore checks each page
-//! against the limits again, and holds no more than one message and one page of the child.
+//! and the report against the limits again, and holds no more than one message and one page of the child.
 
 use std::ffi::OsString;
 use std::io;
@@ -311,6 +311,9 @@ impl<'limits> ChildOutput<'limits> {
                     .map_err(|_| ExtractError::Stopped)?;
             }
             Message::Done { report, reader } => {
+                if !report.is_valid(self.limits.max_pages) {
+                    return Err(DocumentError::Internal.into());
+                }
                 if reader == ReaderKind::PdfExtract {
                     debug!("text extracted by the second reader");
                 }
@@ -368,27 +371,30 @@ fn log_confinement(level: Confinement) {
 /// Whether the child's page is consistent, so that later code does not have to check it again.
 pub(crate) fn is_valid_page(page: &Page) -> bool {
     let mut end = 0;
-    page.words.iter().all(|word| {
-        let range = word.range();
-        let in_order = range.start >= end
-            && page
-                .text
-                .get(range.clone())
-                .is_some_and(|text| !text.is_empty());
-        end = range.end;
-        in_order
-            && word.x >= 0.0
-            && word.y >= 0.0
-            && word.width >= 0.0
-            && word.height >= 0.0
-            && word.x.is_finite()
-            && word.y.is_finite()
-            && word.width.is_finite()
-            && word.height.is_finite()
-    }) && page.tables.iter().all(|table| {
-        let range = table.start as usize..table.end as usize;
-        page.text.get(range).is_some()
-    })
+    // Postgres stores no NUL in a text.
+    !page.text.contains('\0')
+        && page.words.iter().all(|word| {
+            let range = word.range();
+            let in_order = range.start >= end
+                && page
+                    .text
+                    .get(range.clone())
+                    .is_some_and(|text| !text.is_empty());
+            end = range.end;
+            in_order
+                && word.x >= 0.0
+                && word.y >= 0.0
+                && word.width >= 0.0
+                && word.height >= 0.0
+                && word.x.is_finite()
+                && word.y.is_finite()
+                && word.width.is_finite()
+                && word.height.is_finite()
+        })
+        && page.tables.iter().all(|table| {
+            let range = table.start as usize..table.end as usize;
+            page.text.get(range).is_some() && !table.header.contains('\0')
+        })
 }
 
 /// Maps the exit status of a child that sent no result to an error.

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Maximum number of attached files that a report names.
+pub(crate) const MAX_ATTACHMENTS: usize = 100;
+/// Maximum length of the name of an attached file, in characters.
+pub(crate) const MAX_NAME_CHARACTERS: usize = 100;
+/// Maximum length of a page label, in characters.
+pub(crate) const MAX_LABEL_CHARACTERS: usize = 32;
 /// Maximum number of attached files that a warning names.
 const MAX_NAMES_SHOWN: usize = 5;
 /// Maximum number of ranges of pages that a warning lists.
@@ -82,6 +88,33 @@ impl PageReport {
                 kind,
             }),
         }
+    }
+
+    /// Whether the report is consistent and within the limits, so that later code does not have to check
+    /// it again.
+    pub(crate) fn is_valid(&self, max_pages: u32) -> bool {
+        let are_pages = |first: u32, last: u32, previous: u32| {
+            previous < first && first <= last && last <= self.page_count
+        };
+        let is_text = |text: &str, max_characters: usize| {
+            text.chars().count() <= max_characters && !text.chars().any(char::is_control)
+        };
+        let mut last_page = 0;
+        let mut last_label = 0;
+        self.page_count <= max_pages
+            && self.ranges.iter().all(|range| {
+                let previous = std::mem::replace(&mut last_page, range.last);
+                are_pages(range.first, range.last, previous)
+            })
+            && self.labels.iter().all(|(page, label)| {
+                let previous = std::mem::replace(&mut last_label, *page);
+                are_pages(*page, *page, previous) && is_text(label, MAX_LABEL_CHARACTERS)
+            })
+            && self.attachments.len() <= MAX_ATTACHMENTS
+            && self
+                .attachments
+                .iter()
+                .all(|name| is_text(name, MAX_NAME_CHARACTERS))
     }
 
     /// The printed label of a page, if it is not the page's number.
@@ -297,6 +330,62 @@ mod tests {
                 .any(|text| text.starts_with("The text on page 5 uses a font without"))
         );
         assert_eq!(report.unread(), [2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_report_with_pages_or_texts_that_cannot_be_is_invalid() {
+        let valid = || PageReport {
+            attachments: vec!["terms.pdf".to_owned()],
+            labels: vec![(1, "i".to_owned()), (3, "1".to_owned())],
+            ..report(&[
+                (1, PageKind::Text),
+                (2, PageKind::Image),
+                (3, PageKind::Text),
+            ])
+        };
+        assert!(valid().is_valid(3));
+        assert!(!valid().is_valid(2), "too many pages");
+        let with_ranges = |ranges: &[(u32, u32)]| PageReport {
+            ranges: ranges
+                .iter()
+                .map(|&(first, last)| PageRange {
+                    first,
+                    last,
+                    kind: PageKind::Image,
+                })
+                .collect(),
+            ..valid()
+        };
+        let with_label = |page, label: &str| PageReport {
+            labels: vec![(page, label.to_owned())],
+            ..valid()
+        };
+        let with_attachments = |names: Vec<String>| PageReport {
+            attachments: names,
+            ..valid()
+        };
+        for (what, report) in [
+            ("overlapping ranges", with_ranges(&[(1, 2), (2, 3)])),
+            ("a reversed range", with_ranges(&[(3, 1)])),
+            ("page 0", with_ranges(&[(0, 0)])),
+            ("a page after the last", with_ranges(&[(2, u32::MAX)])),
+            ("a label of no page", with_label(4, "a")),
+            (
+                "a long label",
+                with_label(1, &"a".repeat(MAX_LABEL_CHARACTERS + 1)),
+            ),
+            ("a NUL in a label", with_label(1, "\0")),
+            (
+                "a NUL in a name",
+                with_attachments(vec!["a\0.pdf".to_owned()]),
+            ),
+            (
+                "many attachments",
+                with_attachments(vec![String::new(); MAX_ATTACHMENTS + 1]),
+            ),
+        ] {
+            assert!(!report.is_valid(3), "{what}");
+        }
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::FutureExt as _;
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::Timestamp;
 use maud::Markup;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
 use super::{list_view, views};
@@ -26,6 +27,8 @@ use crate::web::shared::extract::{PeriodicAccessCheck, WorkspaceAccess};
 
 /// After this time the browser has to reconnect, which checks its session again.
 const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
+/// Between two transfers of the whole list. Changes in between are combined.
+const MIN_LIST_INTERVAL: Duration = Duration::from_millis(500);
 /// Keeps proxies from closing the idle connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -39,7 +42,8 @@ struct ListEvents {
     shown: HashSet<DocumentId>,
     ends_at: Instant,
     access_check: PeriodicAccessCheck,
-    is_first: bool,
+    /// When the whole list was last sent. `None` at the beginning.
+    listed_at: Option<Instant>,
 }
 
 pub(super) async fn events(
@@ -56,7 +60,7 @@ pub(super) async fn events(
         shown: HashSet::new(),
         ends_at: now + MAX_STREAM_DURATION,
         access_check: PeriodicAccessCheck::new(),
-        is_first: true,
+        listed_at: None,
     };
     let events = stream::unfold(state, |mut state| async move {
         let event = state.next().await?;
@@ -68,7 +72,7 @@ pub(super) async fn events(
 impl ListEvents {
     /// The next event. `None` ends the stream, including after an error: the browser reconnects.
     async fn next(&mut self) -> Option<Event> {
-        if std::mem::take(&mut self.is_first) {
+        if self.listed_at.is_none() {
             return self.list().await.ok();
         }
         loop {
@@ -108,7 +112,13 @@ impl ListEvents {
         }
     }
 
+    /// The whole list, which includes all changes up to now.
     async fn list(&mut self) -> Result<Event, Problem> {
+        if let Some(listed_at) = self.listed_at {
+            sleep_until(listed_at + MIN_LIST_INTERVAL).await;
+        }
+        while self.notifications.next().now_or_never().flatten().is_some() {}
+        self.listed_at = Some(Instant::now());
         let view = list_view(&self.app, &self.access).await?;
         self.shown = view.documents.iter().map(|document| document.id).collect();
         let form_context = self.access.form_context(Timestamp::now());

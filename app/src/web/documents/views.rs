@@ -1,6 +1,6 @@
 //! Converts rows of documents to views.
 
-use pdf_text::{PageKind, PageRange, PageReport};
+use pdf_text::PageReport;
 
 use super::pages;
 use crate::documents::{Document, DocumentStatus, Hit, IngestError, IngestStep, SystemFailure};
@@ -13,34 +13,18 @@ pub(super) fn document(row: &Document) -> pages::DocumentView {
         byte_count: row.byte_count,
         page_count: row.page_count,
         chunk_count: row.chunk_count,
-        unreadable: unreadable(row),
+        unreadable: row
+            .page_summary
+            .clone()
+            .map(|pages| pages::UnreadablePages {
+                summary: pages.summary,
+                warnings: pages.warnings,
+            }),
         added_at: row.created_at,
         added_by: row.uploaded_by_name.clone(),
         has_file: row.state.has_file(),
         state: state(&row.state),
     }
-}
-
-/// What is missing in the text of a document, if anything.
-fn unreadable(row: &Document) -> Option<pages::UnreadablePages> {
-    let mut report = row.page_report.clone();
-    if report.ranges.is_empty() {
-        // Ingested by an older version, which recorded damaged pages only.
-        report.page_count = row.page_count?;
-        report.ranges = row
-            .unreadable_pages
-            .iter()
-            .map(|&number| PageRange {
-                first: number,
-                last: number,
-                kind: PageKind::Damaged,
-            })
-            .collect();
-    }
-    report.summary().map(|summary| pages::UnreadablePages {
-        summary,
-        warnings: report.warnings(),
-    })
 }
 
 fn state(state: &DocumentStatus) -> pages::DocumentState {

@@ -8,15 +8,12 @@ use hayro_interpret::hayro_syntax::Pdf;
 use hayro_interpret::hayro_syntax::object::{Array, Dict, Object, String as PdfString};
 
 use super::form_fields::decode;
+use crate::report::{MAX_ATTACHMENTS, MAX_NAME_CHARACTERS};
 pub(super) use labels::Labels;
 pub(super) use page_tree::PageTree;
 
 /// Maximum depth of a tree of names or numbers.
 pub(super) const MAX_TREE_DEPTH: usize = 16;
-/// Maximum number of attached files that are named.
-const MAX_ATTACHMENTS: usize = 100;
-/// Maximum length of the name of an attached file, in characters.
-const MAX_NAME_CHARACTERS: usize = 100;
 
 /// A file that is more or less than its pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +50,15 @@ pub(super) fn container(catalog: &Dict<'_>) -> Container {
     }
 }
 
+/// The text without control characters, which neither viewers nor databases can show, and not longer
+/// than this.
+pub(super) fn printable(text: &str, max_characters: usize) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(max_characters)
+        .collect()
+}
+
 fn attached_files(tree: &Dict<'_>, depth: usize, found: &mut Vec<String>) {
     if depth > MAX_TREE_DEPTH {
         return;
@@ -67,7 +73,7 @@ fn attached_files(tree: &Dict<'_>, depth: usize, found: &mut Vec<String>) {
                         .get::<PdfString<'_>>(b"UF")
                         .or_else(|| file.get::<PdfString<'_>>(b"F"))
                         .map_or_else(|| key.clone(), |name| decode(name.as_bytes()));
-                    found.push(name.chars().take(MAX_NAME_CHARACTERS).collect());
+                    found.push(printable(&name, MAX_NAME_CHARACTERS));
                 }
                 _ => {}
             }

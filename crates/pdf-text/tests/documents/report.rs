@@ -113,7 +113,7 @@ async fn attached_files_are_named() {
     let mut pdf = Pdf::default();
     let content = pdf.stream("/Type /EmbeddedFile", b"attached");
     let attachment = pdf.object(format!(
-        "<< /Type /Filespec /F (terms.pdf) /EF << /F {content} >> >>"
+        "<< /Type /Filespec /F (te\\000rms.pdf) /EF << /F {content} >> >>"
     ));
     let all = pages(&mut pdf, 1);
     let names = format!("/Names << /EmbeddedFiles << /Names [(a) {attachment}] >> >>");

@@ -2,11 +2,9 @@
 
 use hayro_interpret::hayro_syntax::object::{Array, Dict, Name, Object, String as PdfString};
 
-use super::MAX_TREE_DEPTH;
+use super::{MAX_TREE_DEPTH, printable};
 use crate::readers::form_fields::decode;
-
-/// Maximum length of a label, in characters.
-const MAX_LABEL_CHARACTERS: usize = 32;
+use crate::report::MAX_LABEL_CHARACTERS;
 
 /// Ranges of pages with the same style of labels.
 #[derive(Debug, Default)]
@@ -51,11 +49,7 @@ impl Labels {
             Style::Roman { upper } => cased(roman(count), upper),
             Style::Letters { upper } => cased(letters(count), upper),
         };
-        let label: String = format!("{}{digits}", range.prefix)
-            .chars()
-            .filter(|character| !character.is_control())
-            .take(MAX_LABEL_CHARACTERS)
-            .collect();
+        let label = printable(&format!("{}{digits}", range.prefix), MAX_LABEL_CHARACTERS);
         (!label.is_empty() && label != number.to_string()).then_some(label)
     }
 }
