@@ -15,12 +15,14 @@ use super::lines::Lines;
 use super::rules::{
     self, NOT_ANALYZED, SYNTAX_ERROR, UNUSED_IGNORE, finding, is_own_rule, not_analyzed, rule,
 };
-use super::statements::{changes_of_new_tables, check_statements};
+use super::statements::{changes_of_new_tables, check_statements, created_names};
 
 /// Largest file that is read, in bytes. The syntax tree takes many times as much memory.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of a statement that is read. The time for a statement grows with the square of it.
 pub(super) const MAX_NESTING: usize = 2_000;
+/// Longest name in Postgres, in bytes. The linter reports longer ones.
+const MAX_NAME_BYTES: usize = 63;
 /// Syntax errors of a file that are reported: most of them follow from the first.
 const MAX_SYNTAX_ERRORS: usize = 3;
 
@@ -88,18 +90,25 @@ fn syntax_errors(parse: &Parse<SourceFile>, lines: &Lines) -> Vec<Found> {
 fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec<Found> {
     let mut linter = Linter::from(rules::of_squawk());
     linter.settings.assume_in_transaction = !no_transaction;
-    let of_squawk = linter.lint(parse, sql).into_iter().filter_map(|violation| {
-        let range = Range::<usize>::from(violation.text_range);
-        if violation.code == Rule::UnusedIgnore {
-            let is_known = sql.get(range.clone()).is_some_and(is_own_rule);
-            let message = format!("the comment silences no rule: {}", violation.message);
-            return (!is_known).then_some((range.start, UNUSED_IGNORE, Some(message)));
-        }
-        let rule = rule(&violation.code.to_string())?;
-        let message = rule.message.is_empty().then_some(violation.message);
-        Some((range.start, rule.name, message))
-    });
     let root = parse.syntax_node();
+    // squawk takes any table with the name of one that the file creates for a new one, also if it is in
+    // another schema or if it may exist already. `changes_of_new_tables` decides instead.
+    let sql = with_other_names(sql, &created_names(&root));
+    let parse = SourceFile::parse(&sql);
+    let of_squawk = linter
+        .lint(&parse, &sql)
+        .into_iter()
+        .filter_map(|violation| {
+            let range = Range::<usize>::from(violation.text_range);
+            if violation.code == Rule::UnusedIgnore {
+                let is_known = sql.get(range.clone()).is_some_and(is_own_rule);
+                let message = format!("the comment silences no rule: {}", violation.message);
+                return (!is_known).then_some((range.start, UNUSED_IGNORE, Some(message)));
+            }
+            let rule = rule(&violation.code.to_string())?;
+            let message = rule.message.is_empty().then_some(violation.message);
+            Some((range.start, rule.name, message))
+        });
     let mut own = check_statements(&root, no_transaction);
     if no_transaction {
         let offsets = not_idempotent(&root).into_iter();
@@ -119,6 +128,15 @@ fn violations(parse: &Parse<SourceFile>, sql: &str, no_transaction: bool) -> Vec
                 || !unobserved.iter().any(|range| range.contains(offset))
         })
         .collect()
+}
+
+/// The text with other names of the same length in these ranges.
+fn with_other_names(sql: &str, names: &[Range<usize>]) -> String {
+    let mut text = sql.to_owned();
+    for name in names.iter().filter(|name| name.len() <= MAX_NAME_BYTES) {
+        text.replace_range(name.clone(), &"_".repeat(name.len()));
+    }
+    text
 }
 
 /// The ranges of the statements that may be nested too deeply to be read.

@@ -108,7 +108,8 @@ fn runs_outside_transactions(statement: &SyntaxNode) -> bool {
     }
 }
 
-/// The ranges of the `ALTER TABLE` statements whose table a statement before them creates.
+/// The ranges of the `ALTER TABLE` and `CREATE INDEX` statements whose table a statement before them
+/// creates.
 pub(super) fn changes_of_new_tables(root: &SyntaxNode) -> Vec<Range<usize>> {
     let mut created = BTreeSet::new();
     let mut changes = Vec::new();
@@ -117,17 +118,24 @@ pub(super) fn changes_of_new_tables(root: &SyntaxNode) -> Vec<Range<usize>> {
             if table.if_not_exists().is_none() {
                 created.extend(created_name(&table));
             }
-        } else if let Some(table) = ast::AlterTable::cast(statement.clone())
-            && altered_name(&table).is_some_and(|name| created.contains(&name))
-        {
+        } else if changed_name(&statement).is_some_and(|name| created.contains(&name)) {
             changes.push(Range::from(statement.text_range()));
         }
     }
     changes
 }
 
+/// The ranges of the names of the tables that the file creates, without their schemas.
+pub(super) fn created_names(root: &SyntaxNode) -> Vec<Range<usize>> {
+    root.children()
+        .filter_map(ast::CreateTable::cast)
+        .filter_map(|table| table.table_name()?.path()?.segment())
+        .map(|name| Range::from(name.syntax().text_range()))
+        .collect()
+}
+
 /// The parts of a table's name. A name with a schema and one without can mean different tables, so they
-/// are not equal.
+/// are not equal, except for the schema in which migrations run.
 type TableName = Vec<String>;
 
 fn created_name(table: &ast::CreateTable) -> Option<TableName> {
@@ -135,9 +143,11 @@ fn created_name(table: &ast::CreateTable) -> Option<TableName> {
     qualified(path.qualifier(), path.segment()?.text())
 }
 
-fn altered_name(table: &ast::AlterTable) -> Option<TableName> {
-    let name = table.table_relation_name()?.table_name_ref()?;
-    let path = name.path_ref()?;
+fn changed_name(statement: &SyntaxNode) -> Option<TableName> {
+    let relation = ast::AlterTable::cast(statement.clone())
+        .and_then(|table| table.table_relation_name())
+        .or_else(|| ast::CreateIndex::cast(statement.clone())?.table_relation_name())?;
+    let path = relation.table_name_ref()?.path_ref()?;
     qualified(path.qualifier(), path.segment()?.text())
 }
 
@@ -146,6 +156,9 @@ fn qualified(mut qualifier: Option<ast::PathRef>, name: String) -> Option<TableN
     while let Some(path) = qualifier {
         parts.push(path.segment()?.text());
         qualifier = path.qualifier();
+    }
+    if parts.get(1).is_some_and(|schema| schema == "public") {
+        parts.truncate(1);
     }
     Some(parts)
 }

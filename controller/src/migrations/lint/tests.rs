@@ -239,6 +239,27 @@ fn tables_that_the_same_file_creates_can_be_changed() {
             &["ban-drop-column"],
         ),
         (
+            "create table if not exists a (b int);\ncreate index on a (b);\n\
+             alter table a add constraint c foreign key (b) references d (b);\n\
+             alter table a add constraint e check (b > 0);\nalter table a add constraint f unique (b);",
+            &[
+                "adding-foreign-key-constraint",
+                "constraint-missing-not-valid",
+                "constraint-missing-not-valid",
+                "constraint-missing-not-valid",
+                "disallowed-unique-constraint",
+                "require-concurrent-index-creation",
+            ],
+        ),
+        (
+            "create table archive.a (b int);\ncreate index on public.a (b);",
+            &["require-concurrent-index-creation"],
+        ),
+        (
+            "create table public.\"A b\" (b int);\ncreate index on \"A b\" (b);",
+            &[],
+        ),
+        (
             "create table a (b int);\nalter table other drop column b;",
             &["ban-drop-column"],
         ),
