@@ -165,7 +165,7 @@ fn classify_server_error(server: ServerError) -> AttemptError {
         AttemptError::Authentication(server)
     } else if server.has_code(&["3D000"]) {
         AttemptError::DatabaseMissing(server)
-    } else if server.terminates_session() || server.has_code(&["53", "57", "58", "XX"]) {
+    } else if server.is_connection_error() || server.has_code(&["53", "57", "58", "XX"]) {
         AttemptError::Transient(DatabaseConnectError::Server(server))
     } else {
         AttemptError::Rejected(server)

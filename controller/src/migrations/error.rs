@@ -190,6 +190,11 @@ impl MigrationError {
         }
     }
 
+    /// Whether the server answered with this error, and the session continued.
+    pub(super) fn is_from_server(&self) -> bool {
+        matches!(self, Self::Statement(_) | Self::Server { .. })
+    }
+
     /// Whether Neon refuses connections until someone changes a setting. Its proxy repeats a refusal
     /// for a while.
     pub fn is_refusal(&self) -> bool {

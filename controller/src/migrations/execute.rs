@@ -19,7 +19,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
 
 use super::error::{MigrationError, StatementError};
-use super::leftovers::{self, Preparation};
+use super::leftovers::{self, EarlierRun, Preparation};
 use super::server_error::{Origin, ServerError};
 use super::session::Session;
 use super::session_sql::{self, MIGRATIONS_TABLE};
@@ -60,8 +60,8 @@ pub(super) async fn execute_without_transaction(
     let started = Instant::now();
     let limit = control.limits().file_timeout;
     let run = async {
-        let is_repeated = was_started(control, migration).await?;
-        match leftovers::prepare(session, migration, is_repeated).await? {
+        let earlier = earlier_run(control, migration).await?;
+        match leftovers::prepare(session, migration, earlier).await? {
             Preparation::AlreadyDone => return Ok(()),
             Preparation::Run => record_start(control, migration).await?,
             // The statement will fail. Its start is not recorded, so that the next run does not mistake the
@@ -75,14 +75,17 @@ pub(super) async fn execute_without_transaction(
             chars: 0,
             statements: 0,
         };
-        result.map_err(|(completed, error)| {
-            let error = prefix.locate_error(session, migration, completed, error);
-            if is_repeated {
-                with_recovery_hint(error, migration)
-            } else {
-                error
-            }
-        })
+        let Err((completed, error)) = result else {
+            return Ok(());
+        };
+        let error = prefix.locate_error(session, migration, completed, error);
+        if earlier == EarlierRun::Interrupted {
+            return Err(with_recovery_hint(error, migration));
+        }
+        if error.is_from_server() {
+            record_failure(control, migration).await?;
+        }
+        Err(error)
     };
     within_file_timeout(limit, migration, run).await?;
     let version = migration.version();
@@ -205,19 +208,24 @@ async fn commit(session: &mut Session<'_>, migration: &Migration) -> Result<(), 
     }
 }
 
-/// Whether a migration outside a transaction was started before and not completed.
-async fn was_started(
+/// Finds out what an earlier run of a migration outside a transaction can have left behind.
+async fn earlier_run(
     control: &mut Session<'_>,
     migration: &Migration,
-) -> Result<bool, MigrationError> {
+) -> Result<EarlierRun, MigrationError> {
     let text = format!(
-        "SELECT EXISTS (SELECT FROM ONLY {MIGRATIONS_TABLE} WHERE version = {})",
+        "SELECT checksum = decode('{}', 'hex') FROM ONLY {MIGRATIONS_TABLE} WHERE version = {}",
+        hex::encode(migration.checksum()),
         migration.version(),
     );
     let operation = format!("checking whether {} was started", migration.file_name());
     let rows = control.query(text, &operation).await?;
-    let was_started = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
-    Ok(was_started.unwrap_or_default())
+    let is_same_file = rows.first().map(|row| row.try_get::<bool, _>(0));
+    Ok(match is_same_file {
+        None => EarlierRun::None,
+        Some(Ok(true)) => EarlierRun::Interrupted,
+        Some(Ok(false) | Err(_)) => EarlierRun::Failed,
+    })
 }
 
 /// Records that a migration outside a transaction has started, so that the next run knows what an
@@ -227,10 +235,27 @@ async fn record_start(
     migration: &Migration,
 ) -> Result<(), MigrationError> {
     let text = format!(
-        "{} ON CONFLICT DO NOTHING",
+        "{} ON CONFLICT (version) DO UPDATE \
+         SET checksum = excluded.checksum, execution_time = excluded.execution_time WHERE NOT _sqlx_migrations.success",
         insert_row(migration, false, &session_sql::STARTED.to_string())
     );
     let operation = format!("recording the start of {}", migration.file_name());
+    control.query(text, &operation).await.map(drop)
+}
+
+/// Records that the server has rejected the statement, which therefore did not take effect. Without
+/// the checksum of a file, the row says only that there was a run.
+async fn record_failure(
+    control: &mut Session<'_>,
+    migration: &Migration,
+) -> Result<(), MigrationError> {
+    let text = format!(
+        "UPDATE ONLY {MIGRATIONS_TABLE} SET checksum = '' \
+         WHERE version = {} AND NOT success AND execution_time = {}",
+        migration.version(),
+        session_sql::STARTED,
+    );
+    let operation = format!("recording the failure of {}", migration.file_name());
     control.query(text, &operation).await.map(drop)
 }
 
@@ -308,5 +333,5 @@ fn server_error(error: &sqlx::Error, sql: &str) -> Option<(ServerError, Option<u
         _ => None,
     };
     let server = ServerError::new(error, Origin::Sql(sql));
-    (!server.terminates_session()).then_some((server, position))
+    (!server.ended_session(error.severity())).then_some((server, position))
 }

@@ -21,6 +21,18 @@ use super::session_sql;
 use super::set::Migration;
 use statement::{ConcurrentStatement, Removal};
 
+/// What is known of an earlier run of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EarlierRun {
+    /// There was none.
+    None,
+    /// The server rejected the statement, or the file had another one. It can have left an invalid index
+    /// or a half detached partition behind.
+    Failed,
+    /// The connection to the server was lost: the statement can also have taken effect.
+    Interrupted,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Preparation {
     /// The statement has to run.
@@ -32,12 +44,11 @@ pub(super) enum Preparation {
     Fails,
 }
 
-/// Prepares the database for the only statement of `migration`. `is_repeated` says whether the
-/// statement was started before.
+/// Prepares the database for the only statement of `migration`.
 pub(super) async fn prepare(
     session: &mut Session<'_>,
     migration: &Migration,
-    is_repeated: bool,
+    earlier: EarlierRun,
 ) -> Result<Preparation, MigrationError> {
     let head: Vec<&str> = migration
         .statements()
@@ -50,7 +61,7 @@ pub(super) async fn prepare(
     };
     let statement = match statement {
         ConcurrentStatement::Removes(removal) => {
-            return prepare_removal(session, &removal, is_repeated).await;
+            return prepare_removal(session, &removal, earlier).await;
         }
         other => other,
     };
@@ -63,14 +74,14 @@ pub(super) async fn prepare(
             continue;
         };
         if is_valid {
-            return Ok(match (statement.fails_if_exists(), is_repeated) {
-                (true, true) => Preparation::AlreadyDone,
-                (true, false) => Preparation::Fails,
+            return Ok(match (statement.fails_if_exists(), earlier) {
+                (true, EarlierRun::Interrupted) => Preparation::AlreadyDone,
+                (true, EarlierRun::None | EarlierRun::Failed) => Preparation::Fails,
                 (false, _) => Preparation::Run,
             });
         }
         // Postgres chose the name, so only an earlier run shows that the index is ours.
-        if is_repeated || !statement.is_unnamed() {
+        if earlier != EarlierRun::None || !statement.is_unnamed() {
             drop_index(session, migration, &name).await?;
         }
     }
@@ -81,23 +92,29 @@ pub(super) async fn prepare(
 async fn prepare_removal(
     session: &mut Session<'_>,
     removal: &Removal,
-    is_repeated: bool,
+    earlier: EarlierRun,
 ) -> Result<Preparation, MigrationError> {
     let rows = session
         .query(removal.target(), "looking for what the statement removes")
         .await?;
     let is_half_done = |row: &PgRow| row.try_get::<bool, _>(0).unwrap_or_default();
-    Ok(match (rows.first(), is_repeated) {
-        (None, true) => Preparation::AlreadyDone,
-        (None, false) => Preparation::Fails,
-        (Some(row), true) if is_half_done(row) => match removal.completion() {
-            Some(completion) => {
-                run_within_file_limits(session, completion, "completing an interrupted statement")
+    Ok(match (rows.first(), earlier) {
+        (None, EarlierRun::Interrupted) => Preparation::AlreadyDone,
+        (None, EarlierRun::None | EarlierRun::Failed) => Preparation::Fails,
+        (Some(row), EarlierRun::Failed | EarlierRun::Interrupted) if is_half_done(row) => {
+            match removal.completion() {
+                Some(completion) => {
+                    run_within_file_limits(
+                        session,
+                        completion,
+                        "completing an interrupted statement",
+                    )
                     .await?;
-                Preparation::AlreadyDone
+                    Preparation::AlreadyDone
+                }
+                None => Preparation::Run,
             }
-            None => Preparation::Run,
-        },
+        }
         (Some(_), _) => Preparation::Run,
     })
 }

@@ -3,7 +3,9 @@
 //! A tenant controls what its database sends. sqlx reads a message of any size into memory, and
 //! logs notices. This filter sits between the two: it closes the connection if a message is too
 //! large, removes notices and, on request, rows, shortens errors, and records the transaction status
-//! that the server reports at the end of each response, which sqlx does not expose.
+//! that the server reports at the end of each response, which sqlx does not expose. sqlx cannot read
+//! texts in another encoding than UTF-8, which a migration can choose; their other characters are
+//! replaced.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -75,6 +77,8 @@ impl WireState {
 enum Action {
     Forward,
     Drop,
+    /// Forwards it as UTF-8.
+    ForwardText,
     Shorten,
 }
 
@@ -110,6 +114,16 @@ pub(super) async fn forward_responses(
             Action::Drop => {
                 copy(&mut server, None::<&mut tokio::io::Sink>, body, &mut buffer).await?;
             }
+            Action::ForwardText => {
+                count(state, length)?;
+                let mut text = Vec::new();
+                (&mut server).take(body).read_to_end(&mut text).await?;
+                if text.len() as u64 != body {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let text = String::from_utf8_lossy(&text);
+                client.write_all(&message(kind, text.as_bytes())).await?;
+            }
             Action::Shorten => {
                 let mut start = Vec::new();
                 (&mut server)
@@ -133,10 +147,12 @@ fn action(state: &WireState, kind: u8, length: u64) -> io::Result<Action> {
     Ok(match kind {
         // NoticeResponse, NotificationResponse.
         b'N' | b'A' => Action::Drop,
-        // DataRow.
-        b'D' if drops_rows => Action::Drop,
+        // RowDescription, DataRow.
+        b'T' | b'D' if drops_rows => Action::Drop,
         // ErrorResponse.
         b'E' if length - LENGTH_BYTES > MAX_ERROR_BYTES => Action::Shorten,
+        // ErrorResponse, ParameterStatus.
+        b'E' | b'S' if length <= MAX_MESSAGE_BYTES => Action::ForwardText,
         // CopyInResponse, CopyOutResponse, CopyBothResponse.
         b'G' | b'H' | b'W' => return Err(state.fail(Violation::Copy)),
         _ if !is_known(kind) => return Err(state.fail(Violation::UnknownMessage)),
@@ -216,18 +232,18 @@ fn shortened_error(body: &[u8]) -> Vec<u8> {
         fields.push(0);
     }
     fields.extend_from_slice(b"Wshortened\0\0");
-    let length = u32::try_from(fields.len()).unwrap_or(u32::MAX) + 4;
-    [&b"E"[..], &length.to_be_bytes(), &fields].concat()
+    message(b'E', &fields)
+}
+
+/// A message of the protocol.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len()).unwrap() + 4;
-        [&[kind][..], &length.to_be_bytes(), body].concat()
-    }
 
     /// What reaches the client of these messages, and why the filter ended the connection.
     async fn filter(sent: &[u8], state: &WireState) -> (Vec<u8>, Option<Violation>) {
@@ -312,6 +328,24 @@ mod tests {
         let text = String::from_utf8(received[5..].to_vec()).expect("UTF-8");
         assert!(text.starts_with("SERROR\0C22P02\0Mü"), "{text}");
         assert!(text.ends_with("\0Wshortened\0\0"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn texts_reach_the_client_as_utf_8() {
+        let state = WireState::default();
+        state.start_request(true);
+        let sent = [
+            message(b'S', b"application_name\0na\xefve\0"),
+            message(b'T', b"\0\x01gr\xf6\xdfe\0"),
+            message(b'E', b"SERROR\0C42P01\0Mgr\xf6\xdfe\0\0"),
+        ]
+        .concat();
+        let expected = [
+            message(b'S', "application_name\0na\u{fffd}ve\0".as_bytes()),
+            message(b'E', "SERROR\0C42P01\0Mgr\u{fffd}\u{fffd}e\0\0".as_bytes()),
+        ]
+        .concat();
+        assert_eq!(filter(&sent, &state).await, (expected, None));
     }
 
     #[tokio::test]

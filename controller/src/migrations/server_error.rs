@@ -9,7 +9,7 @@
 use std::fmt;
 
 use neon_client::{NeonCondition, size_limit_mib};
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 use super::sqlstate::condition_name;
 
@@ -64,10 +64,16 @@ impl ServerError {
         NeonCondition::of(self.message.as_deref()?)
     }
 
-    /// Whether the server ended or refused the session: connection exception, shutdown, crash,
-    /// starting up.
-    pub(super) fn terminates_session(&self) -> bool {
+    /// Whether the SQLSTATE is one of a server that ends or refuses sessions, or of a connection to
+    /// another server: connection exception, shutdown, crash, starting up.
+    pub(super) fn is_connection_error(&self) -> bool {
         self.has_code(&["08", "57P01", "57P02", "57P03", "57P05"]) && !self.is_size_limit()
+    }
+
+    /// Whether this error of a statement, with its severity, ended the session. A statement that connects to
+    /// another server, as with `postgres_fdw`, fails with such a SQLSTATE and the session continues.
+    pub(super) fn ended_session(&self, severity: PgSeverity) -> bool {
+        self.is_connection_error() && matches!(severity, PgSeverity::Fatal | PgSeverity::Panic)
     }
 
     /// Whether the database refused the password. Neon also says so for endpoints and roles that
@@ -120,7 +126,7 @@ impl ServerError {
             "55P03", // lock not available
             "58",    // system error
         ];
-        !self.is_size_limit() && (self.has_code(&transient) || self.terminates_session())
+        !self.is_size_limit() && (self.has_code(&transient) || self.is_connection_error())
     }
 }
 

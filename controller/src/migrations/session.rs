@@ -223,10 +223,12 @@ impl<'a> Session<'a> {
         let source = match error {
             sqlx::Error::Database(error) => match error
                 .try_downcast_ref::<PgDatabaseError>()
-                .map(|error| ServerError::new(error, Origin::Sql(sql)))
+                .map(|error| (ServerError::new(error, Origin::Sql(sql)), error.severity()))
             {
-                Some(server) if server.terminates_session() => DatabaseConnectError::Server(server),
-                Some(server) => return MigrationError::Server { operation, server },
+                Some((server, severity)) if server.ended_session(severity) => {
+                    DatabaseConnectError::Server(server)
+                }
+                Some((server, _)) => return MigrationError::Server { operation, server },
                 None => DatabaseConnectError::protocol(&error),
             },
             sqlx::Error::Io(error) => DatabaseConnectError::Io(error),

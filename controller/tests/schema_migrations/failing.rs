@@ -44,6 +44,18 @@ async fn a_failed_statement_is_reported_with_file_line_and_postgres_error() {
             "division by zero",
         ),
         (
+            "DO $$ BEGIN RAISE 'no server' USING ERRCODE = '08001'; END $$;",
+            1,
+            "08001",
+            "no server",
+        ),
+        (
+            "SET client_encoding = 'LATIN1';\nDROP TABLE größe;",
+            2,
+            "42P01",
+            "undefined table",
+        ),
+        (
             "-- no-transaction\n\nDROP TABLE nowhere",
             3,
             "42P01",

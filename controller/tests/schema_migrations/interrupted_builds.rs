@@ -197,6 +197,56 @@ async fn any_other_statement_that_was_not_recorded_fails_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn an_index_of_another_content_of_the_file_is_not_taken_for_the_files() {
+    let other = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (id)";
+    let database = migrate_without_record(FIRST.1, other).await;
+    let later = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (email)";
+    assert_name_is_taken(&database, later).await;
+}
+
+#[tokio::test]
+async fn an_index_that_appears_after_a_failure_is_not_taken_for_the_files() {
+    let failing = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (missing)";
+    let database = TestDatabase::create().await;
+    migrate(&database.target, &set_of(FIRST.1, failing), &limits())
+        .await
+        .expect_err("the column does not exist");
+    database.run("CREATE INDEX t_email ON t (id)").await;
+    let corrected = "-- no-transaction\nCREATE INDEX CONCURRENTLY t_email ON t (email)";
+    assert_name_is_taken(&database, corrected).await;
+}
+
+/// Asserts that the second file fails, without the advice to record it as applied.
+async fn assert_name_is_taken(database: &TestDatabase, later: &'static str) {
+    for _ in 0..2 {
+        let error = migrate(&database.target, &set_of(FIRST.1, later), &limits())
+            .await
+            .expect_err("the name is taken")
+            .error;
+        assert!(
+            matches!(&error, MigrationError::Statement(error) if error.server.code == "42P07"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_was_rejected_fails_again_without_advice() {
+    let set = set_of(
+        "CREATE TYPE mood AS ENUM ('happy', 'sad')",
+        "-- no-transaction\nALTER TYPE mood ADD VALUE 'sad'",
+    );
+    let database = TestDatabase::create().await;
+    for _ in 0..3 {
+        let error = migrate(&database.target, &set, &limits())
+            .await
+            .expect_err("the value exists")
+            .error;
+        assert!(matches!(&error, MigrationError::Statement(_)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_index_of_somebody_else_is_not_taken_for_the_files() {
     let database = TestDatabase::create().await;
     let first = MigrationSet::from_files([FIRST]).expect("a set");
