@@ -17,7 +17,7 @@ use kube::Resource;
 
 pub use rollouts::{ClassRollouts, RolloutCache};
 pub use secret::{ObservedSecret, SecretCache, controller_of, restored_for};
-pub use tenant::{CachedSchema, CachedTenant, SchemaProblem, prune, record_is_own};
+pub use tenant::{CachedSchema, CachedTenant, ProblemSubject, SchemaProblem, prune, record_is_own};
 pub use write_through::WriteThroughCache;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 
-pub use schema::{CachedSchema, SchemaProblem};
+pub use schema::{CachedSchema, ProblemSubject, SchemaProblem};
 
 use super::compressed::Compressed;
 use super::status_edits::{discard_edits, is_own, is_status};

@@ -8,7 +8,7 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 
-use crate::cache::{CachedSchema, CachedTenant, ClassRollouts};
+use crate::cache::{CachedSchema, CachedTenant, ClassRollouts, ProblemSubject, SchemaProblem};
 use crate::context::Context;
 use crate::identity::TenantUid;
 use crate::migrations::MigrationSet;
@@ -297,12 +297,28 @@ fn state(
     let Some(problem) = &schema.problem else {
         return MemberState::Pending;
     };
-    match (problem.stalled, problem.of_schema) {
-        (true, true) if is_attempted => MemberState::Failed,
-        // A rollout that went on without all Tenants of the account would be completed.
-        (true, false) if !problem.of_account => MemberState::Skipped,
+    match problem.subject {
+        ProblemSubject::Schema if problem.stalled && is_attempted => MemberState::Failed,
+        ProblemSubject::Account | ProblemSubject::Class | ProblemSubject::Other
+            if problem.stalled && !holds(problem, rollout) =>
+        {
+            MemberState::Skipped
+        }
         _ if is_attempted && is_overdue(problem.since, rollout, now) => MemberState::Failed,
         _ => MemberState::Pending,
+    }
+}
+
+/// Whether the rollout waits for a Tenant with this problem, instead of going on without it. Otherwise it
+/// would be completed when all Tenants get the problem at once, and they would be migrated at once when
+/// it is solved. A Tenant that its class did not allow before the rollout started is left out.
+fn holds(problem: &SchemaProblem, rollout: &SchemaRollout) -> bool {
+    let status = rollout.status.as_ref();
+    let started_at = status.and_then(|status| status.started_at.as_ref());
+    match problem.subject {
+        ProblemSubject::Account => true,
+        ProblemSubject::Class => started_at.is_none_or(|started| problem.since >= started.0),
+        ProblemSubject::Schema | ProblemSubject::Other => false,
     }
 }
 

@@ -519,10 +519,20 @@ impl Simulation {
             "class": state.class.finalizers(), "retained": state.retained,
             "claims": state.claims.keys().collect::<Vec<_>>(),
         });
-        // The message of a restored Tenant contains this time.
-        if let Some(time) = end["tenant"]["status"]["backup"]["createdAt"].as_str() {
-            end = serde_json::from_str(&end.to_string().replace(time, "")).expect("JSON");
+        // The message of a restored Tenant contains when its backup was created, and the names of backups
+        // contain when they were chosen.
+        let created_at = end["tenant"]["status"]["backup"]["createdAt"].as_str();
+        let mut times: Vec<String> = created_at.map(ToOwned::to_owned).into_iter().collect();
+        for project in state.projects.values() {
+            let branches = project.branches.iter().map(|(branch, _)| &branch.name);
+            let snapshots = project.snapshots.iter().map(|(snapshot, _)| &snapshot.name);
+            let parts = branches.chain(snapshots).flat_map(|name| name.split('-'));
+            times.extend(parts.filter(|part| is_time(part)).map(ToOwned::to_owned));
         }
+        let text = times
+            .iter()
+            .fold(end.to_string(), |text, time| text.replace(time, ""));
+        end = serde_json::from_str(&text).expect("JSON");
         remove_volatile(&mut end);
         end
     }
@@ -549,6 +559,11 @@ fn assert_secret(
     assert_eq!(data[keys::PASSWORD].0, password.as_bytes());
     let binding = status.binding.as_ref().map(|binding| binding.name.as_str());
     assert_eq!(binding, Some(name));
+}
+
+/// Whether this part of a backup's name is a time, such as `20261201T145523Z`.
+fn is_time(part: &str) -> bool {
+    part.len() == 16 && part.ends_with('Z') && part.as_bytes()[8] == b'T'
 }
 
 /// Removes the values that depend on when something happened.

@@ -40,6 +40,9 @@ const ACCOUNT_REASONS: [Reason; 4] = [
     Reason::AccountUnreachable,
 ];
 
+/// Reasons of problems that a change of the class can cause for many Tenants at once.
+const CLASS_REASONS: [Reason; 2] = [Reason::ClassLimitExceeded, Reason::NamespaceNotAllowed];
+
 /// Why a Tenant is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaProblem {
@@ -47,10 +50,19 @@ pub struct SchemaProblem {
     pub since: Timestamp,
     /// Whether a person has to act.
     pub stalled: bool,
-    /// Whether it concerns the schema.
-    pub of_schema: bool,
-    /// Whether it concerns the account, so that all Tenants of the class have it.
-    pub of_account: bool,
+    pub subject: ProblemSubject,
+}
+
+/// What a problem concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemSubject {
+    /// The schema of the Tenant's database.
+    Schema,
+    /// The account, so that all Tenants of the class have the problem.
+    Account,
+    /// What the class allows.
+    Class,
+    Other,
 }
 
 impl CachedSchema {
@@ -105,12 +117,19 @@ fn problem(tenant: &Tenant) -> Option<SchemaProblem> {
     let ready = condition(ConditionType::Ready).filter(|ready| ready.status == "False")?;
     let schema = condition(ConditionType::SchemaReady).filter(|schema| schema.status == "False");
     let stalled = condition(ConditionType::Stalled).is_some_and(|stalled| stalled.status == "True");
+    let is_one_of = |reasons: &[Reason]| reasons.iter().any(|one| ready.reason == one.as_str());
+    let subject = if is_one_of(&ACCOUNT_REASONS) {
+        ProblemSubject::Account
+    } else if is_one_of(&CLASS_REASONS) {
+        ProblemSubject::Class
+    } else if schema.is_some_and(|schema| schema.reason == ready.reason) {
+        ProblemSubject::Schema
+    } else {
+        ProblemSubject::Other
+    };
     Some(SchemaProblem {
         since: ready.last_transition_time.0,
         stalled,
-        of_schema: schema.is_some_and(|schema| schema.reason == ready.reason),
-        of_account: ACCOUNT_REASONS
-            .iter()
-            .any(|reason| ready.reason == reason.as_str()),
+        subject,
     })
 }

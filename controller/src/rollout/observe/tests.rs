@@ -72,6 +72,20 @@ fn state_of(changes: Value, spec: &Value) -> Option<MemberState> {
 }
 
 #[test]
+fn a_rollout_waits_for_tenants_that_a_change_of_the_class_stalls() {
+    for reason in ["ClassLimitExceeded", "NamespaceNotAllowed"] {
+        for (since, expected) in [
+            ("2025-12-31T23:59:00Z", MemberState::Skipped),
+            ("2026-01-01T00:10:00Z", MemberState::Pending),
+        ] {
+            let stalled = conditions(reason, "Waiting", true, since);
+            let changes = json!({"status": {"conditions": stalled}});
+            assert_eq!(state_of(changes, &json!({})), Some(expected), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn each_tenant_has_a_state() {
     let begun = |conditions: Value| json!({"status": {"schema": {"rollout": "r2"}, "conditions": conditions}});
     let now = "2026-01-01T00:19:00Z";

@@ -1,10 +1,11 @@
 //! Creates the backup of a database that a rollout requires before its migration: a branch of the
 //! project without a compute, or a snapshot. Neon deletes both when they expire.
 //!
-//! The name of the backup is derived from the rollout and recorded before the request, so that a
-//! backup whose response was lost is found by its name. If such a request takes effect even later, Neon
-//! rejects the second request for a branch of the same name, and there are two snapshots, which both
-//! expire.
+//! The name of the backup is recorded before the request, so that a backup whose response was lost is
+//! found by its name. If such a request takes effect even later, Neon rejects the second request for a
+//! branch of the same name, and there are two snapshots, which both expire. The name contains the time
+//! at which it was chosen: if the status is lost, an earlier backup is not taken for the new one, and
+//! an earlier restore not for one from the new backup.
 
 use crds::{BackupStatus, Reason};
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -53,12 +54,14 @@ pub(super) async fn back_up(
         ));
     };
     let attempt = attempt(rec.status.backup.as_ref(), &rollout, id);
-    let name = backup_name(&rollout, attempt);
+    let new_name = backup_name(&rollout, attempt, rec.ctx.clock.now());
+    let recorded = rec.status.backup.as_ref();
+    let name = recorded.map_or_else(|| new_name.clone(), |recorded| recorded.name.clone());
     let schema = rec.status.schema.as_ref();
-    let requested = BackupStatus {
+    let mut requested = BackupStatus {
         rollout,
         project_id: id.to_string(),
-        name: name.clone(),
+        name,
         branch_id: None,
         snapshot_id: None,
         created_at: None,
@@ -69,9 +72,10 @@ pub(super) async fn back_up(
         restore: None,
     };
     let mut backup = None;
-    if rec.status.backup.as_ref() == Some(&requested) {
-        backup = find_usable(rec, id, required.kind, &name).await?;
+    if recorded == Some(&requested) {
+        backup = find_usable(rec, id, required.kind, &requested.name).await?;
     } else {
+        requested.name = new_name;
         rec.status.backup = Some(requested.clone());
         rec.save_status(
             observed,
@@ -85,7 +89,7 @@ pub(super) async fn back_up(
         let expires_at = rec.ctx.clock.now() + SignedDuration::from_secs(required.expiry_seconds);
         // Neon's resolution.
         let expires_at = expires_at.round(Unit::Second).ok();
-        create(rec, id, required.kind, &name, expires_at).await?
+        create(rec, id, required.kind, &requested.name, expires_at).await?
     };
     rec.status.backup = Some(BackupStatus {
         branch_id: backup.branch_id,
@@ -117,13 +121,14 @@ fn attempt(recorded: Option<&BackupStatus>, rollout: &str, id: &ProjectId) -> i3
     })
 }
 
-fn backup_name(rollout: &str, attempt: i32) -> String {
+fn backup_name(rollout: &str, attempt: i32, chosen_at: Timestamp) -> String {
     let start = rollout.len().saturating_sub(MAX_ROLLOUT_BYTES);
     let rollout = rollout.get(start..).unwrap_or(rollout);
+    let time = chosen_at.strftime("%Y%m%dT%H%M%SZ");
     if attempt == 1 {
-        format!("{NAME_PREFIX}{rollout}")
+        format!("{NAME_PREFIX}{rollout}-{time}")
     } else {
-        format!("{NAME_PREFIX}{rollout}-{attempt}")
+        format!("{NAME_PREFIX}{rollout}-{time}-{attempt}")
     }
 }
 
@@ -207,8 +212,7 @@ async fn create(
         Ok(backup) => return Ok(backup),
         Err(error) => error,
     };
-    // The record of an earlier request can get lost with the status, and such a request can take
-    // effect late.
+    // An earlier request can take effect late.
     if matches!(
         error.kind(),
         ErrorKind::Conflict | ErrorKind::LimitExceeded | ErrorKind::PlanLimit
@@ -289,16 +293,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backups_of_different_rollouts_have_different_names_of_limited_length() {
+    fn backups_have_different_names_of_limited_length() {
+        let now: Timestamp = "2026-12-01T14:55:23.5Z".parse().unwrap();
         assert_eq!(
-            backup_name("default-7-3f2a91c0", 1),
-            "before-default-7-3f2a91c0"
+            backup_name("default-7-3f2a91c0", 1, now),
+            "before-default-7-3f2a91c0-20261201T145523Z"
         );
         assert_eq!(
-            backup_name("default-7-3f2a91c0", 2),
-            "before-default-7-3f2a91c0-2"
+            backup_name("default-7-3f2a91c0", 2, now),
+            "before-default-7-3f2a91c0-20261201T145523Z-2"
         );
-        let long = |end: &str| backup_name(&format!("{}-{end}", "c".repeat(240)), 1);
+        let long = |end: &str| backup_name(&format!("{}-{end}", "c".repeat(240)), 1, now);
         assert_ne!(long("7-3f2a91c0"), long("8-b81d04e7"));
         assert!(long("7-3f2a91c0").len() < 256);
     }
