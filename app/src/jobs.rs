@@ -155,6 +155,24 @@ pub async fn cancel(executor: impl PgExecutor<'_>, key: &str) -> Result<(), Queu
     Ok(())
 }
 
+/// Starts the waiting jobs of this type now whose payload has this value in a field.
+pub async fn start_now<J: Job>(
+    executor: impl PgExecutor<'_>,
+    field: &str,
+    value: &str,
+) -> Result<(), QueueError> {
+    sqlx::query(
+        "UPDATE jobs SET run_at = now()
+          WHERE kind = $1 AND payload ->> $2 = $3 AND worker IS NULL AND dead_at IS NULL AND run_at > now()",
+    )
+    .bind(J::NAME)
+    .bind(field)
+    .bind(value)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// What happens to another job with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Existing {

@@ -157,6 +157,9 @@ async fn rows<F: FileStore>(
         .bind(user.0)
         .execute(&mut *transaction)
         .await?;
+    // Those of workspaces that the user has left before.
+    jobs::start_now::<DeletePrivateConversations>(&mut *transaction, "user", &user.to_string())
+        .await?;
     finish(&mut transaction, deletion.id, &progress).await?;
     transaction.commit().await?;
     info!(user.id = %user, deletion.id = %deletion.id, "account deleted");

@@ -144,6 +144,16 @@ async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones()
     fixture.join(&alone.id, Role::Member).await;
     let shared = fixture.workspace(user).await;
     fixture.join(&shared.id, Role::Owner).await;
+    let left_before = fixture.workspace(fixture.user("Ben").await).await;
+    sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')")
+        .bind(left_before.id.as_str())
+        .bind(user.0)
+        .execute(&fixture.database)
+        .await
+        .unwrap();
+    members::remove(&fixture.database, &left_before.id, user)
+        .await
+        .unwrap();
     let pending = fixture.workspace(user).await;
     request::workspace(&fixture.database, &pending.id, &Token::random())
         .await
@@ -161,8 +171,8 @@ async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones()
     .await;
     let left = store::find(&fixture.database, &shared.id).await.unwrap();
     assert!(left.is_some());
-    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 1);
-    assert_eq!(fixture.cluster.tenant_count(), 1);
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 2);
+    assert_eq!(fixture.cluster.tenant_count(), 2);
     assert!(!exists(&fixture, user).await);
     let receipt = deletion::by_token(&fixture.database, &token)
         .await
@@ -171,7 +181,7 @@ async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones()
     assert_eq!(receipt.progress.workspaces_left, 1);
     assert_eq!(
         private_conversation_jobs(&fixture).await,
-        [(shared.id.to_string(), user.to_string(), 0.0)]
+        [&left_before, &shared].map(|left| (left.id.to_string(), user.to_string(), 0.0))
     );
     let workspaces = deletion::workspaces_of(&fixture.database, account)
         .await
