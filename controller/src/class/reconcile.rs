@@ -117,13 +117,16 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
     let status = build_status(&class, &observed, ctx.clock.now());
     if let Some(orphaned) = &observed.orphaned {
         ctx.metrics.set_orphaned_projects(&name, orphaned.count);
-        report_orphaned(ctx, &class, orphaned);
     }
-    report_terminating(ctx, &class, &status);
-    report_held_deletions(ctx, &class, &status);
-    report_plan_exceeded(ctx, &class, &status);
     if class.status.as_ref() != Some(&status) {
+        // Fails if the cached class is outdated, so that nothing is reported twice.
         ctx.cluster.write_class_status(&class, &status).await?;
+        if let Some(orphaned) = &observed.orphaned {
+            report_orphaned(ctx, &class, orphaned);
+        }
+        report_terminating(ctx, &class, &status);
+        report_held_deletions(ctx, &class, &status);
+        report_plan_exceeded(ctx, &class, &status);
     }
     reconciler.enqueue_tenants_if_changed(&class);
     ctx.rollout_queue.enqueue(ObjectRef::from_obj(&class));
