@@ -17,6 +17,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use super::error::{MigrationError, StatementError};
 use super::leftovers::{self, EarlierRun, Preparation};
@@ -82,8 +83,11 @@ pub(super) async fn execute_without_transaction(
         if earlier == EarlierRun::Interrupted {
             return Err(with_recovery_hint(error, migration));
         }
-        if error.is_from_server() {
-            record_failure(control, migration).await?;
+        if error.is_from_server()
+            && let Err(unrecorded) = record_failure(control, migration).await
+        {
+            // The next run takes this one for an interrupted one.
+            warn!(error = %unrecorded, "failed to record the failure of a migration");
         }
         Err(error)
     };
